@@ -1,0 +1,73 @@
+# Everything a contributor does. Needs make, Python 3.11 to 3.13 and a package index; uses uv when
+# it is there, and otherwise gets one into .venv-tools.
+
+SHELL := /bin/sh
+VENV := .venv
+TOOLS := .venv-tools
+STAMP := $(VENV)/.synced
+PYTHON := $(VENV)/bin/python
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint typecheck format bench docs clean distclean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+venv: $(STAMP)  ## set up .venv from uv.lock
+
+demo: $(STAMP)  ## 3,000 reviews, a SIGKILL half way, and nothing lost or doubled
+	@$(PYTHON) examples/product_reviews/demo.py
+
+test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) typecheck  ## style, format and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+typecheck: $(STAMP)  ## mypy, strict
+	@$(VENV)/bin/mypy
+
+format: $(STAMP)  ## put the code into its form
+	@$(VENV)/bin/ruff check --fix-only --quiet .
+	@$(VENV)/bin/ruff format .
+
+bench: $(STAMP)  ## run the benchmarks
+	@set -e; for file in benchmarks/bench_*.py; do $(PYTHON) "$$file"; done
+
+docs: $(STAMP)  ## write docs/configuration.md again from the options in the code
+	@$(PYTHON) docs/write_configuration.py
+
+clean:  ## remove what building, testing and the demo left behind
+	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean  ## as clean, and remove the environments too
+	@rm -rf $(VENV) $(TOOLS)
+
+# The first Python that runs and fits: a command may exist and still fail, as version managers'
+# placeholders do. A uv that only exists is passed over in the same way.
+$(STAMP): pyproject.toml uv.lock
+	@set -e; \
+	python=; \
+	for candidate in python3 python3.13 python3.12 python3.11; do \
+	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	    python=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "no usable Python: install Python 3.11, 3.12 or 3.13 and put it on PATH" >&2; exit 1; \
+	fi; \
+	python=$$($$python -c 'import sys; print(sys.executable)'); \
+	uv=uv; \
+	if ! uv --version >/dev/null 2>&1; then \
+	  uv=$(TOOLS)/bin/uv; \
+	  if ! $$uv --version >/dev/null 2>&1; then \
+	    $$python -m venv --clear $(TOOLS); \
+	    $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv; \
+	  fi; \
+	fi; \
+	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV= \
+	  $$uv sync --locked --quiet --python "$$python"; \
+	touch $(STAMP)
