@@ -1,0 +1,187 @@
+"""A durable call as its maker sees it: a future of the action's own loop.
+
+How a pending call suspends a plain action ("parking") is injected by the executor; this module
+knows neither loops nor stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Generic, Protocol, TypeVar
+
+from perdure.errors import ContextAccessError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+__all__ = ["ActionFuture", "DurableCall", "Outcome", "Parker", "wait"]
+
+
+class ActionFuture(asyncio.Future[T]):
+    """A future whose hash is the same in every process.
+
+    asyncio keeps futures in sets. Sets iterate by hash, and the default hash is the address, so
+    `asyncio.wait` and `TaskGroup` would take another order after a crash.
+    """
+
+    __slots__ = ("_identity",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, identity: int) -> None:
+        self._identity = identity
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._identity
+
+
+class Parker(Protocol):
+    """Suspends a plain action; a coroutine action has none."""
+
+    def park(self, calls: list[ActionFuture[Any]], return_when: str, timeout: float | None) -> None:
+        """Return when `calls` satisfy `return_when`, or `timeout` seconds have passed."""
+
+
+class DurableCall(ActionFuture[T]):
+    """The handle of one durable call: awaitable any number of times.
+
+    In an `async def` action it is awaited, alone or through asyncio. In a plain `def` action
+    `result()` suspends the action's continuation, not the event loop. It belongs to the action
+    that made it and works only inside that action's turns.
+
+    Attributes:
+        number: the call's number in its action, from 1.
+        function: the recorded identity of what is called.
+    """
+
+    __slots__ = ("_on_cancel", "_parker", "function", "number")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        identity: int,
+        *,
+        number: int,
+        function: str,
+        parker: Parker | None,
+        on_cancel: Callable[[DurableCall[Any]], None],
+    ) -> None:
+        super().__init__(loop, identity)
+        self.number = number
+        self.function = function
+        self._parker = parker
+        self._on_cancel = on_cancel
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return the call's result; in a plain action, suspend until there is one.
+
+        Args:
+            timeout: seconds of durable time to wait (plain actions only); the call goes on.
+
+        Returns:
+            The decoded journal form of what the callable returned.
+
+        Raises:
+            TimeoutError: the call did not settle within `timeout`.
+            asyncio.InvalidStateError: pending, in a coroutine action (await it instead).
+            BaseException: whatever the callable raised.
+        """
+        self._wait(timeout)
+        return super().result()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the callable raised, or None; suspends like `result`."""
+        self._wait(timeout)
+        return super().exception()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel the call: a coroutine is cancelled, a thread's late result is dropped."""
+        if not super().cancel(msg):
+            return False
+        self._on_cancel(self)
+        return True
+
+    def _wait(self, timeout: float | None) -> None:
+        if self.done() or self._parker is None:
+            return
+        self._parker.park([self], asyncio.FIRST_COMPLETED, timeout)
+        if not self.done():
+            raise TimeoutError(
+                f"call {self.number} ({self.function}) is not done after {timeout} s"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Generic[T_co]):
+    """What came of one call: a value or an error."""
+
+    value: T_co | None = None
+    error: BaseException | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True when the call returned."""
+        return self.error is None
+
+    def unwrap(self) -> T_co:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # None is T_co where there is no error
+
+
+def outcome_of(call: ActionFuture[T]) -> Outcome[T]:
+    """Return the outcome of a settled `call`; a cancelled one has a CancelledError."""
+    if call.cancelled():
+        return Outcome(error=asyncio.CancelledError())
+    error = asyncio.Future.exception(call)
+    return Outcome(error=error) if error is not None else Outcome(value=asyncio.Future.result(call))
+
+
+class Gathered(Generic[T]):
+    """What `ctx.gather` gives a coroutine action: await it for the list of outcomes."""
+
+    def __init__(self, calls: list[ActionFuture[T]]) -> None:
+        self._calls = calls
+
+    def __await__(self) -> Generator[Any, None, list[Outcome[T]]]:
+        yield from _settled(self._calls).__await__()
+        return [outcome_of(call) for call in self._calls]
+
+
+async def _settled(calls: list[ActionFuture[Any]]) -> None:
+    if calls:
+        await asyncio.wait(calls)
+
+
+def wait(
+    calls: Iterable[DurableCall[Any]],
+    *,
+    timeout: float | None = None,
+    return_when: str = asyncio.ALL_COMPLETED,
+) -> tuple[set[DurableCall[Any]], set[DurableCall[Any]]]:
+    """Suspend a plain action until calls settle, as `asyncio.wait` does a coroutine.
+
+    Args:
+        calls: durable calls of this action.
+        timeout: seconds of durable time, None for no limit.
+        return_when: `asyncio.FIRST_COMPLETED`, `FIRST_EXCEPTION` or `ALL_COMPLETED`.
+
+    Returns:
+        The sets (done, pending); both iterate in the same order in every process.
+
+    Raises:
+        ContextAccessError: called in a coroutine action, where `asyncio.wait` does it.
+    """
+    waited = list(dict.fromkeys(calls))
+    if not waited:
+        raise ValueError("wait() needs at least one call")
+    parker = waited[0]._parker
+    if parker is None:
+        raise ContextAccessError(
+            "perdure.wait suspends plain actions: await asyncio.wait(...) here"
+        )
+    parker.park(list(waited), return_when, timeout)
+    done = {call for call in waited if call.done()}
+    return done, {call for call in waited if call not in done}

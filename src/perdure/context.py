@@ -1,0 +1,143 @@
+"""RunnerContext: what an action sees of the runtime."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import random
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from perdure.call import DurableCall, Gathered
+from perdure.config import Configuration
+from perdure.event import Event
+from perdure.memory import MemoryObject
+from perdure.metrics import MetricGroup
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RunnerContext(Protocol):
+    """The runtime, as one action sees it.
+
+    It works only inside its own action, between its start and its end: a durable callable, a
+    thread or another task that uses it gets a `ContextAccessError`.
+    """
+
+    @property
+    def key(self) -> Any:
+        """The key of the input; the memory belongs to it."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, as `perdure runs` shows it."""
+
+    @property
+    def sensory_memory(self) -> MemoryObject:
+        """Memory that ends with the run."""
+
+    @property
+    def short_term_memory(self) -> MemoryObject:
+        """Memory of the key, which outlives runs."""
+
+    @property
+    def config(self) -> Configuration:
+        """The job's configuration."""
+
+    @property
+    def action_config(self) -> Mapping[str, Any]:
+        """What `@action(..., name=value)` gave this action."""
+
+    @property
+    def agent_metric_group(self) -> MetricGroup:
+        """Metrics of the agent, in this process; a replay counts again."""
+
+    @property
+    def action_metric_group(self) -> MetricGroup:
+        """Metrics of this action, in this process; a replay counts again."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger that names the run; silent while the action is replayed."""
+
+    @property
+    def random(self) -> random.Random:
+        """A generator that gives the same numbers on replay."""
+
+    def get_action_config_value(self, name: str, default: Any = None) -> Any:
+        """Return one value of `action_config`."""
+
+    def send_event(self, event: Event) -> None:
+        """Send an event within the run, or an `OutputEvent` out of it.
+
+        It is encoded now and becomes visible when this action completes, in the same transaction.
+
+        Raises:
+            EncodeError: it holds something that the journal cannot keep.
+        """
+
+    def now(self) -> datetime.datetime:
+        """Return the durable time, aware, in UTC: that of the last settlement."""
+
+    def uuid4(self) -> uuid.UUID:
+        """Return a random-looking UUID that is the same on replay."""
+
+    def sleep(self, seconds: float) -> DurableCall[None]:
+        """Return a call that settles after `seconds`, a restart included."""
+
+    @overload
+    def durable_execute_async(
+        self, func: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> DurableCall[T]: ...
+    @overload
+    def durable_execute_async(
+        self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> DurableCall[T]: ...
+    @overload
+    def durable_execute_async(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> DurableCall[Any]: ...
+
+    @overload
+    def durable_execute(
+        self, func: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def durable_execute(self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def durable_execute(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
+
+    def with_options(
+        self,
+        *,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+    ) -> RunnerContext:
+        """Return the same context with these options for the calls made through it.
+
+        Args:
+            reconciler: asked for the outcome, instead of executing again, when a crash leaves it
+                open whether the call executed; takes the call's arguments, plain or coroutine.
+            durable_id: name of the callable in the journal, where its own may change.
+        """
+
+    @overload
+    def gather(self, *calls: DurableCall[T]) -> Gathered[T]: ...
+    @overload
+    def gather(self, *calls: DurableCall[Any]) -> Any: ...

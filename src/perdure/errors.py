@@ -1,0 +1,170 @@
+"""Every error that perdure raises on purpose.
+
+    PerdureError
+    ├── ConfigurationError   (ValueError)    a bad option, key or store URL
+    ├── AgentDefinitionError (TypeError)     an agent that cannot be run as declared
+    ├── ContextAccessError   (RuntimeError)  a context used outside a turn of its action
+    ├── NonDeterminismError  (RuntimeError)  a replay that left its journal
+    ├── SpinningActionError  (RuntimeError)  an action that polls instead of waiting
+    ├── ActionLoopError      (RuntimeError)  something an action's loop does not do
+    ├── EncodeError          (TypeError)     a value the journal cannot hold
+    ├── DecodeError          (ValueError)    journal bytes that cannot be read back
+    ├── DurableCallError                     a failure whose own type cannot be rebuilt
+    ├── StoreError                           the store did not do what it was asked
+    │   ├── StoreDataError                   a row that the store refuses
+    │   ├── StoreLockedError                 a job that another process owns
+    │   └── StoreFormatError                 a newer, foreign or damaged store
+    ├── InputError           (ValueError)    an input record that is bad or has changed
+    ├── SinkError                            an output that its sink did not take
+    ├── RunsFailedError                      some runs of a finished job failed
+    └── RunCancelledError                    a run that was cancelled
+
+Each message is one line: what happened, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "ActionLoopError",
+    "AgentDefinitionError",
+    "ConfigurationError",
+    "ContextAccessError",
+    "DecodeError",
+    "DurableCallError",
+    "EncodeError",
+    "InputError",
+    "NonDeterminismError",
+    "PerdureError",
+    "RunCancelledError",
+    "RunsFailedError",
+    "SinkError",
+    "SpinningActionError",
+    "StoreDataError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreLockedError",
+]
+
+
+class PerdureError(Exception):
+    """The root of all errors of this package: catch it to catch them all."""
+
+
+class ConfigurationError(PerdureError, ValueError):
+    """An option, a key or a store URL is wrong: nothing was started."""
+
+
+class AgentDefinitionError(PerdureError, TypeError):
+    """An agent cannot be run as declared: change its code."""
+
+
+class ContextAccessError(PerdureError, RuntimeError):
+    """A context was used outside a turn of its own action, for instance in a durable callable."""
+
+
+class NonDeterminismError(PerdureError, RuntimeError):
+    """A replayed action did something else than its journal records."""
+
+
+class SpinningActionError(PerdureError, RuntimeError):
+    """An action went round in one turn instead of waiting for something."""
+
+
+class ActionLoopError(PerdureError, RuntimeError):
+    """An action asked its event loop for what it does not do: I/O belongs in a durable call."""
+
+
+class EncodeError(PerdureError, TypeError):
+    """A value has no journal form: hand over plain data or register its type."""
+
+
+class DecodeError(PerdureError, ValueError):
+    """Journal bytes could not be read back as a value."""
+
+
+class DurableCallError(PerdureError):
+    """A durable call failed with an exception whose own type cannot be rebuilt here.
+
+    Attributes:
+        type_name: Qualified name of the original exception's type.
+        message: What the original exception said.
+        traceback_text: The original traceback as text, empty when it is not known.
+    """
+
+    def __init__(
+        self, type_name: str = "Exception", message: str = "", traceback_text: str = ""
+    ) -> None:
+        """Name the failure that stands behind this error.
+
+        Args:
+            type_name: Qualified name of the original exception's type.
+            message: What the original exception said.
+            traceback_text: The original traceback as text.
+        """
+        # All three stay in args, so that pickle and copy rebuild the same error.
+        super().__init__(type_name, message, traceback_text)
+        self.type_name = type_name
+        self.message = message
+        self.traceback_text = traceback_text
+
+    def __str__(self) -> str:
+        """Return `type: message`, or the type alone when it said nothing."""
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class StoreError(PerdureError):
+    """The store did not do what it was asked; what was asked is not durable."""
+
+
+class StoreDataError(StoreError):
+    """The store refuses a row for what is in it: writing it again would fail again."""
+
+
+class StoreLockedError(StoreError):
+    """Another process owns this job: stop that one first, or use another job name."""
+
+
+class StoreFormatError(StoreError):
+    """The store is newer than this version, damaged, or not perdure's; it was left untouched."""
+
+
+class InputError(PerdureError, ValueError):
+    """An input record is bad, or differs from what was submitted under its id before."""
+
+
+class SinkError(PerdureError):
+    """A sink did not take an output; the output stays in the store, undelivered."""
+
+
+class RunsFailedError(PerdureError):
+    """All inputs were processed, and some runs failed.
+
+    Attributes:
+        outputs: Outputs of the runs that succeeded, as the engine would have returned them.
+        failed: What is known of each failed run.
+    """
+
+    def __init__(
+        self, message: str = "", *, outputs: Iterable[Any] = (), failed: Iterable[Any] = ()
+    ) -> None:
+        """Carry what succeeded beside what failed.
+
+        Args:
+            message: One line; counted from `failed` when empty.
+            outputs: Outputs of the runs that succeeded.
+            failed: Infos of the failed runs.
+        """
+        self.outputs: list[Any] = list(outputs)
+        self.failed: list[Any] = list(failed)
+        count = len(self.failed)
+        noun = "run" if count == 1 else "runs"
+        super().__init__(
+            message or f"{count} {noun} failed: see .failed, and .outputs for the rest"
+        )
+
+
+class RunCancelledError(PerdureError):
+    """The run was cancelled: it gives no further outputs."""

@@ -1,0 +1,336 @@
+"""Events: what a run handles, and what its actions send each other.
+
+An event is a type (a string that actions are triggered by) and attributes (a dictionary of values
+the codec takes). A subclass gives the attributes names and types:
+
+    class ReviewScored(Event):
+        score: int
+        note: str = ""
+
+`ReviewScored(score=4)` is an event of type "ReviewScored" with attributes score and note; its
+fields read and write the attributes, so that nothing of it is lost in the journal.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self, dataclass_transform
+
+from perdure.errors import AgentDefinitionError
+
+__all__ = [
+    "Event",
+    "EventType",
+    "InputEvent",
+    "OutputEvent",
+    "event_field_types",
+    "resolve_annotation",
+]
+
+_REQUIRED: Final = object()
+_MUTABLE: Final = (list, dict, set, bytearray)
+
+
+class EventType:
+    """The types of the built-in events, as strings."""
+
+    InputEvent: Final = "_input_event"
+    OutputEvent: Final = "_output_event"
+    ChatRequestEvent: Final = "_chat_request_event"
+    ChatResponseEvent: Final = "_chat_response_event"
+    ToolRequestEvent: Final = "_tool_request_event"
+    ToolResponseEvent: Final = "_tool_response_event"
+    ContextRetrievalRequestEvent: Final = "_context_retrieval_request_event"
+    ContextRetrievalResponseEvent: Final = "_context_retrieval_response_event"
+
+
+class _Field:
+    """One declared field: reads and writes the attribute of its name."""
+
+    __slots__ = ("default", "name")
+
+    def __init__(self, name: str, default: Any) -> None:
+        self.name = name
+        self.default = default
+
+    def __get__(self, event: Event | None, owner: type | None = None) -> Any:
+        if event is None:
+            return self
+        try:
+            return event.attributes[self.name]
+        except KeyError:
+            raise AttributeError(
+                f"{type(event).__name__} has lost its attribute {self.name!r}: set it again first"
+            ) from None
+
+    def __set__(self, event: Event, value: Any) -> None:
+        event.attributes[self.name] = value
+
+    def fresh_default(self) -> Any:
+        """Return the default; a mutable one as a copy, so that events do not share it."""
+        default = self.default
+        return copy.deepcopy(default) if isinstance(default, _MUTABLE) else default
+
+
+def _is_class_variable(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        head = annotation.partition("[")[0].strip()
+        return head.rpartition(".")[2] == "ClassVar"
+    return annotation is ClassVar or typing.get_origin(annotation) is ClassVar
+
+
+def _declared_fields(
+    name: str, inherited: Mapping[str, _Field], namespace: dict[str, Any]
+) -> dict[str, _Field]:
+    """Return a class's fields, moving defaults out of its namespace (which gets descriptors)."""
+    annotations = namespace.get("__annotations__", {})
+    own = [field for field, note in annotations.items() if not _is_class_variable(note)]
+    # `note = "x"` without annotation is a new default of an inherited field.
+    own += [field for field in inherited if field in namespace and field not in own]
+    fields = dict(inherited)
+    for field in own:
+        if field in _RESERVED:
+            raise AgentDefinitionError(
+                f"event class {name}: field {field!r} is a name that every event has already: "
+                "choose another"
+            )
+        default = namespace.get(field, _REQUIRED)
+        if hasattr(default, "__get__"):
+            continue  # a property or method of that name reads the attribute its own way
+        fields[field] = namespace[field] = _Field(field, default)
+    return fields
+
+
+class _EventMeta(type):
+    """Turns annotations into fields, and refuses attributes that the journal would lose.
+
+    Every event class has empty `__slots__`, so that `event.typo = 1` is an error at once.
+    """
+
+    _fields: dict[str, _Field]
+    _required: frozenset[str]
+    _optional: tuple[_Field, ...]
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
+    ) -> _EventMeta:
+        fields: dict[str, _Field] = {}
+        if bases:
+            inherited: dict[str, _Field] = {}
+            for base in reversed(bases):
+                inherited.update(getattr(base, "_fields", {}))
+            fields = _declared_fields(name, inherited, namespace)
+            namespace.setdefault("__slots__", ())
+        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
+        cls._fields = fields
+        cls._optional = tuple(f for f in fields.values() if f.default is not _REQUIRED)
+        cls._required = frozenset(fields) - {f.name for f in cls._optional}
+        return cls
+
+
+@dataclass_transform(kw_only_default=True)
+class Event(metaclass=_EventMeta):
+    """One event of a run: a type and attributes.
+
+    Attributes:
+        id: Identity within the job; empty until the event is sent.
+        type: What actions are triggered by.
+        attributes: The event's data; every value must be one that the codec takes.
+        upstream_event_id: Id of the event whose action sent this one, None for an input.
+        upstream_action_name: Name of the action that sent this one, None for an input.
+    """
+
+    __slots__ = ("attributes", "id", "type", "upstream_action_name", "upstream_event_id")
+
+    EVENT_TYPE: ClassVar[str] = ""
+
+    id: str
+    type: str
+    attributes: dict[str, Any]
+    upstream_event_id: str | None
+    upstream_action_name: str | None
+
+    def __init__(
+        self,
+        *,
+        type: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Make an event.
+
+        Args:
+            type: The event's type; a subclass has its own and needs none.
+            attributes: Attributes by name; copied, one level deep.
+            id: Identity, for tests; the runtime assigns it when the event is sent.
+            **fields: Declared fields of the subclass, by name.
+
+        Raises:
+            TypeError: A field is missing or unknown, or there is no type.
+        """
+        cls = self.__class__
+        if fields and not fields.keys() <= cls._fields.keys():
+            raise TypeError(_unknown_fields(cls, fields))
+        if attributes is not None:
+            fields = {**attributes, **fields}
+        if cls._fields:
+            _complete(cls, fields)
+        kind = cls.EVENT_TYPE if type is None else type
+        if not kind:
+            raise TypeError(f"{cls.__name__} has no type: pass type=, or set EVENT_TYPE")
+        self.id = id or ""
+        self.type = kind
+        self.attributes = fields
+        self.upstream_event_id = None
+        self.upstream_action_name = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Name the type after the class, unless the class sets EVENT_TYPE."""
+        super().__init_subclass__(**kwargs)
+        # A subclass of a built-in event is still one: an output under another type would be lost.
+        if "EVENT_TYPE" not in cls.__dict__ and not cls.EVENT_TYPE.startswith("_"):
+            cls.EVENT_TYPE = cls.__name__
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """Return `event` seen as this class: same id, type and origin.
+
+        Args:
+            event: Any event; returned as it is when it is of this class already.
+
+        Returns:
+            An event of this class with its own dictionary of the same attribute values.
+
+        Raises:
+            ValueError: `event` lacks attributes that this class requires.
+        """
+        if isinstance(event, cls):
+            return event
+        attributes = dict(event.attributes)
+        missing = sorted(cls._required - attributes.keys())
+        if missing:
+            raise ValueError(
+                f"event of type {event.type!r} is no {cls.__name__}: it lacks "
+                f"{', '.join(map(repr, missing))}; it has {', '.join(sorted(attributes)) or 'none'}"
+            )
+        if cls._fields:
+            _complete(cls, attributes)
+        view = cls.__new__(cls)
+        view.id = event.id
+        view.type = event.type
+        view.attributes = attributes
+        view.upstream_event_id = event.upstream_event_id
+        view.upstream_action_name = event.upstream_action_name
+        return view
+
+    def get_attr(self, name: str, default: Any = None) -> Any:
+        """Return the attribute `name`, or `default` when there is none."""
+        return self.attributes.get(name, default)
+
+    def set_attr(self, name: str, value: Any) -> None:
+        """Set the attribute `name`."""
+        self.attributes[name] = value
+
+    def __eq__(self, other: object) -> bool:
+        """Compare class, type and attributes; ids and origins do not count."""
+        if not isinstance(other, Event):
+            return NotImplemented
+        return (
+            self.__class__ is other.__class__
+            and self.type == other.type
+            and self.attributes == other.attributes
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, and equal by value
+
+    def __repr__(self) -> str:
+        """Return class, type where it is not the class's own, and shortened attributes."""
+        parts = [] if self.type == self.EVENT_TYPE else [f"type={self.type!r}"]
+        parts += [f"{name}={_short(value)}" for name, value in self.attributes.items()]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+_RESERVED: Final = frozenset(name for name in vars(Event) if not name.startswith("__"))
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _complete(cls: type[Event], attributes: dict[str, Any]) -> None:
+    """Put defaults of `cls` into `attributes`; TypeError when required ones are missing."""
+    if not cls._required <= attributes.keys():
+        missing = [name for name in cls._fields if name in cls._required - attributes.keys()]
+        raise TypeError(f"{cls.__name__} needs {', '.join(f'{name}=' for name in missing)}")
+    for field in cls._optional:
+        if field.name not in attributes:
+            attributes[field.name] = field.fresh_default()
+
+
+def _unknown_fields(cls: type[Event], fields: Mapping[str, Any]) -> str:
+    unknown = ", ".join(repr(name) for name in fields if name not in cls._fields)
+    known = ", ".join(cls._fields)
+    hint = f"it has {known}" if known else "pass attributes={...}, or declare a subclass with it"
+    return f"{cls.__name__} has no field {unknown}: {hint}"
+
+
+class InputEvent(Event):
+    """The event that begins a run.
+
+    Attributes:
+        input: The input's value.
+    """
+
+    EVENT_TYPE: ClassVar[str] = EventType.InputEvent
+    input: Any
+
+
+class OutputEvent(Event):
+    """An output of the run: it leaves for the sink and triggers nothing.
+
+    Attributes:
+        output: The output's value.
+    """
+
+    EVENT_TYPE: ClassVar[str] = EventType.OutputEvent
+    output: Any
+
+
+def event_field_types(cls: type[Event]) -> dict[str, Any]:
+    """Return the resolved annotation of each declared field of `cls`.
+
+    Args:
+        cls: An event class.
+
+    Returns:
+        Types by field name, in declaration order; Any where an annotation cannot be resolved.
+    """
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception:  # an annotation may raise anything when it is evaluated
+        hints = {}
+        for owner in reversed(cls.__mro__):
+            for name, annotation in inspect.get_annotations(owner).items():
+                names = {**vars(owner), owner.__name__: owner}
+                module = sys.modules.get(owner.__module__)
+                hints[name] = resolve_annotation(annotation, vars(module) if module else {}, names)
+    return {name: hints.get(name, Any) for name in cls._fields}
+
+
+def resolve_annotation(
+    annotation: Any, global_names: dict[str, Any], local_names: Mapping[str, Any]
+) -> Any:
+    """Return what one annotation means where these names are known, Any when it cannot be told."""
+    if not isinstance(annotation, str):
+        return annotation
+    probe = type("_Probe", (), {"__annotations__": {"value": annotation}})
+    try:
+        return typing.get_type_hints(probe, global_names, local_names)["value"]
+    except Exception:  # as above: one that fails must not cost the others
+        return Any
