@@ -1,0 +1,190 @@
+"""Names of callables that stay the same from process to process."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import types
+import typing
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from perdure.errors import EncodeError
+from perdure.journal.codec import digest_call
+from perdure.journal.types import module_name, type_name
+
+__all__ = ["annotated_types", "function_identity", "is_coroutine_callable"]
+
+_BUILTIN_METHODS = (
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.ClassMethodDescriptorType,
+)
+
+
+def function_identity(func: Callable[..., Any]) -> str:
+    """Return the name a callable has in the journal, `module:qualname` for a function.
+
+    A bound method adds the class of its instance where that is not where it was defined, a partial
+    names what it wraps with a digest of what it binds, a callable object is known by its class.
+    A function of a script is named as if the script were imported.
+
+    Args:
+        func: Any callable.
+
+    Raises:
+        EncodeError: It has no name that another process would find again.
+    """
+    if type(func) is types.FunctionType:
+        return _named(func.__module__, func.__qualname__, func)
+    return _other_identity(func)
+
+
+def _named(module: Any, qualname: Any, func: Any) -> str:
+    if not isinstance(module, str) or not isinstance(qualname, str):
+        raise _unnamed(func)
+    if module == "__main__" or module == "__mp_main__":
+        module = module_name(module)
+    return f"{module}:{qualname}"
+
+
+def _unnamed(func: Any) -> EncodeError:
+    return EncodeError(
+        f"a callable of type {type_name(type(func))} has no name that lasts: call a function "
+        "instead, or name it with durable_id="
+    )
+
+
+def _other_identity(func: Any) -> str:
+    if isinstance(func, functools.partial):
+        try:
+            bound = digest_call(func.args, func.keywords).hex()
+        except EncodeError as error:
+            raise EncodeError(
+                f"a partial of {function_identity(func.func)} binds what has no digest ({error}): "
+                "pass it as an argument, or name the callable with durable_id="
+            ) from None
+        return f"partial({function_identity(func.func)},{bound})"
+    if isinstance(func, types.MethodType):
+        return _method_identity(func)
+    if isinstance(func, type):
+        return type_name(func)
+    if isinstance(func, types.BuiltinFunctionType | types.MethodWrapperType):
+        return _builtin_identity(func)
+    if isinstance(func, _BUILTIN_METHODS):
+        return f"{type_name(func.__objclass__)}.{func.__name__}"
+    if not callable(func):
+        raise _unnamed(func)
+    # What a decorator such as functools.cache made of a function keeps the function's name.
+    own = getattr(func, "__dict__", {})
+    if isinstance(own.get("__qualname__"), str) and isinstance(own.get("__module__"), str):
+        return _named(own["__module__"], own["__qualname__"], func)
+    return f"{type_name(type(func))}.__call__"
+
+
+def _method_identity(func: types.MethodType) -> str:
+    owner = func.__self__
+    cls = owner if isinstance(owner, type) else type(owner)
+    identity = function_identity(func.__func__)
+    # Inherited, or bound by hand: the same function on another class is another callable.
+    if identity.rpartition(".")[0] == type_name(cls):
+        return identity
+    return f"{identity}@{type_name(cls)}"
+
+
+def _builtin_identity(func: Any) -> str:
+    owner = func.__self__
+    if owner is None or isinstance(owner, types.ModuleType):
+        module = getattr(func, "__module__", None) or getattr(owner, "__name__", None)
+        return _named(module, getattr(func, "__qualname__", None), func)
+    cls = owner if isinstance(owner, type) else type(owner)
+    return f"{type_name(cls)}.{func.__name__}"
+
+
+def is_coroutine_callable(func: Callable[..., Any]) -> bool:
+    """Return whether calling it gives a coroutine to be awaited.
+
+    Sees through partials, bound methods and objects with an `async def __call__`.
+
+    Args:
+        func: Any callable.
+    """
+    if type(func) is types.FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE:
+        return True
+    while isinstance(func, functools.partial):
+        func = func.func
+    if inspect.iscoroutinefunction(func) or asyncio.iscoroutinefunction(func):
+        return True
+    if isinstance(func, type) or inspect.isroutine(func):
+        return False
+    call = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
+    return inspect.iscoroutinefunction(call)
+
+
+_annotations: weakref.WeakKeyDictionary[Any, tuple[Any, ...]] = weakref.WeakKeyDictionary()
+
+
+def annotated_types(func: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return the annotations of a callable, that of its result first.
+
+    Annotations that cannot be resolved, such as names that exist for type checkers alone, are left
+    out.
+
+    Args:
+        func: Any callable.
+    """
+    function = _function_of(func)
+    if function is None:
+        # Calling a class gives an instance of it.
+        return (func,) if isinstance(func, type) else ()
+    try:
+        return _annotations[function]
+    except KeyError:
+        found = _annotations[function] = _resolved(function)
+        return found
+
+
+def _function_of(func: Any) -> types.FunctionType | None:
+    while True:
+        if isinstance(func, functools.partial):
+            func = func.func
+        elif isinstance(func, types.MethodType):
+            func = func.__func__
+        elif isinstance(func, types.FunctionType):
+            return func
+        elif hasattr(func, "__wrapped__") and not isinstance(func, type):
+            func = func.__wrapped__
+        else:
+            break
+    if isinstance(func, type):
+        return None
+    call = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
+    return call if isinstance(call, types.FunctionType) else None
+
+
+def _resolved(function: types.FunctionType) -> tuple[Any, ...]:
+    # A wrapper's annotations were written where the wrapped function stands.
+    inner = inspect.unwrap(function)
+    if not isinstance(inner, types.FunctionType):
+        inner = function
+    scope = dict(inner.__globals__)
+    for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True):
+        try:
+            scope[name] = cell.cell_contents
+        except ValueError:
+            # Not assigned yet.
+            continue
+    names = sorted(function.__annotations__, key=lambda name: name != "return")
+    # One at a time, because get_type_hints gives up at the first name it does not find.
+    found = (_hint(function.__annotations__[name], scope) for name in names)
+    return tuple(hint for hint in found if hint is not None)
+
+
+def _hint(annotation: Any, scope: dict[str, Any]) -> Any:
+    holder = types.SimpleNamespace(__annotations__={"hint": annotation})
+    try:
+        return typing.get_type_hints(holder, scope, scope, include_extras=True)["hint"]
+    except Exception:
+        return None

@@ -1,0 +1,219 @@
+"""Journal: the replay state machine of one action. Pure: no I/O, no clock, no asyncio.
+
+An action that starts again is fed its recorded settlements in their first order, one at a time.
+Each call that it makes on the way must be the call that the journal knows under that number.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from perdure.errors import NonDeterminismError
+from perdure.journal.record import SETTLEMENTS, Record, RecordKind
+
+
+class Decision(enum.Enum):
+    """What to do with a call that the action has made."""
+
+    RUN = "run"  # no outcome is known: start it (when replay is over)
+    REPLAY = "replay"  # its outcome is recorded and will be fed in its turn
+    ANSWER = "answer"  # a retried run knows the outcome already: settle it with that, now
+    RECONCILE = "reconcile"  # it may have executed: ask its reconciler
+
+
+class CallStep(NamedTuple):
+    """The number given to a call and what to do with it."""
+
+    number: int
+    decision: Decision
+    answer: Record | None = None
+
+
+class ActionHistory(NamedTuple):
+    """What the journal holds of one unfinished action.
+
+    Attributes:
+        start: its START record, None when it never came to a commit (or is to start anew).
+        settlements: what reached it, in order.
+        answers: outcomes behind a cut of a retry, which still answer the same call.
+        pending: PENDING records, by call number.
+    """
+
+    start: Record | None = None
+    settlements: Sequence[Record] = ()
+    answers: Sequence[Record] = ()
+    pending: Sequence[Record] = ()
+
+
+NEW = ActionHistory()
+
+
+def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
+    """Return the histories of a run's unfinished actions, by (event number, action name).
+
+    Args:
+        records: the run's records in commit order.
+    """
+    histories: dict[tuple[int, str], ActionHistory] = {}
+    for record in records:
+        key = (record.event, record.action)
+        history = histories.get(key, NEW)
+        if record.kind in SETTLEMENTS:
+            history = history._replace(settlements=[*history.settlements, record])
+        elif record.kind == RecordKind.START:
+            history = history._replace(start=record)
+        elif record.kind == RecordKind.PENDING:
+            history = history._replace(pending=[*history.pending, record])
+        elif record.kind == RecordKind.CUT:
+            kept = [old for old in history.settlements if old.n < record.n]
+            history = history._replace(settlements=kept)
+        elif record.kind == RecordKind.COMPLETED:
+            histories.pop(key, None)
+            continue
+        elif record.kind == RecordKind.RETRY:
+            histories = {key: cut_at_failure(old) for key, old in histories.items()}
+            continue
+        histories[key] = history
+    return histories
+
+
+def cut_at_failure(history: ActionHistory) -> ActionHistory:
+    """Return what a retry leaves of `history`: the settlements before the first failed outcome.
+
+    Later successes stay as answers for a call of the same number and identity. The action gets a
+    new START record.
+    """
+    kept: list[Record] = []
+    answers = list(history.answers)
+    failed = False
+    for record in history.settlements:
+        failed = failed or record.kind in (RecordKind.ERROR, RecordKind.CANCEL)
+        if not failed:
+            kept.append(record)
+        elif record.kind == RecordKind.RESULT:
+            answers.append(record)
+    return ActionHistory(settlements=kept, answers=answers, pending=history.pending)
+
+
+class Journal:
+    """The replay state of one running action.
+
+    Owns: the cursor over the recorded settlements, the numbers of calls and settlements.
+
+    Args:
+        history: what is recorded of the action.
+        where: key, run and action, for messages.
+    """
+
+    def __init__(self, history: ActionHistory, where: str) -> None:
+        self._recorded = list(history.settlements)
+        self.where = where
+        self._cursor = 0
+        self._calls = 0
+        self._settled = 0
+        self._outcomes = {r.call: r for r in self._recorded if r.call}
+        self._answers = {r.call: r for r in history.answers}
+        self._pending = {r.call: r for r in history.pending}
+
+    @property
+    def calls(self) -> int:
+        """Number of calls made so far."""
+        return self._calls
+
+    def upcoming(self) -> Record | None:
+        """Return the settlement that `next` would take."""
+        return self._recorded[self._cursor] if self.replaying else None
+
+    @property
+    def replaying(self) -> bool:
+        """True while recorded settlements are still to be fed."""
+        return self._cursor < len(self._recorded)
+
+    def call(self, function: str, digest: bytes, detail: str, *, reconciled: bool) -> CallStep:
+        """Number a call that the action makes now, and say what to do with it.
+
+        Args:
+            function: identity of the callable.
+            digest: digest of its arguments.
+            detail: short text of its arguments, for messages.
+            reconciled: the call has a reconciler.
+
+        Raises:
+            NonDeterminismError: the journal knows another call under this number (G7).
+        """
+        self._calls += 1
+        number = self._calls
+        if not (self._outcomes or self._answers or self._pending):
+            return CallStep(number, Decision.RUN)
+        recorded = self._outcomes.get(number) or self._pending.get(number)
+        if recorded is not None:
+            if recorded.function != function or recorded.digest != digest:
+                raise self._mismatch(number, recorded, function, detail)
+            if recorded.kind != RecordKind.PENDING:
+                return CallStep(number, Decision.REPLAY)
+        answer = self._answers.get(number)
+        if answer is not None and answer.function == function and answer.digest == digest:
+            return CallStep(number, Decision.ANSWER, answer)
+        if reconciled and number in self._pending:
+            return CallStep(number, Decision.RECONCILE)
+        return CallStep(number, Decision.RUN)
+
+    def next(self) -> Record | None:
+        """Take the next recorded settlement, or None when replay is over.
+
+        Raises:
+            NonDeterminismError: it settles a call that the action has not made by now.
+        """
+        if not self.replaying:
+            return None
+        record = self._recorded[self._cursor]
+        if record.call > self._calls:
+            raise NonDeterminismError(
+                f"{self.where}: the journal has an outcome of call {record.call},"
+                f" {record.function}({record.detail}), as settlement {record.n}, but at that point"
+                f" the action has made only {self._calls} call(s): it took another way than when it"
+                " first ran. Make it depend only on its event, its memory and its calls"
+            )
+        self._cursor += 1
+        self._settled = max(self._settled, record.n)
+        return record
+
+    def take(self, call: int) -> Record | None:
+        """Take the recorded outcome of `call` out of its turn (sequential fallback only)."""
+        for index in range(self._cursor, len(self._recorded)):
+            if self._recorded[index].call == call:
+                record = self._recorded.pop(index)
+                self._settled = max(self._settled, record.n)
+                return record
+        return None
+
+    def settle(self) -> int:
+        """Return the number of a new settlement."""
+        self._settled += 1
+        return self._settled
+
+    def cut_from(self, call: int) -> int:
+        """Drop the recorded settlements from the first one of call `call` or a later call on.
+
+        For `on-divergence: reexecute`. Returns the number from which settlements are void; the
+        caller records it, so that a later replay sees the same.
+        """
+        for index in range(self._cursor, len(self._recorded)):
+            record = self._recorded[index]
+            if record.call >= call:
+                del self._recorded[index:]
+                self._outcomes = {r.call: r for r in self._recorded if r.call}
+                return record.n
+        return self._settled + 1
+
+    def _mismatch(
+        self, number: int, recorded: Record, function: str, detail: str
+    ) -> NonDeterminismError:
+        return NonDeterminismError(
+            f"{self.where}: call {number} is recorded as {recorded.function}({recorded.detail}),"
+            f" but now the action made {function}({detail}): it took another way than when it first"
+            " ran. Make it depend only on its event, its memory and its calls, or set"
+            " on-divergence: reexecute"
+        )
