@@ -1,0 +1,1 @@
+"""Where the journal is kept; knows no agent and no engine."""

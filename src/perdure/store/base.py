@@ -1,0 +1,252 @@
+"""ActionStateStore: the one narrow seam to what keeps the journal.
+
+Its main verb commits a batch of rows in one transaction. Everything else reads. A store belongs to
+one job while it is open; numbers of runs and keys are given by the owner of the job.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from perdure.journal.record import Record
+
+NUMBER_BITS = 40  # a job's runs and keys are numbered from job << 40
+
+
+class KeyRow(NamedTuple):
+    """A key of the job and the sequence of its newest run. Upserted; never deleted."""
+
+    key: int
+    job: int
+    digest: bytes
+    value: bytes
+    sequence: int
+
+
+class RunRow(NamedTuple):
+    """A run. Inserted at admission.
+
+    Attributes:
+        run: number in the store.
+        job: the job's number.
+        key: number of its key.
+        sequence: its number in its key, from 1.
+        label: the id or the source position it was given with, for people; "" without.
+        value: the encoded input.
+        status: number of a RunStatus, see `status_number`.
+        place: its place in the queue of its key; a retry gives a new one.
+        attempt: times it was put back.
+        error: the encoded failure of a FAILED run.
+        admitted_at: ns since the epoch.
+        finished_at: ns since the epoch, 0 before.
+    """
+
+    run: int
+    job: int
+    key: int
+    sequence: int
+    label: str
+    value: bytes
+    status: int
+    place: int
+    attempt: int
+    error: bytes | None
+    admitted_at: int
+    finished_at: int
+
+
+class InputRow(NamedTuple):
+    """That an input was admitted, for ever: by id, or by its position in a source (G2)."""
+
+    job: int
+    source: str  # "" for ids
+    id: str | int
+    run: int
+    digest: bytes
+
+
+class StatusRow(NamedTuple):
+    """A change of a run's status."""
+
+    status: int
+    place: int
+    attempt: int
+    error: bytes | None
+    finished_at: int
+    run: int
+
+
+class MemoryRow(NamedTuple):
+    """One path of a key's short-term memory; `data` None is a tombstone."""
+
+    key: int
+    path: str
+    data: bytes | None
+    written_at: int
+
+
+class OutputRow(NamedTuple):
+    """One output of a run, in the outbox until a sink has it."""
+
+    run: int
+    number: int
+    id: str
+    value: bytes
+    delivered: int
+
+
+class DeliveredRow(NamedTuple):
+    """That the sink has an output."""
+
+    run: int
+    number: int
+
+
+class SinkRow(NamedTuple):
+    """How far a sink has come: its size at the start and its last durable offset."""
+
+    job: int
+    name: str
+    base: int
+    offset: int
+
+
+class CommandRow(NamedTuple):
+    """What a person asked of a run, from any process; the owner takes it from the inbox."""
+
+    job: int
+    run: int
+    command: str
+    payload: bytes | None
+    at: int
+
+
+class CommandDoneRow(NamedTuple):
+    """That a command of the inbox was carried out."""
+
+    number: int
+
+
+Row = (
+    KeyRow | RunRow | InputRow | Record | StatusRow | MemoryRow | OutputRow | DeliveredRow
+    | SinkRow | CommandRow | CommandDoneRow
+)  # fmt: skip
+
+# One fixed order of kinds inside a commit: no row depends on one of a later kind. A command comes
+# after the statuses it may refer to; what marks it done comes last.
+ROW_ORDER: tuple[type, ...] = (
+    KeyRow, RunRow, InputRow, Record, StatusRow, MemoryRow, OutputRow, DeliveredRow, SinkRow,
+    CommandRow, CommandDoneRow,
+)  # fmt: skip
+
+
+class JobInfo(NamedTuple):
+    """What the owner of a job starts from."""
+
+    job: int
+    last_run: int
+    last_key: int
+
+
+class KeyState(NamedTuple):
+    """A key with its short-term memory."""
+
+    row: KeyRow
+    memory: Sequence[MemoryRow]
+
+
+class StoredOutput(NamedTuple):
+    """An output with its key, in commit order."""
+
+    run: int
+    number: int
+    id: str
+    value: bytes
+    key: bytes
+    delivered: int
+
+
+class Command(NamedTuple):
+    """A command of the inbox."""
+
+    number: int
+    run: int
+    command: str
+    payload: bytes | None
+
+
+class ActionStateStore(abc.ABC):
+    """Keeps the journal of jobs.
+
+    Every method is called on one event loop. `commit` takes batches in the order of its calls, one
+    transaction each. Errors are `StoreError`, or `StoreDataError` where a row itself is refused.
+    """
+
+    url: str
+
+    @abc.abstractmethod
+    async def open(self, job: str) -> JobInfo:
+        """Open the store and take ownership of `job`, which is made where it is new.
+
+        Raises:
+            StoreLockedError: another process owns the job.
+            StoreFormatError: the store is newer, damaged or not one of ours.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Finish what was begun, give the job back and close."""
+
+    @abc.abstractmethod
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        """Write `rows` in one transaction; the future is done when they are durable.
+
+        Raises (through the future):
+            StoreDataError: a row was refused; nothing was written.
+            StoreError: it failed, or nobody knows whether it did.
+        """
+
+    @abc.abstractmethod
+    async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
+        """Return the keys of the job that exist, with their memory, by digest."""
+
+    @abc.abstractmethod
+    async def keys_of(self, runs: Collection[int]) -> dict[int, KeyState]:
+        """Return the keys that these runs have, by key number."""
+
+    @abc.abstractmethod
+    async def inputs(
+        self, source: str, ids: Collection[str | int]
+    ) -> dict[str | int, tuple[int, bytes]]:
+        """Return (run, digest) of the inputs already admitted, by id or position."""
+
+    @abc.abstractmethod
+    async def unfinished(self) -> list[RunRow]:
+        """Return the job's runs that are not finished, in the order of their places."""
+
+    @abc.abstractmethod
+    async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
+        """Return these runs."""
+
+    @abc.abstractmethod
+    async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
+        """Return the records of these runs in commit order; a run without records is left out."""
+
+    @abc.abstractmethod
+    async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
+        """Return the outputs of these runs in commit order."""
+
+    @abc.abstractmethod
+    async def undelivered(self) -> list[StoredOutput]:
+        """Return the job's outputs that no sink has, in commit order."""
+
+    @abc.abstractmethod
+    async def sink(self, name: str) -> SinkRow | None:
+        """Return how far the sink has come."""
+
+    @abc.abstractmethod
+    async def commands(self) -> list[Command] | None:
+        """Return the open commands, or None when nothing was written from outside since."""

@@ -1,0 +1,60 @@
+-- `:many` stands for a list of values, bound in chunks.
+-- name: job
+SELECT job FROM job WHERE name = ?;
+-- name: jobs
+SELECT job, name, created_at FROM job ORDER BY name;
+-- name: make_job
+INSERT INTO job (job, name, created_at) SELECT coalesce(max(job), 0) + 1, ?, ? FROM job;
+-- name: last_run
+SELECT max(run) FROM run WHERE run >= ? AND run < ?;
+-- name: last_key
+SELECT max(key) FROM key WHERE key >= ? AND key < ?;
+-- name: last_place
+SELECT max(place) FROM run WHERE job = ? AND status < 4;
+-- name: forget_tombstones
+DELETE FROM memory WHERE data IS NULL AND key >= ? AND key < ?;
+-- name: keys_by_digest
+SELECT key, job, digest, value, sequence FROM key WHERE job = ? AND digest IN (:many);
+-- name: keys
+SELECT key, job, digest, value, sequence FROM key WHERE key IN (:many);
+-- name: keys_of_runs
+SELECT DISTINCT key FROM run WHERE run IN (:many);
+-- name: memory
+SELECT key, path, data, written_at FROM memory WHERE data IS NOT NULL AND key IN (:many);
+-- name: inputs
+SELECT id, run, digest FROM input WHERE job = ? AND source = ? AND id IN (:many);
+-- name: unfinished
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at FROM run WHERE job = ? AND status < 4 ORDER BY place;
+-- name: runs
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at FROM run WHERE run IN (:many);
+-- name: records
+SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at
+FROM record WHERE run IN (:many) ORDER BY number;
+-- name: outputs
+SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+WHERE o.run IN (:many);
+-- name: undelivered
+SELECT o.run, o.number, o.id, o.value, k.value, o.delivered
+FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+WHERE o.delivered = 0 AND o.run >= ? AND o.run < ? ORDER BY o.position;
+-- name: sink
+SELECT job, name, base, "offset" FROM sink WHERE job = ? AND name = ?;
+-- name: commands
+SELECT number, run, command, payload FROM command WHERE job = ? ORDER BY number;
+-- name: list_runs
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at FROM run WHERE run >= ? AND run < ? ORDER BY run DESC LIMIT ?;
+-- name: list_runs_unfinished
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at FROM run WHERE job = ? AND status < 4 AND status = ? ORDER BY run DESC LIMIT ?;
+-- name: list_runs_unsuccessful
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at FROM run WHERE job = ? AND status > 4 AND status = ? ORDER BY run DESC LIMIT ?;
+-- name: list_runs_of_key
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at FROM run WHERE key = ? ORDER BY run DESC LIMIT ?;
+-- name: count_runs
+SELECT status, count(*) FROM run WHERE run >= ? AND run < ? GROUP BY status;

@@ -1,0 +1,28 @@
+-- One statement for each kind of row; `name` is the row's type.
+-- name: KeyRow
+INSERT INTO key (key, job, digest, value, sequence) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET sequence = excluded.sequence;
+-- name: RunRow
+INSERT INTO run (run, job, key, sequence, label, value, status, place, attempt, error,
+                 admitted_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: InputRow
+INSERT INTO input (job, source, id, run, digest) VALUES (?, ?, ?, ?, ?);
+-- name: Record
+INSERT INTO record (run, event, action, n, kind, call, function, digest, detail, payload,
+                    started_at, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: StatusRow
+UPDATE run SET status = ?, place = ?, attempt = ?, error = ?, finished_at = ? WHERE run = ?;
+-- name: MemoryRow
+INSERT INTO memory (key, path, data, written_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (key, path) DO UPDATE SET data = excluded.data, written_at = excluded.written_at;
+-- name: OutputRow
+INSERT INTO output (run, number, id, value, delivered) VALUES (?, ?, ?, ?, ?);
+-- name: DeliveredRow
+UPDATE output SET delivered = 1 WHERE run = ? AND number = ?;
+-- name: SinkRow
+INSERT INTO sink (job, name, base, "offset") VALUES (?, ?, ?, ?)
+ON CONFLICT (job, name) DO UPDATE SET base = excluded.base, "offset" = excluded."offset";
+-- name: CommandRow
+INSERT INTO command (job, run, command, payload, at) VALUES (?, ?, ?, ?, ?);
+-- name: CommandDoneRow
+DELETE FROM command WHERE number = ?;

@@ -1,0 +1,286 @@
+"""The SQLite store: WAL, one writer thread, one transaction a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from perdure.errors import StoreError
+from perdure.journal.record import Record
+from perdure.store.base import (
+    NUMBER_BITS,
+    ROW_ORDER,
+    ActionStateStore,
+    Command,
+    JobInfo,
+    KeyRow,
+    KeyState,
+    MemoryRow,
+    Row,
+    RunRow,
+    SinkRow,
+    StoredOutput,
+)
+from perdure.store.ownership import JobLock
+from perdure.store.sqlite_file import READ, connect, select_many, translate
+from perdure.store.statements import load_statements
+
+T = TypeVar("T")
+
+WRITE = load_statements("sqlite", "write.sql")
+_RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
+_SQL = [WRITE[kind.__name__] for kind in ROW_ORDER]
+
+
+class SqliteStore(ActionStateStore):
+    """A job in an SQLite file.
+
+    Owns: the connection, the thread that alone uses it, the lock of the job. Lifecycle: `open`
+    starts the thread, `close` ends it; it may be opened again.
+
+    Args:
+        path: the database file.
+        relaxed: commit without fsync (`durability: relaxed`).
+    """
+
+    def __init__(self, path: Path, *, relaxed: bool = False) -> None:
+        self.url = f"sqlite:///{path}"
+        self._path: Path | None = path
+        self._relaxed = relaxed
+        self._connection: sqlite3.Connection | None = None
+        self._lock: JobLock | None = None
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._host: asyncio.AbstractEventLoop | None = None
+        self._seen_version = -1
+        self.job = 0
+
+    async def open(self, job: str) -> JobInfo:
+        if self._thread is not None:
+            raise StoreError(f"{self.url} is open already in this engine: close that job first")
+        self._host = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="perdure-store", daemon=True)
+        self._thread.start()
+        try:
+            return await self._call(lambda: self._open(job))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if self._thread is None:
+            return
+        await self._call(self._close)
+        self._work.put(None)
+        self._thread = None
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        return self._call(lambda: self._commit(rows))
+
+    async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
+        def read() -> dict[bytes, KeyState]:
+            rows = select_many(self._db, "keys_by_digest", digests, self.job)
+            return {state.row.digest: state for state in self._with_memory(rows)}
+
+        return await self._call(read)
+
+    async def keys_of(self, runs: Collection[int]) -> dict[int, KeyState]:
+        def read() -> dict[int, KeyState]:
+            keys = {row[0] for row in select_many(self._db, "keys_of_runs", runs)}
+            rows = select_many(self._db, "keys", keys)
+            return {state.row.key: state for state in self._with_memory(rows)}
+
+        return await self._call(read)
+
+    async def inputs(
+        self, source: str, ids: Collection[str | int]
+    ) -> dict[str | int, tuple[int, bytes]]:
+        def read() -> dict[str | int, tuple[int, bytes]]:
+            rows = select_many(self._db, "inputs", ids, self.job, source)
+            return {id_: (run, digest) for id_, run, digest in rows}
+
+        return await self._call(read)
+
+    async def unfinished(self) -> list[RunRow]:
+        return await self._call(
+            lambda: [RunRow(*row) for row in self._db.execute(READ["unfinished"], (self.job,))]
+        )
+
+    async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
+        return await self._call(
+            lambda: {row[0]: RunRow(*row) for row in select_many(self._db, "runs", numbers)}
+        )
+
+    async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
+        def read() -> dict[int, list[Record]]:
+            records: dict[int, list[Record]] = {}
+            for row in select_many(self._db, "records", runs):
+                records.setdefault(row[0], []).append(Record(*row))
+            return records
+
+        return await self._call(read)
+
+    async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
+        return await self._call(lambda: read_outputs(self._db, runs))
+
+    async def undelivered(self) -> list[StoredOutput]:
+        def read() -> list[StoredOutput]:
+            first = self.job << NUMBER_BITS
+            rows = self._db.execute(READ["undelivered"], (first, first + (1 << NUMBER_BITS)))
+            return [StoredOutput(*row) for row in rows]
+
+        return await self._call(read)
+
+    async def sink(self, name: str) -> SinkRow | None:
+        def read() -> SinkRow | None:
+            row = self._db.execute(READ["sink"], (self.job, name)).fetchone()
+            return SinkRow(*row) if row else None
+
+        return await self._call(read)
+
+    async def commands(self) -> list[Command] | None:
+        def read() -> list[Command] | None:
+            # Changes only when another connection has written, so asking costs next to nothing.
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._seen_version:
+                return None
+            self._seen_version = version
+            return [Command(*row) for row in self._db.execute(READ["commands"], (self.job,))]
+
+        return await self._call(read)
+
+    # On the store's thread
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"{self.url} is not open")
+        return self._connection
+
+    def _open(self, job: str) -> JobInfo:
+        if self._path is not None and self._path.parent.is_dir():
+            self._lock = JobLock(self._path, job)
+        if self._connection is None:
+            self._connection = connect(self._path, relaxed=self._relaxed)
+        db = self._db
+        self._seen_version = -1
+        row = db.execute(READ["job"], (job,)).fetchone()
+        if row is None:
+            db.execute(READ["make_job"], (job, time.time_ns()))
+            row = db.execute(READ["job"], (job,)).fetchone()
+        self.job = row[0]
+        first = self.job << NUMBER_BITS
+        bounds = (first, first + (1 << NUMBER_BITS))
+        db.execute(READ["forget_tombstones"], bounds)
+        last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
+        last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
+        last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
+        return JobInfo(job=self.job, last_run=max(last_run, last_place), last_key=last_key)
+
+    def _close(self) -> None:
+        if self._connection is not None and self._path is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _commit(self, rows: Sequence[Row]) -> None:
+        groups: list[list[Any]] = [[] for _ in ROW_ORDER]
+        for row in rows:
+            groups[_RANK[type(row)]].append(row)
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, group in zip(_SQL, groups, strict=True):
+                if len(group) == 1:
+                    db.execute(sql, group[0])
+                elif group:
+                    db.executemany(sql, group)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _with_memory(self, keys: Sequence[Any]) -> list[KeyState]:
+        rows = [KeyRow(*row) for row in keys]
+        memory: dict[int, list[MemoryRow]] = {row.key: [] for row in rows}
+        for cell in select_many(self._db, "memory", memory):
+            memory[cell[0]].append(MemoryRow(*cell))
+        return [KeyState(row, memory[row.key]) for row in rows]
+
+    # The thread
+
+    def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` on the store's thread, after all that was asked before."""
+        host = self._host
+        assert host is not None
+        future: asyncio.Future[T] = host.create_future()
+        if self._thread is None:
+            future.set_exception(StoreError(f"{self.url} is not open"))
+            return future
+
+        def perform() -> None:
+            try:
+                value = work()
+            except StoreError as error:
+                _answer(host, future, None, error)
+            except Exception as error:
+                _answer(host, future, None, translate(error, self._path))
+            else:
+                _answer(host, future, value, None)
+
+        self._work.put(perform)
+        return future
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+class MemoryStore(SqliteStore):
+    """`memory://`: the same store without a file; what it holds goes with the engine."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory"))
+        self.url = "memory://"
+        self._path = None
+
+    @property
+    def connection(self) -> sqlite3.Connection | None:
+        """The database, for reading between and beside runs."""
+        return self._connection
+
+
+def read_outputs(connection: sqlite3.Connection, runs: Collection[int]) -> list[StoredOutput]:
+    """Return the outputs of `runs` in commit order."""
+    rows = select_many(connection, "outputs", runs)
+    rows.sort(key=lambda row: row[6])
+    return [StoredOutput(*row[:6]) for row in rows]
+
+
+def _answer(
+    host: asyncio.AbstractEventLoop,
+    future: asyncio.Future[T],
+    value: Any,
+    error: StoreError | None,
+) -> None:
+    def settle() -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    try:
+        host.call_soon_threadsafe(settle)
+    except RuntimeError:
+        pass  # the host loop is closed: nobody waits

@@ -1,0 +1,172 @@
+"""A SQLite file as a store: its identity, its version, its migrations, its settings (G23)."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from perdure.errors import StoreDataError, StoreError, StoreFormatError
+from perdure.store.statements import load_script, load_statements
+
+APPLICATION_ID = 0x50455244  # "PERD"
+MIGRATIONS: tuple[str, ...] = ("0001_schema.sql",)  # number n brings version n - 1 to n
+CHUNK = 500  # values bound to one IN (...)
+BUSY_SECONDS = 30.0
+
+READ = load_statements("sqlite", "read.sql")
+
+
+def connect(path: Path | None, *, relaxed: bool = False) -> sqlite3.Connection:
+    """Open the store at `path` (None: in memory), making or migrating its schema.
+
+    Args:
+        path: the database file; its folder must exist.
+        relaxed: commit without fsync.
+
+    Raises:
+        StoreFormatError: newer than this version, damaged or not ours; it is left untouched.
+        StoreError: it cannot be opened.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise StoreError(f"the folder of the store does not exist: {path.parent}; make it first")
+    try:
+        connection = sqlite3.connect(
+            path or ":memory:",
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open {path}: {error}") from error
+    try:
+        version = _check(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA cache_size = -65536")
+        _migrate(connection, version, path)
+    except StoreError:
+        connection.close()
+        raise
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open the store at `path` for reading and for commands; makes and migrates nothing.
+
+    Raises:
+        StoreError: there is no such store.
+        StoreFormatError: it is of another version, damaged or not ours.
+    """
+    if not path.exists():
+        raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        if _check(connection, path) != len(MIGRATIONS):
+            raise StoreFormatError(
+                f"{path} is of an older version: run its job once, which migrates it"
+            )
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path | None) -> int:
+    """Return the schema version, 0 for an empty file; touches nothing."""
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise translate(error, path) from error
+    if application == APPLICATION_ID:
+        if version > len(MIGRATIONS):
+            raise StoreFormatError(
+                f"{path} has schema version {version}, but this perdure knows versions up to"
+                f" {len(MIGRATIONS)}: use the newer perdure that wrote it"
+            )
+        return version
+    if tables or application or version:
+        raise StoreFormatError(
+            f"{path} is an SQLite database of another program (application id {application:#x}):"
+            " name another file with --store"
+        )
+    return 0
+
+
+def _migrate(connection: sqlite3.Connection, version: int, path: Path | None) -> None:
+    if version == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have migrated it while this one waited for the lock.
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for number in range(version + 1, len(MIGRATIONS) + 1):
+            for statement in _statements(load_script("sqlite", MIGRATIONS[number - 1])):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        connection.execute("ROLLBACK")
+        raise StoreFormatError(f"{path}: the migration failed and was undone: {error}") from error
+
+
+def _statements(script: str) -> list[str]:
+    statements, current = [], ""
+    for line in script.splitlines():
+        current += line + "\n"
+        if sqlite3.complete_statement(current):
+            statements.append(current)
+            current = ""
+    return statements
+
+
+def translate(error: Exception, path: Path | None) -> StoreError:
+    """Return the StoreError that says what `error` means: a refused row, a format, or I/O."""
+    where = path or "memory"
+    data_errors = (
+        sqlite3.IntegrityError,
+        sqlite3.DataError,
+        sqlite3.InterfaceError,
+        sqlite3.ProgrammingError,
+        OverflowError,
+        UnicodeError,
+    )
+    if isinstance(error, data_errors):
+        return StoreDataError(f"{where} refused a row: {type(error).__name__}: {error}")
+    if isinstance(error, sqlite3.OperationalError):
+        if "locked" in str(error) or "busy" in str(error):
+            return StoreError(f"{where} is locked by another program for over {BUSY_SECONDS:.0f} s")
+        return StoreError(f"{where}: {error}")
+    if isinstance(error, sqlite3.DatabaseError):
+        return StoreFormatError(
+            f"{where} is damaged or not an SQLite database ({error}): it was left untouched;"
+            " restore it from a backup, or name another file with --store"
+        )
+    return StoreError(f"{where}: {type(error).__name__}: {error}")
+
+
+def select_many(
+    connection: sqlite3.Connection,
+    name: str,
+    values: Collection[Any],
+    *before: Any,
+) -> list[Any]:
+    """Run the named read statement over `values`, in chunks; return all rows."""
+    rows: list[Any] = []
+    listed: Sequence[Any] = list(values)
+    for start in range(0, len(listed), CHUNK):
+        chunk = listed[start : start + CHUNK]
+        sql = READ[name].replace(":many", ",".join("?" * len(chunk)))
+        rows.extend(connection.execute(sql, (*before, *chunk)))
+    return rows
