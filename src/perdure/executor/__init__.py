@@ -1,0 +1,1 @@
+"""How actions and durable calls execute; knows no event and no store."""

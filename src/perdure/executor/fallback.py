@@ -1,0 +1,165 @@
+"""The sequential fallback (G19): plain actions without continuations.
+
+A plain action runs on one thread of its own, one action at a time, and each of its calls is over
+before the next begins. The host loop never blocks, and the journal is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from perdure.call import ActionFuture
+from perdure.executor.continuation import ActionMain, ContinuationContext, DirectHub, TurnHub
+
+T = TypeVar("T")
+
+
+class ActionDropped(BaseException):
+    """Ends the thread of an action that was taken down; no `except Exception` may stop it."""
+
+
+class SequentialLane:
+    """One daemon thread on which plain actions run, one at a time."""
+
+    def __init__(self, host: asyncio.AbstractEventLoop) -> None:
+        self.host = host
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run `work` on the lane after what was submitted before."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="perdure-action", daemon=True)
+            self._thread.start()
+        self._queue.put(work)
+
+    def close(self) -> None:
+        """Let the thread end when it is idle."""
+        self._queue.put(None)
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            work()
+
+
+class ThreadedContinuation(ContinuationContext):
+    """A plain action on the lane's thread; a call is settled before its maker goes on."""
+
+    def __init__(
+        self, name: str, seed: int, hub: TurnHub | DirectHub, lane: SequentialLane
+    ) -> None:
+        super().__init__(name, seed, hub)
+        self.parker = self
+        self._lane = lane
+        self._progress = threading.Condition()
+        self._on_end: Callable[[], None] = lambda: None
+        self._closed = False
+        self._cancelling = False
+
+    @property
+    def is_sequential(self) -> bool:
+        """True: calls run one after another."""
+        return True
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the host loop when the action's function has returned."""
+        self._on_end = callback
+
+    def _begin(self, main: ActionMain) -> ActionFuture[Any]:
+        done = self.loop.create_future()
+        self._lane.submit(lambda: self._run(main, done))
+        return done
+
+    def _run(self, main: ActionMain, done: ActionFuture[Any]) -> None:
+        if self._closed:
+            return
+        error: BaseException | None = None
+        # The thread's running loop is the action's, so that its context works here and only here.
+        asyncio._set_running_loop(self.loop)
+        try:
+            main()
+        except ActionDropped:
+            return
+        except BaseException as raised:
+            error = raised
+        finally:
+            asyncio._set_running_loop(None)
+
+        def end() -> None:
+            if self._closed:
+                return
+            self.turn(self.loop.now, lambda: _settle_main(done, error, self.name))
+            self._on_end()
+
+        try:
+            self._lane.host.call_soon_threadsafe(end)
+        except RuntimeError:
+            pass  # the host loop is closed: a later process takes the action up
+
+    def on_host(self, work: Callable[[], T]) -> T:
+        """Run `work` on the host loop and return what it returns; called on the lane's thread."""
+        result: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+        def perform() -> None:
+            try:
+                result.put((work(), None))
+            except BaseException as error:
+                result.put((None, error))
+
+        try:
+            self._lane.host.call_soon_threadsafe(perform)
+        except RuntimeError:
+            raise ActionDropped from None
+        while True:
+            try:
+                value, error = result.get(timeout=1.0)
+                break
+            except queue.Empty:
+                if self._closed:
+                    raise ActionDropped from None
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]  # None is T where there is no error
+
+    def park(self, calls: list[ActionFuture[Any]], return_when: str, timeout: float | None) -> None:
+        """Wait on the lane's thread until all `calls` are settled: they run one after another."""
+        with self._progress:
+            self._progress.wait_for(
+                lambda: self._closed or self._cancelling or all(call.done() for call in calls)
+            )
+        if self._closed:
+            raise ActionDropped
+        if self._cancelling:
+            self._cancelling = False
+            raise asyncio.CancelledError
+
+    def turn(self, at: int, settle: Callable[[], None]) -> None:
+        """Deliver one settlement and wake the thread."""
+        super().turn(at, settle)
+        with self._progress:
+            self._progress.notify_all()
+
+    def cancel(self) -> None:
+        """Settle hook: the waiting thread raises CancelledError."""
+        self._cancelling = True
+
+    def _drop(self) -> None:
+        super()._drop()
+        with self._progress:
+            self._closed = True
+            self._progress.notify_all()
+
+
+def _settle_main(done: ActionFuture[Any], error: BaseException | None, name: str) -> None:
+    if error is None:
+        done.set_result(None)
+    elif isinstance(error, asyncio.CancelledError):
+        done.cancel()
+    elif isinstance(error, StopIteration):  # a future refuses it
+        done.set_exception(RuntimeError(f"{name} raised StopIteration"))
+    else:
+        done.set_exception(error)

@@ -1,0 +1,277 @@
+"""ActionLoop: the event loop of one action, advanced one settlement at a time.
+
+It has a ready queue, a timer heap and nothing else: no sockets, no threads, no clock of its own.
+Between two settlements an action can only compute, so its whole behaviour is a function of the
+order in which its settlements arrive, which the journal keeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import heapq
+import logging
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, NoReturn, TypeVar
+
+from perdure.call import ActionFuture
+from perdure.errors import ActionLoopError, SpinningActionError
+
+T = TypeVar("T")
+
+SPIN_LIMIT = 100_000
+_MASK = (1 << 61) - 2
+_STEP = 0x9E3779B97F4A7C15  # the odd step of splitmix64: spreads a counter over all bits
+
+logger = logging.getLogger("perdure.action")
+
+
+class ActionTask(asyncio.Task[T]):
+    """A task whose hash is the same in every process (see `ActionFuture`)."""
+
+    def __init__(self, coro: Any, *, identity: int, **kwargs: Any) -> None:
+        # Before super(): the base class puts the new task into a set.
+        self._identity = identity
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._identity
+
+
+class ActionLoop(asyncio.AbstractEventLoop):
+    """The event loop of one action.
+
+    Owns: the ready queue, the timer heap, the action's tasks and async generators.
+    Lifecycle: made when the action starts; `run_ready` runs callbacks in a turn; closed when the
+    action has ended or its run was taken down. Only its owner enters turns, on one thread.
+
+    Args:
+        seed: a digest of the action's identity; hashes of futures and tasks derive from it.
+        name: for messages.
+    """
+
+    def __init__(self, seed: int, name: str) -> None:
+        self.seed = seed
+        self._name = name
+        self._created = 0
+        self._now = 0  # ns since the epoch: the time of the last settlement
+        self._ready: collections.deque[asyncio.Handle] = collections.deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._closed = False
+        self.violation: ActionLoopError | None = None
+        self.tasks: list[ActionTask[Any]] = []
+        self.generators: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
+
+    # Identity
+
+    def next_identity(self) -> int:
+        """Return the hash of the next future or task, in creation order."""
+        self._created += 1
+        return (self.seed + self._created * _STEP) & _MASK
+
+    # Turns: while one runs, this loop is the thread's running loop. That one fact decides who may
+    # schedule on it, so a thread or a task of the host loop is refused without any lock.
+
+    @property
+    def in_turn(self) -> bool:
+        """True for code that runs inside a turn of this loop."""
+        return asyncio._get_running_loop() is self
+
+    def advance(self, at: int) -> None:
+        """Set the time to `at` (ns since the epoch), never backwards; due timers become ready."""
+        self._now = max(self._now, at)
+        now = self.time()
+        while self._timers and self._timers[0][0] <= now:
+            handle = heapq.heappop(self._timers)[2]
+            if not handle.cancelled():
+                self._ready.append(handle)
+
+    def run_ready(self) -> None:
+        """Run callbacks until none is ready.
+
+        Raises:
+            SpinningActionError: the action never becomes idle.
+        """
+        ready, budget = self._ready, SPIN_LIMIT
+        while ready:
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+            budget -= 1
+            if not budget:
+                raise SpinningActionError(
+                    f"{self._name} ran {SPIN_LIMIT:,} callbacks without waiting for anything: it"
+                    " polls (such as `while not call.done(): await asyncio.sleep(0)`); await the"
+                    " call itself"
+                )
+
+    def next_deadline(self) -> int | None:
+        """Return the time of the earliest live timer (ns since the epoch), or None."""
+        while self._timers and self._timers[0][2].cancelled():
+            heapq.heappop(self._timers)
+        # Rounded up by more than a float's step here (238 ns): at its own firing a timer is due.
+        return int(self._timers[0][0] * 1e9) + 512 if self._timers else None
+
+    # What asyncio asks of a loop
+
+    def time(self) -> float:
+        """Return the time of the last settlement, in seconds since the epoch."""
+        return self._now / 1e9
+
+    @property
+    def now(self) -> int:
+        """The time of the last settlement, in ns since the epoch."""
+        return self._now
+
+    # The overrides take what asyncio passes; typeshed's variadic generics cannot be repeated here.
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        if asyncio._get_running_loop() is not self:
+            self._refuse_outside()
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        if asyncio._get_running_loop() is not self:
+            self._refuse_outside()
+        return self.set_timer(when, callback, *args, context=context)
+
+    def set_timer(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Call `callback` in the first turn at or after `when`; for the loop's owner."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._created += 1
+        heapq.heappush(self._timers, (when, self._created, handle))
+        return handle
+
+    # Called by asyncio's TimerHandle.
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Called by asyncio; a cancelled timer is passed over when it comes up."""
+
+    def create_future(self) -> ActionFuture[Any]:
+        return ActionFuture(self, self.next_identity())
+
+    def create_task(
+        self, coro: Any, *, name: object = None, context: contextvars.Context | None = None
+    ) -> ActionTask[Any]:
+        if asyncio._get_running_loop() is not self:
+            self._refuse_outside()
+        identity = self.next_identity()
+        # asyncio's own default name counts over the whole process, so it differs after a crash.
+        label = f"{self._name}#{self._created}" if name is None else str(name)
+        task: ActionTask[Any] = ActionTask(
+            coro, identity=identity, loop=self, name=label, context=context
+        )
+        self.tasks.append(task)
+        if len(self.tasks) > 64 and len(self.tasks) % 64 == 0:
+            self.tasks = [task for task in self.tasks if not task.done()]
+        return task
+
+    def get_task_factory(self) -> None:
+        return None
+
+    def get_debug(self) -> bool:
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        pass
+
+    def is_running(self) -> bool:
+        return self.in_turn
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Drop everything that is scheduled; later scheduling is refused."""
+        self._closed = True
+        self._ready.clear()
+        self._timers.clear()
+        if all(task.done() for task in self.tasks):
+            self.tasks.clear()
+
+    def get_exception_handler(self) -> None:
+        return None
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.call_exception_handler(context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self._closed:
+            return
+        task = context.get("task") or context.get("future")
+        name = task.get_name() if isinstance(task, asyncio.Task) else self._name
+        logger.error("%s: %s", name, context.get("message"), exc_info=context.get("exception"))
+
+    # Async generators
+
+    def first_iteration(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Hook: an async generator of the action was iterated for the first time."""
+        self.generators.append(weakref.ref(generator))
+
+    def finalize_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Hook: a generator lost its last reference before it was exhausted."""
+        if self.in_turn and not self._closed:
+            self.create_task(generator.aclose(), name=f"{self._name}:aclose")
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the generators that are still open, in creation order."""
+        for reference in self.generators:
+            generator = reference()
+            if generator is not None:
+                await generator.aclose()
+        self.generators.clear()
+
+    # Refusals
+
+    def _refuse_outside(self) -> NoReturn:
+        # Kept, since whoever set the action's Event or future has changed it already: the action
+        # must not go on with a state that the journal cannot give it back.
+        self.violation = ActionLoopError(
+            f"{self._name}: its event loop was used from outside the action (by a callable, a"
+            " thread or another task); that would be input which the journal does not hold. Return"
+            " the value from a durable call instead"
+        )
+        raise self.violation
+
+
+def _refusing(method: str) -> Callable[..., NoReturn]:
+    def refuse(self: ActionLoop, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise ActionLoopError(
+            f"{self._name}: loop.{method}() is I/O, which an action may not do itself (it would not"
+            " be the same after a crash): do it inside ctx.durable_execute_async(...)"
+        )
+
+    refuse.__name__ = method
+    refuse.__doc__ = "Refused: I/O belongs in durable calls."
+    return refuse
+
+
+for _method in (
+    "run_forever", "run_until_complete", "stop", "run_in_executor", "set_default_executor",
+    "getaddrinfo", "getnameinfo", "create_connection", "create_server", "create_unix_connection",
+    "create_unix_server", "create_datagram_endpoint", "connect_accepted_socket", "start_tls",
+    "sendfile", "sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall",
+    "sock_sendto", "sock_connect", "sock_accept", "sock_sendfile", "connect_read_pipe",
+    "connect_write_pipe", "subprocess_shell", "subprocess_exec", "add_reader", "remove_reader",
+    "add_writer", "remove_writer", "add_signal_handler", "remove_signal_handler",
+    "shutdown_default_executor", "set_task_factory", "set_exception_handler",
+):  # fmt: skip
+    setattr(ActionLoop, _method, _refusing(_method))
