@@ -1,0 +1,174 @@
+"""Inputs from any Python iterable; outputs to a callable or a list."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import Any
+
+from perdure.connectors.base import Sink, SinkState, Source, SourceRecord
+from perdure.errors import InputError, SinkError
+from perdure.run import Output
+
+__all__ = ["CallableSink", "IterableSource", "ListSink", "as_sink", "as_source"]
+
+# A plain iterable never suspends by itself, so the loop gets a turn after this many records.
+_RECORDS_PER_TURN = 64
+
+
+class IterableSource(Source):
+    """The values of an iterable or an async iterable, which may be endless.
+
+    A plain iterable is advanced on the event loop's thread: one that waits for something should
+    be an async iterable. An exception raised by the iterable goes to the reader as it is.
+    """
+
+    def __init__(self, values: Iterable[Any] | AsyncIterable[Any], *, name: str = "inputs") -> None:
+        """Take the values; nothing is read yet.
+
+        Args:
+            values: What to read. An iterator can be read once only.
+            name: The source's name in its job.
+        """
+        self.name = name
+        self._values = values
+        self._spent = False
+
+    async def open(self) -> AsyncGenerator[SourceRecord, None]:
+        """Read the values from the first.
+
+        Raises:
+            InputError: The values are an iterator that was read before.
+        """
+        values = self._values
+        if self._spent:
+            raise InputError(
+                f"source {self.name!r} is an iterator and was read already:"
+                " give a list, or a new iterator for every run"
+            )
+        # An iterator goes on where it stopped, so a second reading would number it wrongly.
+        self._spent = isinstance(values, Iterator | AsyncIterator)
+        position = 0
+        if isinstance(values, AsyncIterable):
+            async for value in values:
+                yield SourceRecord(position, value)
+                position += 1
+            return
+        for value in values:
+            yield SourceRecord(position, value)
+            position += 1
+            if position % _RECORDS_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+
+class CallableSink(Sink):
+    """Calls a function with every output, at least once each.
+
+    A plain function runs on the event loop's thread, so one that waits for something should be a
+    coroutine function. When it raises, the outputs before are delivered again with the failed one.
+    """
+
+    def __init__(self, deliver: Callable[[Output], Any], *, name: str = "callable") -> None:
+        """Take the function; what it returns is awaited if it can be."""
+        self.name = name
+        self._deliver = deliver
+
+    async def open(self, state: SinkState | None) -> SinkState:
+        """Return the state as it is: there is nothing to undo."""
+        return state or SinkState(0, 0)
+
+    async def write(self, outputs: Sequence[Output]) -> None:
+        """Call the function with each output in turn.
+
+        Raises:
+            SinkError: The function raised; its exception is the cause.
+        """
+        for output in outputs:
+            try:
+                result = self._deliver(output)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception as error:
+                raise SinkError(
+                    f"sink {self.name!r} failed on output {output.id} of key {output.key!r}:"
+                    f" {type(error).__name__}: {error}: correct the sink and run again"
+                ) from error
+
+    async def close(self) -> None:
+        """Do nothing: the function is the caller's."""
+
+
+class ListSink(Sink):
+    """Keeps the outputs in a list.
+
+    Attributes:
+        outputs: What was delivered, in order.
+    """
+
+    def __init__(self, *, name: str = "list") -> None:
+        """Start with an empty list."""
+        self.name = name
+        self.outputs: list[Output] = []
+
+    async def open(self, state: SinkState | None) -> SinkState:
+        """Return the state as it is: there is nothing to undo."""
+        return state or SinkState(0, 0)
+
+    async def write(self, outputs: Sequence[Output]) -> None:
+        """Append the outputs."""
+        self.outputs.extend(outputs)
+
+    async def close(self) -> None:
+        """Keep the list."""
+
+
+def as_source(inputs: Any, *, name: str = "inputs") -> Source:
+    """Make a source of what a user gives as inputs.
+
+    Args:
+        inputs: A `Source`, an iterable or an async iterable.
+        name: The name of the source if one is made.
+
+    Raises:
+        InputError: It is none of these, or a string or mapping, whose items are no inputs.
+    """
+    if isinstance(inputs, Source):
+        return inputs
+    if isinstance(inputs, str | bytes | bytearray | Mapping):
+        raise InputError(
+            f"inputs is one {type(inputs).__name__}:"
+            " give a list of inputs, or JsonlSource(path) for a file"
+        )
+    if not isinstance(inputs, Iterable | AsyncIterable):
+        raise InputError(
+            f"inputs is a {type(inputs).__name__}: give an iterable, an async iterable or a Source"
+        )
+    return IterableSource(inputs, name=name)
+
+
+def as_sink(sink: Any) -> Sink:
+    """Make a sink of what a user gives as one.
+
+    Args:
+        sink: A `Sink`, or a plain or async callable that takes an `Output`.
+
+    Raises:
+        SinkError: It is neither.
+    """
+    if isinstance(sink, Sink):
+        return sink
+    if not callable(sink):
+        raise SinkError(
+            f"sink is a {type(sink).__name__}: give a callable, or a Sink such as JsonlSink(path)"
+        )
+    return CallableSink(sink)

@@ -1,0 +1,151 @@
+"""Sources over iterables, and the sinks that keep no state."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from perdure.connectors.base import SinkState, Source, SourceRecord
+from perdure.connectors.iterable import (
+    CallableSink,
+    IterableSource,
+    ListSink,
+    as_sink,
+    as_source,
+)
+from perdure.errors import InputError, SinkError
+from perdure.run import Output, RunStatus
+
+
+async def read(source: Source, limit: int | None = None) -> list[SourceRecord]:
+    records: list[SourceRecord] = []
+    stream = source.open()
+    try:
+        async for record in stream:
+            records.append(record)
+            if len(records) == limit:
+                break
+    finally:
+        await stream.aclose()
+    return records
+
+
+def outputs(count: int) -> list[Output]:
+    return [Output(value=n, key="k", run_id=f"r{n}", id=f"r{n}-0") for n in range(count)]
+
+
+def test_list_is_numbered_from_zero_and_can_be_read_again() -> None:
+    source = as_source(["a", "b"])
+    expected = [SourceRecord(0, "a"), SourceRecord(1, "b")]
+    assert asyncio.run(read(source)) == expected
+    assert asyncio.run(read(source)) == expected
+
+
+def test_async_iterable() -> None:
+    async def values() -> AsyncIterator[int]:
+        for n in range(3):
+            await asyncio.sleep(0)
+            yield n
+
+    assert [r.value for r in asyncio.run(read(as_source(values())))] == [0, 1, 2]
+
+
+def test_iterator_read_twice_is_an_error_and_not_an_empty_source() -> None:
+    source = as_source(iter([1, 2]))
+    assert len(asyncio.run(read(source))) == 2
+    with pytest.raises(InputError, match="read already"):
+        asyncio.run(read(source))
+
+
+def test_g20_endless_iterable_is_read_only_as_far_as_asked() -> None:
+    counter = itertools.count()
+    records = asyncio.run(read(IterableSource(counter), limit=1000))
+    assert records[-1] == SourceRecord(999, 999)
+    assert next(counter) == 1000
+
+
+def test_endless_iterable_lets_the_loop_run() -> None:
+    async def main() -> int:
+        task = asyncio.create_task(read(IterableSource(itertools.count()), limit=10**9))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return 1
+
+    assert asyncio.run(asyncio.wait_for(main(), 5)) == 1
+
+
+def test_error_of_the_iterable_reaches_the_reader_after_the_records_before_it() -> None:
+    def values() -> Iterator[int]:
+        yield 1
+        raise KeyError("broken feed")
+
+    async def main() -> list[Any]:
+        seen: list[Any] = []
+        with pytest.raises(KeyError, match="broken feed"):
+            async for record in as_source(values()).open():
+                seen.append(record.value)
+        return seen
+
+    assert asyncio.run(main()) == [1]
+
+
+@pytest.mark.parametrize("inputs", ["reviews.jsonl", b"x", {"id": 1}, 7, None])
+def test_what_is_no_sequence_of_inputs_is_refused(inputs: Any) -> None:
+    with pytest.raises(InputError, match="give a"):
+        as_source(inputs)
+
+
+def test_source_is_taken_as_it_is() -> None:
+    source = IterableSource([])
+    assert as_source(source) is source
+
+
+def test_list_sink_keeps_the_order() -> None:
+    async def main() -> list[Output]:
+        sink = ListSink()
+        assert await sink.open(None) == SinkState(0, 0)
+        await sink.write(outputs(2))
+        await sink.close()
+        return sink.outputs
+
+    assert asyncio.run(main()) == outputs(2)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_callable_sink(asynchronous: bool) -> None:
+    seen: list[Output] = []
+
+    async def deliver_later(output: Output) -> None:
+        await asyncio.sleep(0)
+        seen.append(output)
+
+    sink = as_sink(deliver_later if asynchronous else seen.append)
+    assert not sink.transactional
+    asyncio.run(sink.write(outputs(3)))
+    assert seen == outputs(3)
+
+
+def test_g4_failing_callable_sink_names_the_output() -> None:
+    def deliver(output: Output) -> None:
+        if output.value == 1:
+            raise OSError("no route")
+
+    with pytest.raises(SinkError, match=r"output r1-0 of key 'k': OSError: no route") as caught:
+        asyncio.run(CallableSink(deliver).write(outputs(3)))
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_is_no_sink_is_refused() -> None:
+    with pytest.raises(SinkError, match="sink is a str"):
+        as_sink("out.jsonl")
+
+
+def test_final_statuses() -> None:
+    final = {status for status in RunStatus if status.is_final}
+    assert final == {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}
