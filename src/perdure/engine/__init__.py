@@ -1,0 +1,1 @@
+"""Engines: what feeds a job and takes its outputs."""

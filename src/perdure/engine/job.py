@@ -1,0 +1,436 @@
+"""Job: an open job of the local engine: submissions, a source to the end, progress."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from perdure.agent import AgentPlan
+from perdure.config import Configuration
+from perdure.connectors.base import Sink, Source, SourceRecord
+from perdure.engine.sink_pump import SinkPump
+from perdure.errors import EncodeError, InputError, PerdureError, StoreError
+from perdure.history import History, RunInfo
+from perdure.journal.failure import decode_failure
+from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
+from perdure.runtime.admission import Admitted, NewInput
+from perdure.runtime.job import BACKOFF_SECONDS, JobRuntime
+from perdure.runtime.mailbox import RunTicket
+from perdure.store.base import ActionStateStore, StoredOutput
+from perdure.store.url import reader_of
+
+logger = logging.getLogger("perdure")
+
+CHUNK = 512  # inputs admitted together at most
+Field = str | Callable[[Any], Any]
+
+
+@dataclasses.dataclass(slots=True)
+class Progress:
+    """Live counts of an open job.
+
+    Attributes:
+        inputs: inputs admitted, or known from before.
+        already_done: of these, finished by an earlier process.
+        completed: runs completed in this process; `failed`, `cancelled` likewise.
+        in_flight: runs admitted and not finished.
+        outputs: outputs made in this process.
+        retries: runs put back.
+        calls_made: calls begun in this process.
+        calls_replayed: outcomes given from the journal instead.
+    """
+
+    inputs: int = 0
+    already_done: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    in_flight: int = 0
+    outputs: int = 0
+    retries: int = 0
+    calls_made: int = 0
+    calls_replayed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DriveResult:
+    """What came of a source: its inputs, their outputs and failed runs."""
+
+    inputs: int
+    outputs: list[Output]
+    failed: list[RunInfo]
+
+
+class Run:
+    """A submitted run.
+
+    Attributes:
+        id: its short id.
+    """
+
+    def __init__(self, job: Job, number: int, ticket: RunTicket | None) -> None:
+        self._job = job
+        self._number = number
+        self._ticket = ticket
+        self.id = run_id(number)
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands now."""
+        if self._ticket is not None:
+            return self._ticket.status
+        return self._job.stored_status(self._number)
+
+    async def wait(self) -> RunStatus:
+        """Return the run's final status when it has come to its end."""
+        if self._ticket is not None:
+            await self._job.wait_for(self._ticket)
+        return self.status
+
+    async def outputs(self) -> list[Output]:
+        """Return the run's outputs when it has come to its end.
+
+        Raises:
+            BaseException: what made the run fail.
+            RunCancelledError: it was cancelled.
+        """
+        await self.wait()
+        return await self._job.outputs_of(self._number, self._ticket)
+
+    async def cancel(self) -> bool:
+        """Ask the run to stop; False when it is finished already."""
+        return await self._job.runtime.cancel(self._number)
+
+
+class Job:
+    """An open job.
+
+    Owns: the runtime of the job and the pump of its sink. Lifecycle: made and opened by
+    `LocalEngine.open`. On one event loop.
+    """
+
+    def __init__(
+        self,
+        store: ActionStateStore,
+        name: str,
+        plan: AgentPlan,
+        config: Configuration,
+        sink: Sink | None,
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._pump = SinkPump(sink) if sink is not None else None
+        self._pumping: asyncio.Task[None] | None = None
+        self.runtime = JobRuntime(
+            store,
+            name,
+            plan,
+            config,
+            listeners=[self],
+            before_recovery=self._open_sink if sink is not None else None,
+        )
+        self._progress = Progress()
+        self._collected: list[tuple[int, int, Output]] | None = None
+        self._draining = False
+        self._reading: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+
+    # Life
+
+    async def open(self) -> None:
+        """Take the job; unfinished runs go on."""
+        await self.runtime.open()
+        if self._pump is not None:
+            self._pumping = asyncio.get_running_loop().create_task(self._pump.run())
+            self._pumping.add_done_callback(self._pump_ended)
+
+    async def _open_sink(self, undelivered: list[StoredOutput]) -> None:
+        assert self._pump is not None
+        await self._pump.open(self.runtime, undelivered)
+
+    def _pump_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.runtime.stop(error)
+
+    async def drain(self) -> None:
+        """Return when no run is in flight and every output is delivered.
+
+        Raises:
+            BaseException: what stopped the job.
+        """
+        await self._until_stopped(self._drained())
+
+    async def _drained(self) -> None:
+        while self.runtime.admission.tickets:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+        if self._pump is not None:
+            await self._pump.drain()
+
+    async def close(self) -> None:
+        """Stop what runs and give the job back; the next owner goes on."""
+        if self._pumping is not None:
+            self._pumping.cancel()
+            await asyncio.wait([self._pumping])
+        if self._pump is not None:
+            await self._pump.close()
+        await self.runtime.close()
+
+    def drain_soon(self) -> None:
+        """Read no more inputs; `drive` returns when the runs in flight have ended."""
+        self._draining = True
+        if self._reading is not None:
+            self._reading.cancel()  # it may be waiting for a slow source
+
+    def stop_now(self) -> None:
+        """Stop at once; `drive` raises. What is unfinished goes on when the job is next run."""
+        self.runtime.stop(PerdureError(f"job {self.name!r} was stopped; run it again to go on"))
+
+    @property
+    def progress(self) -> Progress:
+        """Live counts."""
+        counters = self.runtime.services.counters
+        progress = self._progress
+        progress.completed, progress.failed = counters.completed, counters.failed
+        progress.cancelled, progress.retries = counters.cancelled, counters.retries
+        progress.calls_made = counters.calls_made
+        progress.calls_replayed = counters.calls_replayed
+        progress.in_flight = len(self.runtime.admission.tickets)
+        return progress
+
+    # What the runtime tells
+
+    def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
+        """Take an output that is durable."""
+        self._progress.outputs += 1
+        if self._pump is not None:
+            self._pump.add(ticket.row.run, number, output)
+        if self._collected is not None:
+            self._collected.append((ticket.row.run, number, output))
+
+    def on_finished(self, ticket: RunTicket) -> None:
+        """Take note that a run has ended."""
+        if self._idle is not None and not self.runtime.admission.tickets:
+            if not self._idle.done():
+                self._idle.set_result(None)
+
+    # Single submissions
+
+    async def submit(self, value: Any, *, key: Any, id: Any = None) -> Run:
+        """Submit one input; its run is durable when this returns.
+
+        Args:
+            value: the input.
+            key: its key, as a value.
+            id: its idempotency id: submitting it again gives the same run.
+
+        Raises:
+            InputError: the id was submitted before with another key or value.
+            EncodeError: the input cannot be journaled.
+            StoreError: it is not durable, or nobody knows; with an id, submit it again.
+        """
+        admitted = await self._until_stopped(
+            self.runtime.admission.submit(NewInput(value, key, id))
+        )
+        self._count(admitted)
+        return Run(self, admitted.run, admitted.ticket)
+
+    async def wait_for(self, ticket: RunTicket) -> None:
+        """Return when a run has ended; raise what stopped the job."""
+        await self._until_stopped(asyncio.shield(ticket.wait_finished()))
+
+    async def outputs_of(self, number: int, ticket: RunTicket | None) -> list[Output]:
+        """Return a finished run's outputs, or raise its error."""
+        error = ticket.error if ticket is not None else None
+        if ticket is None:
+            row = (await self._store.runs([number]))[number]
+            if row.error is not None:
+                error = decode_failure(self.runtime.codec, row.error)
+        if error is not None:
+            raise error
+        return [self._output(stored) for stored in await self._store.outputs([number])]
+
+    def stored_status(self, number: int) -> RunStatus:
+        """Return the status of a run that is not in flight."""
+        with reader_of(self._store) as reader:
+            return STATUS_BY_NUMBER[reader.runs([number])[number].status]
+
+    # A source to its end
+
+    async def drive(
+        self, source: Source, *, key: Field, id: Field | None = None, collect: bool = True
+    ) -> DriveResult:
+        """Run every input of `source` and wait for their ends.
+
+        Args:
+            source: the inputs, read from the start; those run before are recognised.
+            key: the key of an input: a field name or a function.
+            id: its idempotency id, likewise.
+            collect: return the outputs (else the list is empty).
+
+        Raises:
+            InputError: an input is bad or has changed; the runs before it have ended.
+            BaseException: what stopped the job.
+        """
+        self._collected = [] if collect else None
+        result: DriveResult = await self._until_stopped(self._drive(source, key, id))
+        return result
+
+    async def _drive(self, source: Source, key: Field, id_: Field | None) -> DriveResult:
+        numbers: dict[int, bool] = {}  # run -> is it new
+        bad: Exception | None = None
+        reading = self._read(source, key, id_, numbers)
+        self._reading = asyncio.get_running_loop().create_task(reading)
+        try:
+            await self._reading
+        except (InputError, EncodeError) as error:
+            bad = error  # what was admitted before comes to its end first
+        finally:
+            self._reading = None
+        await self._drained()
+        if bad is not None:
+            raise bad
+        return DriveResult(
+            inputs=len(numbers), outputs=await self._outputs(numbers), failed=self._failed(numbers)
+        )
+
+    async def _read(
+        self, source: Source, key: Field, id_: Field | None, numbers: dict[int, bool]
+    ) -> None:
+        waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
+        admission = self.runtime.admission
+        records = source.open()
+        try:
+            room = min(CHUNK, await admission.wait_for_room())
+            async for record in records:
+                item = _new_input(record, source.name, key, id_)
+                waiting.append((item, admission.submit(item)))
+                if len(waiting) >= room:
+                    await self._settle(waiting, numbers)
+                    if self._pump is not None:
+                        await self._pump.wait_for_room()
+                    room = min(CHUNK, await admission.wait_for_room())
+                if self._draining:
+                    break
+        except asyncio.CancelledError:
+            if not self._draining:
+                raise
+        finally:
+            await records.aclose()
+        await self._settle(waiting, numbers)
+
+    async def _settle(
+        self,
+        waiting: list[tuple[NewInput, asyncio.Future[Admitted]]],
+        numbers: dict[int, bool],
+    ) -> None:
+        """Wait until the inputs read so far are durable; admit again what the store lost."""
+        pause, longest = BACKOFF_SECONDS
+        bad: Exception | None = None
+        while waiting:
+            await asyncio.wait([future for _, future in waiting])
+            lost = []
+            for item, future in waiting:
+                error = future.exception()
+                if isinstance(error, StoreError):
+                    lost.append(item)
+                    reason = error
+                elif error is not None:
+                    bad = bad or _as_exception(error)
+                else:
+                    admitted = future.result()
+                    numbers.setdefault(admitted.run, admitted.is_new)
+                    self._count(admitted)
+            waiting.clear()
+            if lost:
+                logger.error("inputs cannot be admitted (%s); trying again", reason)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+                submit = self.runtime.admission.submit
+                waiting.extend((item, submit(item)) for item in lost)
+        if bad is not None:
+            raise bad
+
+    def _count(self, admitted: Admitted) -> None:
+        self._progress.inputs += 1
+        if admitted.ticket is None:
+            self._progress.already_done += 1
+
+    async def _outputs(self, numbers: Mapping[int, bool]) -> list[Output]:
+        if self._collected is None:
+            return []
+        live = {(run, number) for run, number, _ in self._collected}
+        known = [run for run, is_new in numbers.items() if not is_new]
+        stored = [
+            self._output(output)
+            for output in await self._store.outputs(known)
+            if (output.run, output.number) not in live
+        ]
+        return stored + [output for run, _, output in self._collected if run in numbers]
+
+    def _failed(self, numbers: Mapping[int, bool]) -> list[RunInfo]:
+        if not self.runtime.services.counters.failed and all(numbers.values()):
+            return []
+        with reader_of(self._store) as reader:
+            infos = History(reader).infos(list(numbers))
+        bad = (RunStatus.FAILED, RunStatus.CANCELLED)
+        return [infos[run] for run in numbers if infos[run].status in bad]
+
+    def _output(self, stored: StoredOutput) -> Output:
+        decode = self.runtime.codec.decode
+        return Output(decode(stored.value), decode(stored.key), run_id(stored.run), stored.id)
+
+    async def _until_stopped(self, work: Any) -> Any:
+        """Await `work`, but raise what stops the job as soon as that happens."""
+        working = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([working, self.runtime.stopped], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                self.runtime.stopped.result()
+            return working.result()
+        finally:
+            if not working.done():
+                working.cancel()
+                await asyncio.wait([working])
+
+
+def _new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) -> NewInput:
+    line = record.line
+    place = f"line {line} of {source}" if line else f"input {record.position} of {source}"
+    return NewInput(
+        value=record.value,
+        key=_field(record.value, key, "key", place),
+        id=_field(record.value, id_, "id", place) if id_ is not None else None,
+        source=source,
+        position=record.position,
+        place=place,
+    )
+
+
+def _field(value: Any, field: Field, what: str, place: str) -> Any:
+    """Return a field of an input, or what a function makes of it."""
+    if callable(field):
+        try:
+            return field(value)
+        except Exception as error:
+            raise InputError(
+                f"{place}: the {what} function raised {type(error).__name__}: {error}"
+            ) from error
+    if isinstance(value, Mapping):
+        if field in value:
+            return value[field]
+        has = ", ".join(map(repr, list(value)[:8])) or "nothing"
+        raise InputError(f"{place} has no field {field!r} for the {what}; it has {has}")
+    try:
+        return getattr(value, field)
+    except AttributeError:
+        raise InputError(
+            f"{place} is a {type(value).__name__} without {field!r}: give {what}= a function"
+        ) from None
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else PerdureError(str(error))

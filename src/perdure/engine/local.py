@@ -1,0 +1,160 @@
+"""LocalEngine: jobs in this process, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from perdure.agent import Agent, AgentPlan
+from perdure.config import AgentExecutionOptions, Configuration
+from perdure.connectors.base import Sink
+from perdure.connectors.iterable import as_sink, as_source
+from perdure.control import cancel, retry
+from perdure.engine.job import Job
+from perdure.errors import RunsFailedError
+from perdure.history import History, RunInfo
+from perdure.run import Output, RunStatus
+from perdure.store.base import ActionStateStore
+from perdure.store.url import DEFAULT_STORE, open_store, reader_of
+
+Field = str | Callable[[Any], Any]
+AnyAgent = Agent | type[Agent] | Callable[[], Agent]
+
+
+class LocalEngine:
+    """Runs agents in this process and keeps their journal in a store.
+
+    Running again with the same store and job resumes: finished inputs are not run again, unfinished
+    runs go on from their journal.
+
+    Args:
+        store: `sqlite:///PATH`, or `memory://` (kept as long as the engine).
+        job: name of the job in the store. One process at a time runs a job.
+        config: a `Configuration`, a mapping of options, or the path of a YAML file.
+
+    Raises:
+        ConfigurationError: the store or an option is not known or has a wrong value.
+    """
+
+    def __init__(
+        self,
+        store: str = DEFAULT_STORE,
+        job: str = "default",
+        config: Configuration | dict[str, Any] | str | Path | None = None,
+    ) -> None:
+        self.job = job
+        self.config = config if isinstance(config, Configuration) else Configuration.load(config)
+        relaxed = self.config.get(AgentExecutionOptions.DURABILITY) == "relaxed"
+        self._store: ActionStateStore = open_store(store, relaxed=relaxed)
+
+    # Running
+
+    def run(
+        self,
+        agent: AnyAgent,
+        inputs: Any,
+        *,
+        key: Field,
+        id: Field | None = None,
+        sink: Sink | Callable[[Output], Any] | None = None,
+    ) -> list[Output]:
+        """Run the agent over `inputs` to the end, on an event loop of its own.
+
+        Args:
+            agent: the agent, its class or a function that makes it.
+            inputs: an iterable, an async iterable or a `Source`.
+            key: the key of an input: a field name or a function of the value.
+            id: its idempotency id, likewise; without it inputs are known by their position.
+            sink: where outputs are delivered as they come.
+
+        Returns:
+            The outputs of all the inputs given, recorded ones included, in the order of their
+            commits; those of one key in the order of its inputs.
+
+        Raises:
+            RunsFailedError: some runs failed; it has the outputs and the failed runs.
+            InputError: an input is bad or is not what this job read there before.
+            StoreError: the store cannot be used, or another process runs the job.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run_async(agent, inputs, key=key, id=id, sink=sink))
+        raise RuntimeError(
+            "LocalEngine.run blocks, and an event loop is running here:"
+            " use `await engine.run_async(...)`"
+        )
+
+    async def run_async(
+        self,
+        agent: AnyAgent,
+        inputs: Any,
+        *,
+        key: Field,
+        id: Field | None = None,
+        sink: Sink | Callable[[Output], Any] | None = None,
+    ) -> list[Output]:
+        """Do what `run` does, inside a running event loop."""
+        async with self.open(agent, sink=sink) as job:
+            result = await job.drive(as_source(inputs), key=key, id=id)
+        if result.failed:
+            raise RunsFailedError(outputs=result.outputs, failed=result.failed)
+        return result.outputs
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, agent: AnyAgent, *, sink: Sink | Callable[[Output], Any] | None = None
+    ) -> AsyncIterator[Job]:
+        """Open the job for submissions: `async with engine.open(agent) as job`.
+
+        Unfinished runs go on at once. Leaving the block normally waits for the runs in flight;
+        leaving it with an exception stops them, and the next `open` goes on with them.
+        """
+        plan = AgentPlan.from_agent(agent)
+        job = Job(
+            self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
+        )
+        await job.open()
+        try:
+            yield job
+            await job.drain()
+        finally:
+            await job.close()
+
+    # Looking and acting
+
+    def runs(
+        self, *, status: RunStatus | None = None, key: Any = None, limit: int = 50
+    ) -> list[RunInfo]:
+        """Return the newest runs of the job, newest first."""
+        with reader_of(self._store) as reader:
+            history = History(reader)
+            return history.runs(history.job(self.job), status=status, key=key, limit=limit)
+
+    def run_info(self, id: str) -> RunInfo:
+        """Return one run by its id.
+
+        Raises:
+            PerdureError: there is none.
+        """
+        with reader_of(self._store) as reader:
+            history = History(reader)
+            return history.run(history.job(self.job), id)
+
+    def retry(self, id: str) -> RunInfo:
+        """Put a failed or cancelled run back into its key's queue.
+
+        Durable when it returns; it happens at once where the job is open, else when it is next.
+        """
+        with reader_of(self._store) as reader:
+            history = History(reader)
+            return retry(history, history.job(self.job), id)
+
+    def cancel(self, id: str) -> RunInfo:
+        """Ask that an unfinished run is stopped; durable when it returns, like `retry`."""
+        with reader_of(self._store) as reader:
+            history = History(reader)
+            return cancel(history, history.job(self.job), id)

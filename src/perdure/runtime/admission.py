@@ -1,0 +1,303 @@
+"""Admission: an input becomes a run, once (G2), and gets its place in the order of its key (G1)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from perdure.errors import EncodeError, InputError, StoreError
+from perdure.journal.codec import Codec, digest
+from perdure.run import STATUS_NUMBERS, RunStatus
+from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.services import now
+from perdure.store.base import (
+    ActionStateStore,
+    InputRow,
+    JobInfo,
+    KeyRow,
+    KeyState,
+    Row,
+    RunRow,
+)
+from perdure.store.group_commit import GroupCommit
+
+QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
+
+
+class NewInput(NamedTuple):
+    """An input to admit.
+
+    Attributes:
+        value: the input.
+        key: its key.
+        id: its idempotency id, or None.
+        source: name of its source, where it has a position instead of an id.
+        position: its position there, from 0; -1 without.
+        place: where it stands, for messages ("line 3 of reviews.jsonl").
+    """
+
+    value: Any
+    key: Any
+    id: Any = None
+    source: str = ""
+    position: int = -1
+    place: str = ""
+
+
+class Admitted(NamedTuple):
+    """The run of an input: in flight, or known by number from before."""
+
+    run: int
+    ticket: RunTicket | None
+    is_new: bool
+
+
+class _Prepared(NamedTuple):
+    """An input in journal form."""
+
+    source: str
+    identity: str | int | None
+    digest: bytes
+    value: bytes
+    key_digest: bytes
+    key_value: bytes
+    item: NewInput
+
+
+class Admission:
+    """Admits inputs in batches: everything submitted while one batch is written joins the next.
+
+    Owns: the numbers of runs and keys, the inputs waiting to be admitted, the bound on runs in
+    flight (G20). Lifecycle: made when the job opens. On the host loop.
+
+    Args:
+        limit: runs in flight at most.
+    """
+
+    def __init__(
+        self,
+        info: JobInfo,
+        store: ActionStateStore,
+        commits: GroupCommit,
+        codec: Codec,
+        mailbox: KeyedMailbox,
+        *,
+        limit: int,
+    ) -> None:
+        self._job = info.job
+        self._last_run = info.last_run
+        self._last_key = info.last_key
+        self._store = store
+        self._commits = commits
+        self._codec = codec
+        self._mailbox = mailbox
+        self._limit = limit
+        self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self.tickets: dict[int, RunTicket] = {}
+
+    def next_number(self) -> int:
+        """Return the next number for a run or a place in a queue."""
+        self._last_run += 1
+        return self._last_run
+
+    def submit(self, item: NewInput) -> asyncio.Future[Admitted]:
+        """Admit one input; the future is done when its run is durable.
+
+        Raises (through the future):
+            InputError: its id or position was admitted with another key or value.
+            EncodeError: it cannot be journaled.
+            StoreError: it is not durable, or nobody knows; submitting it again is safe with an id.
+        """
+        future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+        return future
+
+    async def wait_for_room(self) -> int:
+        """Return how many runs may be admitted now, at least 1; waits while there is no room."""
+        while (room := self._limit - len(self.tickets)) < 1:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+        return room
+
+    def finished(self, ticket: RunTicket) -> None:
+        """A run is no longer in flight."""
+        self.tickets.pop(ticket.row.run, None)
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+
+    def close(self) -> None:
+        """Admit nothing more; what waits is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+        for _, future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                room = await self.wait_for_room()
+                batch, self._waiting = self._waiting[:room], self._waiting[room:]
+                await self._admit(batch)
+        finally:
+            self._task = None
+
+    async def _admit(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
+        prepared: list[tuple[_Prepared, asyncio.Future[Admitted]]] = []
+        for item, future in batch:
+            try:
+                prepared.append((self._prepare(item), future))
+            except (EncodeError, InputError) as error:
+                _fail(future, error)
+        try:
+            known = await self._known([p for p, _ in prepared])
+            states = await self._unknown_keys([p for p, _ in prepared])
+        except StoreError as error:
+            for _, future in prepared:
+                _fail(future, error)
+            return
+        first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
+        for ready, future in prepared:
+            identity = (ready.source, ready.identity) if ready.identity is not None else None
+            if identity is not None and identity in known:
+                self._answer_known(ready, future, *known[identity])
+            elif identity is not None and identity in first:
+                # The same id twice in one batch: answered when the first of them is durable.
+                self._waiting.insert(0, (ready.item, future))
+            else:
+                if identity is not None:
+                    first[identity] = future
+                self._begin(ready, future, states)
+        if first:
+            await asyncio.wait(list(first.values()))
+
+    def _prepare(self, item: NewInput) -> _Prepared:
+        try:
+            value, key = self._codec.encode(item.value), self._codec.encode(item.key)
+            key_digest = digest(item.key)
+            value_digest = digest(item.value)
+        except EncodeError as error:
+            where = f" ({item.place})" if item.place else ""
+            raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
+        both = hashlib.blake2b(key_digest + value_digest, digest_size=16).digest()
+        identity: str | int | None = None
+        source = ""
+        if item.id is not None:
+            identity = _storable_id(item.id)
+        elif item.source:
+            identity, source = item.position, item.source
+        return _Prepared(source, identity, both, value, key_digest, key, item)
+
+    async def _known(
+        self, prepared: list[_Prepared]
+    ) -> dict[tuple[str, str | int], tuple[int, bytes]]:
+        by_source: dict[str, list[str | int]] = {}
+        for item in prepared:
+            if item.identity is not None:
+                by_source.setdefault(item.source, []).append(item.identity)
+        known = {}
+        for source, ids in by_source.items():
+            for id_, entry in (await self._store.inputs(source, ids)).items():
+                known[source, id_] = entry
+        return known
+
+    async def _unknown_keys(self, prepared: list[_Prepared]) -> dict[bytes, KeyState]:
+        missing = {p.key_digest for p in prepared if p.key_digest not in self._mailbox.keys}
+        return await self._store.keys(missing) if missing else {}
+
+    def _answer_known(
+        self, item: _Prepared, future: asyncio.Future[Admitted], run: int, digest_: bytes
+    ) -> None:
+        if digest_ != item.digest:
+            _fail(future, InputError(_changed(item)))
+        elif not future.done():
+            future.set_result(Admitted(run, self.tickets.get(run), is_new=False))
+
+    def _begin(
+        self, item: _Prepared, future: asyncio.Future[Admitted], states: dict[bytes, KeyState]
+    ) -> None:
+        key = self._key(item, states)
+        key.sequence += 1
+        key.reserved += 1
+        key.row = key.row._replace(sequence=key.sequence)
+        number = self.next_number()
+        label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
+        label = label if item.identity is not None else ""
+        row = RunRow(
+            run=number, job=self._job, key=key.row.key, sequence=key.sequence,
+            label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
+            status=QUEUED, place=number, attempt=0, error=None, admitted_at=now(), finished_at=0,
+        )  # fmt: skip
+        rows: list[Row] = [key.row, row]
+        if item.identity is not None:
+            rows.append(
+                InputRow(
+                    job=self._job, source=item.source, id=item.identity, run=number,
+                    digest=item.digest,
+                )
+            )  # fmt: skip
+        ticket = RunTicket(row, key)
+        self.tickets[number] = ticket
+
+        def done(error: StoreError | None) -> None:
+            key.reserved -= 1
+            if error is not None:
+                self.finished(ticket)
+                self._mailbox.forget_if_idle(key)
+                _fail(future, error)
+                return
+            if not future.done():
+                future.set_result(Admitted(number, ticket, is_new=True))
+            self._mailbox.enqueue(ticket)
+
+        self._commits.add(rows, done)
+
+    def _key(self, item: _Prepared, states: dict[bytes, KeyState]) -> Key:
+        key = self._mailbox.keys.get(item.key_digest)
+        if key is not None:
+            return key
+        state = states.get(item.key_digest)
+        if state is not None:
+            row = state.row
+        else:
+            self._last_key += 1
+            row = KeyRow(
+                key=self._last_key, job=self._job, digest=item.key_digest, value=item.key_value,
+                sequence=0,
+            )  # fmt: skip
+        key = Key(row, self._codec.decode(item.key_value), state)
+        self._mailbox.keys[item.key_digest] = key
+        return key
+
+
+def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _storable_id(id_: Any) -> str:
+    """Return an id as text that every store takes; what is no plain text stands as its digest."""
+    if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
+        return id_
+    return f"~{digest(id_).hex()}"
+
+
+def _changed(item: _Prepared) -> str:
+    if item.source:
+        place = item.item.place or f"input {item.item.position}"
+        return (
+            f"{place} is not what this job read there before (source {item.source!r}): restore it,"
+            " give the new inputs another job name (job=, --job), or give inputs ids (id=, --id)"
+        )
+    return (
+        f"id {item.item.id!r} was submitted before with another key or value: an id is one input"
+        " for ever; give this one another id"
+    )

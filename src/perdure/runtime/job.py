@@ -1,0 +1,370 @@
+"""JobRuntime: a job while it is open. Driven by an engine; owns no source and no sink."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from perdure.agent import AgentPlan
+from perdure.config import AgentExecutionOptions, Configuration
+from perdure.errors import DecodeError, PerdureError, StoreError
+from perdure.executor.executor import ContinuationActionExecutor
+from perdure.journal.codec import Codec
+from perdure.journal.failure import decode_failure
+from perdure.journal.record import Record, RecordKind
+from perdure.memory import MemoryRef
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunStatus
+from perdure.runtime import collector
+from perdure.runtime.admission import Admission
+from perdure.runtime.listener import JobListener
+from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.recovery import recover
+from perdure.runtime.run_execution import Cells, RunExecution, new_state
+from perdure.runtime.services import JobServices, now
+from perdure.store.base import (
+    ActionStateStore,
+    Command,
+    CommandDoneRow,
+    Row,
+    RunRow,
+    StatusRow,
+    StoredOutput,
+)
+from perdure.store.group_commit import GroupCommit
+
+logger = logging.getLogger("perdure")
+
+INBOX_SECONDS = 0.5  # how often the owner asks whether another process left a command
+BACKOFF_SECONDS = (0.05, 5.0)  # first and longest wait for a store that failed
+RECOVERED_PER_TURN = 64
+
+
+class JobRuntime:
+    """A job while it is open.
+
+    Owns: ownership of the job in its store, group commit, the executor, the mailbox, the runs in
+    flight. Lifecycle: `open` recovers and begins what is unfinished; `close` stops it, after
+    which another process may go on. On one event loop.
+
+    Args:
+        store: where the journal is.
+        job: the job's name.
+        plan: the agent.
+        config: its configuration.
+        listeners: told about outputs and ends of runs.
+        before_recovery: outputs wait in the outbox for a sink; called with those undelivered
+            before any run goes on.
+    """
+
+    def __init__(
+        self,
+        store: ActionStateStore,
+        job: str,
+        plan: AgentPlan,
+        config: Configuration,
+        *,
+        listeners: Iterable[JobListener] = (),
+        before_recovery: Callable[[list[StoredOutput]], Awaitable[None]] | None = None,
+    ) -> None:
+        self.store = store
+        self.job = job
+        self.plan = plan
+        self.config = config
+        self.listeners = list(listeners)
+        self.codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
+        self._before_recovery = before_recovery
+        self._executions: dict[int, RunExecution] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.job_number = 0
+        self.stopped: asyncio.Future[None]
+        self.services: JobServices
+        self.mailbox: KeyedMailbox
+        self.admission: Admission
+        self.commits: GroupCommit
+
+    # Opening and closing
+
+    async def open(self) -> None:
+        """Take the job and go on with its unfinished runs.
+
+        Raises:
+            StoreError: the store cannot be opened, or another process owns the job.
+        """
+        host = asyncio.get_running_loop()
+        for annotated in (*self.plan.annotated_types, MemoryRef):
+            self.codec.registry.register_annotation(annotated)
+        info = await self.store.open(self.job)
+        collector.relax()
+        self.job_number = info.job
+        self.stopped = host.create_future()
+        self.commits = GroupCommit(self.store)
+        executor = ContinuationActionExecutor(
+            num_async_threads=self.config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),
+            continuations=self.config.get(AgentExecutionOptions.CONTINUATIONS) != "off",
+            on_shutdown=self.stop,
+        )
+        self.services = JobServices(
+            job=self.job,
+            job_number=info.job,
+            plan=self.plan,
+            config=self.config,
+            codec=self.codec,
+            commits=self.commits,
+            executor=executor,
+            has_sink=self._before_recovery is not None,
+        )
+        self.services.restart = self._restart
+        self.services.finish = self._finish
+        self.services.emit = self._emit
+        self.services.stop = self.stop
+        self.services.retry_later = self._retry_later
+        self.mailbox = KeyedMailbox(self._begin)
+        self.admission = Admission(
+            info,
+            self.store,
+            self.commits,
+            self.codec,
+            self.mailbox,
+            limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
+        )
+        try:
+            if self._before_recovery is not None:
+                await self._before_recovery(await self.store.undelivered())
+            await self._recover(await self.store.unfinished())
+        except BaseException:
+            await self.close()
+            raise
+        self._spawn(self._watch_inbox())
+
+    def stop(self, error: BaseException) -> None:
+        """Ask the engine to stop the job and raise `error`."""
+        if not self.stopped.done():
+            self.stopped.set_exception(error)
+            self.stopped.exception()  # an engine that closes anyway need not look at it
+
+    async def close(self) -> None:
+        """Stop everything, write what is pending and give the job back."""
+        self._closing = True
+        self.admission.close()
+        for task in list(self._tasks):
+            task.cancel()
+        self.services.timers.close()
+        for execution in list(self._executions.values()):
+            execution.drop()
+        await self.services.executor.close()
+        await self.commits.drain()
+        await self.store.close()
+        collector.restore()
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.stop(error)
+
+    # Recovery
+
+    async def _recover(self, rows: list[RunRow]) -> None:
+        """Put unfinished runs back into their keys' queues, with their journals."""
+        numbers = [row.run for row in rows]
+        states = await self.store.keys_of(numbers)
+        records = await self.store.records(numbers)
+        emitted = await self._count_outputs(numbers)
+        keys: dict[int, Key] = {}
+        for count, row in enumerate(rows, 1):
+            if row.key not in keys:
+                state = states[row.key]
+                key = self.mailbox.keys.get(state.row.digest)
+                keys[row.key] = key or Key(state.row, self.codec.decode(state.row.value), state)
+                self.mailbox.keys[state.row.digest] = keys[row.key]
+            ticket = RunTicket(row, keys[row.key], has_history=True)
+            ticket.records = records.get(row.run, [])
+            ticket.emitted = emitted.get(row.run, 0)
+            self.admission.tickets[row.run] = ticket
+            self.mailbox.enqueue(ticket)
+            if count % RECOVERED_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _count_outputs(self, numbers: list[int]) -> dict[int, int]:
+        counts: dict[int, int] = {}
+        for output in await self.store.outputs(numbers):
+            counts[output.run] = max(output.number, counts.get(output.run, 0))
+        return counts
+
+    def _begin(self, ticket: RunTicket) -> None:
+        """The mailbox says that a run may execute."""
+        if self._closing:
+            return
+        if not ticket.has_history:
+            self._execute(ticket, RunExecution(ticket, self.services, new_state(ticket.key.memory)))
+        elif ticket.records is None:
+            self._spawn(self._reload(ticket, 0.0))
+        else:
+            records, ticket.records = ticket.records, None
+            self._resume(ticket, records)
+
+    def _resume(self, ticket: RunTicket, records: list[Record]) -> None:
+        try:
+            state = recover(records, ticket.key.memory, self.plan, ticket.id)
+        except (StoreError, DecodeError) as error:
+            self.stop(error)
+            return
+        self._execute(ticket, RunExecution(ticket, self.services, state))
+
+    def _execute(self, ticket: RunTicket, execution: RunExecution) -> None:
+        ticket.has_history = True
+        self._executions[ticket.row.run] = execution
+        execution.start()
+
+    # What runs tell the job
+
+    def _emit(self, ticket: RunTicket, number: int, output: Output) -> None:
+        ticket.emitted = number
+        for listener in self.listeners:
+            listener.on_output(ticket, number, output)
+
+    def _finish(self, ticket: RunTicket, memory: Cells | None) -> None:
+        self._executions.pop(ticket.row.run, None)
+        counters = self.services.counters
+        if ticket.status is RunStatus.COMPLETED:
+            counters.completed += 1
+        elif ticket.status is RunStatus.FAILED:
+            counters.failed += 1
+        else:
+            counters.cancelled += 1
+        self.admission.finished(ticket)
+        self.mailbox.release(ticket, memory)
+        for listener in self.listeners:
+            listener.on_finished(ticket)
+        if ticket.finished is not None and not ticket.finished.done():
+            ticket.finished.set_result(None)
+
+    def _retry_later(self, ticket: RunTicket) -> None:
+        self._executions.pop(ticket.row.run, None)
+        interval = self.config.get(AgentExecutionOptions.RETRY_WAIT_INTERVAL)
+        self._spawn(self._reload(ticket, interval))
+
+    # A store that failed (G25)
+
+    def _restart(self, ticket: RunTicket, error: StoreError) -> None:
+        """A run's record could not be written: go on from the journal once the store answers."""
+        self._executions.pop(ticket.row.run, None)
+        if not self._closing:
+            logger.error("run %s: %s; it goes on when the store answers", ticket.id, error)
+            self._spawn(self._reload(ticket, BACKOFF_SECONDS[0]))
+
+    async def _reload(self, ticket: RunTicket, delay: float) -> None:
+        """Read a run back from the journal and resume it; try until the store answers."""
+        await asyncio.sleep(delay)
+        wait, longest = BACKOFF_SECONDS
+        while True:
+            try:
+                row = (await self.store.runs([ticket.row.run]))[ticket.row.run]
+                records = (await self.store.records([row.run])).get(row.run, [])
+                outputs = await self.store.outputs([row.run])
+                # A refused read is a store that is up: writing is what has to work again.
+                await self.commits.write([])
+            except StoreError as error:
+                logger.error("the store does not answer (%s); trying again in %.2f s", error, wait)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, longest)
+                continue
+            break
+        self._emit_missed(ticket, outputs)
+        ticket.row = row
+        if row.status >= STATUS_NUMBERS[RunStatus.COMPLETED]:
+            await self._finish_from_store(ticket, row)
+        elif self.mailbox.is_first(ticket):
+            self._resume(ticket, records)
+
+    def _emit_missed(self, ticket: RunTicket, outputs: list[StoredOutput]) -> None:
+        """Tell listeners of outputs whose commit looked failed but was not."""
+        for output in outputs:
+            if output.number > ticket.emitted:
+                value = self.codec.decode(output.value)
+                told = Output(
+                    value=value, key=ticket.key.value, run_id=ticket.id, id=output.id
+                )  # fmt: skip
+                self._emit(ticket, output.number, told)
+
+    async def _finish_from_store(self, ticket: RunTicket, row: RunRow) -> None:
+        ticket.status = STATUS_BY_NUMBER[row.status]
+        if row.error is not None:
+            ticket.error = decode_failure(self.codec, row.error)
+        state = (await self.store.keys_of([row.run]))[row.key]
+        self._finish(ticket, Key(state.row, None, state).memory)
+
+    # Commands
+
+    async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
+        """Ask a run to stop; False when it is not in flight. Durable when this returns."""
+        rows: list[Row] = more or []
+        ticket = self.admission.tickets.get(run)
+        if ticket is None:
+            if rows:
+                await self.commits.write(rows)
+            return False
+        execution = self._executions.get(run)
+        if execution is not None:
+            execution.cancel(rows)
+            return True
+        status = StatusRow(
+            status=STATUS_NUMBERS[RunStatus.CANCELLED], place=ticket.row.place,
+            attempt=ticket.row.attempt, error=None, finished_at=now(), run=run,
+        )  # fmt: skip
+        await self.commits.write([*rows, status])
+        if run in self.admission.tickets and run not in self._executions:
+            ticket.status = RunStatus.CANCELLED
+            ticket.error = PerdureError(f"run {ticket.id} was cancelled")
+            self._finish(ticket, None)
+        return True
+
+    async def retry(self, run: int, more: list[Row] | None = None) -> bool:
+        """Put a failed or cancelled run at the end of its key's queue; False when it is neither."""
+        rows: list[Row] = more or []
+        row = (await self.store.runs([run])).get(run)
+        failed = (STATUS_NUMBERS[RunStatus.FAILED], STATUS_NUMBERS[RunStatus.CANCELLED])
+        if row is None or row.status not in failed or run in self.admission.tickets:
+            if rows:
+                await self.commits.write(rows)
+            return False
+        row = row._replace(
+            status=STATUS_NUMBERS[RunStatus.QUEUED], place=self.admission.next_number(),
+            attempt=row.attempt + 1, error=None, finished_at=0,
+        )  # fmt: skip
+        again = Record(run=run, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=now())
+        status = StatusRow(
+            status=row.status, place=row.place, attempt=row.attempt, error=None, finished_at=0,
+            run=run,
+        )  # fmt: skip
+        await self.commits.write([again, status, *rows])
+        self.services.counters.retries += 1
+        await self._recover([row])
+        return True
+
+    async def _watch_inbox(self) -> None:
+        """Carry out what other processes ask (G22)."""
+        while True:
+            try:
+                for command in await self.store.commands() or ():
+                    await self._carry_out(command)
+            except StoreError as error:
+                logger.error("commands cannot be read: %s", error)
+            await asyncio.sleep(INBOX_SECONDS)
+
+    async def _carry_out(self, command: Command) -> None:
+        actions: dict[str, Callable[..., object]] = {"cancel": self.cancel, "retry": self.retry}
+        done: list[Row] = [CommandDoneRow(number=command.number)]
+        action = actions.get(command.command)
+        if action is None:
+            logger.error("an unknown command %r was left for a run: passed over", command.command)
+            await self.commits.write(done)
+            return
+        if not await action(command.run, done):  # type: ignore[misc]
+            logger.warning("%s of run %x has nothing to do", command.command, command.run)

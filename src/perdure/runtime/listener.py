@@ -1,0 +1,18 @@
+"""What observers of a job are told; they never change an outcome."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from perdure.run import Output
+from perdure.runtime.mailbox import RunTicket
+
+
+class JobListener(Protocol):
+    """Told about a job, on the host loop; must return quickly and not raise."""
+
+    def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
+        """An output of a run is durable; in commit order."""
+
+    def on_finished(self, ticket: RunTicket) -> None:
+        """A run came to its end, which is durable."""

@@ -1,0 +1,120 @@
+"""KeyedMailbox: the runs of one key execute one at a time, in the order of their places (G1)."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Callable
+from typing import Any
+
+from perdure.journal.record import Record
+from perdure.memory import Cell
+from perdure.run import STATUS_BY_NUMBER, run_id
+from perdure.store.base import KeyRow, KeyState, RunRow
+
+
+class Key:
+    """A key with runs in flight: its memory and the queue of its runs.
+
+    `memory` is replaced, never changed, when a run ends.
+    """
+
+    __slots__ = ("memory", "queue", "reserved", "row", "sequence", "value")
+
+    def __init__(self, row: KeyRow, value: Any, state: KeyState | None) -> None:
+        self.row = row
+        self.value = value
+        self.sequence = row.sequence
+        self.reserved = 0  # admissions under way: the key must not be forgotten meanwhile
+        self.memory: dict[str, Cell] = {}
+        self.queue: collections.deque[RunTicket] = collections.deque()
+        if state is not None:
+            self.memory = {
+                m.path: Cell(m.data, m.written_at) for m in state.memory if m.data is not None
+            }
+
+
+class RunTicket:
+    """A run in flight, from its admission to its end, over any number of restarts of it.
+
+    Attributes:
+        row: the run as admitted; `place` and `attempt` as of now.
+        records: its journal where it is known to have one and is loaded.
+        has_history: the store may hold records of it.
+        emitted: number of outputs told to the listeners.
+        status: as of now.
+        error: why it failed.
+        finished: done when the run came to its end.
+    """
+
+    __slots__ = (
+        "emitted", "error", "finished", "has_history", "id", "key", "records", "row", "status",
+    )  # fmt: skip
+
+    def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
+        self.row = row
+        self.key = key
+        self.id = run_id(row.run)
+        self.has_history = has_history
+        self.records: list[Record] | None = None
+        self.emitted = 0
+        self.status = STATUS_BY_NUMBER[row.status]
+        self.error: BaseException | None = None
+        self.finished: asyncio.Future[None] | None = None
+
+    def wait_finished(self) -> asyncio.Future[None]:
+        """Return a future that is done when the run came to its end."""
+        if self.finished is None:
+            self.finished = asyncio.get_running_loop().create_future()
+            if self.status.is_final:
+                self.finished.set_result(None)
+        return self.finished
+
+
+class KeyedMailbox:
+    """The keys with runs in flight; starts the next run of a key when one has ended.
+
+    Owns: keys, their queues and memory, from the first run of a key in flight to the last.
+
+    Args:
+        begin: called with the run that may execute now.
+    """
+
+    def __init__(self, begin: Callable[[RunTicket], None]) -> None:
+        self._begin = begin
+        self.keys: dict[bytes, Key] = {}
+
+    def enqueue(self, ticket: RunTicket) -> None:
+        """Put a run at the end of its key's queue; it begins when it is the first."""
+        queue = ticket.key.queue
+        queue.append(ticket)
+        if len(queue) == 1:
+            self._begin(ticket)
+
+    def is_first(self, ticket: RunTicket) -> bool:
+        """Say whether the run is the one of its key that executes."""
+        queue = ticket.key.queue
+        return bool(queue) and queue[0] is ticket
+
+    def release(self, ticket: RunTicket, memory: dict[str, Cell] | None = None) -> None:
+        """Take an ended run out; the next of its key begins.
+
+        Args:
+            ticket: the run.
+            memory: the key's memory after it, if it changed.
+        """
+        key = ticket.key
+        if memory is not None:
+            key.memory = memory
+        was_first = self.is_first(ticket)
+        key.queue.remove(ticket)
+        if key.queue:
+            if was_first:
+                self._begin(key.queue[0])
+        else:
+            self.forget_if_idle(key)
+
+    def forget_if_idle(self, key: Key) -> None:
+        """Drop a key that nothing refers to; it is read again when it comes up."""
+        if not key.queue and not key.reserved:
+            self.keys.pop(key.row.digest, None)

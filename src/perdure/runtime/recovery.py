@@ -1,0 +1,99 @@
+"""Recovery: what the journal says of a run, as the state that its execution goes on from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from perdure.agent import AgentPlan
+from perdure.errors import StoreError
+from perdure.event import InputEvent
+from perdure.journal.journal import NEW, ActionHistory, fold
+from perdure.journal.record import EventRecord, Record, RecordKind, decode_completion
+from perdure.memory import apply_delta
+from perdure.runtime.run_execution import Cells, RunState
+
+
+def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_id: str) -> RunState:
+    """Fold a run's records into the state to go on from.
+
+    Args:
+        records: its journal, in commit order.
+        short_term: the key's memory as the store has it: as it was when the run began, or was last
+            put back by a retry.
+        plan: the agent's actions now.
+        run_id: for messages.
+
+    Raises:
+        StoreError: the journal names an unfinished action that the agent no longer has.
+    """
+    histories = fold(records)
+    wanted = {key: h.start.n for key, h in histories.items() if h.start is not None}
+    events: dict[int, EventRecord] = {}
+    completed: set[tuple[int, str]] = set()
+    sensory: Cells = {}
+    current = dict(short_term)
+    touched: dict[str, None] = {}
+    completions = created = outputs = 0
+    states: dict[int, tuple[Cells, Cells]] = {}
+    versions = set(wanted.values())
+    # A retry flushed the memory of the completions before it: the table has it already.
+    flushed = max((i for i, r in enumerate(records) if r.kind == RecordKind.RETRY), default=-1)
+    if 0 in versions:
+        states[0] = ({}, dict(current))
+    for index, record in enumerate(records):
+        if record.kind == RecordKind.RETRY and completions in versions:
+            states[completions] = (dict(sensory), dict(current))
+        if record.kind != RecordKind.COMPLETED:
+            continue
+        completion = decode_completion(record.payload or b"")
+        completed.add((record.event, record.action))
+        events.update((event.number, event) for event in completion.events)
+        apply_delta(sensory, completion.sensory, record.at)
+        if index > flushed:
+            apply_delta(current, completion.short_term, record.at)
+            touched.update(dict.fromkeys(path for path, _ in completion.short_term))
+        completions, created, outputs = record.n, completion.created, completion.outputs
+        if completions in versions:
+            states[completions] = (dict(sensory), dict(current))
+    cancelled = _cancelled(records)
+    unfinished = _unfinished(events, completed, histories, plan, cancelled)
+    for event, name in histories:
+        if (event, name) not in unfinished and (event, name) not in completed and not cancelled:
+            raise StoreError(
+                f"run {run_id} is in the middle of action {name!r}, which the agent no longer has:"
+                " run it with the agent that has it, or cancel the run"
+            )
+    snapshots = {key: states[version] for key, version in wanted.items() if version in states}
+    return RunState(
+        events, sensory, current, touched, completions, created, outputs, unfinished, snapshots,
+        cancelled,
+    )  # fmt: skip
+
+
+def _cancelled(records: Sequence[Record]) -> bool:
+    """Say whether the run was asked to stop, and not put back since."""
+    for record in reversed(records):
+        if record.kind == RecordKind.RETRY:
+            return False
+        if record.kind == RecordKind.CANCEL:
+            return True
+    return False
+
+
+def _unfinished(
+    events: dict[int, EventRecord],
+    completed: set[tuple[int, str]],
+    histories: dict[tuple[int, str], ActionHistory],
+    plan: AgentPlan,
+    cancelled: bool,
+) -> dict[tuple[int, str], ActionHistory]:
+    """Return the actions to go on with: those of every visible event that did not complete."""
+    types = {0: InputEvent.EVENT_TYPE, **{n: event.type for n, event in events.items()}}
+    unfinished = {}
+    for number in sorted(types):
+        for spec in plan.actions_for(types[number]):
+            key = (number, spec.name)
+            if key in completed or (cancelled and key not in histories):
+                continue
+            unfinished[key] = histories.get(key, NEW)
+    return unfinished

@@ -1,0 +1,275 @@
+"""ActionContext: the one RunnerContext."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import functools
+import logging
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from perdure.call import DurableCall, Gathered, outcome_of
+from perdure.config import Configuration
+from perdure.errors import ContextAccessError, EncodeError
+from perdure.event import Event, EventType
+from perdure.executor.fallback import ThreadedContinuation
+from perdure.memory import ActionMemory, Cell, MemoryObject
+from perdure.metrics import MetricGroup
+from perdure.runtime.action_runner import ActionRunner
+from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.services import JobServices
+
+
+class Sent(NamedTuple):
+    """An event as the action handed it over."""
+
+    type: str
+    data: bytes  # encoded attributes; of an output, the encoded value
+    is_output: bool
+
+
+class RunOfContext(Protocol):
+    """What a context needs of its run."""
+
+    ticket: RunTicket
+    services: JobServices
+
+
+class ReplayFilter(logging.Filter):
+    """Silences an action's logger while it is replayed: it has said that before."""
+
+    def __init__(self, runner: ActionRunner) -> None:
+        super().__init__()
+        self._runner = runner
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self._runner.is_live
+
+
+class ActionContext:
+    """What one action sees of the runtime (see `perdure.context.RunnerContext`).
+
+    Owns: the events sent, the action's view of both memories, its derived randomness. Lifecycle:
+    made when the action starts; refuses everything outside its turns.
+    """
+
+    def __init__(
+        self,
+        run: RunOfContext,
+        runner: ActionRunner,
+        sensory: Mapping[str, Cell],
+        short_term: Mapping[str, Cell],
+        started_at: int,
+    ) -> None:
+        codec = run.services.codec
+        self._run = run
+        self._runner = runner
+        self.sent: list[Sent] = []
+        check = functools.partial(runner.check_turn, "memory")
+        self.sensory = ActionMemory(
+            sensory,
+            kind="sensory",
+            encode=codec.encode,
+            decode=codec.decode,
+            check=check,
+            now=started_at,
+        )
+        self.short_term = ActionMemory(
+            short_term,
+            kind="short_term",
+            encode=codec.encode,
+            decode=codec.decode,
+            check=check,
+            now=started_at,
+            ttl_ns=run.services.short_term_ttl,
+        )
+        self._random: random.Random | None = None
+        self._logger: logging.Logger | None = None
+        self._reconciler: Callable[..., Any] | None = None
+        self._durable_id: str | None = None
+
+    # What it knows
+
+    @property
+    def key(self) -> Any:
+        return self._run.ticket.key.value
+
+    @property
+    def run_id(self) -> str:
+        return self._run.ticket.id
+
+    @property
+    def config(self) -> Configuration:
+        return self._run.services.config
+
+    @property
+    def action_config(self) -> Mapping[str, Any]:
+        return self._runner.spec.config
+
+    def get_action_config_value(self, name: str, default: Any = None) -> Any:
+        return self._runner.spec.config.get(name, default)
+
+    @property
+    def agent_metric_group(self) -> MetricGroup:
+        return self._run.services.metrics
+
+    @property
+    def action_metric_group(self) -> MetricGroup:
+        return self._run.services.metrics.sub_group(self._runner.name)
+
+    @property
+    def logger(self) -> logging.Logger:
+        if self._logger is None:
+            name = f"perdure.run.{self.run_id}.{self._runner.name}"
+            # Not from the registry of loggers, which never forgets one.
+            logger = logging.Logger(name)  # noqa: LOG001
+            logger.parent = logging.getLogger("perdure.run")
+            logger.addFilter(ReplayFilter(self._runner))
+            self._logger = logger
+        return self._logger
+
+    # Memory and events
+
+    @property
+    def sensory_memory(self) -> MemoryObject:
+        return self.sensory.root
+
+    @property
+    def short_term_memory(self) -> MemoryObject:
+        return self.short_term.root
+
+    def send_event(self, event: Event) -> None:
+        self._runner.check_turn("send_event")
+        if not isinstance(event, Event):
+            raise EncodeError(
+                f"{self._runner.where()}: send_event takes an Event, not a {type(event).__name__}"
+            )
+        is_output = event.type == EventType.OutputEvent
+        value = event.attributes.get("output") if is_output else event.attributes
+        try:
+            data = self._run.services.codec.encode(value)
+        except EncodeError as error:
+            raise EncodeError(
+                f"{self._runner.where()}: the event {event.type} cannot be journaled: {error}"
+            ) from error
+        self.sent.append(Sent(event.type, data, is_output))
+
+    # Time and chance
+
+    def now(self) -> datetime.datetime:
+        self._runner.check_turn("now")
+        seconds, ns = divmod(self._runner.continuation.loop.now, 1_000_000_000)
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        return moment.replace(microsecond=ns // 1000)
+
+    @property
+    def random(self) -> random.Random:
+        self._runner.check_turn("random")
+        if self._random is None:
+            self._random = random.Random(self._runner.continuation.loop.seed)
+        return self._random
+
+    def uuid4(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    def sleep(self, seconds: float) -> DurableCall[None]:
+        self._runner.check_turn("sleep")
+        runner = self._runner
+        if isinstance(runner.continuation, ThreadedContinuation):
+            sequential = runner.continuation
+            call = sequential.on_host(lambda: runner.sleep(seconds))
+            sequential.park([call], "FIRST_COMPLETED", None)
+            return call
+        return runner.sleep(seconds)
+
+    # Calls
+
+    def with_options(
+        self,
+        *,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+    ) -> ActionContext:
+        other = copy.copy(self)
+        other._reconciler = reconciler if reconciler is not None else self._reconciler
+        other._durable_id = durable_id if durable_id is not None else self._durable_id
+        return other
+
+    def durable_execute_async(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> DurableCall[Any]:
+        runner = self._runner
+        runner.check_turn("durable_execute_async")
+        make = functools.partial(
+            runner.call,
+            func,
+            args,
+            kwargs,
+            reconciler=reconciler if reconciler is not None else self._reconciler,
+            durable_id=durable_id if durable_id is not None else self._durable_id,
+        )
+        if isinstance(runner.continuation, ThreadedContinuation):
+            return self._sequentially(runner.continuation, make)
+        return make()
+
+    def durable_execute(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        runner = self._runner
+        runner.check_turn("durable_execute")
+        make = functools.partial(
+            runner.call,
+            func,
+            args,
+            kwargs,
+            reconciler=reconciler if reconciler is not None else self._reconciler,
+            durable_id=durable_id if durable_id is not None else self._durable_id,
+            inline=True,
+        )
+        if isinstance(runner.continuation, ThreadedContinuation):
+            return self._sequentially(runner.continuation, make).result()
+        call = make()
+        if not call.done():
+            runner.continuation.suspend(call)
+        return call.result()
+
+    def gather(self, *calls: DurableCall[Any]) -> Any:
+        self._runner.check_turn("gather")
+        parker = self._runner.continuation.parker
+        if parker is None:
+            return Gathered(list(calls))
+        if calls:
+            parker.park(list(calls), "ALL_COMPLETED", None)
+        return [outcome_of(call) for call in calls]
+
+    def _sequentially(
+        self, continuation: ThreadedContinuation, make: Callable[[], DurableCall[Any]]
+    ) -> DurableCall[Any]:
+        """Make a call from the fallback's thread and wait until it is over (G19)."""
+        call = continuation.on_host(make)
+        continuation.park([call], "FIRST_COMPLETED", None)
+        return call
+
+    def __repr__(self) -> str:
+        return f"<RunnerContext of {self._runner.where()}>"
+
+    def __reduce__(self) -> Any:
+        raise ContextAccessError(
+            f"{self._runner.where()}: the context was handed to a durable call or stored; hand over"
+            " the values that are needed"
+        )

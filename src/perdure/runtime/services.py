@@ -1,0 +1,102 @@
+"""What all runs of a job share."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from perdure.agent import AgentPlan
+from perdure.config import AgentExecutionOptions, Configuration
+from perdure.errors import StoreError
+from perdure.executor.executor import ContinuationActionExecutor
+from perdure.journal.codec import Codec
+from perdure.journal.identity import annotated_types, function_identity, is_coroutine_callable
+from perdure.metrics import MetricGroup
+from perdure.run import Output
+from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.timers import TimerService
+from perdure.store.group_commit import GroupCommit
+
+
+@dataclasses.dataclass(slots=True)
+class JobCounters:
+    """Counts of this process's work on a job."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    calls_made: int = 0
+    calls_replayed: int = 0
+    retries: int = 0
+
+
+class FunctionInfo:
+    """What the runtime needs to know of a callable, found out once."""
+
+    __slots__ = ("identity", "is_coroutine")
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.identity = function_identity(func)
+        self.is_coroutine = is_coroutine_callable(func)
+
+
+class JobServices:
+    """The parts of a job that its runs work with.
+
+    Owns nothing of a single run. Lifecycle: made when the job opens, on the host loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: str,
+        job_number: int,
+        plan: AgentPlan,
+        config: Configuration,
+        codec: Codec,
+        commits: GroupCommit,
+        executor: ContinuationActionExecutor,
+        has_sink: bool,
+    ) -> None:
+        self.job = job
+        self.job_number = job_number
+        self.plan = plan
+        self.config = config
+        self.codec = codec
+        self.commits = commits
+        self.executor = executor
+        self.timers = TimerService()
+        self.counters = JobCounters()
+        self.metrics = MetricGroup()
+        self.undelivered = 0 if has_sink else 1  # what OutputRow.delivered begins with
+        self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
+        ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
+        self.short_term_ttl = ttl_ms * 1_000_000
+        self.restart: Callable[[RunTicket, StoreError], None]
+        self.finish: Callable[..., None]
+        self.emit: Callable[[RunTicket, int, Output], None]
+        self.stop: Callable[[BaseException], None]
+        self.retry_later: Callable[[RunTicket], None]
+        self._functions: dict[Any, FunctionInfo] = {}
+
+    def function(self, func: Callable[..., Any]) -> FunctionInfo:
+        """Return what is known of a callable; its annotated types become known to the codec."""
+        try:
+            known = self._functions.get(func)
+        except TypeError:  # unhashable callable
+            known = None
+        if known is None:
+            known = FunctionInfo(func)
+            for annotated in annotated_types(func):
+                self.codec.registry.register_annotation(annotated)
+            # Module-level functions only: partials, methods and closures come and go.
+            if getattr(func, "__closure__", True) is None and len(self._functions) < 10_000:
+                self._functions[func] = known
+        return known
+
+
+def now() -> int:
+    """Return the wall-clock time, ns since the epoch."""
+    return time.time_ns()

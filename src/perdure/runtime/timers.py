@@ -1,0 +1,89 @@
+"""One host timer for all durable timers of a job."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+
+COMPACT_ABOVE = 1024  # cancelled timers kept before the heap is cleaned
+
+
+class Timer:
+    """An armed timer. `deadline` is in ns since the epoch."""
+
+    __slots__ = ("callback", "deadline", "order")
+
+    def __init__(self, deadline: int, order: int, callback: Callable[[], None]) -> None:
+        self.deadline = deadline
+        self.order = order
+        self.callback: Callable[[], None] | None = callback
+
+    def __lt__(self, other: Timer) -> bool:
+        return (self.deadline, self.order) < (other.deadline, other.order)
+
+
+class TimerService:
+    """A heap of deadlines served by a single timer of the host loop.
+
+    Owns: the heap and the host timer. Lifecycle: made on the host loop; `close` cancels the timer.
+    """
+
+    def __init__(self) -> None:
+        self._host = asyncio.get_running_loop()
+        self._heap: list[Timer] = []
+        self._count = 0
+        self._cancelled = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = 0
+
+    def arm(self, deadline: int, callback: Callable[[], None]) -> Timer:
+        """Call `callback` on the host loop when `deadline` (ns since the epoch) has passed."""
+        self._count += 1
+        timer = Timer(deadline, self._count, callback)
+        heapq.heappush(self._heap, timer)
+        self._schedule()
+        return timer
+
+    def cancel(self, timer: Timer) -> None:
+        """Forget a timer; what it refers to is free at once."""
+        if timer.callback is None:
+            return
+        timer.callback = None
+        self._cancelled += 1
+        if self._cancelled > COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
+            self._heap = [live for live in self._heap if live.callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def close(self) -> None:
+        """Forget all timers."""
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _schedule(self) -> None:
+        if not self._heap:
+            return
+        earliest = self._heap[0].deadline
+        if self._timer is not None:
+            if self._armed_for <= earliest:
+                return
+            self._timer.cancel()
+        self._armed_for = earliest
+        # A day at most: the wall clock may be set, and select() takes no longer waits everywhere.
+        delay = min(max(0.0, (earliest - time.time_ns()) / 1e9), 86_400.0)
+        self._timer = self._host.call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = time.time_ns()
+        while self._heap and self._heap[0].deadline <= now:
+            timer = heapq.heappop(self._heap)
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+            elif self._cancelled:
+                self._cancelled -= 1
+        self._schedule()
