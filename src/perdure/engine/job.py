@@ -15,7 +15,7 @@ from perdure.engine.sink_pump import SinkPump
 from perdure.errors import EncodeError, InputError, PerdureError, StoreError
 from perdure.history import History, RunInfo
 from perdure.journal.failure import decode_failure
-from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunStatus, run_id
 from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.job import BACKOFF_SECONDS, JobRuntime
 from perdure.runtime.mailbox import RunTicket
@@ -134,6 +134,7 @@ class Job:
         )
         self._progress = Progress()
         self._collected: list[tuple[int, int, Output]] | None = None
+        self._unsuccessful: set[int] = set()
         self._draining = False
         self._reading: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -213,6 +214,10 @@ class Job:
 
     def on_finished(self, ticket: RunTicket) -> None:
         """Take note that a run has ended."""
+        if ticket.status is not RunStatus.COMPLETED:
+            self._unsuccessful.add(ticket.row.run)
+        else:
+            self._unsuccessful.discard(ticket.row.run)
         if self._idle is not None and not self.runtime.admission.tickets:
             if not self._idle.done():
                 self._idle.set_result(None)
@@ -294,7 +299,9 @@ class Job:
         if bad is not None:
             raise bad
         return DriveResult(
-            inputs=len(numbers), outputs=await self._outputs(numbers), failed=self._failed(numbers)
+            inputs=len(numbers),
+            outputs=await self._outputs(numbers),
+            failed=await self._failures(numbers),
         )
 
     async def _read(
@@ -371,13 +378,16 @@ class Job:
         ]
         return stored + [output for run, _, output in self._collected if run in numbers]
 
-    def _failed(self, numbers: Mapping[int, bool]) -> list[RunInfo]:
-        if not self.runtime.services.counters.failed and all(numbers.values()):
+    async def _failures(self, numbers: Mapping[int, bool]) -> list[RunInfo]:
+        bad = (STATUS_NUMBERS[RunStatus.FAILED], STATUS_NUMBERS[RunStatus.CANCELLED])
+        known = await self._store.runs([run for run, is_new in numbers.items() if not is_new])
+        failed = self._unsuccessful | {run for run, row in known.items() if row.status in bad}
+        failed &= numbers.keys()
+        if not failed:
             return []
         with reader_of(self._store) as reader:
-            infos = History(reader).infos(list(numbers))
-        bad = (RunStatus.FAILED, RunStatus.CANCELLED)
-        return [infos[run] for run in numbers if infos[run].status in bad]
+            infos = History(reader).infos(sorted(failed))
+        return [infos[run] for run in numbers if run in failed]
 
     def _output(self, stored: StoredOutput) -> Output:
         decode = self.runtime.codec.decode

@@ -173,8 +173,8 @@ class ContinuationContext:
             return
         if not isinstance(self._hub, TurnHub):
             raise ContextAccessError(
-                f"{self.name}: ctx.durable_execute in an `async def` action needs greenlet, which is"
-                " missing here: use `await ctx.durable_execute_async(...)`"
+                f"{self.name}: ctx.durable_execute in an `async def` action needs greenlet, which"
+                " is missing here: use `await ctx.durable_execute_async(...)`"
             )
         self._frozen, self._frozen_on = greenlet.getcurrent(), call
         self._hub.park()
@@ -271,20 +271,16 @@ class PlainContinuation(ContinuationContext):
         done = self.loop.create_future()
 
         def body() -> None:
+            error: BaseException | None = None
             try:
                 main()
             except greenlet.GreenletExit:
                 raise
-            except asyncio.CancelledError:
-                done.cancel()
-            except BaseException as error:
-                if isinstance(error, StopIteration):  # a future refuses it
-                    error = RuntimeError(f"{self.name} raised StopIteration")
-                done.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                done.set_result(None)
+            except BaseException as raised:
+                error = raised
+            settle_main(done, error, self.name)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise error
 
         self._greenlet = greenlet.greenlet(body)
         # A greenlet starts with an empty context of its own.
@@ -350,6 +346,18 @@ class PlainContinuation(ContinuationContext):
             except Exception:
                 # Its finally block asked for something that a closed action cannot have.
                 pass
+
+
+def settle_main(done: ActionFuture[Any], error: BaseException | None, name: str) -> None:
+    """Say through `done` how a plain action's function ended."""
+    if error is None:
+        done.set_result(None)
+    elif isinstance(error, asyncio.CancelledError):
+        done.cancel()
+    elif isinstance(error, StopIteration):  # a future refuses it
+        done.set_exception(RuntimeError(f"{name} raised StopIteration"))
+    else:
+        done.set_exception(error)
 
 
 def _close(coroutine: Any) -> None:

@@ -96,7 +96,12 @@ class ContinuationActionExecutor:
         return ThreadedContinuation(name, seed, self._hub, self._lane)
 
     def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
-        """Start a call; its outcome reaches `invocation.finish` on the host loop."""
+        """Start a call; its outcome reaches `invocation.finish` on the host loop.
+
+        Once closed it starts nothing: the next process does.
+        """
+        if self._closed:
+            return
         self.in_flight += 1
         if is_coroutine:
             task = self._host.create_task(self._drive(invocation))
@@ -119,6 +124,8 @@ class ContinuationActionExecutor:
 
     def run_inline(self, invocation: Invocation) -> None:
         """Run a plain callable on the calling thread, with no running loop, and finish it."""
+        if self._closed:
+            return
         self.in_flight += 1
         loop = asyncio._get_running_loop()
         asyncio._set_running_loop(None)

@@ -13,7 +13,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from perdure.call import ActionFuture
-from perdure.executor.continuation import ActionMain, ContinuationContext, DirectHub, TurnHub
+from perdure.executor.continuation import (
+    ActionMain,
+    ContinuationContext,
+    DirectHub,
+    TurnHub,
+    settle_main,
+)
 
 T = TypeVar("T")
 
@@ -60,11 +66,6 @@ class ThreadedContinuation(ContinuationContext):
         self._closed = False
         self._cancelling = False
 
-    @property
-    def is_sequential(self) -> bool:
-        """True: calls run one after another."""
-        return True
-
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call `callback` on the host loop when the action's function has returned."""
         self._on_end = callback
@@ -92,7 +93,7 @@ class ThreadedContinuation(ContinuationContext):
         def end() -> None:
             if self._closed:
                 return
-            self.turn(self.loop.now, lambda: _settle_main(done, error, self.name))
+            self.turn(self.loop.now, lambda: settle_main(done, error, self.name))
             self._on_end()
 
         try:
@@ -152,14 +153,3 @@ class ThreadedContinuation(ContinuationContext):
         with self._progress:
             self._closed = True
             self._progress.notify_all()
-
-
-def _settle_main(done: ActionFuture[Any], error: BaseException | None, name: str) -> None:
-    if error is None:
-        done.set_result(None)
-    elif isinstance(error, asyncio.CancelledError):
-        done.cancel()
-    elif isinstance(error, StopIteration):  # a future refuses it
-        done.set_exception(RuntimeError(f"{name} raised StopIteration"))
-    else:
-        done.set_exception(error)

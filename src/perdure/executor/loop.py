@@ -266,12 +266,13 @@ def _refusing(method: str) -> Callable[..., NoReturn]:
 
 for _method in (
     "run_forever", "run_until_complete", "stop", "run_in_executor", "set_default_executor",
-    "getaddrinfo", "getnameinfo", "create_connection", "create_server", "create_unix_connection",
-    "create_unix_server", "create_datagram_endpoint", "connect_accepted_socket", "start_tls",
-    "sendfile", "sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall",
-    "sock_sendto", "sock_connect", "sock_accept", "sock_sendfile", "connect_read_pipe",
-    "connect_write_pipe", "subprocess_shell", "subprocess_exec", "add_reader", "remove_reader",
-    "add_writer", "remove_writer", "add_signal_handler", "remove_signal_handler",
-    "shutdown_default_executor", "set_task_factory", "set_exception_handler",
+    "getaddrinfo", "getnameinfo", "create_connection", "create_server",
+    "create_unix_connection", "create_unix_server", "create_datagram_endpoint",
+    "connect_accepted_socket", "start_tls", "sendfile", "sock_recv", "sock_recv_into",
+    "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendto", "sock_connect",
+    "sock_accept", "sock_sendfile", "connect_read_pipe", "connect_write_pipe",
+    "subprocess_shell", "subprocess_exec", "add_reader", "remove_reader", "add_writer",
+    "remove_writer", "add_signal_handler", "remove_signal_handler", "shutdown_default_executor",
+    "set_task_factory", "set_exception_handler",
 ):  # fmt: skip
     setattr(ActionLoop, _method, _refusing(_method))

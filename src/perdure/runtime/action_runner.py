@@ -51,8 +51,8 @@ class ActionRunner:
     """One action of a run.
 
     Owns: the action's continuation, its journal cursor, its calls, its START record until that is
-    written. Lifecycle: `start`, then settlements, each with a turn, until `RunOfAction.action_ended`
-    is told; `close` drops it. On the host loop's thread.
+    written. Lifecycle: `start`, then settlements, each with a turn, until
+    `RunOfAction.action_ended` is told; `close` drops it. On the host loop's thread.
 
     Args:
         run: the run it belongs to.
@@ -414,7 +414,7 @@ class ActionRunner:
             # action must not go on.
             self._end(self.error or violation)
         elif continuation.finished:
-            self._end(continuation.error)
+            self._end(self._ended_early() or continuation.error)
         elif self._live:
             deadline = continuation.loop.next_deadline()
             armed = self._armed
@@ -423,6 +423,15 @@ class ActionRunner:
                 self._armed = armed = None
             if armed is None and deadline is not None:
                 self._armed = self._services.timers.arm(deadline, self.timer_due)
+
+    def _ended_early(self) -> NonDeterminismError | None:
+        try:
+            self._journal.check_end()
+        except NonDeterminismError as error:
+            if not self._services.reexecute:
+                return error
+            logger.warning("%s; on-divergence is reexecute: the action ends without it", error)
+        return None
 
     def _diverged(self, error: NonDeterminismError) -> None:
         if self._services.reexecute:
@@ -434,6 +443,9 @@ class ActionRunner:
     def _end(self, error: BaseException | None) -> None:
         self.error = error
         self.close()
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self._services.stop(error)  # it came from the fallback's thread; never an outcome
+            return
         self._run.action_ended(self)
 
     def close(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from perdure.errors import EncodeError, InputError, StoreError
+from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
 from perdure.journal.codec import Codec, digest
-from perdure.run import STATUS_NUMBERS, RunStatus
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.services import now
 from perdure.store.base import (
@@ -73,6 +73,7 @@ class Admission:
     flight (G20). Lifecycle: made when the job opens. On the host loop.
 
     Args:
+        adopt: puts stored runs into their keys' queues.
         limit: runs in flight at most.
     """
 
@@ -84,6 +85,7 @@ class Admission:
         codec: Codec,
         mailbox: KeyedMailbox,
         *,
+        adopt: Callable[[list[RunRow]], Awaitable[None]],
         limit: int,
     ) -> None:
         self._job = info.job
@@ -93,11 +95,14 @@ class Admission:
         self._commits = commits
         self._codec = codec
         self._mailbox = mailbox
+        self._adopt = adopt
         self._limit = limit
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._doubtful: set[int] = set()  # runs whose admission failed, or only seemed to
         self.tickets: dict[int, RunTicket] = {}
+        self.adopt: Callable[[int], Awaitable[None]]  # puts a run of the store into its queue
 
     def next_number(self) -> int:
         """Return the next number for a run or a place in a queue."""
@@ -146,9 +151,24 @@ class Admission:
             while self._waiting:
                 room = await self.wait_for_room()
                 batch, self._waiting = self._waiting[:room], self._waiting[room:]
-                await self._admit(batch)
+                try:
+                    await self._admit(batch)
+                except Exception as error:
+                    for _, future in batch:
+                        _fail(future, error)
+                self._fail_behind(batch)
         finally:
             self._task = None
+
+    def _fail_behind(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
+        """Fail what waits behind inputs that the store lost: it must not overtake them."""
+        errors = [f.exception() for _, f in batch if f.done() and not f.cancelled()]
+        lost = next((e for e in errors if isinstance(e, StoreError)), None)
+        if lost is None or isinstance(lost, StoreDataError):
+            return
+        behind, self._waiting = self._waiting, []
+        for _, future in behind:
+            _fail(future, lost)
 
     async def _admit(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
         prepared: list[tuple[_Prepared, asyncio.Future[Admitted]]] = []
@@ -159,6 +179,10 @@ class Admission:
                 _fail(future, error)
         try:
             known = await self._known([p for p, _ in prepared])
+            await self._adopt_unfinished([run for run, _ in known.values()])
+            for run in self._doubtful.intersection(run for run, _ in known.values()):
+                await self.adopt(run)
+                self._doubtful.discard(run)
             states = await self._unknown_keys([p for p, _ in prepared])
         except StoreError as error:
             for _, future in prepared:
@@ -209,6 +233,14 @@ class Admission:
                 known[source, id_] = entry
         return known
 
+    async def _adopt_unfinished(self, runs: list[int]) -> None:
+        """Take up admitted runs that are not in flight: their commit looked failed but was not."""
+        missing = [run for run in runs if run not in self.tickets]
+        rows = (await self._store.runs(missing)).values() if missing else ()
+        unfinished = [row for row in rows if not STATUS_BY_NUMBER[row.status].is_final]
+        if unfinished:
+            await self._adopt(sorted(unfinished, key=lambda row: row.place))
+
     async def _unknown_keys(self, prepared: list[_Prepared]) -> dict[bytes, KeyState]:
         missing = {p.key_digest for p in prepared if p.key_digest not in self._mailbox.keys}
         return await self._store.keys(missing) if missing else {}
@@ -250,6 +282,7 @@ class Admission:
         def done(error: StoreError | None) -> None:
             key.reserved -= 1
             if error is not None:
+                self._doubtful.add(number)
                 self.finished(ticket)
                 self._mailbox.forget_if_idle(key)
                 _fail(future, error)

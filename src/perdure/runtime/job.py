@@ -127,8 +127,10 @@ class JobRuntime:
             self.commits,
             self.codec,
             self.mailbox,
+            adopt=self._recover,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
         )
+        self.admission.adopt = self._adopt
         try:
             if self._before_recovery is not None:
                 await self._before_recovery(await self.store.undelivered())
@@ -151,10 +153,11 @@ class JobRuntime:
         for task in list(self._tasks):
             task.cancel()
         self.services.timers.close()
-        for execution in list(self._executions.values()):
-            execution.drop()
+        # Nothing new starts from here on; what is finished is written, so that it is not repeated.
         await self.services.executor.close()
         await self.commits.drain()
+        for execution in list(self._executions.values()):
+            execution.drop()
         await self.store.close()
         collector.restore()
 
@@ -190,6 +193,10 @@ class JobRuntime:
             self.mailbox.enqueue(ticket)
             if count % RECOVERED_PER_TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _adopt(self, run: int) -> None:
+        """Take up a run whose admission seemed to fail but is in the store (G25)."""
+        await self._recover(list((await self.store.runs([run])).values()))
 
     async def _count_outputs(self, numbers: list[int]) -> dict[int, int]:
         counts: dict[int, int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from perdure.agent import AgentPlan
@@ -79,21 +80,20 @@ class JobServices:
         self.emit: Callable[[RunTicket, int, Output], None]
         self.stop: Callable[[BaseException], None]
         self.retry_later: Callable[[RunTicket], None]
-        self._functions: dict[Any, FunctionInfo] = {}
+        self._functions: dict[CodeType | None, FunctionInfo] = {}
 
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
-        try:
-            known = self._functions.get(func)
-        except TypeError:  # unhashable callable
-            known = None
+        # Plain functions only, by their code, since a lambda is a new object each time. A closure
+        # may be a wrapper that has taken another's name; partials and methods come and go.
+        code = func.__code__ if getattr(func, "__closure__", True) is None else None
+        known = self._functions.get(code)
         if known is None:
             known = FunctionInfo(func)
             for annotated in annotated_types(func):
                 self.codec.registry.register_annotation(annotated)
-            # Module-level functions only: partials, methods and closures come and go.
-            if getattr(func, "__closure__", True) is None and len(self._functions) < 10_000:
-                self._functions[func] = known
+            if code is not None:
+                self._functions[code] = known
         return known
 
 

@@ -148,7 +148,13 @@ class GroupCommit:
         while finished:
             _, done, owner = finished.popleft()
             if owner is None or not owner.dropped:
-                done(None)
+                try:
+                    done(None)
+                except BaseException:
+                    # Not a store's matter, but the items behind it must not be forgotten.
+                    self._delivering = True
+                    self._host.call_soon(self._deliver)
+                    raise
             if finished and time.perf_counter() > until:
                 self._delivering = True
                 self._host.call_soon(self._deliver)

@@ -221,11 +221,11 @@ class SqliteStore(ActionStateStore):
     def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` on the store's thread, after all that was asked before."""
         host = self._host
-        assert host is not None
+        if host is None or self._thread is None:
+            refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            refused.set_exception(StoreError(f"{self.url} is not open"))
+            return refused
         future: asyncio.Future[T] = host.create_future()
-        if self._thread is None:
-            future.set_exception(StoreError(f"{self.url} is not open"))
-            return future
 
         def perform() -> None:
             try:
@@ -252,6 +252,10 @@ class MemoryStore(SqliteStore):
         super().__init__(Path("memory"))
         self.url = "memory://"
         self._path = None
+
+    async def commands(self) -> list[Command] | None:
+        self._seen_version = -1  # there is one connection, so its version never changes
+        return await super().commands()
 
     @property
     def connection(self) -> sqlite3.Connection | None:
