@@ -71,18 +71,17 @@ class Run:
         id: its short id.
     """
 
-    def __init__(self, job: Job, number: int, ticket: RunTicket | None) -> None:
+    def __init__(self, job: Job, number: int, ticket: RunTicket | None, stored: RunStatus) -> None:
         self._job = job
         self._number = number
         self._ticket = ticket
+        self._stored = stored
         self.id = run_id(number)
 
     @property
     def status(self) -> RunStatus:
         """Where the run stands now."""
-        if self._ticket is not None:
-            return self._ticket.status
-        return self._job.stored_status(self._number)
+        return self._ticket.status if self._ticket is not None else self._stored
 
     async def wait(self) -> RunStatus:
         """Return the run's final status when it has come to its end."""
@@ -241,7 +240,11 @@ class Job:
             self.runtime.admission.submit(NewInput(value, key, id))
         )
         self._count(admitted)
-        return Run(self, admitted.run, admitted.ticket)
+        status = RunStatus.QUEUED
+        if admitted.ticket is None:  # finished before
+            row = (await self._store.runs([admitted.run]))[admitted.run]
+            status = STATUS_BY_NUMBER[row.status]
+        return Run(self, admitted.run, admitted.ticket, status)
 
     async def wait_for(self, ticket: RunTicket) -> None:
         """Return when a run has ended; raise what stopped the job."""
@@ -257,11 +260,6 @@ class Job:
         if error is not None:
             raise error
         return [self._output(stored) for stored in await self._store.outputs([number])]
-
-    def stored_status(self, number: int) -> RunStatus:
-        """Return the status of a run that is not in flight."""
-        with reader_of(self._store) as reader:
-            return STATUS_BY_NUMBER[reader.runs([number])[number].status]
 
     # A source to its end
 
@@ -385,9 +383,12 @@ class Job:
         failed &= numbers.keys()
         if not failed:
             return []
-        with reader_of(self._store) as reader:
-            infos = History(reader).infos(sorted(failed))
+        infos = await asyncio.to_thread(self._infos, sorted(failed))
         return [infos[run] for run in numbers if run in failed]
+
+    def _infos(self, numbers: list[int]) -> dict[int, RunInfo]:
+        with reader_of(self._store) as reader:
+            return History(reader).infos(numbers)
 
     def _output(self, stored: StoredOutput) -> Output:
         decode = self.runtime.codec.decode

@@ -227,6 +227,9 @@ def _packed_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     try:
         return _packed([list(args), kwargs], _CANONICAL, _CANONICAL_EXACT, "")
     except EncodeError as error:
-        place = str(error).removeprefix("[0]").removeprefix("[1]")
-        which = "args" if str(error).startswith("[0]") else "kwargs"
-        raise EncodeError(which + place) from None
+        text = str(error)
+        for index, name in enumerate(("args", "kwargs")):
+            if text.startswith(f"[{index}]"):
+                text = name + text[3:]
+                break
+        raise EncodeError(text) from None

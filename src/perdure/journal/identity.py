@@ -17,6 +17,12 @@ from perdure.journal.types import module_name, type_name
 
 __all__ = ["annotated_types", "function_identity", "is_coroutine_callable"]
 
+_Function = types.FunctionType
+# By function object, and only as long as it lives: a call asks for these every time.
+_identities: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+_plain_functions: weakref.WeakSet[Any] = weakref.WeakSet()
+_annotations: weakref.WeakKeyDictionary[Any, tuple[Any, ...]] = weakref.WeakKeyDictionary()
+
 _BUILTIN_METHODS = (
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
@@ -37,9 +43,13 @@ def function_identity(func: Callable[..., Any]) -> str:
     Raises:
         EncodeError: It has no name that another process would find again.
     """
-    if type(func) is types.FunctionType:
-        return _named(func.__module__, func.__qualname__, func)
-    return _other_identity(func)
+    if type(func) is not _Function:
+        return _other_identity(func)
+    try:
+        return _identities[func]
+    except KeyError:
+        found = _identities[func] = _named(func.__module__, func.__qualname__, func)
+        return found
 
 
 def _named(module: Any, qualname: Any, func: Any) -> str:
@@ -111,8 +121,16 @@ def is_coroutine_callable(func: Callable[..., Any]) -> bool:
     Args:
         func: Any callable.
     """
-    if type(func) is types.FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE:
-        return True
+    if type(func) is _Function:
+        if func.__code__.co_flags & inspect.CO_COROUTINE:
+            return True
+        if func in _plain_functions:
+            return False
+        # Marked as one, by a decorator that returns an awaitable from a plain function.
+        if inspect.iscoroutinefunction(func) or asyncio.iscoroutinefunction(func):
+            return True
+        _plain_functions.add(func)
+        return False
     while isinstance(func, functools.partial):
         func = func.func
     if inspect.iscoroutinefunction(func) or asyncio.iscoroutinefunction(func):
@@ -121,9 +139,6 @@ def is_coroutine_callable(func: Callable[..., Any]) -> bool:
         return False
     call = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
     return inspect.iscoroutinefunction(call)
-
-
-_annotations: weakref.WeakKeyDictionary[Any, tuple[Any, ...]] = weakref.WeakKeyDictionary()
 
 
 def annotated_types(func: Callable[..., Any]) -> tuple[Any, ...]:

@@ -104,12 +104,12 @@ class Journal:
 
     Args:
         history: what is recorded of the action.
-        where: key, run and action, for messages.
+        where: says key, run and action, for messages; turned into text only for one.
     """
 
-    def __init__(self, history: ActionHistory, where: str) -> None:
+    def __init__(self, history: ActionHistory, where: object) -> None:
         self._recorded = list(history.settlements)
-        self.where = where
+        self._where = where
         self._cursor = 0
         self._calls = 0
         self._settled = 0
@@ -170,15 +170,20 @@ class Journal:
             return None
         record = self._recorded[self._cursor]
         if record.call > self._calls:
-            raise NonDeterminismError(
-                f"{self.where}: the journal has an outcome of call {record.call},"
-                f" {record.function}({record.detail}), as settlement {record.n}, but at that point"
-                f" the action has made only {self._calls} call(s): it took another way than when it"
-                " first ran. Make it depend only on its event, its memory and its calls"
-            )
+            raise self._unmade(record)
         self._cursor += 1
         self._settled = max(self._settled, record.n)
         return record
+
+    def check_end(self) -> None:
+        """Take note that the action has ended.
+
+        Raises:
+            NonDeterminismError: the journal has an outcome of a call that it never made.
+        """
+        for record in self._recorded[self._cursor :]:
+            if record.call > self._calls:
+                raise self._unmade(record)
 
     def take(self, call: int) -> Record | None:
         """Take the recorded outcome of `call` out of its turn (sequential fallback only)."""
@@ -208,11 +213,19 @@ class Journal:
                 return record.n
         return self._settled + 1
 
+    def _unmade(self, record: Record) -> NonDeterminismError:
+        return NonDeterminismError(
+            f"{self._where}: the journal has an outcome of call {record.call},"
+            f" {record.function}({record.detail}), as settlement {record.n}, but at that point"
+            f" the action has made only {self._calls} call(s): it took another way than when it"
+            " first ran. Make it depend only on its event, its memory and its calls"
+        )
+
     def _mismatch(
         self, number: int, recorded: Record, function: str, detail: str
     ) -> NonDeterminismError:
         return NonDeterminismError(
-            f"{self.where}: call {number} is recorded as {recorded.function}({recorded.detail}),"
+            f"{self._where}: call {number} is recorded as {recorded.function}({recorded.detail}),"
             f" but now the action made {function}({detail}): it took another way than when it first"
             " ran. Make it depend only on its event, its memory and its calls, or set"
             " on-divergence: reexecute"

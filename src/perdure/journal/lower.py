@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import enum
 import pathlib
 import uuid
 from collections import OrderedDict
@@ -33,8 +32,11 @@ _NAN = float("nan")
 _NATIVE_KEYS = frozenset((str, int))
 
 
-class Tag(enum.IntEnum):
-    """Codes of the msgpack extensions. They are stored: never reuse or renumber one."""
+class Tag:
+    """Codes of the msgpack extensions. They are stored: never reuse or renumber one.
+
+    Plain integers: msgspec takes no enum here.
+    """
 
     TUPLE = 1
     SET = 2
@@ -210,7 +212,7 @@ class Lowering:
     def _ordered_dict(self, value: OrderedDict[Any, Any], depth: int) -> Any:
         return self._tagged_pairs(Tag.ORDERED_DICT, value, depth)
 
-    def _tagged_pairs(self, tag: Tag, value: dict[Any, Any], depth: int) -> Any:
+    def _tagged_pairs(self, tag: int, value: dict[Any, Any], depth: int) -> Any:
         flat: list[Any] = []
         for key, held in value.items():
             try:
@@ -232,15 +234,14 @@ class Lowering:
             return _tagged(Tag.ENUM, [name, take_enum(value)])
         try:
             return _tagged(Tag.RECORD, [name, *self._record(shape, value, depth)])
-        except Refusal as refusal:
+        except Refusal:
             if shape.kind != "pydantic":
                 raise
             # Fields such as URLs and secrets have no journal form, but their models do.
             dumped = self._dumped(shape, value)
             if dumped is None:
                 raise
-            del refusal
-            return _tagged(Tag.RECORD, [name, self.lower(dumped, depth)])
+            return _tagged(Tag.RECORD, [name, {}, {"json": self.lower(dumped, depth)}])
 
     def _record(self, shape: TypeShape, value: Any, depth: int) -> list[Any]:
         fields, rest = take_apart(shape, value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -85,7 +86,8 @@ def _is_undefined(value: Any) -> bool:
 def build_record(shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]) -> Any:
     """Put an instance together from what `take_apart` returned.
 
-    A field that the class gained since gets its default.
+    A field that the class gained since gets its default. A model that was kept as its own JSON
+    form (`json` in `rest`) is validated from it.
 
     Args:
         shape: Of the class to build.
@@ -99,13 +101,16 @@ def build_record(shape: TypeShape, name: str, fields: dict[str, Any], rest: dict
     Raises:
         DecodeError: The class lost a field that was journaled, or gained one without default.
     """
+    if "json" in rest:
+        model: Any = shape.cls
+        return model.model_validate(rest["json"])
     lost = [field for field in fields if field not in shape.fields]
     if lost:
         raise DecodeError(
             f"{name} has no field {lost[0]!r} any more, but the journal holds one: give it back "
             "that field"
         )
-    value: Any = _BUILDERS[shape.kind](shape, name, fields, rest)
+    value = _BUILDERS[shape.kind](shape, name, fields, rest)
     for key, held in rest.get("attrs", {}).items():
         object.__setattr__(value, key, held)
     return value
@@ -121,7 +126,7 @@ def _gained(shape: TypeShape, name: str, field: str) -> DecodeError:
 def _build_dataclass(
     shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
 ) -> Any:
-    value = object.__new__(shape.cls)
+    value: Any = object.__new__(shape.cls)
     for field in dataclasses.fields(shape.cls):
         if field.name in fields:
             held = fields[field.name]
@@ -185,7 +190,8 @@ def _build_pydantic(
     return value
 
 
-_BUILDERS = {
+_Builder = Callable[[TypeShape, str, dict[str, Any], dict[str, Any]], Any]
+_BUILDERS: dict[str, _Builder] = {
     "dataclass": _build_dataclass,
     "namedtuple": _build_namedtuple,
     "struct": _build_struct,

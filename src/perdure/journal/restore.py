@@ -79,13 +79,14 @@ def _zone(tree: Any) -> datetime.tzinfo | None:
 
 
 def _datetime(tree: Any) -> datetime.datetime:
-    *parts, fold, zone = tree
-    return datetime.datetime(*parts, _zone(zone), fold=fold)
+    year, month, day, *clock = tree
+    date = datetime.date(year, month, day)
+    return datetime.datetime.combine(date, _time(clock))
 
 
 def _time(tree: Any) -> datetime.time:
-    *parts, fold, zone = tree
-    return datetime.time(*parts, _zone(zone), fold=fold)
+    hour, minute, second, micros, fold, zone = tree
+    return datetime.time(hour, minute, second, micros, _zone(zone), fold=fold)
 
 
 def _pairs(tree: Any) -> list[tuple[Any, Any]]:

@@ -40,6 +40,9 @@ class RunOfAction(Protocol):
     number: int
     services: JobServices
 
+    def where(self) -> str:
+        """Return the run and its key, for messages."""
+
     def action_ended(self, runner: ActionRunner) -> None:
         """Told when the action has ended; `runner.error` says how."""
 
@@ -74,7 +77,7 @@ class ActionRunner:
         self._run = run
         self._services = run.services
         self._history = history
-        self._journal = Journal(history, f"run {run.number:x} action {spec.name}")
+        self._journal = Journal(history, self)
         self.continuation = self._services.executor.continuation(
             spec.name, seed, is_coroutine=spec.is_coroutine
         )
@@ -88,7 +91,10 @@ class ActionRunner:
 
     def where(self) -> str:
         """Return the action's place, for messages."""
-        return self._journal.where
+        return f"{self._run.where()}, action {self.name}"
+
+    def __str__(self) -> str:
+        return self.where()
 
     @property
     def is_live(self) -> bool:

@@ -13,6 +13,7 @@ from perdure.agent import ActionSpec
 from perdure.config import AgentExecutionOptions
 from perdure.errors import PerdureError, RunCancelledError, StoreDataError, StoreError
 from perdure.event import Event, InputEvent
+from perdure.journal.brief import brief
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import NEW, ActionHistory
 from perdure.journal.record import (
@@ -98,6 +99,10 @@ class RunExecution:
         self._committing = False
         self._refused = False
         self._contexts: dict[ActionRunner, ActionContext] = {}
+
+    def where(self) -> str:
+        """Return the run and its key, for messages."""
+        return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
 
     # Beginning
 
@@ -420,7 +425,7 @@ class RunExecution:
             # Writing it again would fail again: this run has a row that no store takes.
             self._refused = True
             self._stop_actions()
-            self._commit_failed(f"run {self.ticket.id}", error, [])
+            self._commit_failed(self.where(), error, [])
             return
         self.drop()
         self.services.restart(self.ticket, error)
