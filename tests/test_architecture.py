@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "integrations": {*DECLARATIONS},
     "connectors": {*DECLARATIONS},
     "history": {"store", "journal", *DECLARATIONS},
-    "control": {"store", "journal", *DECLARATIONS},
+    "control": {"history", "store", "journal", *DECLARATIONS},
     "observe": {"runtime.listener", "metrics"},
     "engine": {
         "runtime", "executor", "store", "journal", "actions", "integrations", "connectors",
@@ -42,7 +42,10 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "runtime", "executor", "store", "journal", "actions", "integrations",
         "connectors", "history", "control", "observe", *DECLARATIONS,
     },
-    "cli": {"engine", "history", "control", "observe", "connectors", "config"},
+    "cli": {
+        "engine", "history", "control", "observe", "connectors", "config", "agent", "run",
+        "executor.continuation",  # for `doctor`
+    },
     "web": {"engine", "history", "control", "observe", "connectors", "config"},
 }  # fmt: skip
 for _index, _name in enumerate(DECLARATIONS):

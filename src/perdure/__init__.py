@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.agent import Agent, action
-    from perdure.call import DurableCall, Outcome, wait
+    from perdure.call import DurableCall, Outcome, RetryPolicy, durable, wait
     from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.context import RunnerContext
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
         DurableCallError,
         NonDeterminismError,
         PerdureError,
+        RetryableError,
         RunCancelledError,
         RunsFailedError,
         StoreError,
+        TerminalError,
     )
     from perdure.event import Event, EventType, InputEvent, OutputEvent
     from perdure.executor.continuation import is_continuation_supported
@@ -55,13 +57,17 @@ __all__ = [
     "Output",
     "OutputEvent",
     "PerdureError",
+    "RetryPolicy",
+    "RetryableError",
     "RunCancelledError",
     "RunStatus",
     "RunnerContext",
     "RunsFailedError",
     "StoreError",
+    "TerminalError",
     "__version__",
     "action",
+    "durable",
     "is_continuation_supported",
     "register_type",
     "wait",
@@ -89,11 +95,15 @@ _MODULES = {
     "Output": "run",
     "OutputEvent": "event",
     "PerdureError": "errors",
+    "RetryPolicy": "call",
+    "RetryableError": "errors",
     "RunCancelledError": "errors",
     "RunStatus": "run",
     "RunnerContext": "context",
     "RunsFailedError": "errors",
     "StoreError": "errors",
+    "TerminalError": "errors",
+    "durable": "call",
     "action": "agent",
     "is_continuation_supported": "executor.continuation",
     "register_type": "journal.types",

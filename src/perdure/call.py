@@ -11,12 +11,18 @@ import dataclasses
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
-from perdure.errors import ContextAccessError
+from perdure.errors import (
+    ConfigurationError,
+    ContextAccessError,
+    EncodeError,
+    RetryableError,
+    TerminalError,
+)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-__all__ = ["ActionFuture", "DurableCall", "Outcome", "Parker", "wait"]
+__all__ = ["ActionFuture", "DurableCall", "Outcome", "Parker", "RetryPolicy", "durable", "wait"]
 
 
 class ActionFuture(asyncio.Future[T]):
@@ -110,6 +116,129 @@ class DurableCall(ActionFuture[T]):
             raise TimeoutError(
                 f"call {self.number} ({self.function}) is not done after {timeout} s"
             )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed durable call is attempted again.
+
+    Attempts and wake-ups are journaled: they go on after a crash where they were.
+
+    Attributes:
+        max_attempts: attempts in all, the first included.
+        initial_interval: seconds before the second attempt.
+        backoff_coefficient: factor from each interval to the next.
+        max_interval: longest interval, in seconds.
+        jitter: each interval is varied by up to this share of it, both ways.
+        retry_on: exceptions after which another attempt is made.
+        non_retryable: exceptions after which none is, though `retry_on` has them.
+        total_timeout: seconds for all attempts together, in wall-clock time from the moment the
+            action made the call, a restart included; None for no limit.
+    """
+
+    max_attempts: int = 3
+    initial_interval: float = 1.0
+    backoff_coefficient: float = 2.0
+    max_interval: float = 60.0
+    jitter: float = 0.1
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    non_retryable: tuple[type[BaseException], ...] = ()
+    total_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        wrong = [
+            name
+            for name, bad in (
+                ("max_attempts", self.max_attempts < 1),
+                ("initial_interval", self.initial_interval < 0),
+                ("backoff_coefficient", self.backoff_coefficient < 1),
+                ("max_interval", self.max_interval < 0),
+                ("jitter", not 0 <= self.jitter <= 1),
+                ("total_timeout", self.total_timeout is not None and self.total_timeout <= 0),
+            )
+            if bad
+        ]
+        if wrong:
+            values = ", ".join(f"{name}={getattr(self, name)!r}" for name in wrong)
+            raise ConfigurationError(f"RetryPolicy: {values} is out of range")
+
+    def allows(self, error: BaseException, attempt: int) -> bool:
+        """Say whether attempt `attempt` (from 1), failed with `error`, is followed by another."""
+        if attempt >= self.max_attempts or isinstance(error, TerminalError | EncodeError):
+            return False
+        if isinstance(error, self.non_retryable):
+            return False
+        return isinstance(error, (RetryableError, *self.retry_on))
+
+    def interval(self, error: BaseException, attempt: int, fraction: float) -> float:
+        """Return the seconds to wait after attempt `attempt`; `fraction` in [0, 1) is chance."""
+        if isinstance(error, RetryableError) and error.retry_after is not None:
+            return max(0.0, error.retry_after)
+        exponent = min(attempt - 1, 1000)
+        try:
+            grown = self.initial_interval * self.backoff_coefficient**exponent
+        except OverflowError:
+            grown = self.max_interval
+        return min(grown, self.max_interval) * (1 + self.jitter * (2 * fraction - 1))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """Options of a durable call, as `ctx.with_options` and `@durable` give them."""
+
+    timeout: float | None = None
+    retry: RetryPolicy | None = None
+    reconciler: Callable[..., Any] | None = None
+    durable_id: str | None = None
+
+    def over(self, other: CallOptions) -> CallOptions:
+        """Return these options, with those of `other` where these have none."""
+        if other is NO_OPTIONS:
+            return self
+        return CallOptions(
+            timeout=other.timeout if self.timeout is None else self.timeout,
+            retry=other.retry if self.retry is None else self.retry,
+            reconciler=other.reconciler if self.reconciler is None else self.reconciler,
+            durable_id=other.durable_id if self.durable_id is None else self.durable_id,
+        )
+
+
+NO_OPTIONS = CallOptions()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def durable(
+    *,
+    timeout: float | None = None,
+    retry: RetryPolicy | None = None,
+    id: str | None = None,
+) -> Callable[[F], F]:
+    """Declare a function's defaults as a durable call; `ctx.with_options` goes before them.
+
+    Args:
+        timeout: seconds for one attempt.
+        retry: when a failed attempt is followed by another.
+        id: its name in the journal, where the function's own may change.
+    """
+    options = CallOptions(timeout=checked_timeout(timeout), retry=retry, durable_id=id)
+
+    def declare(function: F) -> F:
+        function.__perdure_options__ = options  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Return `timeout` if it is None or a positive number of seconds.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"timeout={timeout!r} is no positive number of seconds")
+    return timeout
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from perdure.call import DurableCall, Gathered
+from perdure.call import DurableCall, Gathered, RetryPolicy
 from perdure.config import Configuration
 from perdure.event import Event
 from perdure.memory import MemoryObject
@@ -126,12 +126,18 @@ class RunnerContext(Protocol):
     def with_options(
         self,
         *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
     ) -> RunnerContext:
         """Return the same context with these options for the calls made through it.
 
         Args:
+            timeout: seconds for one attempt, from the moment it starts executing. A coroutine is
+                cancelled; a thread's late result is dropped. `durable_execute` of a plain function
+                is not bounded by it.
+            retry: when a failed attempt is followed by another.
             reconciler: asked for the outcome, instead of executing again, when a crash leaves it
                 open whether the call executed; takes the call's arguments, plain or coroutine.
             durable_id: name of the callable in the journal, where its own may change.

@@ -1,4 +1,4 @@
-"""What a person does to a run from outside: through the inbox, whether its job is running or not."""
+"""What a person does to a run from outside: through the inbox, whether its job runs or not."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@
     ├── EncodeError          (TypeError)     a value the journal cannot hold
     ├── DecodeError          (ValueError)    journal bytes that cannot be read back
     ├── DurableCallError                     a failure whose own type cannot be rebuilt
+    ├── RetryableError                       raised by a callable: try again
+    ├── TerminalError                        raised by a callable: do not try again
     ├── StoreError                           the store did not do what it was asked
     │   ├── StoreDataError                   a row that the store refuses
     │   ├── StoreLockedError                 a job that another process owns
@@ -38,6 +40,7 @@ __all__ = [
     "InputError",
     "NonDeterminismError",
     "PerdureError",
+    "RetryableError",
     "RunCancelledError",
     "RunsFailedError",
     "SinkError",
@@ -46,6 +49,7 @@ __all__ = [
     "StoreError",
     "StoreFormatError",
     "StoreLockedError",
+    "TerminalError",
 ]
 
 
@@ -113,6 +117,27 @@ class DurableCallError(PerdureError):
     def __str__(self) -> str:
         """Return `type: message`, or the type alone when it said nothing."""
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class RetryableError(PerdureError):
+    """Raised by a durable callable: this attempt failed, another may succeed.
+
+    Attributes:
+        retry_after: Seconds to wait before the next attempt; None leaves it to the policy.
+    """
+
+    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
+        """Say why, and how long to wait."""
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return str(self.args[0])
+
+
+class TerminalError(PerdureError):
+    """Raised by a durable callable: no attempt can succeed, whatever the retry policy says."""
 
 
 class StoreError(PerdureError):

@@ -145,15 +145,11 @@ class ActionTimeline:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryWrite:
-    """One path that an action's completion wrote.
+    """One path of "sensory" or "short-term" memory that an action wrote or deleted.
 
     Attributes:
-        memory: "sensory" or "short-term".
-        path: names joined by dots.
         value: in readable form, None when deleted.
-        deleted: the path was removed.
-        action: the action's name.
-        event: number of the event that it handled.
+        event: number of the event that the action handled.
     """
 
     memory: str
@@ -196,14 +192,14 @@ class RunDetail:
 
     @property
     def span(self) -> tuple[int, int]:
-        """First and last time that its actions tell, ns since the epoch."""
-        times = [self.run.admitted_at, self.run.finished_at]
+        """From when its first action began to the last time known of it, ns since the epoch."""
+        times = [action.started_at for action in self.actions] or [self.run.admitted_at]
+        first = min(times)
+        times.append(self.run.finished_at)
         for action in self.actions:
-            times += (action.started_at, action.finished_at, action.cancelled_at, *action.timers)
-            for call in action.calls:
-                times += (call.started_at, call.settled_at)
-        known = [time for time in times if time]
-        return min(known, default=0), max(known, default=0)
+            times += (action.finished_at, action.cancelled_at, *action.timers)
+            times += (call.settled_at for call in action.calls)
+        return first, max(times)
 
 
 def run_number(job: int, id_: str) -> int:
@@ -215,7 +211,7 @@ def run_number(job: int, id_: str) -> int:
     try:
         return (job << NUMBER_BITS) | int(id_.removeprefix("r"), 16)
     except ValueError:
-        raise PerdureError(f"{id_!r} is no run id: `perdure runs` lists them (such as r1f)") from None
+        raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
 
 
 class History:
@@ -383,10 +379,8 @@ class History:
         self, completions: Sequence[tuple[Record, Completion]]
     ) -> Iterator[MemoryWrite]:
         for record, completion in completions:
-            for memory, writes in (
-                ("sensory", completion.sensory),
-                ("short-term", completion.short_term),
-            ):
+            kinds = {"sensory": completion.sensory, "short-term": completion.short_term}
+            for memory, writes in kinds.items():
                 for path, data in writes:
                     yield MemoryWrite(
                         memory=memory,
@@ -404,9 +398,7 @@ class History:
         for record in records:
             if record.action:  # else it is about the whole run
                 journals.setdefault((record.event, record.action), []).append(record)
-        ended = {
-            key for key, own in journals.items() if any(r.kind == RecordKind.COMPLETED for r in own)
-        }
+        ended = {key for key, own in journals.items() if _first(own, RecordKind.COMPLETED)}
         alone = len(journals) - len(ended) == 1
         actions = []
         for (event, name), own in journals.items():

@@ -12,7 +12,7 @@ from perdure.agent import AgentPlan
 from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source, SourceRecord
 from perdure.engine.sink_pump import SinkPump
-from perdure.errors import EncodeError, InputError, PerdureError, StoreError
+from perdure.errors import EncodeError, InputError, PerdureError, RunCancelledError, StoreError
 from perdure.history import History, RunInfo
 from perdure.journal.failure import decode_failure
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunStatus, run_id
@@ -257,6 +257,8 @@ class Job:
             row = (await self._store.runs([number]))[number]
             if row.error is not None:
                 error = decode_failure(self.runtime.codec, row.error)
+            elif STATUS_BY_NUMBER[row.status] is RunStatus.CANCELLED:
+                error = RunCancelledError(f"run {run_id(number)} was cancelled")
         if error is not None:
             raise error
         return [self._output(stored) for stored in await self._store.outputs([number])]
@@ -308,6 +310,7 @@ class Job:
         waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         admission = self.runtime.admission
         records = source.open()
+        bad: InputError | None = None
         try:
             room = min(CHUNK, await admission.wait_for_room())
             async for record in records:
@@ -323,9 +326,13 @@ class Job:
         except asyncio.CancelledError:
             if not self._draining:
                 raise
+        except InputError as error:
+            bad = error  # what was read before it is admitted all the same
         finally:
             await records.aclose()
         await self._settle(waiting, numbers)
+        if bad is not None:
+            raise bad
 
     async def _settle(
         self,

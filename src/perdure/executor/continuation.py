@@ -47,6 +47,7 @@ class TurnHub:
 
     def __init__(self) -> None:
         self._idle: list[greenlet.greenlet] = []
+        self.variables = contextvars.copy_context()
 
     def run(self, loop: ActionLoop | None, turn: Callable[[], None]) -> None:
         """Run `turn` with `loop` as the running loop; return when it ended or parked."""
@@ -89,6 +90,9 @@ class TurnHub:
 
 class DirectHub:
     """Runs turns on the host's own stack, where there are no greenlets."""
+
+    def __init__(self) -> None:
+        self.variables = contextvars.copy_context()
 
     def run(self, loop: ActionLoop | None, turn: Callable[[], None]) -> None:
         """Run `turn` with `loop` as the running loop."""
@@ -146,11 +150,12 @@ class ContinuationContext:
         self.turn(at, begin)
 
     def _begin(self, main: ActionMain) -> ActionTask[Any] | ActionFuture[Any]:
-        return self.loop.create_task(main(), name=self.name)
+        # Not the context of whoever caused this turn: it may be another action's.
+        return self.loop.create_task(main(), name=self.name, context=self._hub.variables.copy())
 
     def turn(self, at: int, settle: Callable[[], None]) -> None:
         """Deliver one settlement at time `at` and run the action until it waits again."""
-        if self.finished:
+        if self.finished or self.loop.is_closed():
             return
 
         def work() -> None:
@@ -199,6 +204,9 @@ class ContinuationContext:
         self.loop.tasks.clear()
 
     def _drop(self) -> None:
+        frozen, self._frozen = self._frozen, None
+        if frozen is not None:
+            _leave(frozen)
         for task in self.loop.tasks:
             if not task.done():
                 # Neither logged as forgotten nor left to the garbage collector's thread.
@@ -284,7 +292,7 @@ class PlainContinuation(ContinuationContext):
 
         self._greenlet = greenlet.greenlet(body)
         # A greenlet starts with an empty context of its own.
-        self._greenlet.gr_context = contextvars.copy_context()
+        self._greenlet.gr_context = self._hub.variables.copy()
         self.loop.call_soon(self._greenlet.switch)
         return done
 
@@ -338,14 +346,8 @@ class PlainContinuation(ContinuationContext):
 
     def _drop(self) -> None:
         super()._drop()
-        parked = self._greenlet
-        if parked is not None and parked and not parked.dead:
-            parked.parent = greenlet.getcurrent()
-            try:
-                parked.throw(greenlet.GreenletExit)
-            except Exception:
-                # Its finally block asked for something that a closed action cannot have.
-                pass
+        if self._greenlet is not None and self._greenlet and not self._greenlet.dead:
+            _leave(self._greenlet)
 
 
 def settle_main(done: ActionFuture[Any], error: BaseException | None, name: str) -> None:
@@ -358,6 +360,16 @@ def settle_main(done: ActionFuture[Any], error: BaseException | None, name: str)
         done.set_exception(RuntimeError(f"{name} raised StopIteration"))
     else:
         done.set_exception(error)
+
+
+def _leave(parked: greenlet.greenlet) -> None:
+    """Make a parked greenlet leave through its finally blocks."""
+    parked.parent = greenlet.getcurrent()
+    try:
+        parked.throw(greenlet.GreenletExit)
+    except Exception:
+        # A finally block asked for something that a closed action cannot have.
+        pass
 
 
 def _close(coroutine: Any) -> None:

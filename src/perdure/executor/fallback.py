@@ -82,7 +82,7 @@ class ThreadedContinuation(ContinuationContext):
         # The thread's running loop is the action's, so that its context works here and only here.
         asyncio._set_running_loop(self.loop)
         try:
-            main()
+            self._hub.variables.copy().run(main)
         except ActionDropped:
             return
         except BaseException as raised:

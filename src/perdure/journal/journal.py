@@ -29,6 +29,7 @@ class CallStep(NamedTuple):
     number: int
     decision: Decision
     answer: Record | None = None
+    failed: Record | None = None  # its last attempt, which failed; the next is due
 
 
 class ActionHistory(NamedTuple):
@@ -38,13 +39,13 @@ class ActionHistory(NamedTuple):
         start: its START record, None when it never came to a commit (or is to start anew).
         settlements: what reached it, in order.
         answers: outcomes behind a cut of a retry, which still answer the same call.
-        pending: PENDING records, by call number.
+        begun: of calls without an outcome, the last PENDING or ATTEMPT record each.
     """
 
     start: Record | None = None
     settlements: Sequence[Record] = ()
     answers: Sequence[Record] = ()
-    pending: Sequence[Record] = ()
+    begun: Sequence[Record] = ()
 
 
 NEW = ActionHistory()
@@ -61,14 +62,17 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
         key = (record.event, record.action)
         history = histories.get(key, NEW)
         if record.kind in SETTLEMENTS:
-            history = history._replace(settlements=[*history.settlements, record])
+            begun = [old for old in history.begun if old.call != record.call]
+            history = history._replace(settlements=[*history.settlements, record], begun=begun)
         elif record.kind == RecordKind.START:
             history = history._replace(start=record)
-        elif record.kind == RecordKind.PENDING:
-            history = history._replace(pending=[*history.pending, record])
+        elif record.kind in (RecordKind.PENDING, RecordKind.ATTEMPT):
+            begun = [old for old in history.begun if old.call != record.call]
+            history = history._replace(begun=[*begun, record])
         elif record.kind == RecordKind.CUT:
             kept = [old for old in history.settlements if old.n < record.n]
-            history = history._replace(settlements=kept)
+            begun = [old for old in history.begun if old.call < record.call]
+            history = history._replace(settlements=kept, begun=begun)
         elif record.kind == RecordKind.COMPLETED:
             histories.pop(key, None)
             continue
@@ -94,7 +98,8 @@ def cut_at_failure(history: ActionHistory) -> ActionHistory:
             kept.append(record)
         elif record.kind == RecordKind.RESULT:
             answers.append(record)
-    return ActionHistory(settlements=kept, answers=answers, pending=history.pending)
+    in_doubt = [record for record in history.begun if record.kind == RecordKind.PENDING]
+    return ActionHistory(settlements=kept, answers=answers, begun=in_doubt)
 
 
 class Journal:
@@ -115,7 +120,7 @@ class Journal:
         self._settled = 0
         self._outcomes = {r.call: r for r in self._recorded if r.call}
         self._answers = {r.call: r for r in history.answers}
-        self._pending = {r.call: r for r in history.pending}
+        self._begun = {r.call: r for r in history.begun}
 
     @property
     def calls(self) -> int:
@@ -145,20 +150,20 @@ class Journal:
         """
         self._calls += 1
         number = self._calls
-        if not (self._outcomes or self._answers or self._pending):
+        if not (self._outcomes or self._answers or self._begun):
             return CallStep(number, Decision.RUN)
-        recorded = self._outcomes.get(number) or self._pending.get(number)
+        recorded = self._outcomes.get(number) or self._begun.get(number)
         if recorded is not None:
             if recorded.function != function or recorded.digest != digest:
                 raise self._mismatch(number, recorded, function, detail)
-            if recorded.kind != RecordKind.PENDING:
+            if recorded.kind in SETTLEMENTS:
                 return CallStep(number, Decision.REPLAY)
         answer = self._answers.get(number)
         if answer is not None and answer.function == function and answer.digest == digest:
             return CallStep(number, Decision.ANSWER, answer)
-        if reconciled and number in self._pending:
-            return CallStep(number, Decision.RECONCILE)
-        return CallStep(number, Decision.RUN)
+        if recorded is None or recorded.kind == RecordKind.ATTEMPT:
+            return CallStep(number, Decision.RUN, failed=recorded)
+        return CallStep(number, Decision.RECONCILE if reconciled else Decision.RUN)
 
     def next(self) -> Record | None:
         """Take the next recorded settlement, or None when replay is over.
@@ -205,6 +210,7 @@ class Journal:
         For `on-divergence: reexecute`. Returns the number from which settlements are void; the
         caller records it, so that a later replay sees the same.
         """
+        self._begun = {number: r for number, r in self._begun.items() if number < call}
         for index in range(self._cursor, len(self._recorded)):
             record = self._recorded[index]
             if record.call >= call:

@@ -21,6 +21,7 @@ class RecordKind(enum.IntEnum):
     PENDING = 6  # a call with a reconciler is about to start
     COMPLETED = 7  # an action ended; payload: a Completion
     CUT = 8  # the action's settlements from number n on no longer count
+    ATTEMPT = 10  # an attempt of a call failed; n: which; at: when the next one is due
     RETRY = 9  # the run was put back; unfinished actions are cut at their first failed outcome
 
 

@@ -9,24 +9,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.agent import ActionSpec
-from perdure.call import DurableCall
+from perdure.call import CallOptions, DurableCall
 from perdure.errors import (
     ContextAccessError,
     EncodeError,
     NonDeterminismError,
     StoreError,
 )
-from perdure.executor.executor import Invocation
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.codec import brief, digest_call
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.services import FunctionInfo, JobServices, now
+from perdure.runtime.call_attempts import CallAttempts, Callee
+from perdure.runtime.services import JobServices, now
 from perdure.runtime.timers import Timer
 from perdure.store.base import Row
 
@@ -85,7 +86,7 @@ class ActionRunner:
         self._sequential = False
         self._calls: dict[int, DurableCall[Any]] = {}
         self._waiting: dict[int, Callable[[], None]] = {}  # starts put off until replay is over
-        self._running: dict[int, Invocation] = {}
+        self._running: dict[int, CallAttempts] = {}
         self._last_at = 0  # time of the newest settlement handed to the store
         self._armed: Timer | None = None
 
@@ -100,6 +101,11 @@ class ActionRunner:
     def is_live(self) -> bool:
         """True when everything recorded has been replayed."""
         return self._live
+
+    @functools.cached_property
+    def random(self) -> random.Random:
+        """The action's generator, derived from its identity."""
+        return random.Random(self.continuation.loop.seed)
 
     # Start and replay
 
@@ -170,9 +176,8 @@ class ActionRunner:
         func: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        options: CallOptions,
         *,
-        reconciler: Callable[..., Any] | None,
-        durable_id: str | None,
         inline: bool = False,
     ) -> DurableCall[Any]:
         """Make a durable call: number it, check it against the journal, start it if it is new.
@@ -182,11 +187,14 @@ class ActionRunner:
             EncodeError: its arguments or its callable have no stable identity.
         """
         info = self._services.function(func)
-        function = durable_id or info.identity
+        options = options.over(info.options)
+        function = options.durable_id or info.identity
         digest = digest_call(args, kwargs)
         detail = brief(args, kwargs)
         try:
-            step = self._journal.call(function, digest, detail, reconciled=reconciler is not None)
+            step = self._journal.call(
+                function, digest, detail, reconciled=options.reconciler is not None
+            )
         except NonDeterminismError as error:
             if not self._services.reexecute:
                 self.error = error
@@ -210,7 +218,8 @@ class ActionRunner:
                 # Its maker waits for it now, whatever was settled first when calls overlapped.
                 self._services.executor.soon(lambda: self._deliver_early(step.number))
             return call
-        begin = self._beginning(step, template, info, func, args, kwargs, reconciler, inline)
+        callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
+        begin = self._beginning(step, template, callee, options)
         if self._live:
             begin()
         else:
@@ -248,15 +257,7 @@ class ActionRunner:
             self._replay()
 
     def _beginning(
-        self,
-        step: CallStep,
-        template: Record,
-        info: FunctionInfo,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        reconciler: Callable[..., Any] | None,
-        inline: bool,
+        self, step: CallStep, template: Record, callee: Callee, options: CallOptions
     ) -> Callable[[], None]:
         """Return what starts the call, once the action is live and still wants it."""
         if step.decision is Decision.ANSWER:
@@ -264,32 +265,24 @@ class ActionRunner:
             assert answer is not None
             return lambda: self._settle(template, answer.kind, answer.payload, answer.started_at)
         if step.decision is Decision.RECONCILE:
-            assert reconciler is not None
-            func, info = reconciler, self._services.function(reconciler)
-            inline = False
-        invocation = Invocation(func, args, kwargs, functools.partial(self._outcome, template))
+            assert options.reconciler is not None
+            func, info = options.reconciler, self._services.function(options.reconciler)
+            callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
+        attempts = CallAttempts(
+            self,
+            self._services,
+            callee,
+            template,
+            options,
+            made_at=self.continuation.loop.now,
+            failed=step.failed,
+        )
 
         def begin() -> None:
-            self._services.counters.calls_made += 1
-            self._running[template.call] = invocation
-            if inline and not info.is_coroutine:
-                self._services.executor.run_inline(invocation)
-            else:
-                self._services.executor.start(invocation, is_coroutine=info.is_coroutine)
+            self._running[template.call] = attempts
+            attempts.begin()
 
-        if reconciler is None or step.decision is Decision.RECONCILE:
-            return begin
-        return lambda: self._begin_in_doubt(template, begin)
-
-    def _begin_in_doubt(self, template: Record, begin: Callable[[], None]) -> None:
-        """Write a PENDING record before a call with a reconciler starts (G11)."""
-        pending = template._replace(kind=RecordKind.PENDING, at=now())
-
-        def written() -> None:
-            if not self._calls[template.call].done():
-                begin()
-
-        self._write([pending], written)
+        return begin
 
     def _reexecute(self, error: NonDeterminismError) -> CallStep:
         number = self._journal.calls
@@ -297,20 +290,20 @@ class ActionRunner:
         logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
         cut = Record(
             run=self._run.number, event=self.event, action=self.name, n=void_from,
-            kind=RecordKind.CUT, at=now(),
+            kind=RecordKind.CUT, call=number, at=now(),
         )  # fmt: skip
-        self._write([cut], lambda: None)
+        self.write([cut], lambda: None)
         return CallStep(number, Decision.RUN)
 
     def _cancelled(self, call: DurableCall[Any]) -> None:
-        invocation = self._running.pop(call.number, None)
-        if invocation is not None:
-            invocation.cancel()
+        attempts = self._running.pop(call.number, None)
+        if attempts is not None:
+            attempts.cancel()
 
     # Outcomes
 
-    def _outcome(
-        self, template: Record, invocation: Invocation, value: Any, error: BaseException | None
+    def call_over(
+        self, template: Record, started_at: int, value: Any, error: BaseException | None
     ) -> None:
         """A call of this process is over: journal what came of it."""
         self._running.pop(template.call, None)
@@ -327,7 +320,7 @@ class ActionRunner:
                 )
         if error is not None:
             kind, payload = RecordKind.ERROR, encode_failure(codec, error)
-        self._settle(template, kind, payload, invocation.started_at)
+        self._settle(template, kind, payload, started_at)
 
     def _settle(self, template: Record, kind: int, payload: bytes | None, started_at: int) -> None:
         """Give a settlement its number and its time; deliver it when it is durable."""
@@ -339,9 +332,10 @@ class ActionRunner:
             started_at=started_at,
             at=self._last_at,
         )
-        self._write([record], lambda: self._deliver(record))
+        self.write([record], lambda: self._deliver(record))
 
-    def _write(self, rows: list[Row], written: Callable[[], None]) -> None:
+    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
+        """Write rows of the action; `written` is called if it still runs then."""
         if self.start_row is not None:
             rows.insert(0, self.start_row)
             self.start_row = None
@@ -459,8 +453,8 @@ class ActionRunner:
         self.ended = True
         if self._armed is not None:
             self._services.timers.cancel(self._armed)
-        for invocation in list(self._running.values()):
-            invocation.cancel()
+        for attempts in list(self._running.values()):
+            attempts.cancel()
         self._running.clear()
         self._waiting.clear()
         self._calls.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
@@ -17,7 +17,6 @@ from perdure.store.base import (
     InputRow,
     JobInfo,
     KeyRow,
-    KeyState,
     Row,
     RunRow,
 )
@@ -100,9 +99,7 @@ class Admission:
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._doubtful: set[int] = set()  # runs whose admission failed, or only seemed to
         self.tickets: dict[int, RunTicket] = {}
-        self.adopt: Callable[[int], Awaitable[None]]  # puts a run of the store into its queue
 
     def next_number(self) -> int:
         """Return the next number for a run or a place in a queue."""
@@ -156,15 +153,15 @@ class Admission:
                 except Exception as error:
                     for _, future in batch:
                         _fail(future, error)
-                self._fail_behind(batch)
         finally:
             self._task = None
 
-    def _fail_behind(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
-        """Fail what waits behind inputs that the store lost: it must not overtake them."""
-        errors = [f.exception() for _, f in batch if f.done() and not f.cancelled()]
-        lost = next((e for e in errors if isinstance(e, StoreError)), None)
-        if lost is None or isinstance(lost, StoreDataError):
+    def _fail_behind(self, lost: StoreError) -> None:
+        """Fail what waits behind an input that the store lost: it must not overtake it.
+
+        In the same moment: whoever submits after hearing of the failure is not behind it.
+        """
+        if isinstance(lost, StoreDataError):
             return
         behind, self._waiting = self._waiting, []
         for _, future in behind:
@@ -180,14 +177,25 @@ class Admission:
         try:
             known = await self._known([p for p, _ in prepared])
             await self._adopt_unfinished([run for run, _ in known.values()])
-            for run in self._doubtful.intersection(run for run, _ in known.values()):
-                await self.adopt(run)
-                self._doubtful.discard(run)
-            states = await self._unknown_keys([p for p, _ in prepared])
+            held = await self._mailbox.hold({p.key_digest for p, _ in prepared})
         except StoreError as error:
             for _, future in prepared:
                 _fail(future, error)
+            self._fail_behind(error)
             return
+        try:
+            first = self._place(prepared, known)
+        finally:
+            self._mailbox.let_go(held)
+        if first:
+            await asyncio.wait(first)
+
+    def _place(
+        self,
+        prepared: Sequence[tuple[_Prepared, asyncio.Future[Admitted]]],
+        known: Mapping[tuple[str, str | int], tuple[int, bytes]],
+    ) -> list[asyncio.Future[Admitted]]:
+        """Give every input its run; return the futures of those with an identity to wait for."""
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
         for ready, future in prepared:
             identity = (ready.source, ready.identity) if ready.identity is not None else None
@@ -199,9 +207,8 @@ class Admission:
             else:
                 if identity is not None:
                     first[identity] = future
-                self._begin(ready, future, states)
-        if first:
-            await asyncio.wait(list(first.values()))
+                self._begin(ready, future)
+        return list(first.values())
 
     def _prepare(self, item: NewInput) -> _Prepared:
         try:
@@ -241,10 +248,6 @@ class Admission:
         if unfinished:
             await self._adopt(sorted(unfinished, key=lambda row: row.place))
 
-    async def _unknown_keys(self, prepared: list[_Prepared]) -> dict[bytes, KeyState]:
-        missing = {p.key_digest for p in prepared if p.key_digest not in self._mailbox.keys}
-        return await self._store.keys(missing) if missing else {}
-
     def _answer_known(
         self, item: _Prepared, future: asyncio.Future[Admitted], run: int, digest_: bytes
     ) -> None:
@@ -253,10 +256,8 @@ class Admission:
         elif not future.done():
             future.set_result(Admitted(run, self.tickets.get(run), is_new=False))
 
-    def _begin(
-        self, item: _Prepared, future: asyncio.Future[Admitted], states: dict[bytes, KeyState]
-    ) -> None:
-        key = self._key(item, states)
+    def _begin(self, item: _Prepared, future: asyncio.Future[Admitted]) -> None:
+        key = self._key(item)
         key.sequence += 1
         key.reserved += 1
         key.row = key.row._replace(sequence=key.sequence)
@@ -282,10 +283,10 @@ class Admission:
         def done(error: StoreError | None) -> None:
             key.reserved -= 1
             if error is not None:
-                self._doubtful.add(number)
                 self.finished(ticket)
                 self._mailbox.forget_if_idle(key)
                 _fail(future, error)
+                self._fail_behind(error)
                 return
             if not future.done():
                 future.set_result(Admitted(number, ticket, is_new=True))
@@ -293,22 +294,16 @@ class Admission:
 
         self._commits.add(rows, done)
 
-    def _key(self, item: _Prepared, states: dict[bytes, KeyState]) -> Key:
+    def _key(self, item: _Prepared) -> Key:
         key = self._mailbox.keys.get(item.key_digest)
         if key is not None:
             return key
-        state = states.get(item.key_digest)
-        if state is not None:
-            row = state.row
-        else:
-            self._last_key += 1
-            row = KeyRow(
-                key=self._last_key, job=self._job, digest=item.key_digest, value=item.key_value,
-                sequence=0,
-            )  # fmt: skip
-        key = Key(row, self._codec.decode(item.key_value), state)
-        self._mailbox.keys[item.key_digest] = key
-        return key
+        self._last_key += 1
+        row = KeyRow(
+            key=self._last_key, job=self._job, digest=item.key_digest, value=item.key_value,
+            sequence=0,
+        )  # fmt: skip
+        return self._mailbox.add(Key(row, self._codec.decode(item.key_value), None))
 
 
 def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:

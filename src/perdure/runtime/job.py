@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from perdure.agent import AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
-from perdure.errors import DecodeError, PerdureError, StoreError
+from perdure.errors import DecodeError, RunCancelledError, StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.journal.codec import Codec
 from perdure.journal.failure import decode_failure
@@ -77,6 +77,7 @@ class JobRuntime:
         self._executions: dict[int, RunExecution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._recovering = asyncio.Lock()
         self.job_number = 0
         self.stopped: asyncio.Future[None]
         self.services: JobServices
@@ -120,7 +121,7 @@ class JobRuntime:
         self.services.emit = self._emit
         self.services.stop = self.stop
         self.services.retry_later = self._retry_later
-        self.mailbox = KeyedMailbox(self._begin)
+        self.mailbox = KeyedMailbox(self._begin, self.store.keys, self.codec.decode)
         self.admission = Admission(
             info,
             self.store,
@@ -130,11 +131,11 @@ class JobRuntime:
             adopt=self._recover,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
         )
-        self.admission.adopt = self._adopt
         try:
             if self._before_recovery is not None:
                 await self._before_recovery(await self.store.undelivered())
             await self._recover(await self.store.unfinished())
+            await self._empty_inbox()  # what was left for a job that was not open
         except BaseException:
             await self.close()
             raise
@@ -175,28 +176,33 @@ class JobRuntime:
 
     async def _recover(self, rows: list[RunRow]) -> None:
         """Put unfinished runs back into their keys' queues, with their journals."""
+        async with self._recovering:
+            # Read again: another way may have taken a run up, and even finished it, meanwhile.
+            found = await self.store.runs([row.run for row in rows])
+            await self._take_up(sorted(found.values(), key=lambda row: row.place))
+
+    async def _take_up(self, rows: list[RunRow]) -> None:
+        rows = [
+            row
+            for row in rows
+            if row.run not in self.admission.tickets and not STATUS_BY_NUMBER[row.status].is_final
+        ]
         numbers = [row.run for row in rows]
-        states = await self.store.keys_of(numbers)
+        digests = {k: state.row.digest for k, state in (await self.store.keys_of(numbers)).items()}
         records = await self.store.records(numbers)
         emitted = await self._count_outputs(numbers)
-        keys: dict[int, Key] = {}
-        for count, row in enumerate(rows, 1):
-            if row.key not in keys:
-                state = states[row.key]
-                key = self.mailbox.keys.get(state.row.digest)
-                keys[row.key] = key or Key(state.row, self.codec.decode(state.row.value), state)
-                self.mailbox.keys[state.row.digest] = keys[row.key]
-            ticket = RunTicket(row, keys[row.key], has_history=True)
-            ticket.records = records.get(row.run, [])
-            ticket.emitted = emitted.get(row.run, 0)
-            self.admission.tickets[row.run] = ticket
-            self.mailbox.enqueue(ticket)
-            if count % RECOVERED_PER_TURN == 0:
-                await asyncio.sleep(0)
-
-    async def _adopt(self, run: int) -> None:
-        """Take up a run whose admission seemed to fail but is in the store (G25)."""
-        await self._recover(list((await self.store.runs([run])).values()))
+        held = await self.mailbox.hold(set(digests.values()))
+        try:
+            for count, row in enumerate(rows, 1):
+                ticket = RunTicket(row, self.mailbox.keys[digests[row.key]], has_history=True)
+                ticket.records = records.get(row.run, [])
+                ticket.emitted = emitted.get(row.run, 0)
+                self.admission.tickets[row.run] = ticket
+                self.mailbox.enqueue(ticket)
+                if count % RECOVERED_PER_TURN == 0:
+                    await asyncio.sleep(0)
+        finally:
+            self.mailbox.let_go(held)
 
     async def _count_outputs(self, numbers: list[int]) -> dict[int, int]:
         counts: dict[int, int] = {}
@@ -304,6 +310,8 @@ class JobRuntime:
         ticket.status = STATUS_BY_NUMBER[row.status]
         if row.error is not None:
             ticket.error = decode_failure(self.codec, row.error)
+        elif ticket.status is RunStatus.CANCELLED:
+            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
         state = (await self.store.keys_of([row.run]))[row.key]
         self._finish(ticket, Key(state.row, None, state).memory)
 
@@ -326,9 +334,12 @@ class JobRuntime:
             attempt=ticket.row.attempt, error=None, finished_at=now(), run=run,
         )  # fmt: skip
         await self.commits.write([*rows, status])
-        if run in self.admission.tickets and run not in self._executions:
+        begun = self._executions.get(run)
+        if begun is not None:  # meanwhile
+            begun.cancel([])
+        elif run in self.admission.tickets:
             ticket.status = RunStatus.CANCELLED
-            ticket.error = PerdureError(f"run {ticket.id} was cancelled")
+            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
             self._finish(ticket, None)
         return True
 
@@ -358,12 +369,15 @@ class JobRuntime:
     async def _watch_inbox(self) -> None:
         """Carry out what other processes ask (G22)."""
         while True:
-            try:
-                for command in await self.store.commands() or ():
-                    await self._carry_out(command)
-            except StoreError as error:
-                logger.error("commands cannot be read: %s", error)
             await asyncio.sleep(INBOX_SECONDS)
+            await self._empty_inbox()
+
+    async def _empty_inbox(self) -> None:
+        try:
+            for command in await self.store.commands() or ():
+                await self._carry_out(command)
+        except StoreError as error:
+            logger.error("commands cannot be read: %s", error)
 
     async def _carry_out(self, command: Command) -> None:
         actions: dict[str, Callable[..., object]] = {"cancel": self.cancel, "retry": self.retry}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from perdure.journal.record import Record
@@ -76,13 +76,61 @@ class KeyedMailbox:
 
     Owns: keys, their queues and memory, from the first run of a key in flight to the last.
 
+    A key that is not here has no run in flight, so what the store has of it is current. Keys are
+    read one batch at a time, and held meanwhile, so that this stays true over the wait.
+
     Args:
         begin: called with the run that may execute now.
+        read: reads keys from the store, by digest.
+        decode: gives a key's value back.
     """
 
-    def __init__(self, begin: Callable[[RunTicket], None]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[RunTicket], None],
+        read: Callable[[Collection[bytes]], Awaitable[dict[bytes, KeyState]]],
+        decode: Callable[[bytes], Any],
+    ) -> None:
         self._begin = begin
+        self._read = read
+        self._decode = decode
+        self._reading = asyncio.Lock()
         self.keys: dict[bytes, Key] = {}
+
+    async def hold(self, digests: Collection[bytes]) -> list[Key]:
+        """Have these keys here, as far as they exist, until `let_go` is called with them.
+
+        Raises:
+            StoreError: they could not be read; nothing is held.
+        """
+        held = []
+        async with self._reading:
+            for digest in digests:
+                if (key := self.keys.get(digest)) is not None:
+                    key.reserved += 1
+                    held.append(key)
+            missing = [digest for digest in digests if digest not in self.keys]
+            try:
+                states = await self._read(missing) if missing else {}
+            except BaseException:
+                self.let_go(held)
+                raise
+            for state in states.values():
+                key = self.add(Key(state.row, self._decode(state.row.value), state))
+                key.reserved += 1
+                held.append(key)
+        return held
+
+    def let_go(self, held: Collection[Key]) -> None:
+        """Hold these keys no longer."""
+        for key in held:
+            key.reserved -= 1
+            self.forget_if_idle(key)
+
+    def add(self, key: Key) -> Key:
+        """Take in a key that is not here."""
+        self.keys[key.row.digest] = key
+        return key
 
     def enqueue(self, ticket: RunTicket) -> None:
         """Put a run at the end of its key's queue; it begins when it is the first."""

@@ -192,26 +192,36 @@ class RunExecution:
     def _commit_next(self) -> None:
         runner = self._ending.popleft()
         error = runner.error
-        if error is None or (self._cancelling and isinstance(error, asyncio.CancelledError)):
+        if self._cancelling and isinstance(error, asyncio.CancelledError):
+            self._leave_cancelled(runner)
+            return
+        if error is None:
             try:
-                self._commit_completion(runner, cancelled=error is not None)
+                self._commit_completion(runner)
                 return
             except Exception as raised:
                 error = raised
         self._commit_failure(runner, error)
 
-    def _commit_completion(self, runner: ActionRunner, *, cancelled: bool) -> None:
+    def _leave_cancelled(self, runner: ActionRunner) -> None:
+        """An action stopped as asked: nothing it did becomes visible; a retry repeats it."""
+        self._active.remove(runner)
+        del self._contexts[runner]
+        if not self._active and not self._ending:
+            self._commit_end(RunStatus.CANCELLED)
+        self._go_on()
+
+    def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
         at = now()
         sensory, short_term = self._sensory, self._short_term
         sensory_delta: Delta = []
         short_delta: Delta = []
-        if not cancelled:
-            if context.sensory.pending():
-                sensory, sensory_delta = context.sensory.apply(sensory, at)
-            if context.short_term.pending():
-                short_term, short_delta = context.short_term.apply(short_term, at)
-        sent = [] if cancelled else context.sent
+        if context.sensory.pending():
+            sensory, sensory_delta = context.sensory.apply(sensory, at)
+        if context.short_term.pending():
+            short_term, short_delta = context.short_term.apply(short_term, at)
+        sent = context.sent
         events, outputs, rows = self._number_events(runner, sent)
         created, made = self._created + len(sent), self._outputs + len(outputs)
         completion = Completion(
@@ -250,7 +260,10 @@ class RunExecution:
             if is_last:
                 self._finish(end, None)
                 return
-            self._trigger(triggered)
+            if not self._cancelling:  # it may have been asked to stop since
+                self._trigger(triggered)
+            elif not self._active and not self._ending:
+                self._commit_end(RunStatus.CANCELLED)
             self._go_on()
 
         self._committing = True
@@ -351,7 +364,12 @@ class RunExecution:
         self._cancelling = True
         runners = [runner for runner in self._active if not runner.ended]
         records = [(runner, runner.cancel_record()) for runner in runners]
-        rows: list[Row] = [*more, *(record for _, record in records)]
+        rows: list[Row] = [*more]
+        for runner, record in records:
+            if runner.start_row is not None:
+                rows.append(runner.start_row)
+                runner.start_row = None
+            rows.append(record)
 
         def committed(error: StoreError | None) -> None:
             if error is not None:

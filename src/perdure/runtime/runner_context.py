@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
 import functools
 import logging
@@ -11,7 +10,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from perdure.call import DurableCall, Gathered, outcome_of
+from perdure.call import (
+    NO_OPTIONS,
+    CallOptions,
+    DurableCall,
+    Gathered,
+    RetryPolicy,
+    checked_timeout,
+    outcome_of,
+)
 from perdure.config import Configuration
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
@@ -86,10 +93,8 @@ class ActionContext:
             now=started_at,
             ttl_ns=run.services.short_term_ttl,
         )
-        self._random: random.Random | None = None
         self._logger: logging.Logger | None = None
-        self._reconciler: Callable[..., Any] | None = None
-        self._durable_id: str | None = None
+        self._options = NO_OPTIONS
 
     # What it knows
 
@@ -168,9 +173,7 @@ class ActionContext:
     @property
     def random(self) -> random.Random:
         self._runner.check_turn("random")
-        if self._random is None:
-            self._random = random.Random(self._runner.continuation.loop.seed)
-        return self._random
+        return self._runner.random
 
     def uuid4(self) -> uuid.UUID:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
@@ -190,12 +193,20 @@ class ActionContext:
     def with_options(
         self,
         *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
     ) -> ActionContext:
-        other = copy.copy(self)
-        other._reconciler = reconciler if reconciler is not None else self._reconciler
-        other._durable_id = durable_id if durable_id is not None else self._durable_id
+        options = CallOptions(
+            timeout=checked_timeout(timeout),
+            retry=retry,
+            reconciler=reconciler,
+            durable_id=durable_id,
+        )
+        other = object.__new__(ActionContext)
+        other.__dict__.update(self.__dict__)
+        other._options = options.over(self._options)
         return other
 
     def durable_execute_async(
@@ -209,17 +220,11 @@ class ActionContext:
     ) -> DurableCall[Any]:
         runner = self._runner
         runner.check_turn("durable_execute_async")
-        make = functools.partial(
-            runner.call,
-            func,
-            args,
-            kwargs,
-            reconciler=reconciler if reconciler is not None else self._reconciler,
-            durable_id=durable_id if durable_id is not None else self._durable_id,
-        )
+        options = self._options_for(reconciler, durable_id)
         if isinstance(runner.continuation, ThreadedContinuation):
+            make = functools.partial(runner.call, func, args, kwargs, options)
             return self._sequentially(runner.continuation, make)
-        return make()
+        return runner.call(func, args, kwargs, options)
 
     def durable_execute(
         self,
@@ -232,21 +237,21 @@ class ActionContext:
     ) -> Any:
         runner = self._runner
         runner.check_turn("durable_execute")
-        make = functools.partial(
-            runner.call,
-            func,
-            args,
-            kwargs,
-            reconciler=reconciler if reconciler is not None else self._reconciler,
-            durable_id=durable_id if durable_id is not None else self._durable_id,
-            inline=True,
-        )
+        options = self._options_for(reconciler, durable_id)
+        make = functools.partial(runner.call, func, args, kwargs, options, inline=True)
         if isinstance(runner.continuation, ThreadedContinuation):
             return self._sequentially(runner.continuation, make).result()
         call = make()
         if not call.done():
             runner.continuation.suspend(call)
         return call.result()
+
+    def _options_for(
+        self, reconciler: Callable[..., Any] | None, durable_id: str | None
+    ) -> CallOptions:
+        if reconciler is None and durable_id is None:
+            return self._options
+        return CallOptions(reconciler=reconciler, durable_id=durable_id).over(self._options)
 
     def gather(self, *calls: DurableCall[Any]) -> Any:
         self._runner.check_turn("gather")

@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from perdure.agent import AgentPlan
+from perdure.call import NO_OPTIONS, CallOptions
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.errors import StoreError
 from perdure.executor.executor import ContinuationActionExecutor
@@ -31,16 +32,18 @@ class JobCounters:
     calls_made: int = 0
     calls_replayed: int = 0
     retries: int = 0
+    call_retries: int = 0
 
 
 class FunctionInfo:
     """What the runtime needs to know of a callable, found out once."""
 
-    __slots__ = ("identity", "is_coroutine")
+    __slots__ = ("identity", "is_coroutine", "options")
 
     def __init__(self, func: Callable[..., Any]) -> None:
         self.identity = function_identity(func)
         self.is_coroutine = is_coroutine_callable(func)
+        self.options: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
 
 
 class JobServices:

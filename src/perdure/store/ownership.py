@@ -18,9 +18,9 @@ from perdure.errors import StoreError, StoreLockedError
 def lock_path(database: Path, job: str) -> Path:
     """Return the file whose lock means owning `job` of `database`."""
     slug = re.sub(r"[^A-Za-z0-9._-]", "-", job)[:60]
-    if slug != job:  # two names must not meet in one file
+    if slug != job:  # two names must not meet in one file: "~" is in no plain one
         name = job.encode("utf-8", "surrogatepass")
-        slug += "-" + hashlib.blake2b(name, digest_size=4).hexdigest()
+        slug += "~" + hashlib.blake2b(name, digest_size=4).hexdigest()
     return database.with_name(f"{database.name}-{slug}.lock")
 
 

@@ -148,8 +148,8 @@ class SqliteStore(ActionStateStore):
         def read() -> list[Command] | None:
             # Changes only when another connection has written, so asking costs next to nothing.
             version = self._db.execute("PRAGMA data_version").fetchone()[0]
-            if version == self._seen_version:
-                return None
+            if version == self._seen_version and self._path is not None:
+                return None  # (memory:// has one connection only)
             self._seen_version = version
             return [Command(*row) for row in self._db.execute(READ["commands"], (self.job,))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
 from collections.abc import Collection, Sequence
@@ -32,6 +33,7 @@ def connect(path: Path | None, *, relaxed: bool = False) -> sqlite3.Connection:
     """
     if path is not None and not path.parent.is_dir():
         raise StoreError(f"the folder of the store does not exist: {path.parent}; make it first")
+    _check_untouched(path)
     try:
         connection = sqlite3.connect(
             path or ":memory:",
@@ -68,6 +70,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
+    _check_untouched(path)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         if _check(connection, path) != len(MIGRATIONS):
@@ -78,6 +81,21 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_untouched(path: Path | None) -> None:
+    """Refuse a foreign file whose program crashed: opened for writing, its WAL would be lost."""
+    log = Path(f"{path}-wal")
+    if path is None or not log.is_file() or not log.stat().st_size:
+        return
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+        try:
+            _check(connection, path)
+        except StoreFormatError:
+            raise
+        except StoreError:
+            pass  # it needs recovery, which takes writing
 
 
 def _check(connection: sqlite3.Connection, path: Path | None) -> int:

@@ -1,0 +1,142 @@
+"""G10: a cancellation is a settlement: it hits the same place again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunStatus, action
+from tests.promises.support import (
+    SECONDS,
+    State,
+    agent_of,
+    config_of,
+    echo,
+    hold,
+    out,
+    pick,
+)
+
+
+async def long() -> None:
+    State.calls.append("long")
+    State.gate.reached.set()
+    await asyncio.sleep(60)
+
+
+async def stubborn(event: Any, ctx: Any) -> None:
+    where = "one"
+    try:
+        await ctx.durable_execute_async(echo, "one")
+        where = "two"
+        await ctx.durable_execute_async(echo, "two")
+        where = "long"
+        await ctx.durable_execute_async(long)
+    except asyncio.CancelledError:
+        State.calls.append(f"cancelled in {where}")
+        await ctx.durable_execute_async(echo, "clean up")
+        await ctx.durable_execute_async(hold)
+        raise
+
+
+def stubborn_plain(event: Any, ctx: Any) -> None:
+    where = "one"
+    try:
+        ctx.durable_execute_async(echo, "one").result()
+        where = "two"
+        ctx.durable_execute_async(echo, "two").result()
+        where = "long"
+        ctx.durable_execute_async(long).result()
+    except asyncio.CancelledError:
+        State.calls.append(f"cancelled in {where}")
+        ctx.durable_execute_async(echo, "clean up").result()
+        ctx.durable_execute_async(hold).result()
+        raise
+
+
+async def cancel_crash_resume(agent: Agent, store: str, config: dict[str, Any]) -> RunStatus:
+    engine = LocalEngine(store, config=config)
+    with contextlib.suppress(LookupError):
+        async with engine.open(agent) as job:
+            run_ = await job.submit({}, key="a")
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            State.gate.reached.clear()
+            await run_.cancel()
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            await asyncio.sleep(0.02)
+            raise LookupError
+    State.gate.open = True
+    again = engine if store == "memory://" else LocalEngine(store, config=config)
+    async with again.open(agent):
+        pass
+    return again.run_info(run_.id).status
+
+
+def test_g10_a_cancellation_hits_the_same_place_after_a_crash(kind: str, store: str) -> None:
+    agent = pick(kind, stubborn, stubborn_plain)
+    status = asyncio.run(cancel_crash_resume(agent, store, config_of(kind)))
+    assert status is RunStatus.CANCELLED
+    once = ["one", "two", "long", "cancelled in long", "clean up"]
+    assert State.calls == [*once, "cancelled in long"]
+
+
+class Two(Agent):
+    """Two actions that both wait; what they did is not to be seen."""
+
+    @action(InputEvent)
+    async def first(self, event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output="never"))
+        ctx.short_term_memory.set("never", 1)
+        await ctx.sleep(3600)
+
+    @action(InputEvent)
+    async def second(self, event: Any, ctx: Any) -> None:
+        ctx.send_event(Event(type="next", attributes={}))
+        with contextlib.suppress(asyncio.CancelledError):
+            State.gate.reached.set()
+            await ctx.sleep(3600)
+        ctx.short_term_memory.set("graceful", 1)
+
+    @action("next")
+    async def third(self, event: Any, ctx: Any) -> None:
+        State.calls.append("third")
+
+
+def test_g10_what_a_cancelled_action_did_is_not_seen(store: str) -> None:
+    async def reads(event: Any, ctx: Any) -> None:
+        names = sorted(ctx.short_term_memory.get_field_names())
+        out(ctx, names)
+
+    async def go() -> list[Any]:
+        engine = LocalEngine(store)
+        async with engine.open(Two()) as job:
+            run_ = await job.submit({}, key="a")
+            await State.gate.reached.wait()
+            await run_.cancel()
+            assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.CANCELLED
+        async with engine.open(agent_of(reads)) as job:
+            run_ = await job.submit({}, key="a")
+            return [output.value for output in await run_.outputs()]
+
+    # An action that ended of itself when asked to stop has completed.
+    assert asyncio.run(go()) == [["graceful"]]
+    assert State.calls == []
+
+
+@pytest.mark.parametrize("times", [3])
+def test_g10_cancelling_again_is_harmless(kind: str, times: int, store: str) -> None:
+    agent = pick(kind, stubborn, stubborn_plain)
+    State.gate.open = True
+
+    async def go() -> RunStatus:
+        async with LocalEngine(store, config=config_of(kind)).open(agent) as job:
+            run_ = await job.submit({}, key="a")
+            while "long" not in State.calls:
+                await asyncio.sleep(0.005)
+            await asyncio.gather(*(run_.cancel() for _ in range(times)))
+            return await asyncio.wait_for(run_.wait(), SECONDS)
+
+    assert asyncio.run(go()) is RunStatus.CANCELLED

@@ -1,0 +1,216 @@
+"""G25: a commit that failed, or that only looked as if it had, is not an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from tests.promises.support import (
+    COROUTINE,
+    SECONDS,
+    State,
+    agent_of,
+    config_of,
+    echo,
+    out,
+    pick,
+    run,
+    values,
+)
+
+from perdure import LocalEngine, Output, StoreError
+from perdure.journal.record import Record, RecordKind
+from perdure.store.base import OutputRow, Row, RunRow
+from perdure.store.sqlite import SqliteStore
+
+
+class Trouble:
+    """Makes commits fail, before they are written or after.
+
+    Args:
+        wanted: says of a commit's rows whether it should fail.
+        times: how often.
+        after: it is written all the same: nobody can know.
+    """
+
+    def __init__(
+        self, wanted: Callable[[Sequence[Row]], bool], times: int = 1, *, after: bool = False
+    ) -> None:
+        self.wanted, self.left, self.after = wanted, times, after
+        self.failed = 0
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = SqliteStore._commit
+
+        def commit(store: SqliteStore, rows: Sequence[Row]) -> None:
+            failing = self.left > 0 and self.wanted(rows)
+            if failing and self.after:
+                real(store, rows)
+            if failing:
+                self.left -= 1
+                self.failed += 1
+                raise sqlite3.OperationalError("disk I/O error")
+            real(store, rows)
+
+        monkeypatch.setattr(SqliteStore, "_commit", commit)
+
+
+def has_kind(kind: RecordKind) -> Callable[[Sequence[Row]], bool]:
+    return lambda rows: any(isinstance(row, Record) and row.kind == kind for row in rows)
+
+
+def has_type(cls: type) -> Callable[[Sequence[Row]], bool]:
+    return lambda rows: any(isinstance(row, cls) for row in rows)
+
+
+seen: list[Any] = []
+
+
+async def two_calls(event: Any, ctx: Any) -> None:
+    k = event.input["k"]
+    first = await ctx.durable_execute_async(echo, f"{k}1")
+    seen.append(first)
+    second = await ctx.durable_execute_async(echo, f"{k}2")
+    ctx.short_term_memory.update("n", lambda n: (n or 0) + 1)
+    out(ctx, [first, second, ctx.short_term_memory.get("n")])
+
+
+def two_calls_plain(event: Any, ctx: Any) -> None:
+    k = event.input["k"]
+    first = ctx.durable_execute_async(echo, f"{k}1").result()
+    seen.append(first)
+    second = ctx.durable_execute_async(echo, f"{k}2").result()
+    ctx.short_term_memory.update("n", lambda n: (n or 0) + 1)
+    out(ctx, [first, second, ctx.short_term_memory.get("n")])
+
+
+INPUTS = [{"k": k} for k in "ababc"]
+EXPECTED = {"a": [1, 2], "b": [1, 2], "c": [1]}
+PLACES = {
+    "admission": has_type(RunRow),
+    "outcome": has_kind(RecordKind.RESULT),
+    "completion": has_kind(RecordKind.COMPLETED),
+    "any": lambda rows: bool(rows),
+}
+
+
+def check(results: list[Any]) -> None:
+    for k, counts in EXPECTED.items():
+        mine = [value for value in results if value[0] == f"{k}1"]
+        assert mine == [[f"{k}1", f"{k}2", n] for n in counts]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_g25_the_job_goes_on_when_the_store_does(
+    place: str, after: bool, kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble(PLACES[place], times=3, after=after)
+    trouble.install(monkeypatch)
+    agent = pick(kind, two_calls, two_calls_plain)
+    check(run(agent, INPUTS, store=store, config=config_of(kind)))
+    # A commit that was written all the same is not made again.
+    assert trouble.failed == 3 or after
+    if place == "completion":  # outcomes were durable: nothing is executed again
+        assert len(State.calls) == 10
+
+
+def test_g25_no_action_acts_on_an_outcome_that_is_not_durable(
+    kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen.clear()
+    acted: list[int] = []
+
+    def first_outcome(rows: Sequence[Row]) -> bool:
+        failing = has_kind(RecordKind.RESULT)(rows)
+        if failing:
+            acted.append(len(seen))
+        return failing
+
+    Trouble(first_outcome, times=4).install(monkeypatch)
+    agent = pick(kind, two_calls, two_calls_plain)
+    run(agent, [{"k": "a"}], store=store, config=config_of(kind))
+    assert acted == [0] * 4
+    assert State.calls == ["a1"] * 5 + ["a2"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_g25_g4_a_callable_sink_has_every_output_once_the_store_answers(
+    after: bool, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trouble(has_type(OutputRow), times=3, after=after).install(monkeypatch)
+    delivered: list[Output] = []
+    agent = agent_of(two_calls)
+    results = run(agent, INPUTS, store=store, sink=delivered.append)
+    check(results)
+    check(values(delivered))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_g25_submit_raises_and_may_be_repeated_with_an_id(
+    after: bool, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trouble(has_type(RunRow), times=1, after=after).install(monkeypatch)
+
+    async def go() -> list[Any]:
+        async with LocalEngine(store).open(agent_of(two_calls)) as job:
+            with pytest.raises(StoreError, match="disk I/O error"):
+                await job.submit({"k": "a"}, key="a", id="one")
+            run_ = await job.submit({"k": "a"}, key="a", id="one")
+            again = await job.submit({"k": "a"}, key="a", id="one")
+            assert again.id == run_.id
+            return values(await asyncio.wait_for(run_.outputs(), SECONDS))
+
+    assert asyncio.run(go()) == [["a1", "a2", 1]]
+
+
+def test_g25_a_store_that_stays_away_does_not_spin(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble(has_kind(RecordKind.RESULT), times=10_000)
+    trouble.install(monkeypatch)
+
+    async def go() -> None:
+        engine = LocalEngine(sqlite)
+        running = asyncio.ensure_future(
+            engine.run_async(agent_of(two_calls), [{"k": "a"}], key="k")
+        )
+        await asyncio.sleep(1.0)
+        running.cancel()
+        await asyncio.wait([running], timeout=SECONDS)
+        assert running.cancelled()
+
+    asyncio.run(go())
+    assert 1 <= trouble.failed <= 30
+    monkeypatch.undo()
+    assert run(agent_of(two_calls), [{"k": "a"}], store=sqlite) == [["a1", "a2", 1]]
+
+
+def test_g25_a_failed_read_back_is_tried_again(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trouble(has_kind(RecordKind.RESULT), times=2).install(monkeypatch)
+    real = SqliteStore.records
+    failures = [0]
+
+    async def records(store: SqliteStore, runs: Any) -> Any:
+        if failures[0]:
+            failures[0] -= 1
+            raise StoreError("away")
+        return await real(store, runs)
+
+    agent = pick(COROUTINE, two_calls, two_calls_plain)
+    monkeypatch.setattr(SqliteStore, "records", records)
+
+    async def go() -> list[Any]:
+        engine = LocalEngine(sqlite)
+        async with engine.open(agent) as job:
+            failures[0] = 3
+            run_ = await job.submit({"k": "a"}, key="a")
+            return values(await asyncio.wait_for(run_.outputs(), SECONDS))
+
+    assert asyncio.run(go()) == [["a1", "a2", 1]]
+    assert failures[0] == 0
