@@ -1,0 +1,146 @@
+"""`perdure runs`, `perdure show` and `perdure trace`: what the store has of runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from perdure.cli.options import (
+    DEFAULT_STORE,
+    JobOption,
+    JsonOption,
+    RunArgument,
+    StoreOption,
+    epilog,
+    open_job,
+)
+from perdure.errors import ConfigurationError, EncodeError
+
+if TYPE_CHECKING:
+    from perdure.history import History, JobRow, RunInfo
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(
+        epilog=epilog(
+            "perdure runs",
+            "perdure runs --status failed --limit 10",
+            "perdure runs --key B01 --store sqlite:///reviews.db --json",
+        )
+    )(runs)
+    app.command(epilog=epilog("perdure show r1f", "perdure show r1f --json | jq .actions"))(show)
+    app.command(epilog=epilog("perdure trace r1f", "COLUMNS=200 perdure trace r1f >r1f.txt"))(trace)
+
+
+def runs(
+    status: Annotated[
+        str | None,
+        typer.Option(metavar="S", help="queued, running, waiting, completed, failed or cancelled."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="K", help="Runs of this key alone.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Runs shown at most.")] = 50,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    job: JobOption = None,
+) -> None:
+    """List the runs of a job, newest first."""
+    from perdure.run import RunStatus
+
+    wanted = None
+    if status is not None:
+        names = [each.value for each in RunStatus]
+        if status.lower() not in names:
+            raise ConfigurationError(f"--status {status}: choose of {', '.join(names)}")
+        wanted = RunStatus(status.lower())
+    with open_job(store, job) as (history, row):
+        found = _runs_of_key(history, row, wanted, key, limit)
+        counts = history.counts(row)
+    if as_json:
+        print_json({"job": row.name, "counts": counts, "runs": found})
+        return
+    _print_runs(found)
+    shown = "" if len(found) < limit else f" (the newest {limit}; --limit shows more)"
+    total = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    print(f"job {row.name}: {total or 'no runs yet'}{shown}")
+
+
+def _runs_of_key(
+    history: History, job: JobRow, status: Any, key: str | None, limit: int
+) -> list[RunInfo]:
+    """Return the runs; a key from the command line may be meant as text or as a JSON value."""
+    if key is None:
+        return history.runs(job, status=status, limit=limit)
+    found = history.runs(job, status=status, key=key, limit=limit)
+    if not found:
+        try:
+            value = json.loads(key)
+            found = history.runs(job, status=status, key=value, limit=limit)
+        except (ValueError, EncodeError):
+            pass  # it is no JSON, or nothing that could be a key
+    return found
+
+
+def _print_runs(found: list[RunInfo]) -> None:
+    from perdure.cli import render
+
+    if not found:
+        print("no such runs")
+        return
+    table = render.make_table(
+        "id", "key", "seq", "status", "attempts", "started", "duration", "error",
+        right=("seq", "attempts", "duration"),
+    )  # fmt: skip
+    for info in found:
+        took = info.finished_at - info.admitted_at
+        table.add_row(
+            info.id,
+            render.shown_key(info.key),
+            str(info.sequence),
+            render.styled(info.status.value),
+            str(info.attempts + 1),
+            render.moment(info.admitted_at),
+            render.duration(took) if info.finished_at else "-",
+            info.error["type"] if info.error else "",
+        )
+    render.make_console().print(table)
+
+
+def show(
+    run: RunArgument,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    job: JobOption = None,
+) -> None:
+    """Show a run: events, actions, calls, memory, outputs, error."""
+    with open_job(store, job) as (history, row):
+        detail = history.detail(row, run)
+    if as_json:
+        print_json(detail)
+        return
+    from perdure.cli.report import print_detail
+
+    print_detail(detail, row.name)
+
+
+def trace(run: RunArgument, store: StoreOption = DEFAULT_STORE, job: JobOption = None) -> None:
+    """Draw a run's timeline: a row for each action, call and timer.
+
+    Calls whose bars stand above each other were under way at the same time.
+    """
+    with open_job(store, job) as (history, row):
+        detail = history.detail(row, run)
+    from perdure.cli.timeline import print_timeline
+
+    print_timeline(detail, row.name)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    from perdure.connectors.json_text import to_json
+
+    json.dump(json.loads(to_json(value)), sys.stdout, ensure_ascii=False, indent=2)
+    print()

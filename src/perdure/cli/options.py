@@ -1,0 +1,60 @@
+"""What several commands share: options, examples in the help, finding store and job."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from perdure.history import History, JobRow
+
+DEFAULT_STORE = "sqlite:///perdure.db"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """How the command was called: its arguments, for telling how to call it again."""
+
+    arguments: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The command line, quoted for a shell."""
+        return shlex.join(("perdure", *self.arguments))
+
+
+StoreOption = Annotated[
+    str, typer.Option("--store", metavar="URL", help="Where the journal is kept.")
+]
+JobOption = Annotated[
+    str | None,
+    typer.Option("--job", metavar="NAME", help="The job; not needed where the store has one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, such as r1f.")]
+
+
+def epilog(*commands: str) -> str:
+    """Return examples for the end of a command's help, each on a line of its own."""
+    # \b keeps the lines as they are.
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+@contextlib.contextmanager
+def open_job(store: str, job: str | None) -> Iterator[tuple[History, JobRow]]:
+    """Open a store for looking and acting, with the job that is meant."""
+    from perdure.history import History
+
+    with History.open(store) as history:
+        yield history, history.choose_job(job)
+
+
+def selection(store: str, job: str | None) -> str:
+    """Return the options that name store and job again, with a space before each."""
+    text = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+    return text if job is None else f"{text} --job {shlex.quote(job)}"

@@ -1,0 +1,210 @@
+"""How a running job shows on stderr: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from perdure.cli import render
+from perdure.engine.job import Progress as Counts
+
+BAR_SECONDS = 0.2
+LINE_SECONDS = 3.0
+RATE_WINDOW_SECONDS = 10.0
+SAME_MESSAGES = 10  # shown of each kind
+
+
+class View(Protocol):
+    """Shows the progress of a job, until it is closed."""
+
+    seconds: float
+
+    def show(self, counts: Counts) -> None:
+        """Show the counts as of now."""
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+
+    def close(self) -> None:
+        """Show nothing more."""
+
+
+class Total:
+    """The number of records of a file, counted on a thread of its own; None until it is known."""
+
+    def __init__(self, path: str) -> None:
+        self.value: int | None = None
+        if Path(path).is_file():  # not standard input, a pipe or a device
+            threading.Thread(target=self._count, args=(path,), daemon=True).start()
+
+    def _count(self, path: str) -> None:
+        try:
+            with open(path, "rb") as file:
+                self.value = sum(1 for line in file if not line.isspace())
+        except OSError:
+            pass  # whoever reads it for good says so
+
+
+class Meter:
+    """Finished inputs and their rate over the last seconds."""
+
+    def __init__(self) -> None:
+        self._samples = collections.deque([(time.monotonic(), 0)])
+
+    def done(self, counts: Counts) -> int:
+        """Return how many of the inputs read so far are finished."""
+        finished = counts.already_done + counts.completed + counts.failed + counts.cancelled
+        # A run left over from before may end before its input is read.
+        return min(finished, counts.inputs)
+
+    def rate(self, counts: Counts) -> float:
+        """Return runs finished by this process a second."""
+        now, finished = time.monotonic(), counts.completed + counts.failed + counts.cancelled
+        samples = self._samples
+        samples.append((now, finished))
+        while samples[0][0] < now - RATE_WINDOW_SECONDS:
+            samples.popleft()
+        since, before = samples[0]
+        return (finished - before) / (now - since) if now > since else 0.0
+
+
+def details(counts: Counts, rate: float) -> str:
+    """Return what is said behind the number of finished inputs."""
+    parts = [f"{rate:,.0f}/s", f"{counts.in_flight:,} in flight"]
+    for number, name in ((counts.failed, "failed"), (counts.cancelled, "cancelled")):
+        if number:
+            parts.append(f"{number:,} {name}")
+    if counts.retries:
+        parts.append(f"{counts.retries:,} retried")
+    parts.append(f"calls {counts.calls_made:,} made, {counts.calls_replayed:,} replayed")
+    return " · ".join(parts)
+
+
+class Bar:
+    """A progress bar in the terminal; what the program prints appears above it."""
+
+    def __init__(self, job: str, total: Total, *, redirect_stdout: bool) -> None:
+        self.seconds = BAR_SECONDS
+        self._total = total
+        self._meter = Meter()
+        self._console = render.make_console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=redirect_stdout,
+        )
+        self._task: TaskID = self._progress.add_task(job, total=None, text="")
+        self._progress.start()
+
+    def show(self, counts: Counts) -> None:
+        done, total = self._meter.done(counts), self._total.value
+        number = f"{done:,}" if total is None else f"{done:,}/{total:,}"
+        text = f"{number} · {details(counts, self._meter.rate(counts))}"
+        self._progress.update(self._task, completed=done, total=total, text=text)
+        self._progress.refresh()
+
+    def note(self, text: str) -> None:
+        self._console.print(text)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class Lines:
+    """A plain line every few seconds, for logs."""
+
+    def __init__(self, job: str, total: Total) -> None:
+        self.seconds = LINE_SECONDS
+        self._job = job
+        self._total = total
+        self._meter = Meter()
+
+    def show(self, counts: Counts) -> None:
+        done, total = self._meter.done(counts), self._total.value
+        number = f"{done:,}" if total is None else f"{done:,}/{total:,}"
+        self.note(f"{self._job}: {number} done · {details(counts, self._meter.rate(counts))}")
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class Silent:
+    """Shows no progress; notes are still printed."""
+
+    seconds = 3600.0
+
+    def show(self, counts: Counts) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+def make_view(job: str, total: Total, *, quiet: bool, outputs_on_stdout: bool) -> View:
+    """Return the view that fits: a bar would be torn by outputs on the same terminal."""
+    if quiet or (outputs_on_stdout and sys.stdout.isatty()):
+        return Silent()
+    if sys.stderr.isatty():
+        return Bar(job, total, redirect_stdout=sys.stdout.isatty())
+    return Lines(job, total)
+
+
+async def keep_showing(view: View, counts: Callable[[], Counts]) -> None:
+    """Show the counts again and again, until cancelled."""
+    # The first line of a log says where it stands, not that nothing has happened yet.
+    await asyncio.sleep(min(view.seconds, 1.0))
+    while True:
+        view.show(counts())
+        await asyncio.sleep(view.seconds)
+
+
+class LogHandler(logging.Handler):
+    """Prints the job's warnings to stderr as it is then: above the bar, if there is one.
+
+    Of messages that differ only in their values the first few are shown: a thousand failed runs
+    are listed at the end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._seen: collections.Counter[object] = collections.Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._seen[record.msg] += 1
+            seen = self._seen[record.msg]
+            if seen > SAME_MESSAGES:
+                return
+            more = " (more of this kind are not shown)" if seen == SAME_MESSAGES else ""
+            print(f"{record.levelname.lower()}: {self.format(record)}{more}", file=sys.stderr)
+        except Exception:
+            self.handleError(record)
+
+
+def show_warnings() -> Callable[[], None]:
+    """Show the job's warnings, unless the program has set up logging itself; return the undoing."""
+    logger = logging.getLogger("perdure")
+    if logging.getLogger().handlers or logger.handlers:
+        return lambda: None
+    handler = LogHandler()
+    logger.addHandler(handler)
+    return lambda: logger.removeHandler(handler)

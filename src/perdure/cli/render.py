@@ -1,0 +1,115 @@
+"""How values, times and tables look in the terminal and in a pipe."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 10_000  # nothing is cut or wrapped where nobody looks at a screen
+STATUS_STYLES = {
+    "completed": "green",
+    "returned": "green",
+    "ok": "green",
+    "failed": "red",
+    "raised": "red",
+    "fail": "red",
+    "cancelled": "yellow",
+    "stopped": "yellow",
+    "in doubt": "yellow",
+    "warn": "yellow",
+    "running": "cyan",
+    "unfinished": "cyan",
+}
+
+
+def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that takes text as it is; in a pipe it wraps nothing."""
+    stream = sys.stderr if stderr else sys.stdout
+    if width is None and not stream.isatty():
+        width = PIPE_WIDTH
+    return Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True
+    )
+
+
+def screen_width() -> int:
+    """Return the width of the terminal in characters; of a pipe, COLUMNS or 100."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def make_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """Return a table without lines, for cells of text."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        wide = name in ("key", "arguments", "outcome", "value", "attributes")
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None,
+            min_width=8 if wide else None,
+        )
+    return table
+
+
+def styled(status: str) -> Text:
+    """Return a status in its colour."""
+    return Text(status, STATUS_STYLES.get(status, ""))
+
+
+def compact(value: Any, limit: int = 0) -> str:
+    """Return a readable value as one line of JSON, cut to `limit` characters if that is given."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if not limit or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shown_key(key: Any) -> str:
+    """Return a key: text as it is, anything else as JSON."""
+    return first_line(key) if isinstance(key, str) else compact(key, 100)
+
+
+def failure(error: dict[str, Any]) -> str:
+    """Return a failure's type and message."""
+    return f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+
+
+def first_line(text: str, limit: int = 100) -> str:
+    """Return the first line of a text, cut to `limit` characters."""
+    line = next(iter(text.splitlines()), "")
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def duration(ns: int | float) -> str:
+    """Return a time span, from nanoseconds."""
+    seconds = max(ns, 0) / 1e9
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} m"
+
+
+def moment(ns: int) -> str:
+    """Return a point in time, from ns since the epoch, in local time."""
+    if not ns:
+        return ""
+    at = datetime.datetime.fromtimestamp(ns / 1e9, tz=datetime.UTC).astimezone()
+    return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 run`, `1,200 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

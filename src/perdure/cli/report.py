@@ -1,0 +1,123 @@
+"""The text of `perdure show`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from perdure.cli import render
+from perdure.history import ActionTimeline, CallInfo, RunDetail
+
+LIMIT = 400  # characters shown of one value; --json has all of it
+
+
+def print_detail(detail: RunDetail, job: str) -> None:
+    """Print everything of a run, a section for each kind of thing."""
+    console = render.make_console()
+    _print_head(console, detail, job)
+    _print_events(console, detail)
+    for action in detail.actions:
+        _print_action(console, action)
+    if detail.memory:
+        table = render.make_table("memory", "path", "value", "by")
+        for write in detail.memory:
+            value = "(deleted)" if write.deleted else render.compact(write.value, LIMIT)
+            table.add_row(write.memory, write.path, value, write.action)
+        _section(console, "memory writes", table)
+    if detail.outputs:
+        table = render.make_table("no.", "id", "delivered", "value", right=("no.",))
+        for output in detail.outputs:
+            delivered = "yes" if output.delivered else "no"
+            value = render.compact(output.value, LIMIT)
+            table.add_row(str(output.number), output.id[:8], delivered, value)
+        _section(console, "outputs", table)
+    if detail.run.error is not None:
+        _print_error(console, detail.run.error)
+
+
+def _print_head(console: Console, detail: RunDetail, job: str) -> None:
+    run = detail.run
+    console.print(Text.assemble("run ", (run.id, "bold"), "  ", render.styled(run.status.value)))
+    rows = [
+        ("job", job),
+        ("key", f"{render.shown_key(run.key)}, run {run.sequence} of this key"),
+        ("given as", run.label),
+        ("admitted", render.moment(run.admitted_at)),
+        ("finished", _finished(detail)),
+        ("attempts", str(run.attempts + 1)),
+        ("put back", ", ".join(render.moment(at) for at in detail.retried_at)),
+        ("input", render.compact(run.input, LIMIT)),
+    ]
+    for name, value in rows:
+        if value:
+            console.print(f"  {name:<9} {value}")
+
+
+def _finished(detail: RunDetail) -> str:
+    run = detail.run
+    if not run.finished_at:
+        return ""
+    took = render.duration(run.finished_at - run.admitted_at)
+    return f"{render.moment(run.finished_at)}, after {took}"
+
+
+def _section(console: Console, title: str, content: object) -> None:
+    console.print()
+    console.print(Text(title, "bold"))
+    console.print(content)
+
+
+def _print_events(console: Console, detail: RunDetail) -> None:
+    table = render.make_table("no.", "type", "id", "from", "attributes", right=("no.",))
+    for event in detail.events:
+        source = "the input"
+        if event.source_event is not None:
+            source = f"{event.action}, on event {event.source_event}"
+        # The input stands above already.
+        attributes = render.compact(event.attributes, LIMIT) if event.number else ""
+        table.add_row(str(event.number), event.type, event.id[:8] or "-", source, attributes)
+    _section(console, "events", table)
+
+
+def _print_action(console: Console, action: ActionTimeline) -> None:
+    console.print()
+    took = ""
+    if action.finished_at:
+        took = f", {render.duration(action.finished_at - action.started_at)}"
+    console.print(
+        Text.assemble(
+            (f"action {action.name}", "bold"),
+            f" on event {action.event} ({action.event_type}): ",
+            render.styled(action.status),
+            took,
+        )
+    )
+    if not action.calls:
+        console.print("  no calls are recorded")
+        return
+    table = render.make_table(
+        "call", "function", "arguments", "status", "duration", "outcome", right=("call", "duration")
+    )
+    for call in action.calls:
+        took = render.duration(call.settled_at - call.started_at) if call.settled_at else "-"
+        status = render.styled(call.status)
+        if call.superseded:
+            status += Text(", then made again")
+        table.add_row(str(call.number), call.function, call.arguments, status, took, _outcome(call))
+    console.print(table)
+
+
+def _outcome(call: CallInfo) -> str:
+    if call.error is not None:
+        return render.first_line(render.failure(call.error))
+    return render.compact(call.outcome, LIMIT) if call.status == "returned" else ""
+
+
+def _print_error(console: Console, error: dict[str, object]) -> None:
+    console.print()
+    console.print(Text("error ", "bold") + Text(render.failure(error), "red"))
+    for note in error.get("notes") or ():  # type: ignore[attr-defined]
+        console.print(f"  note: {note}")
+    traceback = str(error.get("traceback") or "").rstrip()
+    if traceback:
+        console.print(traceback)

@@ -1,0 +1,138 @@
+"""The picture of `perdure trace`: bars over the time of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from perdure.cli import render
+from perdure.history import ActionTimeline, CallInfo, RunDetail
+
+NARROWEST_BAR = 20
+DURATION_WIDTH = 9
+_BLOCKS = {"action": "─", "returned": "█", "raised": "▓", "in doubt": "░", "timer": "◆"}
+_ASCII = {"action": "-", "returned": "#", "raised": "x", "in doubt": "?", "timer": "*"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row: a label, a bar from `begin` to `end` (ns), how it is drawn and coloured."""
+
+    label: str
+    kind: str
+    begin: int
+    end: int
+    style: str
+    is_point: bool = False
+
+
+def print_timeline(detail: RunDetail, job: str) -> None:
+    """Print the timeline of a run, as wide as the terminal."""
+    for line in timeline(detail, job, render.screen_width(), _marks()):
+        render.make_console(width=render.PIPE_WIDTH).print(line)
+
+
+def _marks() -> dict[str, str]:
+    try:
+        "".join(_BLOCKS.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return _ASCII
+    return _BLOCKS
+
+
+def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> Iterator[Text]:
+    """Return the lines of the picture.
+
+    Args:
+        detail: the run.
+        job: name of its job.
+        width: characters of a line at most, unless it is too narrow for any picture.
+        marks: what bars are drawn with.
+    """
+    run = detail.run
+    first, last = detail.span
+    yield Text.assemble(
+        f"run {run.id} of job {job}, key {render.shown_key(run.key)}: ",
+        render.styled(run.status.value),
+        f", {render.duration(last - first)} from {render.moment(first)}",
+        f", after {render.duration(first - run.admitted_at)} in the queue",
+    )
+    rows = [row for action in detail.actions for row in _rows(action, last)]
+    if not rows:
+        yield Text("nothing is recorded of it yet")
+        return
+    longest = max(len(row.label) for row in rows)
+    label_width = min(longest, max(12, width * 2 // 5))
+    bar_width = max(NARROWEST_BAR, width - label_width - DURATION_WIDTH - 4)
+    yield Text(f"{'':{label_width}} {_axis(bar_width, last - first)}")
+    for row in rows:
+        yield _line(row, first, last, label_width, bar_width, marks)
+
+
+def _rows(action: ActionTimeline, last: int) -> Iterator[Row]:
+    end = action.finished_at or max(
+        (call.settled_at or last for call in action.calls), default=action.started_at
+    )
+    if action.status == "unfinished":
+        end = last
+    note = "" if action.status == "completed" else f" ({action.status})"
+    yield Row(
+        label=f"{action.name}, event {action.event}{note}",
+        kind="action",
+        begin=action.started_at,
+        end=end,
+        style=render.STATUS_STYLES.get(action.status, ""),
+    )
+    rows = [_call_row(call, last) for call in action.calls]
+    for at in action.timers:
+        rows.append(
+            Row(label="  timer", kind="timer", begin=at, end=at, style="blue", is_point=True)
+        )
+    if action.cancelled_at:
+        at = action.cancelled_at
+        rows.append(
+            Row(label="  cancelled", kind="timer", begin=at, end=at, style="yellow", is_point=True)
+        )
+    yield from sorted(rows, key=lambda row: row.begin)
+
+
+def _call_row(call: CallInfo, last: int) -> Row:
+    name = call.function.rpartition(":")[2]
+    mark = {"raised": " raised", "in doubt": " in doubt"}.get(call.status, "")
+    again = ", made again" if call.superseded else ""
+    return Row(
+        label=f"  {call.number} {name}({call.arguments}){mark}{again}",
+        kind=call.status,
+        begin=call.started_at,
+        end=call.settled_at or last,
+        style=render.STATUS_STYLES.get(call.status, ""),
+    )
+
+
+def _axis(width: int, span: int) -> str:
+    end = render.duration(span)
+    return "0" + end.rjust(width - 1)
+
+
+def _line(
+    row: Row, first: int, last: int, label_width: int, bar_width: int, marks: dict[str, str]
+) -> Text:
+    scale = bar_width / max(last - first, 1)
+    left = min(int((row.begin - first) * scale), bar_width - 1)
+    right = min(max(math.ceil((row.end - first) * scale), left + 1), bar_width)
+    if row.is_point:
+        right = left + 1
+    bar = " " * left + marks[row.kind] * (right - left)
+    took = "" if row.is_point else render.duration(row.end - row.begin)
+    label = row.label
+    if len(label) > label_width:
+        label = label[: label_width - 1] + "…"
+        if marks is _ASCII:
+            label = label[:-1] + "~"
+    return Text.assemble(
+        f"{label:<{label_width}} ", (f"{bar:<{bar_width}}", row.style), f" {took:>{DURATION_WIDTH}}"
+    )

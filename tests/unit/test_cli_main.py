@@ -1,0 +1,126 @@
+"""The command line as such: help, version, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from perdure.cli.main import app, main
+
+COMMANDS = ["run", "runs", "show", "trace", "retry", "cancel", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_with_examples(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"Usage: perdure {command}" in result.output or f" {command} " in result.output
+    examples = result.output.partition("Examples:")[2].strip().splitlines()
+    assert examples
+    assert all(f"perdure {command}" in examples[0] for _ in examples)
+
+
+def test_the_help_lists_every_command_uncut() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    listed = result.output.partition("Commands:")[2].partition("Examples:")[0]
+    assert [line.split()[0] for line in listed.strip().splitlines()] == COMMANDS
+    assert "..." not in listed
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"perdure {version('perdure')}\n"
+
+
+def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["bogus"], "bogus"),
+        (["run"], "MODULE_OR_FILE:AGENT"),
+        (["run", "agent.py", "--key", "id"], "--input"),
+        (["runs", "--limt", "3"], "--limt"),
+        (["runs", "--limit", "x"], "--limit"),
+        (["runs", "--limit", "0"], "--limit"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("perdure: ")
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
+    assert "--help`" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "expected"),
+    [
+        (["--store", "mysql://x"], 2, "mysql://x"),
+        (["--store", "memory://"], 2, "memory://"),
+        (["--store", "sqlite:///none.db"], 1, "there is no store at none.db"),
+        (["--store", "sqlite:///text.db"], 1, "text.db"),
+    ],
+)
+def test_an_error_is_one_line(
+    options: list[str],
+    code: int,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.db").write_text("this is no database, but long enough to be looked at. " * 100)
+    assert main(["runs", *options]) == code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("perdure: ")
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
+
+
+def test_debug_adds_the_traceback_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--debug", "runs", "--store", "x"], ["runs", "--store", "x", "--debug"]):
+        assert main(arguments) == 2
+        err = capsys.readouterr().err
+        assert "Traceback" in err
+        assert "ConfigurationError" in err
+        assert err.splitlines()[-1].startswith("perdure: store 'x' is not known")
+
+
+def test_the_input_and_the_options_are_checked_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", "agent.py:agent", "--key", "id"]
+    assert main([*arguments, "--input", "none.jsonl"]) == 2
+    assert "--input none.jsonl: there is no such file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_loads_neither_engine_nor_rich() -> None:
+    # This is what keeps it quick; the time itself depends on the machine.
+    program = (
+        "import sys\n"
+        "from perdure.cli.main import main\n"
+        "main(['--help'])\n"
+        "heavy = {'rich', 'asyncio', 'sqlite3', 'msgspec', 'yaml', 'greenlet'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "Usage: perdure" in done.stdout
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,77 @@
+"""What is shown while a job runs: counts, rates, warnings without a flood."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from perdure.cli import progress, render
+from perdure.engine.job import Progress
+
+
+def test_the_total_leaves_blank_lines_out(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(b"1\n\n2\r\n  \n3")
+    total = progress.Total(str(file))
+    deadline = time.monotonic() + 10
+    while total.value is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert total.value == 3
+
+
+def test_the_total_of_standard_input_is_not_known() -> None:
+    assert progress.Total("-").value is None
+
+
+def test_done_never_exceeds_what_was_read() -> None:
+    # Runs left over from before end before their inputs are read again.
+    counts = Progress(inputs=2, completed=5, already_done=1)
+    assert progress.Meter().done(counts) == 2
+    assert progress.Meter().done(Progress(inputs=9, completed=3, failed=2, already_done=1)) == 6
+
+
+def test_the_rate_is_that_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    meter = progress.Meter()
+    assert meter.rate(Progress()) == 0
+    now = 10.0
+    assert meter.rate(Progress(completed=1000)) == 100
+    now = 20.0
+    assert meter.rate(Progress(completed=1010, failed=10)) == 2
+
+
+def test_only_what_happened_is_told() -> None:
+    quiet = progress.details(Progress(in_flight=3, calls_made=1200), 12.4)
+    assert quiet == "12/s · 3 in flight · calls 1,200 made, 0 replayed"
+    busy = progress.details(Progress(failed=1, cancelled=2, retries=3), 0)
+    assert "1 failed · 2 cancelled · 3 retried" in busy
+
+
+def test_a_flood_of_like_warnings_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = progress.LogHandler()
+    for number in range(100):
+        record = logging.LogRecord("perdure", logging.ERROR, "", 0, "run %s", (number,), None)
+        handler.handle(record)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: run 0"
+    assert len(lines) == progress.SAME_MESSAGES
+    assert lines[-1].endswith("(more of this kind are not shown)")
+
+
+@pytest.mark.parametrize(
+    ("ns", "expected"),
+    [
+        (0, "0 µs"),
+        (950_000, "950 µs"),
+        (12_000_000, "12 ms"),
+        (1_250_000_000, "1.2 s"),
+        (61_000_000_000, "1 m 01 s"),
+        (3_720_000_000_000, "1 h 02 m"),
+    ],
+)
+def test_durations(ns: int, expected: str) -> None:
+    assert render.duration(ns) == expected
