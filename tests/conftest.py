@@ -1,0 +1,51 @@
+"""Fixtures of all tests.
+
+A test that runs an event loop asks for `no_blocking`, alone or for its module with
+`pytestmark = pytest.mark.usefixtures("no_blocking")`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import blockbuster
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the settings of whoever runs the tests out, and leaks of one test out of the next."""
+    for name in [name for name in os.environ if name.startswith("PERDURE_")]:
+        monkeypatch.delenv(name)
+    yield
+    left = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    assert left is None, f"the test left a running event loop behind: {left!r}"
+
+
+@pytest.fixture
+def no_blocking() -> Iterator[None]:
+    """Fail a test in which perdure blocks an event loop, the host's or an action's."""
+    with blockbuster.blockbuster_ctx("perdure") as guard:
+        for function in guard.functions.values():
+            # The thread of the sequential fallback is meant to wait; the host never does.
+            function.can_block_in("perdure/executor/fallback.py", "park")
+            function.can_block_in("perdure/executor/fallback.py", "on_host")
+        yield
+
+
+@pytest.fixture
+def no_noise(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing may be complained of when actions are forgotten: no task, no coroutine, no hook."""
+    ignored: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    yield
+    gc.collect()
+    assert [hooked.exc_value for hooked in ignored] == []
+    assert "was destroyed" not in caplog.text
+    assert "never retrieved" not in caplog.text

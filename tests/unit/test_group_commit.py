@@ -1,0 +1,399 @@
+"""GroupCommit: batches, the order of callbacks, failures (G25)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from tests.unit.action_driver import on_host
+
+from perdure.errors import StoreDataError, StoreError
+from perdure.journal.record import Record, RecordKind
+from perdure.store import group_commit
+from perdure.store.base import ActionStateStore, Row
+from perdure.store.group_commit import GroupCommit
+
+pytestmark = pytest.mark.usefixtures("no_blocking")
+
+
+def row(n: int) -> Record:
+    return Record(run=1, event=0, action="a", n=n, kind=RecordKind.RESULT)
+
+
+class FakeStore(ActionStateStore):
+    """Writes batches when the test says so.
+
+    Attributes:
+        batches: numbers of the rows of every batch asked for, in order.
+        bad: rows that are refused as data.
+        log: what happened, together with what the test writes into it.
+    """
+
+    def __init__(self, *, by_hand: bool = False) -> None:
+        self.batches: list[list[int]] = []
+        self.bad: set[int] = set()
+        self.log: list[Any] = []
+        self._by_hand = by_hand
+        self._open: list[asyncio.Future[None]] = []
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        numbers = [r.n for r in rows if isinstance(r, Record)]
+        self.batches.append(numbers)
+        self.log.append(("write", *numbers))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.bad.intersection(numbers):
+            future.set_exception(StoreDataError("a row was refused"))
+        elif self._by_hand:
+            self._open.append(future)
+        else:
+            future.set_result(None)
+        return future
+
+    async def answer(self, error: Exception | None = None) -> None:
+        """Settle the oldest commit and let its callbacks run."""
+        future = self._open.pop(0)
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+        await turns()
+
+    def done(self, n: int) -> Callable[[StoreError | None], None]:
+        return lambda error: self.log.append((n, type(error).__name__ if error else "ok"))
+
+    @property
+    def told(self) -> list[Any]:
+        return [entry for entry in self.log if entry[0] != "write"]
+
+
+# A group commit only writes; whatever reads is left out.
+FakeStore.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
+class Owner:
+    dropped = False
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# Batches
+
+
+@on_host
+async def test_what_one_turn_adds_is_one_commit() -> None:
+    store = FakeStore()
+    commits = GroupCommit(store)
+    for n in range(3):
+        commits.add([row(n)], store.done(n))
+    assert store.batches == []
+    await commits.drain()
+    assert store.batches == [[0, 1, 2]]
+    assert commits.commits == 1
+    assert store.told == [(0, "ok"), (1, "ok"), (2, "ok")]
+
+
+@on_host
+async def test_while_one_batch_is_written_the_next_gathers() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    commits.add([row(2)], store.done(2))
+    await turns()
+    commits.add([row(3)], store.done(3))
+    await turns()
+    assert store.batches == [[1]]
+    await store.answer()
+    assert store.batches == [[1], [2, 3]]
+    assert store.told == [(1, "ok")]
+    await store.answer()
+    await commits.drain()
+    assert store.told == [(1, "ok"), (2, "ok"), (3, "ok")]
+
+
+@on_host
+async def test_the_next_batch_is_written_while_callbacks_run() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    commits.add([row(2)], store.done(2))
+    await store.answer()
+    assert store.log == [("write", 1), ("write", 2), (1, "ok")]
+    await store.answer()
+
+
+@on_host
+async def test_what_a_callback_adds_is_written_too() -> None:
+    store = FakeStore()
+    commits = GroupCommit(store)
+
+    def done(n: int) -> Callable[[StoreError | None], None]:
+        def more(_: StoreError | None) -> None:
+            store.log.append((n, "ok"))
+            if n < 4:
+                commits.add([row(n + 1)], done(n + 1))
+
+        return more
+
+    commits.add([row(1)], done(1))
+    await commits.drain()
+    assert store.batches == [[1], [2], [3], [4]]
+    assert store.told == [(n, "ok") for n in range(1, 5)]
+
+
+@on_host
+async def test_rows_of_one_item_stay_together() -> None:
+    store = FakeStore()
+    commits = GroupCommit(store)
+    commits.add([row(1), row(2)], store.done(1))
+    commits.add([], store.done(2))
+    await commits.drain()
+    assert store.batches == [[1, 2]]
+    assert store.told == [(1, "ok"), (2, "ok")]
+
+
+@on_host
+async def test_write_returns_when_rows_are_durable() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    writing = asyncio.ensure_future(commits.write([row(1)]))
+    await turns()
+    assert not writing.done()
+    await store.answer()
+    await writing
+    failing = asyncio.ensure_future(commits.write([row(2)]))
+    await turns()
+    await store.answer(StoreError("full"))
+    with pytest.raises(StoreError, match="full"):
+        await failing
+
+
+@on_host
+async def test_a_cancelled_write_is_harmless() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    writing = asyncio.ensure_future(commits.write([row(1)]))
+    await turns()
+    writing.cancel()
+    await turns()
+    commits.add([row(2)], store.done(2))
+    await store.answer()
+    await store.answer()
+    await commits.drain()
+    assert store.told == [(2, "ok")]
+
+
+@on_host
+async def test_an_idle_group_commit_is_drained_at_once() -> None:
+    commits = GroupCommit(FakeStore())
+    await asyncio.wait_for(commits.drain(), 1)
+    assert commits.commits == 0
+
+
+@on_host
+async def test_drain_waits_for_the_last_callback() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    drains = [asyncio.ensure_future(commits.drain()) for _ in range(2)]
+    commits.add([row(2)], store.done(2))
+    await store.answer()
+    assert not any(drain.done() for drain in drains)
+    await store.answer()
+    await asyncio.gather(*drains)
+    assert store.told == [(1, "ok"), (2, "ok")]
+
+
+# Slices
+
+
+@on_host
+async def test_callbacks_give_the_host_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "SLICE_SECONDS", 0.002)
+    store = FakeStore()
+    commits = GroupCommit(store)
+    host = asyncio.get_running_loop()
+
+    def slow(n: int) -> Callable[[StoreError | None], None]:
+        def done(_: StoreError | None) -> None:
+            store.log.append((n, "ok"))
+            if n == 0:
+                host.call_soon(store.log.append, ("host", "had its turn"))
+            until = time.perf_counter() + 0.001
+            while time.perf_counter() < until:
+                pass
+
+        return done
+
+    for n in range(12):
+        commits.add([row(n)], slow(n))
+    await commits.drain()
+    told = [n for n, _ in store.told]
+    assert [n for n in told if n != "host"] == list(range(12))
+    assert 0 < told.index("host") < 12
+
+
+@on_host
+async def test_slices_of_many_batches_stay_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "SLICE_SECONDS", 0.0)
+    store = FakeStore()
+    commits = GroupCommit(store)
+    for n in range(50):
+        commits.add([row(n)], store.done(n))
+        if n % 7 == 0:
+            await asyncio.sleep(0)
+    await commits.drain()
+    assert store.told == [(n, "ok") for n in range(50)]
+
+
+# Failures
+
+
+@on_host
+async def test_g25_all_of_a_failed_batch_are_told_before_anything_else_is_written() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    for n in (1, 2):
+        commits.add([row(n)], store.done(n))
+    await turns()
+    commits.add([row(3)], store.done(3))
+    await store.answer(StoreError("disk full"))
+    assert store.log == [
+        ("write", 1, 2), (1, "StoreError"), (2, "StoreError"), ("write", 3)
+    ]  # fmt: skip
+    await store.answer()
+    await commits.drain()
+    assert store.told[-1] == (3, "ok")
+
+
+@on_host
+async def test_g25_later_rows_of_a_failed_owner_are_dropped() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    owner, other = Owner(), Owner()
+
+    def failed(error: StoreError | None) -> None:
+        store.log.append((1, type(error).__name__))
+        owner.dropped = True
+
+    commits.add([row(1)], failed, owner)
+    commits.add([row(2)], store.done(2), owner)
+    await turns()
+    commits.add([row(3)], store.done(3), owner)
+    commits.add([row(4)], store.done(4), other)
+    await store.answer(StoreError("disk full"))
+    await store.answer()
+    await commits.drain()
+    assert store.batches == [[1, 2], [4]]
+    assert store.told == [(1, "StoreError"), (4, "ok")]
+
+
+@on_host
+async def test_g25_an_error_of_another_kind_becomes_a_store_error() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    writing = asyncio.ensure_future(commits.write([row(1)]))
+    await turns()
+    await store.answer(ConnectionResetError("gone"))
+    with pytest.raises(StoreError, match="the store failed: ConnectionResetError: gone") as caught:
+        await writing
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+
+@on_host
+async def test_g25_only_the_culprit_of_a_refused_batch_fails() -> None:
+    store = FakeStore()
+    store.bad = {2}
+    commits = GroupCommit(store)
+    for n in (1, 2, 3):
+        commits.add([row(n)], store.done(n))
+    await commits.drain()
+    assert store.batches == [[1, 2, 3], [1], [2], [3]]
+    assert store.told == [(1, "ok"), (2, "StoreDataError"), (3, "ok")]
+
+
+@on_host
+async def test_g25_a_culprit_alone_is_not_written_twice() -> None:
+    store = FakeStore()
+    store.bad = {1}
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await commits.drain()
+    assert store.batches == [[1]]
+    assert store.told == [(1, "StoreDataError")]
+
+
+@on_host
+async def test_g25_what_follows_a_culprit_of_the_same_owner_is_dropped() -> None:
+    store = FakeStore()
+    store.bad = {1}
+    commits = GroupCommit(store)
+    owner = Owner()
+
+    def failed(error: StoreError | None) -> None:
+        store.log.append((1, type(error).__name__))
+        owner.dropped = True
+
+    commits.add([row(1)], failed, owner)
+    commits.add([row(2)], store.done(2), owner)
+    commits.add([row(3)], store.done(3))
+    await commits.drain()
+    assert store.batches == [[1, 2, 3], [1], [3]]
+    assert store.told == [(1, "StoreDataError"), (3, "ok")]
+
+
+@on_host
+async def test_g25_what_gathered_meanwhile_comes_after_the_search_for_a_culprit() -> None:
+    store = FakeStore()
+    store.bad = {1}
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    commits.add([row(2)], lambda _: commits.add([row(4)], store.done(4)))
+    await asyncio.sleep(0)
+    commits.add([row(3)], store.done(3))
+    await commits.drain()
+    assert store.batches == [[1, 2], [1], [2], [3, 4]]
+    assert store.told == [(1, "StoreDataError"), (3, "ok"), (4, "ok")]
+
+
+# Dropped owners
+
+
+@on_host
+async def test_nothing_of_a_dropped_owner_is_written_or_called_back() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    owner, other = Owner(), Owner()
+    commits.add([row(1)], store.done(1), owner)
+    commits.add([row(2)], store.done(2), other)
+    await turns()
+    commits.add([row(3)], store.done(3), owner)
+    commits.add([row(4)], store.done(4), other)
+    owner.dropped = True
+    await store.answer()
+    await store.answer()
+    await commits.drain()
+    assert store.batches == [[1, 2], [4]]
+    assert store.told == [(2, "ok"), (4, "ok")]
+
+
+@on_host
+async def test_only_dropped_items_need_no_commit() -> None:
+    store = FakeStore()
+    commits = GroupCommit(store)
+    owner = Owner()
+    commits.add([row(1)], store.done(1), owner)
+    owner.dropped = True
+    await commits.drain()
+    assert store.log == []
+    commits.add([row(2)], store.done(2))
+    await commits.drain()
+    assert store.log == [("write", 2), (2, "ok")]
