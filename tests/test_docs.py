@@ -1,0 +1,163 @@
+"""README and docs: programs run as shown, links lead somewhere, promises name tests that exist.
+
+In a page, ```python is a complete program: it runs in an empty folder, and a ```text block right
+after it is what it prints. ```python notest is a fragment: it has to be Python, no more.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from perdure.config import all_options
+
+PROJECT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for folder in (".", "docs", "examples", "benchmarks")
+    for page in PROJECT.glob(f"{folder}/*.md" if folder in (".", "docs") else f"{folder}/**/*.md")
+)
+LIMIT_SECONDS = 60.0
+
+_FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ +(?P<title>.+?)\s*$", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """One fenced block of a page."""
+
+    place: str
+    info: str
+    body: str
+    prints: str | None  # what the ```text block right after it says
+
+
+def text_of(page: Path) -> str:
+    return page.read_text("utf-8")
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    text = text_of(page)
+    found = list(_FENCE.finditer(text))
+    for fence, following in zip_longest(found, found[1:]):
+        prints = None
+        if following is not None and following["info"].strip() == "text":
+            if not text[fence.end() : following.start()].strip():
+                prints = following["body"]
+        line = text.count("\n", 0, fence.start()) + 1
+        place = f"{page.relative_to(PROJECT)}:{line}"
+        yield Block(place, fence["info"].strip(), fence["body"], prints)
+
+
+def without_fences(page: Path) -> str:
+    return _FENCE.sub("", text_of(page))
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+PROGRAMS = [block for block in BLOCKS if block.info == "python"]
+FRAGMENTS = [block for block in BLOCKS if block.info == "python notest"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess]:
+    """All programs, run side by side, each in a folder and a process of its own."""
+
+    def run(block: Block, folder: Path) -> tuple[str, subprocess.CompletedProcess]:
+        (folder / "program.py").write_text(block.body, "utf-8")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PERDURE_")}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "program.py"],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=LIMIT_SECONDS,
+        )
+        return block.place, done
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = [tmp_path_factory.mktemp("program") for _ in PROGRAMS]
+        return dict(pool.map(run, PROGRAMS, folders))
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
+def test_program_runs_as_shown(
+    block: Block, results: dict[str, subprocess.CompletedProcess]
+) -> None:
+    done = results[block.place]
+    assert done.returncode == 0, done.stderr
+    if block.prints is not None:
+        assert done.stdout == block.prints, done.stderr
+
+
+@pytest.mark.parametrize("block", FRAGMENTS, ids=lambda block: block.place)
+def test_fragment_is_python(block: Block) -> None:
+    ast.parse(textwrap.dedent(block.body))
+
+
+def test_readme_begins_with_a_program() -> None:
+    readme = [block for block in PROGRAMS if block.place.startswith("README.md:")]
+    assert readme, "the README shows no program that runs"
+    assert readme[0].prints, "the README's program does not show what it prints"
+
+
+def test_every_block_says_what_it_is() -> None:
+    known = {"python", "python notest", "sh", "text", "yaml", "json", "toml"}
+    unknown = [f"{block.place}: {block.info!r}" for block in BLOCKS if block.info not in known]
+    assert not unknown
+
+
+def slug(title: str) -> str:
+    """Return the anchor that GitHub makes of a heading."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "")
+    return re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    if re.match(r"[a-z]+:", target):
+        return True  # another site: not looked up here
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    if not file.exists() or not file.is_relative_to(PROJECT):
+        return False
+    return not anchor or anchor in {slug(h["title"]) for h in _HEADING.finditer(text_of(file))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    targets = [match["target"] for match in _LINK.finditer(without_fences(page))]
+    broken = [target for target in targets if not leads_somewhere(page, target)]
+    assert not broken, f"links that lead nowhere: {broken}"
+
+
+def test_promises_name_tests_that_exist() -> None:
+    sources = "\n".join(file.read_text("utf-8") for file in PROJECT.glob("tests/**/test_*.py"))
+    named = re.findall(r"`-k (g\d+_)`", text_of(PROJECT / "docs" / "guarantees.md"))
+    assert named
+    missing = [name for name in named if not re.search(rf"def test_(g\d+_)*{name}", sources)]
+    assert not missing, f"docs/guarantees.md names tests that do not exist: {missing}"
+
+
+def test_settings_exist() -> None:
+    known = {option.name for option in all_options()}
+    named = [
+        (page.name, key)
+        for page in PAGES
+        for key in re.findall(r"--set ([\w.\-]+)=", text_of(page))
+        if not key.startswith("agent.") and key not in ("KEY",)
+    ]
+    unknown = [(page, key) for page, key in named if key not in known]
+    assert not unknown
