@@ -1,7 +1,7 @@
 """Values as JSON text, for readers that know nothing of Python.
 
 An output is committed before its sink sees it, so a value that JSON cannot hold must not stop
-the job: what has an obvious JSON form is converted.
+the job: whatever the journal takes has a JSON form.
 
 | value | JSON |
 |---|---|
@@ -13,7 +13,8 @@ the job: what has an obvious JSON form is converted.
 | datetime, date, time | ISO 8601 string |
 | timedelta | seconds |
 | bytes | Base64 string |
-| UUID, Decimal, path | string |
+| UUID, Decimal, path, complex | string |
+| integer of over 4,000 digits | hexadecimal string |
 | a key that is no string | the text of its JSON form |
 """
 
@@ -34,6 +35,9 @@ from typing import Any
 import msgspec
 
 __all__ = ["to_json"]
+
+# Python refuses decimal text of more than 4,300 digits, by default.
+_MOST_BITS = 13_000
 
 
 def to_json(value: Any) -> bytes:
@@ -65,6 +69,8 @@ def _plain(value: Any) -> Any:
     # Enums come first: one may be a str or an int as well.
     if isinstance(value, enum.Enum):
         return _plain(value.value)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return hex(value)
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -91,7 +97,7 @@ def _plain_leaf(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
-    if isinstance(value, uuid.UUID | decimal.Decimal | pathlib.PurePath):
+    if isinstance(value, uuid.UUID | decimal.Decimal | pathlib.PurePath | complex):
         return str(value)
     # Known by its method, so that pydantic is never imported from here.
     dump = getattr(type(value), "model_dump", None)
