@@ -31,7 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "actions": {*DECLARATIONS},
     "integrations": {*DECLARATIONS},
     "connectors": {*DECLARATIONS},
-    "history": {"store", "journal", *DECLARATIONS},
+    "run_detail": {"store", "journal", *DECLARATIONS},
+    "history": {"run_detail", "store", "journal", *DECLARATIONS},
     "control": {"history", "store", "journal", *DECLARATIONS},
     "observe": {"runtime.listener", "metrics"},
     "engine": {
@@ -43,10 +44,11 @@ ALLOWED: dict[str, set[str]] = {
         "connectors", "history", "control", "observe", *DECLARATIONS,
     },
     "cli": {
-        "engine", "history", "control", "observe", "connectors", "config", "agent", "run",
+        "engine", "history", "run_detail", "control", "observe", "connectors", "config", "agent",
+        "run",
         "executor.continuation",  # for `doctor`
     },
-    "web": {"engine", "history", "control", "observe", "connectors", "config"},
+    "web": {"engine", "history", "run_detail", "control", "observe", "connectors", "config"},
 }  # fmt: skip
 for _index, _name in enumerate(DECLARATIONS):
     ALLOWED[_name] = set(DECLARATIONS[:_index])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from perdure.errors import PerdureError
-from perdure.history import ALL, History, RunInfo
-from perdure.run import RunStatus
+from perdure.history import ALL, History
+from perdure.run import RunInfo, RunStatus
 from perdure.store.reader import JobRow
 
 _RETRIED = (RunStatus.FAILED, RunStatus.CANCELLED)

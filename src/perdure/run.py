@@ -1,4 +1,4 @@
-"""What a run is seen as from outside: its status and its outputs."""
+"""What a run is seen as from outside: its head, its status and its outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["STATUS_BY_NUMBER", "STATUS_NUMBERS", "Output", "RunStatus", "run_id"]
+__all__ = ["STATUS_BY_NUMBER", "STATUS_NUMBERS", "Output", "RunInfo", "RunStatus", "run_id"]
 
 
 class RunStatus(enum.Enum):
@@ -47,6 +47,37 @@ class Output:
     key: Any
     run_id: str
     id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """One run as the store has it.
+
+    Attributes:
+        id: short id, unique in its job.
+        number: number in the store.
+        key: its key, in readable form.
+        sequence: its number in its key, from 1.
+        label: the id or source position it was given with.
+        status: where it stands.
+        attempts: times it was put back.
+        error: type, message, traceback and notes of its failure, or None.
+        input: the input, in readable form.
+        admitted_at: ns since the epoch.
+        finished_at: ns since the epoch, 0 before.
+    """
+
+    id: str
+    number: int
+    key: Any
+    sequence: int
+    label: str
+    status: RunStatus
+    attempts: int
+    error: dict[str, Any] | None
+    input: Any
+    admitted_at: int
+    finished_at: int
 
 
 # How stores keep a status. From COMPLETED on they are final; indexes know these numbers.

@@ -44,10 +44,42 @@ def test_the_rate_is_that_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -
     assert meter.rate(Progress(completed=1010, failed=10)) == 2
 
 
+def test_lines_show_the_average_since_the_first_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    lines = progress.Lines("job", progress.Total("-"))
+    now = 5.0
+    lines.show(Progress(inputs=9, already_done=9))  # only what an earlier process did
+    now = 6.0
+    lines.show(Progress(inputs=90, already_done=9, in_flight=81))
+    now = 10.0
+    lines.show(Progress(inputs=90, already_done=9, completed=40, in_flight=41))
+    now = 25.0
+    lines.show(Progress(inputs=90, already_done=9, completed=40, in_flight=41))  # none since
+    shown = [line.split(" · ")[:2] for line in capsys.readouterr().err.splitlines()]
+    assert shown == [
+        ["job: 9 done", "0 in flight"],
+        ["job: 9 done", "81 in flight"],
+        ["job: 49 done", "8/s"],
+        ["job: 49 done", "2/s"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(12.4, "12/s"), (1234.5, "1,234/s"), (0.3, "18/min"), (0.001, "3.6/h"), (0.0001, "0.36/h")],
+)
+def test_a_slow_rate_is_never_shown_as_none(rate: float, expected: str) -> None:
+    assert progress.shown_rate(rate) == expected
+
+
 def test_only_what_happened_is_told() -> None:
-    quiet = progress.details(Progress(in_flight=3, calls_made=1200), 12.4)
+    quiet = progress.details(Progress(in_flight=3, calls_made=1200), "12/s")
     assert quiet == "12/s · 3 in flight · calls 1,200 made, 0 replayed"
-    busy = progress.details(Progress(failed=1, cancelled=2, retries=3), 0)
+    busy = progress.details(Progress(failed=1, cancelled=2, retries=3), None)
+    assert busy.startswith("0 in flight")
     assert "1 failed · 2 cancelled · 3 retried" in busy
 
 

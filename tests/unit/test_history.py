@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from perdure.history import CallInfo, History, RunDetail
+from perdure.history import History
 from perdure.journal.codec import Codec
 from perdure.journal.failure import encode_failure
 from perdure.journal.record import Completion, Record, RecordKind, encode_completion
 from perdure.run import STATUS_NUMBERS, RunStatus
+from perdure.run_detail import CallInfo, RunDetail
 from perdure.store.base import NUMBER_BITS, KeyRow, RunRow
 from perdure.store.reader import JobRow
 
@@ -104,8 +105,8 @@ def test_a_call_has_its_times_and_outcome() -> None:
     )
     assert settled.actions[0].calls == (
         CallInfo(
-            number=1, function="m:f", arguments="'x'", status="returned", outcome=7, error=None,
-            started_at=35, settled_at=40, superseded=False,
+            number=1, function="m:f", arguments="'x'", status="returned", attempts=1, outcome=7,
+            error=None, started_at=35, settled_at=40, due_at=0, superseded=False,
         ),
     )  # fmt: skip
 

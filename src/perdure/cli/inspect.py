@@ -20,7 +20,8 @@ from perdure.cli.options import (
 from perdure.errors import ConfigurationError, EncodeError
 
 if TYPE_CHECKING:
-    from perdure.history import History, JobRow, RunInfo
+    from perdure.history import History, JobRow
+    from perdure.run import RunInfo
 
 
 def register(app: typer.Typer) -> None:

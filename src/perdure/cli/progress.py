@@ -55,20 +55,21 @@ class Total:
 
 
 class Meter:
-    """Finished inputs and their rate over the last seconds."""
+    """Finished inputs and their rate: over the last seconds, and on average."""
 
     def __init__(self) -> None:
         self._samples = collections.deque([(time.monotonic(), 0)])
+        self._began = time.monotonic()
 
     def done(self, counts: Counts) -> int:
         """Return how many of the inputs read so far are finished."""
-        finished = counts.already_done + counts.completed + counts.failed + counts.cancelled
+        finished = counts.already_done + _finished(counts)
         # A run left over from before may end before its input is read.
         return min(finished, counts.inputs)
 
     def rate(self, counts: Counts) -> float:
         """Return runs finished by this process a second."""
-        now, finished = time.monotonic(), counts.completed + counts.failed + counts.cancelled
+        now, finished = time.monotonic(), _finished(counts)
         samples = self._samples
         samples.append((now, finished))
         while samples[0][0] < now - RATE_WINDOW_SECONDS:
@@ -76,10 +77,33 @@ class Meter:
         since, before = samples[0]
         return (finished - before) / (now - since) if now > since else 0.0
 
+    def average(self, counts: Counts) -> float | None:
+        """Return runs a second since this process had its first; None while none is finished."""
+        now, finished = time.monotonic(), _finished(counts)
+        if not finished:
+            if not counts.in_flight:
+                self._began = now  # so far it only reads past what is finished already
+            return None
+        return finished / max(now - self._began, 0.001)
 
-def details(counts: Counts, rate: float) -> str:
-    """Return what is said behind the number of finished inputs."""
-    parts = [f"{rate:,.0f}/s", f"{counts.in_flight:,} in flight"]
+
+def _finished(counts: Counts) -> int:
+    """Return how many runs this process has finished."""
+    return counts.completed + counts.failed + counts.cancelled
+
+
+def shown_rate(rate: float) -> str:
+    """Return runs a second as text: a minute or an hour where that makes less than one."""
+    for factor, unit in ((1, "s"), (60, "min")):
+        if rate * factor >= 1:
+            return f"{rate * factor:,.0f}/{unit}"
+    return f"{rate * 3600:.2g}/h"
+
+
+def details(counts: Counts, rate: str | None) -> str:
+    """Return what is said behind the number of finished inputs; a rate only if one is known."""
+    parts = [rate] if rate is not None else []
+    parts.append(f"{counts.in_flight:,} in flight")
     for number, name in ((counts.failed, "failed"), (counts.cancelled, "cancelled")):
         if number:
             parts.append(f"{number:,} {name}")
@@ -112,7 +136,7 @@ class Bar:
     def show(self, counts: Counts) -> None:
         done, total = self._meter.done(counts), self._total.value
         number = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-        text = f"{number} · {details(counts, self._meter.rate(counts))}"
+        text = f"{number} · {details(counts, f'{self._meter.rate(counts):,.0f}/s')}"
         self._progress.update(self._task, completed=done, total=total, text=text)
         self._progress.refresh()
 
@@ -135,7 +159,9 @@ class Lines:
     def show(self, counts: Counts) -> None:
         done, total = self._meter.done(counts), self._total.value
         number = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-        self.note(f"{self._job}: {number} done · {details(counts, self._meter.rate(counts))}")
+        rate = self._meter.average(counts)
+        shown = shown_rate(rate) if rate is not None else None
+        self.note(f"{self._job}: {number} done · {details(counts, shown)}")
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

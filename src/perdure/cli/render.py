@@ -23,6 +23,7 @@ STATUS_STYLES = {
     "cancelled": "yellow",
     "stopped": "yellow",
     "in doubt": "yellow",
+    "retrying": "yellow",
     "warn": "yellow",
     "running": "cyan",
     "unfinished": "cyan",

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from perdure.cli import render
-from perdure.history import ActionTimeline, CallInfo, RunDetail
+from perdure.run_detail import ActionTimeline, CallInfo, RunDetail
 
 LIMIT = 400  # characters shown of one value; --json has all of it
 
@@ -100,11 +100,22 @@ def _print_action(console: Console, action: ActionTimeline) -> None:
     )
     for call in action.calls:
         took = render.duration(call.settled_at - call.started_at) if call.settled_at else "-"
-        status = render.styled(call.status)
-        if call.superseded:
-            status += Text(", then made again")
+        status = _status(call, is_open=action.status == "unfinished")
         table.add_row(str(call.number), call.function, call.arguments, status, took, _outcome(call))
     console.print(table)
+
+
+def _status(call: CallInfo, *, is_open: bool) -> Text:
+    status = render.styled(call.status)
+    if call.settled_at and call.attempts > 1:
+        status += Text(f", {call.attempts} attempts")
+    elif call.attempts > 1:
+        status += Text(f", attempt {call.attempts} of call {call.number}")
+        if call.due_at and is_open:
+            status += Text(f" due {render.moment(call.due_at)}")
+    if call.superseded:
+        status += Text(", then made again")
+    return status
 
 
 def _outcome(call: CallInfo) -> str:

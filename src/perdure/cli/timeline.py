@@ -10,12 +10,18 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from perdure.cli import render
-from perdure.history import ActionTimeline, CallInfo, RunDetail
+from perdure.run_detail import ActionTimeline, CallInfo, RunDetail
 
 NARROWEST_BAR = 20
 DURATION_WIDTH = 9
-_BLOCKS = {"action": "─", "returned": "█", "raised": "▓", "in doubt": "░", "timer": "◆"}
-_ASCII = {"action": "-", "returned": "#", "raised": "x", "in doubt": "?", "timer": "*"}
+_BLOCKS = {
+    "action": "─", "returned": "█", "raised": "▓", "in doubt": "░", "retrying": "▒", "timer": "◆",
+    "times": "×",
+}  # fmt: skip
+_ASCII = {
+    "action": "-", "returned": "#", "raised": "x", "in doubt": "?", "retrying": "~", "timer": "*",
+    "times": "x",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         detail: the run.
         job: name of its job.
         width: characters of a line at most, unless it is too narrow for any picture.
-        marks: what bars are drawn with.
+        marks: what bars are drawn with, and the sign before a number of attempts.
     """
     run = detail.run
     first, last = detail.span
@@ -61,7 +67,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         f", {render.duration(last - first)} from {render.moment(first)}",
         f", after {render.duration(first - run.admitted_at)} in the queue",
     )
-    rows = [row for action in detail.actions for row in _rows(action, last)]
+    rows = [row for action in detail.actions for row in _rows(action, last, marks)]
     if not rows:
         yield Text("nothing is recorded of it yet")
         return
@@ -73,7 +79,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         yield _line(row, first, last, label_width, bar_width, marks)
 
 
-def _rows(action: ActionTimeline, last: int) -> Iterator[Row]:
+def _rows(action: ActionTimeline, last: int, marks: dict[str, str]) -> Iterator[Row]:
     end = action.finished_at or max(
         (call.settled_at or last for call in action.calls), default=action.started_at
     )
@@ -87,7 +93,7 @@ def _rows(action: ActionTimeline, last: int) -> Iterator[Row]:
         end=end,
         style=render.STATUS_STYLES.get(action.status, ""),
     )
-    rows = [_call_row(call, last) for call in action.calls]
+    rows = [_call_row(call, last, marks) for call in action.calls]
     for at in action.timers:
         rows.append(
             Row(label="  timer", kind="timer", begin=at, end=at, style="blue", is_point=True)
@@ -100,12 +106,14 @@ def _rows(action: ActionTimeline, last: int) -> Iterator[Row]:
     yield from sorted(rows, key=lambda row: row.begin)
 
 
-def _call_row(call: CallInfo, last: int) -> Row:
+def _call_row(call: CallInfo, last: int, marks: dict[str, str]) -> Row:
     name = call.function.rpartition(":")[2]
-    mark = {"raised": " raised", "in doubt": " in doubt"}.get(call.status, "")
+    # In front, where a long label is not cut.
+    times = f"{marks['times']}{call.attempts} " if call.attempts > 1 else ""
+    mark = "" if call.status == "returned" else f" {call.status}"
     again = ", made again" if call.superseded else ""
     return Row(
-        label=f"  {call.number} {name}({call.arguments}){mark}{again}",
+        label=f"  {call.number} {times}{name}({call.arguments}){mark}{again}",
         kind=call.status,
         begin=call.started_at,
         end=call.settled_at or last,

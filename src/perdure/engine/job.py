@@ -13,9 +13,9 @@ from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source, SourceRecord
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import EncodeError, InputError, PerdureError, RunCancelledError, StoreError
-from perdure.history import History, RunInfo
+from perdure.history import History
 from perdure.journal.failure import decode_failure
-from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunStatus, run_id
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunInfo, RunStatus, run_id
 from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.job import BACKOFF_SECONDS, JobRuntime
 from perdure.runtime.mailbox import RunTicket
@@ -137,12 +137,14 @@ class Job:
         self._draining = False
         self._reading: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[Any]] = set()
 
     # Life
 
     async def open(self) -> None:
         """Take the job; unfinished runs go on."""
         await self.runtime.open()
+        self.runtime.stopped.add_done_callback(self._stop_waiting)
         if self._pump is not None:
             self._pumping = asyncio.get_running_loop().create_task(self._pump.run())
             self._pumping.add_done_callback(self._pump_ended)
@@ -403,16 +405,24 @@ class Job:
 
     async def _until_stopped(self, work: Any) -> Any:
         """Await `work`, but raise what stops the job as soon as that happens."""
-        working = asyncio.ensure_future(work)
+        stopped = self.runtime.stopped
+        waiter = asyncio.ensure_future(work)
+        # Not a callback on `stopped` each: removing one of thousands looks through all of them.
+        self._waiters.add(waiter)
+        if stopped.done():
+            waiter.cancel()
         try:
-            await asyncio.wait([working, self.runtime.stopped], return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                self.runtime.stopped.result()
-            return working.result()
+            return await waiter
+        except asyncio.CancelledError:
+            if stopped.done():
+                stopped.result()
+            raise
         finally:
-            if not working.done():
-                working.cancel()
-                await asyncio.wait([working])
+            self._waiters.discard(waiter)
+
+    def _stop_waiting(self, _stopped: asyncio.Future[None]) -> None:
+        for waiter in list(self._waiters):
+            waiter.cancel()
 
 
 def _new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) -> NewInput:

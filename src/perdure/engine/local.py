@@ -15,8 +15,8 @@ from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry
 from perdure.engine.job import Job
 from perdure.errors import RunsFailedError
-from perdure.history import History, RunInfo
-from perdure.run import Output, RunStatus
+from perdure.history import History
+from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store, reader_of
 

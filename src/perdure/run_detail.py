@@ -1,0 +1,378 @@
+"""What one run did, as its journal tells it: events, actions, calls, memory, outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from perdure.event import EventType
+from perdure.journal.codec import Codec
+from perdure.journal.failure import failure_summary
+from perdure.journal.record import (
+    SETTLEMENTS,
+    Completion,
+    Record,
+    RecordKind,
+    decode_completion,
+)
+from perdure.run import RunInfo, RunStatus
+from perdure.store.base import StoredOutput
+
+__all__ = [
+    "ActionTimeline",
+    "CallInfo",
+    "EventInfo",
+    "MemoryWrite",
+    "OutputInfo",
+    "RunDetail",
+    "build",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventInfo:
+    """An event of a run.
+
+    Attributes:
+        number: number in the run; 0 is the input.
+        type: event type.
+        id: its id, "" of the input.
+        attributes: in readable form.
+        source_event: number of the event that the sending action handled, None of the input.
+        action: name of the action that sent it, "" of the input.
+    """
+
+    number: int
+    type: str
+    id: str
+    attributes: Any
+    source_event: int | None
+    action: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CallInfo:
+    """A durable call as the journal has it. One in flight is not there before its outcome is.
+
+    Attributes:
+        number: number in its action, from 1.
+        function: identity of the callable.
+        arguments: short text.
+        status: "returned", "raised", "in doubt": begun, with a reconciler, and without outcome, or
+            "retrying": its newest attempt known of failed, and another is due or under way.
+        attempts: 1 and as many as failed and were followed by another.
+        outcome: what it returned, in readable form.
+        error: type, message, traceback and notes of what it, or its last attempt, raised, or None.
+        started_at: when its first attempt began to execute, ns since the epoch.
+        settled_at: when its outcome was journaled, ns since the epoch, 0 before.
+        due_at: of one that is "retrying", when the next attempt is due, ns since the epoch, else 0.
+        superseded: a retry or a re-execution made the call again.
+    """
+
+    number: int
+    function: str
+    arguments: str
+    status: str
+    attempts: int
+    outcome: Any
+    error: dict[str, Any] | None
+    started_at: int
+    settled_at: int
+    due_at: int
+    superseded: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ActionTimeline:
+    """What one action did on one event.
+
+    Attributes:
+        name: the action's name.
+        event: number of the event that triggered it.
+        event_type: that event's type.
+        status: "completed", "unfinished", "failed", "cancelled", or "stopped" because another
+            action of the run failed.
+        started_at: when it first began, ns since the epoch.
+        finished_at: when its completion was journaled, ns since the epoch, 0 before.
+        calls: in the order of their numbers.
+        timers: when its timers came due, ns since the epoch.
+        cancelled_at: when it was asked to stop, ns since the epoch, 0 if it was not.
+    """
+
+    name: str
+    event: int
+    event_type: str
+    status: str
+    started_at: int
+    finished_at: int
+    calls: tuple[CallInfo, ...]
+    timers: tuple[int, ...]
+    cancelled_at: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryWrite:
+    """One path of "sensory" or "short-term" memory that an action wrote or deleted.
+
+    Attributes:
+        value: in readable form, None when deleted.
+        event: number of the event that the action handled.
+    """
+
+    memory: str
+    path: str
+    value: Any
+    deleted: bool
+    action: str
+    event: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OutputInfo:
+    """An output of a run: its number from 1, id, value in readable form, and its delivery."""
+
+    number: int
+    id: str
+    value: Any
+    delivered: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetail:
+    """Everything that the store has of one run.
+
+    Attributes:
+        run: its head.
+        events: the input first, then in the order of their numbers.
+        actions: in the order in which they began.
+        memory: writes in the order of the completions.
+        outputs: in commit order.
+        retried_at: when it was put back, ns since the epoch.
+    """
+
+    run: RunInfo
+    events: tuple[EventInfo, ...]
+    actions: tuple[ActionTimeline, ...]
+    memory: tuple[MemoryWrite, ...]
+    outputs: tuple[OutputInfo, ...]
+    retried_at: tuple[int, ...]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From when its first action began to the last time known of it, ns since the epoch."""
+        times = [action.started_at for action in self.actions] or [self.run.admitted_at]
+        first = min(times)
+        times.append(self.run.finished_at)
+        for action in self.actions:
+            times += (action.finished_at, action.cancelled_at, *action.timers)
+            times += (call.settled_at for call in action.calls)
+            if not self.run.status.is_final:  # else there will be no further attempt
+                times += (call.due_at for call in action.calls)
+        return first, max(times)
+
+
+def build(
+    info: RunInfo, records: Sequence[Record], outputs: Sequence[StoredOutput], codec: Codec
+) -> RunDetail:
+    """Return what a run did.
+
+    Args:
+        info: its head.
+        records: its journal in commit order.
+        outputs: its outputs in commit order.
+        codec: makes values readable.
+    """
+    completions = [
+        (record, decode_completion(record.payload or b""))
+        for record in records
+        if record.kind == RecordKind.COMPLETED
+    ]
+    events = _events(info, completions, codec)
+    return RunDetail(
+        run=info,
+        events=events,
+        actions=_actions(info, records, {event.number: event.type for event in events}, codec),
+        memory=tuple(_memory_writes(completions, codec)),
+        outputs=tuple(
+            OutputInfo(
+                number=output.number,
+                id=output.id,
+                value=codec.to_json(output.value),
+                delivered=bool(output.delivered),
+            )
+            for output in outputs
+        ),
+        retried_at=tuple(r.at for r in records if r.kind == RecordKind.RETRY),
+    )
+
+
+def _events(
+    info: RunInfo, completions: Sequence[tuple[Record, Completion]], codec: Codec
+) -> tuple[EventInfo, ...]:
+    first = EventInfo(
+        number=0,
+        type=EventType.InputEvent,
+        id="",
+        attributes={"input": info.input},
+        source_event=None,
+        action="",
+    )
+    sent = [
+        EventInfo(
+            number=event.number,
+            type=event.type,
+            id=event.id,
+            attributes=codec.to_json(event.attributes),
+            source_event=event.source_event,
+            action=event.action,
+        )
+        for _, completion in completions
+        for event in completion.events
+    ]
+    return (first, *sorted(sent, key=lambda event: event.number))
+
+
+def _memory_writes(
+    completions: Sequence[tuple[Record, Completion]], codec: Codec
+) -> Iterator[MemoryWrite]:
+    for record, completion in completions:
+        kinds = {"sensory": completion.sensory, "short-term": completion.short_term}
+        for memory, writes in kinds.items():
+            for path, data in writes:
+                yield MemoryWrite(
+                    memory=memory,
+                    path=path,
+                    value=None if data is None else codec.to_json(data),
+                    deleted=data is None,
+                    action=record.action,
+                    event=record.event,
+                )
+
+
+def _actions(
+    info: RunInfo, records: Sequence[Record], types: dict[int, str], codec: Codec
+) -> tuple[ActionTimeline, ...]:
+    journals: dict[tuple[int, str], list[Record]] = {}
+    for record in records:
+        if record.action:  # else it is about the whole run
+            journals.setdefault((record.event, record.action), []).append(record)
+    ended = {key for key, own in journals.items() if _first(own, RecordKind.COMPLETED)}
+    alone = len(journals) - len(ended) == 1
+    actions = []
+    for (event, name), own in journals.items():
+        cancelled_at = _first(own, RecordKind.CANCEL)
+        actions.append(
+            ActionTimeline(
+                name=name,
+                event=event,
+                event_type=types.get(event, ""),
+                status=_action_status(
+                    info.status, (event, name) in ended, bool(cancelled_at), alone
+                ),
+                started_at=_first(own, RecordKind.START),
+                finished_at=_first(own, RecordKind.COMPLETED),
+                calls=_Calls(codec).of(own),
+                timers=tuple(r.at for r in own if r.kind == RecordKind.TIMER),
+                cancelled_at=cancelled_at,
+            )
+        )
+    return tuple(sorted(actions, key=lambda action: action.started_at))
+
+
+_STATUSES = {
+    RecordKind.RESULT: "returned",
+    RecordKind.ERROR: "raised",
+    RecordKind.PENDING: "in doubt",
+    RecordKind.ATTEMPT: "retrying",
+}
+_OPEN = ("in doubt", "retrying")  # without an outcome: the next record is of the same call
+
+
+class _Calls:
+    """Makes the calls of one action from its records, taken in commit order."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._calls: list[CallInfo] = []
+        self._current: dict[int, int] = {}  # call -> its newest index in `_calls`
+        self._settlements: list[tuple[int, int]] = []  # number of a settlement, index in `_calls`
+
+    def of(self, records: Iterable[Record]) -> tuple[CallInfo, ...]:
+        """Return the calls in the order of their numbers."""
+        for record in records:
+            if record.kind == RecordKind.CUT:
+                self._cut(record)
+            elif record.kind == RecordKind.START:
+                # Once more: the run was put back, and attempts are counted anew.
+                self._supersede_open("retrying", 0)
+            elif record.kind in _STATUSES:
+                self._take(record)
+        return tuple(sorted(self._calls, key=lambda call: call.number))
+
+    def _take(self, record: Record) -> None:
+        index = self._current.get(record.call)
+        before = self._calls[index] if index is not None else None
+        if index is not None and before is not None and before.status in _OPEN:
+            self._calls[index] = self._call(record, before)
+        else:
+            if index is not None:
+                self._supersede(index)
+            index = len(self._calls)
+            self._calls.append(self._call(record, None))
+        self._current[record.call] = index
+        if record.kind in SETTLEMENTS:
+            self._settlements.append((record.n, index))
+
+    def _call(self, record: Record, before: CallInfo | None) -> CallInfo:
+        """Return a call as of its newest record; `before`: what it was, without an outcome."""
+        kind, payload = RecordKind(record.kind), record.payload or b""
+        failed = kind in (RecordKind.ERROR, RecordKind.ATTEMPT)
+        attempts = (before.attempts if before else 1) + (kind == RecordKind.ATTEMPT)
+        started_at = record.at if kind == RecordKind.PENDING else record.started_at
+        return CallInfo(
+            number=record.call,
+            function=record.function,
+            arguments=record.detail,
+            status=_STATUSES[kind],
+            attempts=attempts,
+            outcome=self._codec.to_json(payload) if kind == RecordKind.RESULT else None,
+            error=failure_summary(self._codec, payload) if failed else None,
+            started_at=before.started_at if before and before.attempts > 1 else started_at,
+            settled_at=record.at if kind in SETTLEMENTS else 0,
+            due_at=record.at if kind == RecordKind.ATTEMPT else 0,
+            superseded=False,
+        )
+
+    def _cut(self, cut: Record) -> None:
+        for n, index in self._settlements:
+            if n >= cut.n:
+                self._supersede(index)
+        for status in _OPEN:
+            self._supersede_open(status, cut.call)
+
+    def _supersede_open(self, status: str, first: int) -> None:
+        """Leave calls from number `first` on behind as they stand: they are made again."""
+        for number, index in list(self._current.items()):
+            if number >= first and self._calls[index].status == status:
+                self._supersede(index)
+                del self._current[number]
+
+    def _supersede(self, index: int) -> None:
+        self._calls[index] = dataclasses.replace(self._calls[index], superseded=True)
+
+
+def _first(records: Iterable[Record], kind: RecordKind) -> int:
+    """Return the time of the first record of a kind, 0 without one."""
+    return next((record.at for record in records if record.kind == kind), 0)
+
+
+def _action_status(run: RunStatus, completed: bool, cancelled: bool, alone: bool) -> str:
+    """Return how an action stands; `alone`: it is the only one that did not complete."""
+    if completed:
+        return "cancelled" if cancelled and run is RunStatus.CANCELLED else "completed"
+    if run is RunStatus.CANCELLED:
+        return "cancelled"
+    if run is RunStatus.FAILED:
+        return "failed" if alone else "stopped"
+    return "unfinished"
