@@ -111,7 +111,11 @@ class DurableCall(ActionFuture[T]):
     def _wait(self, timeout: float | None) -> None:
         if self.done() or self._parker is None:
             return
-        self._parker.park([self], asyncio.FIRST_COMPLETED, timeout)
+        try:
+            self._parker.park([self], asyncio.FIRST_COMPLETED, timeout)
+        except asyncio.CancelledError:
+            self.cancel()  # as awaiting it does in a coroutine
+            raise
         if not self.done():
             raise TimeoutError(
                 f"call {self.number} ({self.function}) is not done after {timeout} s"

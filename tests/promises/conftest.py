@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.promises import support
+
+TEST_SECONDS = 40  # a test that waits for what never happens fails instead of hanging
 
 
 @pytest.fixture(autouse=True)
 def _fresh_state() -> None:
     support.reset()
+
+
+@pytest.fixture(autouse=True)
+def _no_hanging() -> Iterator[None]:
+    def give_up(*_: Any) -> None:
+        raise TimeoutError(f"the test was not over after {TEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -7,8 +7,6 @@ import contextlib
 from typing import Any
 
 import pytest
-
-from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunStatus, action
 from tests.promises.support import (
     SECONDS,
     State,
@@ -19,6 +17,8 @@ from tests.promises.support import (
     out,
     pick,
 )
+
+from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunStatus, action
 
 
 async def long() -> None:

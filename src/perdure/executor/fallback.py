@@ -22,6 +22,7 @@ from perdure.executor.continuation import (
 )
 
 T = TypeVar("T")
+F = TypeVar("F", bound=ActionFuture[Any])
 
 
 class ActionDropped(BaseException):
@@ -64,7 +65,9 @@ class ThreadedContinuation(ContinuationContext):
         self._progress = threading.Condition()
         self._on_end: Callable[[], None] = lambda: None
         self._closed = False
-        self._cancelling = False
+        self._cancelling = False  # at the next call
+        self._interrupted = False  # at the expected one
+        self._expected: ActionFuture[Any] | None = None
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call `callback` on the host loop when the action's function has returned."""
@@ -130,13 +133,25 @@ class ThreadedContinuation(ContinuationContext):
         """Wait on the lane's thread until all `calls` are settled: they run one after another."""
         with self._progress:
             self._progress.wait_for(
-                lambda: self._closed or self._cancelling or all(call.done() for call in calls)
+                lambda: self._closed or self._interrupted or all(call.done() for call in calls)
             )
         if self._closed:
             raise ActionDropped
-        if self._cancelling:
-            self._cancelling = False
+        if self._interrupted:
+            self._interrupted = False
             raise asyncio.CancelledError
+
+    @property
+    def expecting(self) -> bool:
+        """True while the thread waits, or is about to wait, for a call."""
+        return self._expected is not None and not self._expected.done()
+
+    def expect(self, call: F) -> F:
+        """Take note, on the host loop, of the call that the thread waits for next."""
+        self._expected = call
+        if self._cancelling:
+            self.cancel()
+        return call
 
     def turn(self, at: int, settle: Callable[[], None]) -> None:
         """Deliver one settlement and wake the thread."""
@@ -145,8 +160,14 @@ class ThreadedContinuation(ContinuationContext):
             self._progress.notify_all()
 
     def cancel(self) -> None:
-        """Settle hook: the waiting thread raises CancelledError."""
-        self._cancelling = True
+        """Settle hook: the thread raises CancelledError from the call it waits for, or the next.
+
+        Decided here and not by the thread, so that a replay hits the same call.
+        """
+        self._cancelling = not self.expecting
+        if self._expected is not None and not self._cancelling:
+            self._expected.cancel()
+            self._interrupted = True
 
     def _drop(self) -> None:
         super()._drop()

@@ -155,8 +155,11 @@ class ActionRunner:
 
     def _must_wait_for_thread(self) -> bool:
         upcoming = self._journal.upcoming()
-        if upcoming is None or upcoming.kind == RecordKind.CANCEL:
+        if upcoming is None:
             return False
+        if upcoming.kind == RecordKind.CANCEL:
+            continuation = self.continuation
+            return isinstance(continuation, ThreadedContinuation) and not continuation.expecting
         if upcoming.kind == RecordKind.TIMER:
             return self.continuation.loop.next_deadline() is None
         return upcoming.call > self._journal.calls
@@ -250,6 +253,10 @@ class ActionRunner:
         return call
 
     def _deliver_early(self, number: int) -> None:
+        upcoming = self._journal.upcoming()
+        if upcoming is not None and upcoming.kind == RecordKind.CANCEL:
+            self._replay()  # that came before its outcome
+            return
         record = self._journal.take(number)
         if record is not None and not self.ended:
             self._services.counters.calls_replayed += 1
@@ -325,13 +332,12 @@ class ActionRunner:
     def _settle(self, template: Record, kind: int, payload: bytes | None, started_at: int) -> None:
         """Give a settlement its number and its time; deliver it when it is durable."""
         self._last_at = max(self._last_at, now())
-        record = template._replace(
-            n=self._journal.settle(),
-            kind=kind,
-            payload=payload,
-            started_at=started_at,
-            at=self._last_at,
-        )
+        # By position: _replace would take longer than all the rest here.
+        run, event, action, _, _, call, function, digest, detail, _, _, _ = template
+        record = Record(
+            run, event, action, self._journal.settle(), kind, call, function, digest, detail,
+            payload, started_at, self._last_at,
+        )  # fmt: skip
         self.write([record], lambda: self._deliver(record))
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:

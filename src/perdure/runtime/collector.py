@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 
 YOUNG_OBJECTS = 20_000
+OLDER_ROUNDS = (50, 100)  # collections of one generation before the next is looked at
 _open_jobs = 0
 _before: tuple[int, int, int] | None = None
 
@@ -21,7 +22,7 @@ def relax() -> None:
     current = gc.get_threshold()
     if _open_jobs == 1 and 0 < current[0] < YOUNG_OBJECTS:
         _before = current
-        gc.set_threshold(YOUNG_OBJECTS, *current[1:])
+        gc.set_threshold(YOUNG_OBJECTS, *OLDER_ROUNDS)
 
 
 def restore() -> None:

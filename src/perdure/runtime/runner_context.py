@@ -183,7 +183,7 @@ class ActionContext:
         runner = self._runner
         if isinstance(runner.continuation, ThreadedContinuation):
             sequential = runner.continuation
-            call = sequential.on_host(lambda: runner.sleep(seconds))
+            call = sequential.on_host(lambda: sequential.expect(runner.sleep(seconds)))
             sequential.park([call], "FIRST_COMPLETED", None)
             return call
         return runner.sleep(seconds)
@@ -266,7 +266,7 @@ class ActionContext:
         self, continuation: ThreadedContinuation, make: Callable[[], DurableCall[Any]]
     ) -> DurableCall[Any]:
         """Make a call from the fallback's thread and wait until it is over (G19)."""
-        call = continuation.on_host(make)
+        call = continuation.on_host(lambda: continuation.expect(make()))
         continuation.park([call], "FIRST_COMPLETED", None)
         return call
 

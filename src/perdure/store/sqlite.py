@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -256,6 +257,13 @@ class MemoryStore(SqliteStore):
     async def commands(self) -> list[Command] | None:
         self._seen_version = -1  # there is one connection, so its version never changes
         return await super().commands()
+
+    def _open(self, job: str) -> JobInfo:
+        is_new = self._connection is None
+        info = super()._open(job)
+        if is_new and self._connection is not None:
+            weakref.finalize(self, self._connection.close)
+        return info
 
     @property
     def connection(self) -> sqlite3.Connection | None:
