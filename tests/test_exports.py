@@ -15,6 +15,7 @@ import perdure
 
 PUBLIC = [
     "Agent",
+    "AgentDefinitionError",
     "AgentExecutionOptions",
     "ConfigOption",
     "Configuration",
@@ -22,8 +23,10 @@ PUBLIC = [
     "ContextAccessError",
     "DurableCall",
     "DurableCallError",
+    "EncodeError",
     "Event",
     "EventType",
+    "InputError",
     "InputEvent",
     "JsonlSink",
     "JsonlSource",
@@ -41,6 +44,7 @@ PUBLIC = [
     "RunStatus",
     "RunnerContext",
     "RunsFailedError",
+    "SinkError",
     "StoreError",
     "TerminalError",
     "__version__",

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from perdure.context import RunnerContext
     from perdure.engine.local import LocalEngine
     from perdure.errors import (
+        AgentDefinitionError,
         ConfigurationError,
         ContextAccessError,
         DurableCallError,
+        EncodeError,
+        InputError,
         NonDeterminismError,
         PerdureError,
         RetryableError,
         RunCancelledError,
         RunsFailedError,
+        SinkError,
         StoreError,
         TerminalError,
     )
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
+    "AgentDefinitionError",
     "AgentExecutionOptions",
     "ConfigOption",
     "Configuration",
@@ -44,8 +49,10 @@ __all__ = [
     "ContextAccessError",
     "DurableCall",
     "DurableCallError",
+    "EncodeError",
     "Event",
     "EventType",
+    "InputError",
     "InputEvent",
     "JsonlSink",
     "JsonlSource",
@@ -63,6 +70,7 @@ __all__ = [
     "RunStatus",
     "RunnerContext",
     "RunsFailedError",
+    "SinkError",
     "StoreError",
     "TerminalError",
     "__version__",
@@ -75,6 +83,7 @@ __all__ = [
 
 _MODULES = {
     "Agent": "agent",
+    "AgentDefinitionError": "errors",
     "AgentExecutionOptions": "config",
     "ConfigOption": "config",
     "Configuration": "config",
@@ -82,8 +91,10 @@ _MODULES = {
     "ContextAccessError": "errors",
     "DurableCall": "call",
     "DurableCallError": "errors",
+    "EncodeError": "errors",
     "Event": "event",
     "EventType": "event",
+    "InputError": "errors",
     "InputEvent": "event",
     "JsonlSink": "connectors.jsonl",
     "JsonlSource": "connectors.jsonl",
@@ -101,6 +112,7 @@ _MODULES = {
     "RunStatus": "run",
     "RunnerContext": "context",
     "RunsFailedError": "errors",
+    "SinkError": "errors",
     "StoreError": "errors",
     "TerminalError": "errors",
     "durable": "call",

@@ -82,3 +82,29 @@ def test_g25_random_failures_lose_and_double_nothing(
         ]
     assert len(by_key) == 20
     assert [output.id for output in delivered] == [output.id for output in outputs]
+
+
+def test_g25_a_run_whose_admission_only_seemed_to_fail_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = SqliteStore.commit
+    engine = LocalEngine(store=f"sqlite:///{tmp_path}/s.db")
+
+    def written_but_failed(store: SqliteStore, rows: Sequence[Row]) -> asyncio.Future[None]:
+        monkeypatch.setattr(SqliteStore, "commit", commit)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        error = StoreError("the answer was lost")
+        commit(store, rows).add_done_callback(lambda _: answer.set_exception(error))
+        return answer
+
+    async def submit() -> None:
+        async with engine.open(TwoSteps()) as job:
+            monkeypatch.setattr(SqliteStore, "commit", written_but_failed)
+            with pytest.raises(StoreError, match="the answer was lost"):
+                await job.submit({"n": 7}, key="k")
+            async with asyncio.timeout(10):
+                while not job.progress.completed:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(submit())
+    assert [run.input for run in engine.runs()] == [{"n": 7}]

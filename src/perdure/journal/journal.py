@@ -62,8 +62,15 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
         key = (record.event, record.action)
         history = histories.get(key, NEW)
         if record.kind in SETTLEMENTS:
-            begun = [old for old in history.begun if old.call != record.call]
-            history = history._replace(settlements=[*history.settlements, record], begun=begun)
+            begun = history.begun
+            if begun:
+                begun = [old for old in begun if old.call != record.call]
+            # Appended in place where the list is this fold's own: a copy each would be quadratic.
+            settlements = history.settlements
+            if not isinstance(settlements, list):
+                settlements = []
+            settlements.append(record)
+            history = history._replace(settlements=settlements, begun=begun)
         elif record.kind == RecordKind.START:
             history = history._replace(start=record)
         elif record.kind in (RecordKind.PENDING, RecordKind.ATTEMPT):

@@ -73,6 +73,7 @@ class Admission:
 
     Args:
         adopt: puts stored runs into their keys' queues.
+        doubt: told that an admission failed which may have been written all the same.
         limit: runs in flight at most.
     """
 
@@ -85,6 +86,7 @@ class Admission:
         mailbox: KeyedMailbox,
         *,
         adopt: Callable[[list[RunRow]], Awaitable[None]],
+        doubt: Callable[[], None],
         limit: int,
     ) -> None:
         self._job = info.job
@@ -95,6 +97,7 @@ class Admission:
         self._codec = codec
         self._mailbox = mailbox
         self._adopt = adopt
+        self._doubt = doubt
         self._limit = limit
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -287,6 +290,8 @@ class Admission:
                 self._mailbox.forget_if_idle(key)
                 _fail(future, error)
                 self._fail_behind(error)
+                if not isinstance(error, StoreDataError):
+                    self._doubt()
                 return
             if not future.done():
                 future.set_result(Admitted(number, ticket, is_new=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from perdure.agent import AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
@@ -34,6 +35,7 @@ from perdure.store.base import (
 from perdure.store.group_commit import GroupCommit
 
 logger = logging.getLogger("perdure")
+T = TypeVar("T")
 
 INBOX_SECONDS = 0.5  # how often the owner asks whether another process left a command
 BACKOFF_SECONDS = (0.05, 5.0)  # first and longest wait for a store that failed
@@ -78,6 +80,7 @@ class JobRuntime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._recovering = asyncio.Lock()
+        self._looking = False
         self.job_number = 0
         self.stopped: asyncio.Future[None]
         self.services: JobServices
@@ -129,6 +132,7 @@ class JobRuntime:
             self.codec,
             self.mailbox,
             adopt=self._recover,
+            doubt=self._look_for_lost_runs,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
         )
         try:
@@ -204,6 +208,17 @@ class JobRuntime:
         finally:
             self.mailbox.let_go(held)
 
+    def _look_for_lost_runs(self) -> None:
+        """An admission may have been written though it failed: such runs are taken up."""
+        if not self._closing and not self._looking:
+            self._looking = True
+            self._spawn(self._take_up_lost_runs())
+
+    async def _take_up_lost_runs(self) -> None:
+        rows = await self._once_it_answers(self.store.unfinished)
+        self._looking = False
+        await self._recover(rows)
+
     async def _count_outputs(self, numbers: list[int]) -> dict[int, int]:
         counts: dict[int, int] = {}
         for output in await self.store.outputs(numbers):
@@ -275,26 +290,34 @@ class JobRuntime:
     async def _reload(self, ticket: RunTicket, delay: float) -> None:
         """Read a run back from the journal and resume it; try until the store answers."""
         await asyncio.sleep(delay)
-        wait, longest = BACKOFF_SECONDS
-        while True:
-            try:
-                row = (await self.store.runs([ticket.row.run]))[ticket.row.run]
-                records = (await self.store.records([row.run])).get(row.run, [])
-                outputs = await self.store.outputs([row.run])
-                # A refused read is a store that is up: writing is what has to work again.
-                await self.commits.write([])
-            except StoreError as error:
-                logger.error("the store does not answer (%s); trying again in %.2f s", error, wait)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, longest)
-                continue
-            break
+        number = ticket.row.run
+
+        async def read() -> tuple[RunRow, list[Record], list[StoredOutput]]:
+            row = (await self.store.runs([number]))[number]
+            records = (await self.store.records([number])).get(number, [])
+            return row, records, await self.store.outputs([number])
+
+        row, records, outputs = await self._once_it_answers(read)
         self._emit_missed(ticket, outputs)
         ticket.row = row
         if row.status >= STATUS_NUMBERS[RunStatus.COMPLETED]:
             await self._finish_from_store(ticket, row)
         elif self.mailbox.is_first(ticket):
             self._resume(ticket, records)
+
+    async def _once_it_answers(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what `read` gives once the store reads and writes again."""
+        wait, longest = BACKOFF_SECONDS
+        while True:
+            try:
+                found = await read()
+                # A store that reads is up: writing is what has to work again.
+                await self.commits.write([])
+                return found
+            except StoreError as error:
+                logger.error("the store does not answer (%s); trying again in %.2f s", error, wait)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, longest)
 
     def _emit_missed(self, ticket: RunTicket, outputs: list[StoredOutput]) -> None:
         """Tell listeners of outputs whose commit looked failed but was not."""
@@ -327,7 +350,7 @@ class JobRuntime:
             return False
         execution = self._executions.get(run)
         if execution is not None:
-            execution.cancel(rows)
+            await execution.cancel(rows)
             return True
         status = StatusRow(
             status=STATUS_NUMBERS[RunStatus.CANCELLED], place=ticket.row.place,
@@ -336,7 +359,7 @@ class JobRuntime:
         await self.commits.write([*rows, status])
         begun = self._executions.get(run)
         if begun is not None:  # meanwhile
-            begun.cancel([])
+            await begun.cancel([])
         elif run in self.admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")

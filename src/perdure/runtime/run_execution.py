@@ -359,8 +359,14 @@ class RunExecution:
 
         self._write_end(rows, written)
 
-    def cancel(self, more: list[Row]) -> None:
-        """Ask every action to stop: a CANCEL settlement each, committed with `more`."""
+    async def cancel(self, more: list[Row]) -> None:
+        """Ask every action to stop: a CANCEL settlement each, committed with `more`.
+
+        Durable when it returns.
+
+        Raises:
+            StoreError: it is not, or nobody knows; the run goes on from its journal.
+        """
         self._cancelling = True
         runners = [runner for runner in self._active if not runner.ended]
         records = [(runner, runner.cancel_record()) for runner in runners]
@@ -370,16 +376,14 @@ class RunExecution:
                 rows.append(runner.start_row)
                 runner.start_row = None
             rows.append(record)
-
-        def committed(error: StoreError | None) -> None:
-            if error is not None:
-                self.store_failed(error)
-                return
-            for runner, record in records:
-                if not runner.ended and not self.dropped:
-                    runner.cancel(record)
-
-        self.services.commits.add(rows, committed, self)
+        try:
+            await self.services.commits.write(rows)
+        except StoreError as error:
+            self.store_failed(error)
+            raise
+        for runner, record in records:
+            if not runner.ended and not self.dropped:
+                runner.cancel(record)
 
     def _commit_end(self, status: RunStatus) -> None:
         rows = self._end_rows(status, None, self._short_term, self._touched, now())

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -34,7 +35,7 @@ class JobLock:
         except OSError as error:
             raise StoreError(f"cannot open the lock file {self._path}: {error.strerror}") from error
         try:
-            _lock(self._file.fileno())
+            _lock_soon(self._file.fileno())
         except OSError as error:
             self._file.seek(0)
             holder = self._file.read(20).strip() or "unknown"
@@ -66,6 +67,17 @@ def is_owned(database: Path, job: str) -> bool:
         except OSError:
             return True
     return False
+
+
+def _lock_soon(descriptor: int) -> None:
+    """Take the lock; whoever only looks (`is_owned`) holds it for a moment and is waited for."""
+    for _ in range(4):
+        try:
+            _lock(descriptor)
+            return
+        except OSError:
+            time.sleep(0.01)
+    _lock(descriptor)
 
 
 if sys.platform == "win32":
