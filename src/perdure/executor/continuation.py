@@ -229,6 +229,9 @@ class ContinuationContext:
         """Take the next step of the clean end (G24); False when it waits for a settlement."""
         loop = self.loop
         if self._cleaning is None:
+            if not loop.generators and all(task.done() for task in loop.tasks):
+                self._end()  # nothing but the main task, as in most actions
+                return False
             self._cleaning = [task for task in loop.tasks if not task.done()]
             for task in self._cleaning:
                 task.cancel()
@@ -261,7 +264,7 @@ class ContinuationContext:
         else:
             self.error = self._main.exception()
         self.finished = True
-        self._main = self._cleaning = None
+        self._main = self._cleaning = self.parker = None
         self.loop.close()
 
 
@@ -346,8 +349,13 @@ class PlainContinuation(ContinuationContext):
 
     def _drop(self) -> None:
         super()._drop()
-        if self._greenlet is not None and self._greenlet and not self._greenlet.dead:
-            _leave(self._greenlet)
+        parked, self._greenlet, self.parker = self._greenlet, None, None
+        if parked is not None and parked and not parked.dead:
+            _leave(parked)
+
+    def _end(self) -> None:
+        super()._end()
+        self._greenlet = None
 
 
 def settle_main(done: ActionFuture[Any], error: BaseException | None, name: str) -> None:

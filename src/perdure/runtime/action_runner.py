@@ -51,6 +51,19 @@ class RunOfAction(Protocol):
         """Told when a record of the run could not be written."""
 
 
+class Place:
+    """Where an action is, as text when a message needs it."""
+
+    __slots__ = ("_action", "_run")
+
+    def __init__(self, run: RunOfAction, action: str) -> None:
+        self._run = run
+        self._action = action
+
+    def __str__(self) -> str:
+        return f"{self._run.where()}, action {self._action}"
+
+
 class ActionRunner:
     """One action of a run.
 
@@ -78,7 +91,7 @@ class ActionRunner:
         self._run = run
         self._services = run.services
         self._history = history
-        self._journal = Journal(history, self)
+        self._journal = Journal(history, Place(run, spec.name))
         self.continuation = self._services.executor.continuation(
             spec.name, seed, is_coroutine=spec.is_coroutine
         )
@@ -92,10 +105,7 @@ class ActionRunner:
 
     def where(self) -> str:
         """Return the action's place, for messages."""
-        return f"{self._run.where()}, action {self.name}"
-
-    def __str__(self) -> str:
-        return self.where()
+        return str(Place(self._run, self.name))
 
     @property
     def is_live(self) -> bool:
