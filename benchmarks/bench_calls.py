@@ -1,0 +1,41 @@
+"""Durable calls a second: many runs that each make trivial calls one after another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from common import Result, child, folder, main, median, rounds
+
+RUNS = 1_000
+CALLS = 20
+TARGET = 20_000
+SHARE = 0.6  # of the raw rate, where the disk is slower than the target
+
+
+def bench(options: argparse.Namespace) -> Iterator[Result]:
+    timed, raw = [], []
+    for _ in range(rounds(options)):
+        arguments = {"count": RUNS, "calls": CALLS}
+        with folder() as path:
+            timed.append(child("many_calls", store=str(path / "a.db"), **arguments))
+            raw.append(
+                child("many_calls", store=str(path / "b.db"), raw=str(path / "raw.db"), **arguments)
+            )
+    rate = median(RUNS * CALLS / r["wall"] for r in timed)
+    limit = median(RUNS * CALLS / r["raw_wall"] for r in raw)
+    yield Result(
+        name=f"durable calls, {RUNS:,} runs of {CALLS}",
+        measured=rate,
+        raw=limit,
+        unit="calls/s",
+        raw_name="raw SQLite, same rows and batches,",
+        ratio=median(r["raw_wall"] / t["wall"] for t, r in zip(timed, raw, strict=True)),
+        target=f"at least {TARGET:,}/s, or {SHARE} x raw",
+        ok=rate >= min(TARGET, SHARE * limit),
+        details={"timed": timed, "with_raw": raw},
+    )
+
+
+if __name__ == "__main__":
+    main(bench)

@@ -1,0 +1,45 @@
+"""Overlap: thousands of runs, one call of 1.0 s each, against the same waits in plain asyncio."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from common import Result, child, folder, main, median, rounds
+
+
+def bench(options: argparse.Namespace) -> Iterator[Result]:
+    for count, limit, mib in ((2_000, 1.4, 0), (10_000, 2.2, 250)):
+        results = []
+        for _ in range(rounds(options, 3)):
+            with folder() as path:
+                results.append(child("overlap", store=str(path / "store.db"), count=count))
+        wall, bare = median(r["wall"] for r in results), median(r["bare"] for r in results)
+        ratio = median(r["wall"] / r["bare"] for r in results)
+        peak = median(r["peak_mib"] for r in results)
+        yield Result(
+            name=f"{count:,} runs with a call of 1.0 s each",
+            measured=wall,
+            raw=bare,
+            unit="s",
+            raw_name="bare asyncio.gather",
+            ratio=ratio,
+            target=f"at most {limit} x bare",
+            ok=ratio <= limit,
+            details={"rounds": results},
+        )
+        if mib:
+            yield Result(
+                name=f"peak memory of these {count:,} runs",
+                measured=peak,
+                raw=0,
+                unit="MiB",
+                raw_name="",
+                ratio=0,
+                target=f"at most {mib} MiB",
+                ok=peak <= mib,
+            )
+
+
+if __name__ == "__main__":
+    main(bench)

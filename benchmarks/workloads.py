@@ -1,0 +1,316 @@
+"""The agents that are measured, and the processes that measure them.
+
+`python workloads.py WORK ARGUMENTS_AS_JSON` does one piece of work and prints what it measured as
+one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import common
+
+from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
+from perdure.connectors.iterable import IterableSource
+from perdure.store.base import ROW_ORDER
+from perdure.store.sqlite import WRITE, SqliteStore
+
+JOB = "bench"
+WARM_UP = 4  # runs of 1,000 calls until a write-ahead log has wrapped around
+
+
+# Durable functions
+
+
+async def trivial(value: int) -> int:
+    return value
+
+
+async def one_second(value: int) -> int:
+    await asyncio.sleep(1.0)
+    return value
+
+
+async def for_ever(value: int) -> int:
+    await asyncio.Event().wait()
+    return value
+
+
+async def half_done(call: int) -> int:
+    """Return at once; in the process that is to be killed, only for the first half of the calls."""
+    if call >= 5 and Restart.hang:
+        await asyncio.Event().wait()
+    if not Restart.resumed:
+        Restart.resumed = True
+        print(f"first call {call}", flush=True)
+    return call
+
+
+# Agents
+
+
+class OneStep(Agent):
+    """One call, one memory write, one output."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        result = await ctx.durable_execute_async(trivial, event.input["n"])
+        ctx.short_term_memory.set("last", result)
+        ctx.send_event(OutputEvent(output=result))
+
+
+class OneSecond(Agent):
+    """One call that waits a second."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        await ctx.durable_execute_async(one_second, event.input["n"])
+
+
+class ManyCalls(Agent):
+    """Calls one after another, as many as the input says."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        for n in range(event.input["calls"]):
+            await ctx.durable_execute_async(trivial, n)
+
+
+class Waiting(Agent):
+    """One call that never ends."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        await ctx.durable_execute_async(for_ever, event.input["n"])
+
+
+class Restart(Agent):
+    """Ten calls one after another."""
+
+    hang = False  # what the process to be killed sets
+    resumed = True
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        for n in range(10):
+            await ctx.durable_execute_async(half_done, n)
+        ctx.send_event(OutputEvent(output=event.input["n"]))
+
+
+# Measuring
+
+
+class Commits:
+    """Counts the rows of every commit of this process; keeps the rows themselves if asked to."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.sizes: list[int] = []
+        self.batches: list[common.Batch] = []
+        original = SqliteStore.commit
+
+        def commit(store: SqliteStore, rows: Sequence[Any]) -> asyncio.Future[None]:
+            self.sizes.append(len(rows))
+            if keep:
+                self.batches.append(_grouped(rows))
+            return original(store, rows)
+
+        SqliteStore.commit = commit  # type: ignore[method-assign]
+
+
+def _grouped(rows: Sequence[Any]) -> common.Batch:
+    groups: dict[type, list[Any]] = {kind: [] for kind in ROW_ORDER}
+    for row in rows:
+        groups[type(row)].append(row)
+    return [(WRITE[kind.__name__], group) for kind, group in groups.items() if group]
+
+
+def engine(store: str, in_flight: int = 10_000) -> LocalEngine:
+    config = {"max-runs-in-flight": in_flight, "durability": "strict"}
+    return LocalEngine(store=f"sqlite:///{store}", job=JOB, config=config)
+
+
+def source(count: int, tag: str, **fields: Any) -> IterableSource:
+    """Return `count` inputs with keys of their own; another `tag`, other inputs and keys."""
+    values = [{"id": f"{tag}-{n}", "n": n, **fields} for n in range(count)]
+    return IterableSource(values, name=tag)
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+# Pieces of work
+
+
+def overlap(store: str, count: int, tag: str = "x") -> dict[str, Any]:
+    """Wall time of `count` runs that each wait a second, and of the same waits in plain asyncio."""
+    bare = asyncio.run(common.bare_sleeps(count, 1.0))
+    gc.collect()
+    inputs = source(count, tag)
+    began, cpu = time.perf_counter(), time.process_time()
+    engine(store, count).run(OneSecond, inputs, key="id")
+    wall = time.perf_counter() - began
+    return {
+        "wall": wall,
+        "bare": bare,
+        "cpu": time.process_time() - cpu,
+        "peak_mib": peak_mib(),
+    }
+
+
+def one_step(
+    store: str, count: int, in_flight: int, raw: str = "", tag: str = "x"
+) -> dict[str, Any]:
+    """Wall time of `count` one-step runs; with `raw`, a path, SQLite's own for the same rows.
+
+    As many submitters as runs are to be in flight, each of which waits for its run before it
+    submits the next. (A list of inputs is admitted in chunks: trivial runs end before the next.)
+    """
+    commits = Commits(keep=bool(raw))
+    peak = 0
+
+    async def measure() -> None:
+        nonlocal peak
+        async with engine(store, in_flight).open(OneStep) as job:
+
+            async def submitter(first: int) -> None:
+                nonlocal peak
+                for n in range(first, count, in_flight):
+                    run = await job.submit({"id": n, "n": n}, key=f"{tag}-{n}", id=f"{tag}-{n}")
+                    peak = max(peak, len(job.runtime.admission.tickets))
+                    await run.wait()
+
+            await asyncio.gather(*(submitter(first) for first in range(in_flight)))
+
+    began, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(measure())
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return {"wall": wall, "cpu": cpu, "in_flight": peak, **_rows(commits, raw)}
+
+
+def listed(store: str, count: int, in_flight: int, tag: str = "x") -> dict[str, Any]:
+    """The same for a list of inputs given to `engine.run`."""
+    return _timed(store, OneStep, source(count, tag), in_flight, "")
+
+
+def many_calls(store: str, count: int, calls: int, raw: str = "", tag: str = "x") -> dict[str, Any]:
+    """Wall time of `count` runs of `calls` calls each; with `raw`, SQLite's own likewise."""
+    return _timed(store, ManyCalls, source(count, tag, calls=calls), count, raw)
+
+
+def _timed(
+    store: str, agent: type[Agent], inputs: IterableSource, in_flight: int, raw: str
+) -> dict[str, Any]:
+    commits = Commits(keep=bool(raw))
+    began, cpu = time.perf_counter(), time.process_time()
+    engine(store, in_flight).run(agent, inputs, key="id")
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return {"wall": wall, "cpu": cpu, **_rows(commits, raw)}
+
+
+def _rows(commits: Commits, raw: str) -> dict[str, Any]:
+    rows = sum(commits.sizes)
+    result = {"rows": rows, "commits": len(commits.sizes), "per_commit": rows / len(commits.sizes)}
+    if raw:
+        result["raw_wall"] = common.raw_commits(Path(raw), commits.batches)
+    return result
+
+
+def sequential(store: str, calls: int, rounds: int, raw: str, tag: str = "x") -> dict[str, Any]:
+    """Rates of one run's calls, each between two measurements of the raw rate of commits."""
+
+    async def measure() -> dict[str, Any]:
+        limit = common.RawCommits(Path(raw) / "raw.db")
+        rates, raws = [], []
+        async with engine(store).open(ManyCalls) as job:
+            # Until both write-ahead logs have wrapped around, each grows at its own pace.
+            for n in range(WARM_UP + rounds):
+                raws.append(limit.rate(calls))
+                began = time.perf_counter()
+                run = await job.submit({"calls": calls}, key=f"{tag}-{n}")
+                await run.wait()
+                rates.append(calls / (time.perf_counter() - began))
+            raws.append(limit.rate(calls))
+        return {"rates": rates[WARM_UP:], "raws": raws[WARM_UP:]}
+
+    return asyncio.run(measure())
+
+
+def idle(store: str, count: int, seconds: float) -> dict[str, Any]:
+    """CPU time of a process with `count` calls in flight and nothing else to do."""
+
+    async def measure() -> dict[str, Any]:
+        async with engine(store, count).open(Waiting) as job:
+            driving = asyncio.create_task(job.drive(source(count, "x"), key="id"))
+            while job.runtime.services.executor.in_flight < count:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.0)
+            cpu = time.process_time()
+            await asyncio.sleep(seconds)
+            used = time.process_time() - cpu
+            result = {"cpu": used, "share": used / seconds, "peak_mib": peak_mib()}
+            print(json.dumps(result), flush=True)
+            os._exit(0 if not driving.done() else 1)  # ten thousand calls never end by themselves
+
+    return asyncio.run(measure())
+
+
+def bare_idle(count: int, seconds: float) -> dict[str, Any]:
+    """The same of plain asyncio with as many tasks that wait."""
+
+    async def measure() -> dict[str, Any]:
+        tasks = [asyncio.create_task(for_ever(n)) for n in range(count)]
+        await asyncio.sleep(1.0)
+        cpu = time.process_time()
+        await asyncio.sleep(seconds)
+        used = time.process_time() - cpu
+        for task in tasks:
+            task.cancel()
+        return {"cpu": used, "share": used / seconds}
+
+    return asyncio.run(measure())
+
+
+def half(store: str, count: int, tag: str = "x") -> dict[str, Any]:
+    """Do half of the calls of `count` runs, say so, and wait to be killed."""
+    Restart.hang = True
+
+    async def measure() -> dict[str, Any]:
+        async with engine(store, count).open(Restart) as job:
+            driving = asyncio.create_task(job.drive(source(count, tag), key="id"))
+            # The sixth call of a run starts when its fifth outcome is durable.
+            while job.progress.calls_made < 6 * count:
+                if driving.done():
+                    return {"error": repr(driving.exception())}
+                await asyncio.sleep(0.01)
+            print("half", flush=True)
+            await driving
+        return {}
+
+    return asyncio.run(measure())
+
+
+def resume(store: str, count: int, tag: str = "x") -> dict[str, Any]:
+    """Go on with these runs; the first call that executes says so on standard output."""
+    Restart.resumed = False
+    began = time.perf_counter()
+    outputs = engine(store, count).run(Restart, source(count, tag), key="id")
+    return {"wall": time.perf_counter() - began, "outputs": len(outputs), "peak_mib": peak_mib()}
+
+
+WORK: dict[str, Callable[..., dict[str, Any]]] = {
+    work.__name__: work
+    for work in (overlap, one_step, listed, many_calls, sequential, idle, bare_idle, half, resume)
+}
+
+if __name__ == "__main__":
+    print(json.dumps(WORK[sys.argv[1]](**json.loads(sys.argv[2]))), flush=True)
