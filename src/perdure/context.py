@@ -101,8 +101,17 @@ class RunnerContext(Protocol):
         func: Callable[..., Any],
         /,
         *args: Any,
-        reconciler: Callable[..., Any] | None = None,
+        reconciler: Callable[..., Any],
         durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> DurableCall[Any]: ...
+    @overload
+    def durable_execute_async(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        durable_id: str,
         **kwargs: Any,
     ) -> DurableCall[Any]: ...
 
@@ -118,8 +127,17 @@ class RunnerContext(Protocol):
         func: Callable[..., Any],
         /,
         *args: Any,
-        reconciler: Callable[..., Any] | None = None,
+        reconciler: Callable[..., Any],
         durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
+    @overload
+    def durable_execute(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        durable_id: str,
         **kwargs: Any,
     ) -> Any: ...
 
