@@ -227,7 +227,7 @@ def test_the_memory_of_a_key_is_read_without_tombstones() -> None:
     cells = [MemoryRow(1, "a", b"1", 5), MemoryRow(1, "b", None, 6)]
     key = Key(row, "k", KeyState(row, cells))
     assert key.memory == {"a": Cell(b"1", 5)}
-    assert key.sequence == 4
+    assert key.row.sequence == 4
 
 
 @on_host

@@ -17,7 +17,8 @@ from perdure.history import History
 from perdure.journal.failure import decode_failure
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunInfo, RunStatus, run_id
 from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.job import BACKOFF_SECONDS, JobRuntime
+from perdure.runtime.backoff import BACKOFF_SECONDS
+from perdure.runtime.job import JobRuntime
 from perdure.runtime.mailbox import RunTicket
 from perdure.store.base import ActionStateStore, StoredOutput
 from perdure.store.url import reader_of

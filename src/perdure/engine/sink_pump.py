@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import logging
+import functools
 
 from perdure.connectors.base import Sink, SinkState
-from perdure.errors import StoreError
 from perdure.run import Output, run_id
-from perdure.runtime.job import BACKOFF_SECONDS, JobRuntime
+from perdure.runtime.backoff import until_store_answers
+from perdure.runtime.job import JobRuntime
 from perdure.store.base import DeliveredRow, Row, SinkRow, StoredOutput
-
-logger = logging.getLogger("perdure")
 
 BATCH = 1000
 BACKLOG = 10_000  # undelivered outputs at which the source waits
@@ -109,12 +107,5 @@ class SinkPump:
 
     async def _commit(self, rows: list[Row]) -> None:
         """Commit until it succeeds: these rows may be written twice."""
-        wait, longest = BACKOFF_SECONDS
-        while True:
-            try:
-                await self._runtime.commits.write(rows)
-                return
-            except StoreError as error:
-                logger.error("deliveries cannot be recorded (%s); trying again", error)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, longest)
+        write = functools.partial(self._runtime.commits.write, rows)
+        await until_store_answers(write, "deliveries cannot be recorded")

@@ -91,7 +91,8 @@ class ActionRunner:
         self._run = run
         self._services = run.services
         self._history = history
-        self._journal = Journal(history, Place(run, spec.name))
+        self._place = Place(run, spec.name)
+        self._journal = Journal(history, self._place)
         self.continuation = self._services.executor.continuation(
             spec.name, seed, is_coroutine=spec.is_coroutine
         )
@@ -105,7 +106,7 @@ class ActionRunner:
 
     def where(self) -> str:
         """Return the action's place, for messages."""
-        return str(Place(self._run, self.name))
+        return str(self._place)
 
     @property
     def is_live(self) -> bool:

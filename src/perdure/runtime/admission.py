@@ -261,14 +261,13 @@ class Admission:
 
     def _begin(self, item: _Prepared, future: asyncio.Future[Admitted]) -> None:
         key = self._key(item)
-        key.sequence += 1
         key.reserved += 1
-        key.row = key.row._replace(sequence=key.sequence)
+        key.row = key.row._replace(sequence=key.row.sequence + 1)
         number = self.next_number()
         label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
         label = label if item.identity is not None else ""
         row = RunRow(
-            run=number, job=self._job, key=key.row.key, sequence=key.sequence,
+            run=number, job=self._job, key=key.row.key, sequence=key.row.sequence,
             label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
             status=QUEUED, place=number, attempt=0, error=None, admitted_at=now(), finished_at=0,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from perdure.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunStatus
 from perdure.runtime import collector
 from perdure.runtime.admission import Admission
+from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.listener import JobListener
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.recovery import recover
@@ -38,7 +39,6 @@ logger = logging.getLogger("perdure")
 T = TypeVar("T")
 
 INBOX_SECONDS = 0.5  # how often the owner asks whether another process left a command
-BACKOFF_SECONDS = (0.05, 5.0)  # first and longest wait for a store that failed
 RECOVERED_PER_TURN = 64
 
 
@@ -111,7 +111,6 @@ class JobRuntime:
         )
         self.services = JobServices(
             job=self.job,
-            job_number=info.job,
             plan=self.plan,
             config=self.config,
             codec=self.codec,
@@ -138,7 +137,7 @@ class JobRuntime:
         try:
             if self._before_recovery is not None:
                 await self._before_recovery(await self.store.undelivered())
-            await self._recover(await self.store.unfinished())
+            await self._take_up(await self.store.unfinished())
             await self._empty_inbox()  # what was left for a job that was not open
         except BaseException:
             await self.close()
@@ -307,17 +306,14 @@ class JobRuntime:
 
     async def _once_it_answers(self, read: Callable[[], Awaitable[T]]) -> T:
         """Return what `read` gives once the store reads and writes again."""
-        wait, longest = BACKOFF_SECONDS
-        while True:
-            try:
-                found = await read()
-                # A store that reads is up: writing is what has to work again.
-                await self.commits.write([])
-                return found
-            except StoreError as error:
-                logger.error("the store does not answer (%s); trying again in %.2f s", error, wait)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, longest)
+
+        async def work() -> T:
+            found = await read()
+            # A store that reads is up: writing is what has to work again.
+            await self.commits.write([])
+            return found
+
+        return await until_store_answers(work, "the store does not answer")
 
     def _emit_missed(self, ticket: RunTicket, outputs: list[StoredOutput]) -> None:
         """Tell listeners of outputs whose commit looked failed but was not."""

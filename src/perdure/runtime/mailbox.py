@@ -19,12 +19,11 @@ class Key:
     `memory` is replaced, never changed, when a run ends.
     """
 
-    __slots__ = ("memory", "queue", "reserved", "row", "sequence", "value")
+    __slots__ = ("memory", "queue", "reserved", "row", "value")
 
     def __init__(self, row: KeyRow, value: Any, state: KeyState | None) -> None:
         self.row = row
         self.value = value
-        self.sequence = row.sequence
         self.reserved = 0  # admissions under way: the key must not be forgotten meanwhile
         self.memory: dict[str, Cell] = {}
         self.queue: collections.deque[RunTicket] = collections.deque()

@@ -41,8 +41,6 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
     if 0 in versions:
         states[0] = ({}, dict(current))
     for index, record in enumerate(records):
-        if record.kind == RecordKind.RETRY and completions in versions:
-            states[completions] = (dict(sensory), dict(current))
         if record.kind != RecordKind.COMPLETED:
             continue
         completion = decode_completion(record.payload or b"")

@@ -115,22 +115,19 @@ class RunExecution:
             # The events' order is the order in which their actions first began.
             specs = {spec.name: spec for spec in self.services.plan.actions}
             pending = [(event, specs[name]) for event, name in self._state.unfinished]
-            self._trigger(pending, self._state.unfinished)
+            self._trigger(pending)
         if not self._active and not self._ending and not self._committing and not self.dropped:
             self._commit_end(RunStatus.CANCELLED if self._cancelling else RunStatus.COMPLETED)
 
     def _actions_of(self, event_type: str) -> tuple[ActionSpec, ...]:
         return self.services.plan.actions_for(event_type)
 
-    def _trigger(
-        self,
-        pending: list[tuple[int, ActionSpec]],
-        histories: dict[tuple[int, str], ActionHistory] | None = None,
-    ) -> None:
+    def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
+        histories = self._state.unfinished or {}
         begun = []
         for event, spec in pending:
             key = (event, spec.name)
-            history = histories.get(key, NEW) if histories else NEW
+            history = histories.get(key, NEW)
             runner = ActionRunner(self, spec, event, history, self._seed(event, spec.name))
             self._active.append(runner)
             begun.append((runner, history, key))

@@ -56,7 +56,6 @@ class JobServices:
         self,
         *,
         job: str,
-        job_number: int,
         plan: AgentPlan,
         config: Configuration,
         codec: Codec,
@@ -65,7 +64,6 @@ class JobServices:
         has_sink: bool,
     ) -> None:
         self.job = job
-        self.job_number = job_number
         self.plan = plan
         self.config = config
         self.codec = codec
