@@ -101,7 +101,10 @@ class GroupCommit:
             return
         self.commits += 1
         commit = self._store.commit([row for item in items for row in item.rows])
-        commit.add_done_callback(lambda future: self._committed(items, future))
+        if commit.done():
+            self._committed(items, commit)
+        else:
+            commit.add_done_callback(lambda future: self._committed(items, future))
 
     def _committed(self, items: list[Item], commit: asyncio.Future[None]) -> None:
         error = commit.exception()

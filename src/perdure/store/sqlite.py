@@ -1,4 +1,9 @@
-"""The SQLite store: WAL, one writer thread, one transaction a batch."""
+"""The SQLite store: WAL, one writer at a time, one transaction a batch.
+
+The writer is a thread, so that a flush of the disk does not block the host loop. While the thread
+is idle and the disk proves quicker than the way to it, small commits are made in place (see
+`perdure.store.pace`); they never wait for a lock or do a checkpoint there.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,15 @@ from perdure.store.base import (
     StoredOutput,
 )
 from perdure.store.ownership import JobLock
-from perdure.store.sqlite_file import READ, connect, select_many, translate
+from perdure.store.pace import CommitPace
+from perdure.store.sqlite_file import (
+    BUSY_SECONDS,
+    CHECKPOINT_PAGES,
+    READ,
+    connect,
+    select_many,
+    translate,
+)
 from perdure.store.statements import load_statements
 
 T = TypeVar("T")
@@ -42,8 +55,8 @@ _SQL = [WRITE[kind.__name__] for kind in ROW_ORDER]
 class SqliteStore(ActionStateStore):
     """A job in an SQLite file.
 
-    Owns: the connection, the thread that alone uses it, the lock of the job. Lifecycle: `open`
-    starts the thread, `close` ends it; it may be opened again.
+    Owns: the connection, the thread that uses it unless a small commit is made in place, the lock
+    of the job. Lifecycle: `open` starts the thread, `close` ends it; it may be opened again.
 
     Args:
         path: the database file.
@@ -60,12 +73,16 @@ class SqliteStore(ActionStateStore):
         self._thread: threading.Thread | None = None
         self._host: asyncio.AbstractEventLoop | None = None
         self._seen_version = -1
+        self._pace = CommitPace()
+        self._asked = 0  # of the thread, and not answered yet
+        self._patient = True  # the connection waits for locks and checkpoints by itself
         self.job = 0
 
     async def open(self, job: str) -> JobInfo:
         if self._thread is not None:
             raise StoreError(f"{self.url} is open already in this engine: close that job first")
         self._host = asyncio.get_running_loop()
+        self._asked = 0
         self._thread = threading.Thread(target=self._run, name="perdure-store", daemon=True)
         self._thread.start()
         try:
@@ -82,7 +99,22 @@ class SqliteStore(ActionStateStore):
         self._thread = None
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        if not self._asked and self._connection is not None and self._pace.allows(len(rows)):
+            return self._commit_in_place(rows)
         return self._call(lambda: self._commit(rows))
+
+    def _commit_in_place(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self._commit(rows, in_place=True)
+        except Exception as error:
+            self._pace.failed()
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
+                return self.commit(rows)  # nothing was written; the thread waits for the lock
+            future.set_exception(translate(error, self._path))
+        else:
+            future.set_result(None)
+        return future
 
     async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
         def read() -> dict[bytes, KeyState]:
@@ -156,7 +188,7 @@ class SqliteStore(ActionStateStore):
 
         return await self._call(read)
 
-    # On the store's thread
+    # On the store's thread, but for small commits in place
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -192,7 +224,20 @@ class SqliteStore(ActionStateStore):
             self._lock.release()
             self._lock = None
 
-    def _commit(self, rows: Sequence[Row]) -> None:
+    def _commit(self, rows: Sequence[Row], *, in_place: bool = False) -> None:
+        began = time.perf_counter()
+        if self._patient is in_place:
+            self._be_patient(not in_place)
+        self._write(rows)
+        self._pace.took(len(rows), time.perf_counter() - began, in_place=in_place)
+
+    def _be_patient(self, patient: bool) -> None:
+        milliseconds = int(BUSY_SECONDS * 1000) if patient else 0
+        self._db.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if patient else 0}")
+        self._patient = patient
+
+    def _write(self, rows: Sequence[Row]) -> None:
         groups: list[list[Any]] = [[] for _ in ROW_ORDER]
         for row in rows:
             groups[_RANK[type(row)]].append(row)
@@ -229,15 +274,28 @@ class SqliteStore(ActionStateStore):
         future: asyncio.Future[T] = host.create_future()
 
         def perform() -> None:
+            value, failed = None, None
             try:
                 value = work()
             except StoreError as error:
-                _answer(host, future, None, error)
+                failed = error
             except Exception as error:
-                _answer(host, future, None, translate(error, self._path))
-            else:
-                _answer(host, future, value, None)
+                failed = translate(error, self._path)
+            try:
+                host.call_soon_threadsafe(settle, value, failed)
+            except RuntimeError:
+                pass  # the host loop is closed: nobody waits
 
+        def settle(value: Any, error: StoreError | None) -> None:
+            self._asked -= 1
+            if future.done():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        self._asked += 1
         self._work.put(perform)
         return future
 
@@ -276,23 +334,3 @@ def read_outputs(connection: sqlite3.Connection, runs: Collection[int]) -> list[
     rows = select_many(connection, "outputs", runs)
     rows.sort(key=lambda row: row[6])
     return [StoredOutput(*row[:6]) for row in rows]
-
-
-def _answer(
-    host: asyncio.AbstractEventLoop,
-    future: asyncio.Future[T],
-    value: Any,
-    error: StoreError | None,
-) -> None:
-    def settle() -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
-
-    try:
-        host.call_soon_threadsafe(settle)
-    except RuntimeError:
-        pass  # the host loop is closed: nobody waits

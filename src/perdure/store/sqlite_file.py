@@ -16,6 +16,7 @@ APPLICATION_ID = 0x50455244  # "PERD"
 MIGRATIONS: tuple[str, ...] = ("0001_schema.sql",)  # number n brings version n - 1 to n
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0
+CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back
 
 READ = load_statements("sqlite", "read.sql")
 
@@ -49,7 +50,7 @@ def connect(path: Path | None, *, relaxed: bool = False) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA cache_size = -65536")
         _migrate(connection, version, path)
     except StoreError:
