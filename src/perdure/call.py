@@ -138,6 +138,8 @@ class RetryPolicy:
         non_retryable: exceptions after which none is, though `retry_on` has them.
         total_timeout: seconds for all attempts together, in wall-clock time from the moment the
             action made the call, a restart included; None for no limit.
+        count_crashes: an attempt that ends with its process counts too, so that a call which kills
+            its process cannot do so for ever; costs a journal row before each attempt.
     """
 
     max_attempts: int = 3
@@ -148,6 +150,7 @@ class RetryPolicy:
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     non_retryable: tuple[type[BaseException], ...] = ()
     total_timeout: float | None = None
+    count_crashes: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -188,6 +191,29 @@ class RetryPolicy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many attempts of calls under one name may run, and how fast they may begin.
+
+    Attributes:
+        concurrency: attempts that execute at the same time at most; None for no bound.
+        rate: attempts that begin within any `per` seconds at most; None for no bound.
+        per: seconds of the rate's window.
+    """
+
+    concurrency: int | None = None
+    rate: int | None = None
+    per: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        for name, value in (("concurrency", self.concurrency), ("rate", self.rate)):
+            if value is not None and value < 1:
+                raise ConfigurationError(f"Limit: {name}={value!r} is no positive number")
+        if not self.per > 0:
+            raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
     """Options of a durable call, as `ctx.with_options` and `@durable` give them."""
 
@@ -195,6 +221,7 @@ class CallOptions:
     retry: RetryPolicy | None = None
     reconciler: Callable[..., Any] | None = None
     durable_id: str | None = None
+    limit: str | None = None
 
     def over(self, other: CallOptions) -> CallOptions:
         """Return these options, with those of `other` where these have none."""
@@ -205,6 +232,7 @@ class CallOptions:
             retry=other.retry if self.retry is None else self.retry,
             reconciler=other.reconciler if self.reconciler is None else self.reconciler,
             durable_id=other.durable_id if self.durable_id is None else self.durable_id,
+            limit=other.limit if self.limit is None else self.limit,
         )
 
 
@@ -216,6 +244,7 @@ def durable(
     *,
     timeout: float | None = None,
     retry: RetryPolicy | None = None,
+    limit: str | None = None,
     id: str | None = None,
 ) -> Callable[[F], F]:
     """Declare a function's defaults as a durable call; `ctx.with_options` goes before them.
@@ -223,9 +252,12 @@ def durable(
     Args:
         timeout: seconds for one attempt.
         retry: when a failed attempt is followed by another.
+        limit: name of a limit of the job's configuration (`limits`) that its attempts count under.
         id: its name in the journal, where the function's own may change.
     """
-    options = CallOptions(timeout=checked_timeout(timeout), retry=retry, durable_id=id)
+    options = CallOptions(
+        timeout=checked_timeout(timeout), retry=retry, durable_id=id, limit=limit
+    )
 
     def declare(function: F) -> F:
         function.__perdure_options__ = options  # type: ignore[attr-defined]

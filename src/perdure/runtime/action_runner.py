@@ -27,7 +27,7 @@ from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.call_attempts import CallAttempts, Callee
-from perdure.runtime.services import JobServices, now
+from perdure.runtime.services import JobServices
 from perdure.runtime.timers import Timer
 from perdure.store.base import Row
 
@@ -308,7 +308,7 @@ class ActionRunner:
         logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
         cut = Record(
             run=self._run.number, event=self.event, action=self.name, n=void_from,
-            kind=RecordKind.CUT, call=number, at=now(),
+            kind=RecordKind.CUT, call=number, at=self._services.now(),
         )  # fmt: skip
         self.write([cut], lambda: None)
         return CallStep(number, Decision.RUN)
@@ -342,7 +342,7 @@ class ActionRunner:
 
     def _settle(self, template: Record, kind: int, payload: bytes | None, started_at: int) -> None:
         """Give a settlement its number and its time; deliver it when it is durable."""
-        self._last_at = max(self._last_at, now())
+        self._last_at = max(self._last_at, self._services.now())
         # By position: _replace would take longer than all the rest here.
         run, event, action, _, _, call, function, digest, detail, _, _, _ = template
         record = Record(
@@ -400,7 +400,7 @@ class ActionRunner:
 
     def cancel_record(self) -> Record:
         """Return the record of a new CANCEL settlement."""
-        self._last_at = max(self._last_at, now())
+        self._last_at = max(self._last_at, self._services.now())
         return Record(
             run=self._run.number, event=self.event, action=self.name, n=self._journal.settle(),
             kind=RecordKind.CANCEL, at=self._last_at,

@@ -11,7 +11,6 @@ from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
 from perdure.journal.codec import Codec, digest
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
-from perdure.runtime.services import now
 from perdure.store.base import (
     ActionStateStore,
     InputRow,
@@ -75,6 +74,7 @@ class Admission:
         adopt: puts stored runs into their keys' queues.
         doubt: told that an admission failed which may have been written all the same.
         limit: runs in flight at most.
+        now: wall-clock time, ns since the epoch.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Admission:
         adopt: Callable[[list[RunRow]], Awaitable[None]],
         doubt: Callable[[], None],
         limit: int,
+        now: Callable[[], int],
     ) -> None:
         self._job = info.job
         self._last_run = info.last_run
@@ -99,6 +100,7 @@ class Admission:
         self._adopt = adopt
         self._doubt = doubt
         self._limit = limit
+        self._now = now
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -269,7 +271,7 @@ class Admission:
         row = RunRow(
             run=number, job=self._job, key=key.row.key, sequence=key.row.sequence,
             label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
-            status=QUEUED, place=number, attempt=0, error=None, admitted_at=now(), finished_at=0,
+            status=QUEUED, place=number, attempt=0, error=None, admitted_at=self._now(), finished_at=0,
         )  # fmt: skip
         rows: list[Row] = [key.row, row]
         if item.identity is not None:

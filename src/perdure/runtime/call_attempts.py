@@ -6,7 +6,6 @@ crash in a back-off of an hour does not start it again.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +13,7 @@ from perdure.call import CallOptions
 from perdure.executor.pool import Invocation
 from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.services import JobServices, now
+from perdure.runtime.services import JobServices
 from perdure.runtime.timers import Timer
 from perdure.store.base import Row
 
@@ -84,7 +83,7 @@ class CallAttempts:
 
     def begin(self) -> None:
         """Start the first attempt, or go on waiting for the next."""
-        if self._wake_up > now():
+        if self._wake_up > self._services.now():
             self._timer = self._services.timers.arm(self._wake_up, self._attempt_again)
         else:
             self._attempt_again()
@@ -102,7 +101,7 @@ class CallAttempts:
             self._start()
             return
         # In doubt from here on until its outcome is recorded (G11).
-        pending = self._template._replace(kind=RecordKind.PENDING, at=now())
+        pending = self._template._replace(kind=RecordKind.PENDING, at=self._services.now())
         self._owner.write([pending], self._start)
 
     def _start(self) -> None:
@@ -124,7 +123,7 @@ class CallAttempts:
             return
         limits = [self._deadline] if self._deadline is not None else []
         if self._options.timeout is not None:
-            limits.append(now() + int(self._options.timeout * 1e9))
+            limits.append(self._services.now() + int(self._options.timeout * 1e9))
         self._timer = self._services.timers.arm(min(limits), self._expired)
 
     def _expired(self) -> None:
@@ -133,7 +132,7 @@ class CallAttempts:
         if invocation is None:
             return
         self._services.executor.drop(invocation)
-        seconds = (now() - invocation.started_at) / 1e9
+        seconds = (self._services.now() - invocation.started_at) / 1e9
         error = TimeoutError(
             f"call {self._template.call} ({self._template.function}), attempt {self._attempt}:"
             f" not done after {seconds:.3g} s"
@@ -152,8 +151,8 @@ class CallAttempts:
         policy = self._options.retry
         if policy is None or not policy.allows(error, self._attempt):
             return None
-        wait = policy.interval(error, self._attempt, random.random())
-        wake_up = now() + int(wait * 1e9)
+        wait = policy.interval(error, self._attempt, self._services.world.chance())
+        wake_up = self._services.now() + int(wait * 1e9)
         return None if self._deadline is not None and wake_up >= self._deadline else wake_up
 
     def _back_off(self, invocation: Invocation, error: BaseException, wake_up: int) -> None:

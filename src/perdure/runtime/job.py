@@ -23,7 +23,8 @@ from perdure.runtime.listener import JobListener
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.recovery import recover
 from perdure.runtime.run_execution import Cells, RunExecution, new_state
-from perdure.runtime.services import JobServices, now
+from perdure.runtime.services import JobServices
+from perdure.runtime.world import World
 from perdure.store.base import (
     ActionStateStore,
     Command,
@@ -57,6 +58,7 @@ class JobRuntime:
         listeners: told about outputs and ends of runs.
         before_recovery: outputs wait in the outbox for a sink; called with those undelivered
             before any run goes on.
+        world: time, chance and threads; the real ones by default.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class JobRuntime:
         *,
         listeners: Iterable[JobListener] = (),
         before_recovery: Callable[[list[StoredOutput]], Awaitable[None]] | None = None,
+        world: World | None = None,
     ) -> None:
         self.store = store
         self.job = job
@@ -76,6 +79,7 @@ class JobRuntime:
         self.listeners = list(listeners)
         self.codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
         self._before_recovery = before_recovery
+        self._world = world or World()
         self._executions: dict[int, RunExecution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -108,6 +112,8 @@ class JobRuntime:
             num_async_threads=self.config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),
             continuations=self.config.get(AgentExecutionOptions.CONTINUATIONS) != "off",
             on_shutdown=self.stop,
+            make_pool=self._world.make_pool,
+            now=self._world.now,
         )
         self.services = JobServices(
             job=self.job,
@@ -117,6 +123,7 @@ class JobRuntime:
             commits=self.commits,
             executor=executor,
             has_sink=self._before_recovery is not None,
+            world=self._world,
         )
         self.services.restart = self._restart
         self.services.finish = self._finish
@@ -133,6 +140,7 @@ class JobRuntime:
             adopt=self._recover,
             doubt=self._look_for_lost_runs,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
+            now=self._world.now,
         )
         try:
             if self._before_recovery is not None:
@@ -350,7 +358,7 @@ class JobRuntime:
             return True
         status = StatusRow(
             status=STATUS_NUMBERS[RunStatus.CANCELLED], place=ticket.row.place,
-            attempt=ticket.row.attempt, error=None, finished_at=now(), run=run,
+            attempt=ticket.row.attempt, error=None, finished_at=self.services.now(), run=run,
         )  # fmt: skip
         await self.commits.write([*rows, status])
         begun = self._executions.get(run)
@@ -375,7 +383,7 @@ class JobRuntime:
             status=STATUS_NUMBERS[RunStatus.QUEUED], place=self.admission.next_number(),
             attempt=row.attempt + 1, error=None, finished_at=0,
         )  # fmt: skip
-        again = Record(run=run, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=now())
+        again = Record(run=run, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=self.services.now())
         status = StatusRow(
             status=row.status, place=row.place, attempt=row.attempt, error=None, finished_at=0,
             run=run,

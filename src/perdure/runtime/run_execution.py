@@ -28,7 +28,7 @@ from perdure.run import STATUS_NUMBERS, Output, RunStatus
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.runner_context import ActionContext, Sent
-from perdure.runtime.services import JobServices, now
+from perdure.runtime.services import JobServices
 from perdure.store.base import MemoryRow, OutputRow, Row, StatusRow
 
 logger = logging.getLogger("perdure")
@@ -136,7 +136,7 @@ class RunExecution:
                 continue
             started = history.start or Record(
                 run=self.number, event=runner.event, action=runner.name, n=self._completions,
-                kind=RecordKind.START, at=now(),
+                kind=RecordKind.START, at=self.services.now(),
             )  # fmt: skip
             sensory, short_term = self._state.snapshots.get(key, (self._sensory, self._short_term))
             context = ActionContext(self, runner, sensory, short_term, started.at)
@@ -210,7 +210,7 @@ class RunExecution:
 
     def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
-        at = now()
+        at = self.services.now()
         sensory, short_term = self._sensory, self._short_term
         sensory_delta: Delta = []
         short_delta: Delta = []
@@ -324,7 +324,7 @@ class RunExecution:
     def _commit_failed(self, where: str, error: BaseException, rows: list[Row]) -> None:
         logger.error("%s failed: %s: %s", where, type(error).__name__, error)
         failure = encode_failure(self.services.codec, error)
-        rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, now())
+        rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, self.services.now())
         shown = decode_failure(self.services.codec, failure)
         self._write_end(rows, lambda: self._finish(RunStatus.FAILED, shown))
 
@@ -332,7 +332,7 @@ class RunExecution:
         row = self.ticket.row
         row = row._replace(attempt=row.attempt + 1)
         retry = Record(
-            run=self.number, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=now()
+            run=self.number, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=self.services.now()
         )
         status = StatusRow(
             status=STATUS_NUMBERS[RunStatus.QUEUED], place=row.place, attempt=row.attempt,
@@ -383,7 +383,7 @@ class RunExecution:
                 runner.cancel(record)
 
     def _commit_end(self, status: RunStatus) -> None:
-        rows = self._end_rows(status, None, self._short_term, self._touched, now())
+        rows = self._end_rows(status, None, self._short_term, self._touched, self.services.now())
         self._write_end(rows, lambda: self._finish(status, None))
 
     def _write_end(self, rows: list[Row], written: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
@@ -19,6 +18,7 @@ from perdure.metrics import MetricGroup
 from perdure.run import Output
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.timers import TimerService
+from perdure.runtime.world import World
 from perdure.store.group_commit import GroupCommit
 
 
@@ -62,6 +62,7 @@ class JobServices:
         commits: GroupCommit,
         executor: ContinuationActionExecutor,
         has_sink: bool,
+        world: World,
     ) -> None:
         self.job = job
         self.plan = plan
@@ -69,7 +70,9 @@ class JobServices:
         self.codec = codec
         self.commits = commits
         self.executor = executor
-        self.timers = TimerService()
+        self.world = world
+        self.now = world.now
+        self.timers = TimerService(world.now)
         self.counters = JobCounters()
         self.metrics = MetricGroup()
         self.undelivered = 0 if has_sink else 1  # what OutputRow.delivered begins with
@@ -96,8 +99,3 @@ class JobServices:
             if code is not None:
                 self._functions[code] = known
         return known
-
-
-def now() -> int:
-    """Return the wall-clock time, ns since the epoch."""
-    return time.time_ns()

@@ -28,9 +28,13 @@ class TimerService:
     """A heap of deadlines served by a single timer of the host loop.
 
     Owns: the heap and the host timer. Lifecycle: made on the host loop; `close` cancels the timer.
+
+    Args:
+        now: wall-clock time, ns since the epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
+        self._now = now
         self._host = asyncio.get_running_loop()
         self._heap: list[Timer] = []
         self._count = 0
@@ -73,12 +77,12 @@ class TimerService:
             self._timer.cancel()
         self._armed_for = earliest
         # A day at most: the wall clock may be set, and select() takes no longer waits everywhere.
-        delay = min(max(0.0, (earliest - time.time_ns()) / 1e9), 86_400.0)
+        delay = min(max(0.0, (earliest - self._now()) / 1e9), 86_400.0)
         self._timer = self._host.call_later(delay, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
-        now = time.time_ns()
+        now = self._now()
         while self._heap and self._heap[0].deadline <= now:
             timer = heapq.heappop(self._heap)
             callback, timer.callback = timer.callback, None

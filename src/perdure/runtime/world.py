@@ -1,0 +1,25 @@
+"""What the runtime takes from the world: time, chance and threads. Replaced as a whole in tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable
+
+from perdure.executor.pool import Finish, ThreadPool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The world that a job runs in.
+
+    Attributes:
+        now: wall-clock time, ns since the epoch.
+        chance: a number in [0, 1), for the jitter of back-offs.
+        make_pool: makes the pool for plain callables, given its size and who is told of outcomes.
+    """
+
+    now: Callable[[], int] = time.time_ns
+    chance: Callable[[], float] = random.random
+    make_pool: Callable[[int, Finish], ThreadPool] = ThreadPool
