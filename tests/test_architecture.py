@@ -18,7 +18,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 # What declares things and does nothing. Each may import those before it.
 DECLARATIONS = [
-    "event", "call", "run", "config", "memory", "metrics", "resource", "context", "agent",
+    "event", "call", "run", "config_values", "config", "memory", "metrics", "resource", "context",
+    "agent",
 ]  # fmt: skip
 
 # What each package, or module at the top, may import besides `errors` and itself.

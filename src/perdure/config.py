@@ -7,145 +7,41 @@ a `ConfigurationError` that says where it stands.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import json
-import math
 import os
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar
 
+from perdure.call import Limit, RetryPolicy
+from perdure.config_values import (
+    ENV_PREFIX,
+    RETRY,
+    ConfigOption,
+    Entry,
+    env_name,
+    flattened,
+    is_limit,
+    is_retry,
+    limit_key,
+    limit_value,
+    limits,
+    retry_field,
+    retry_policy,
+    retry_value,
+    unknown,
+)
 from perdure.errors import ConfigurationError
 
 __all__ = ["AgentExecutionOptions", "ConfigOption", "Configuration", "all_options"]
 
 T = TypeVar("T", bool, int, float, str)
 
-_PREFIX: Final = "PERDURE_"
 _NOT_OPTIONS: Final = ("PERDURE_EXAMPLE_", "PERDURE_TEST_")  # variables of examples and tests
 _AGENT: Final = "agent."
 _CPUS: Final = os.cpu_count() or 1
-_SIZES: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_BOOLEANS: Final = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ConfigOption(Generic[T]):
-    """One option. An agent's own options are named `agent.` and something.
-
-    Attributes:
-        name: Key in dictionaries, files and overrides.
-        type: bool, int, float or str.
-        default: Value when nothing sets it.
-        description: One line, with the unit of a quantity.
-        choices: What a str may be; empty for anything.
-        aliases: Other spellings of choices.
-        minimum: Least value of a number.
-        in_bytes: Whether strings such as "16MiB" are understood.
-    """
-
-    name: str
-    type: type[T]
-    default: T
-    description: str = ""
-    choices: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
-    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict, kw_only=True, hash=False)
-    minimum: float | None = dataclasses.field(default=None, kw_only=True)
-    in_bytes: bool = dataclasses.field(default=False, kw_only=True)
-
-    @property
-    def env_name(self) -> str:
-        """Name of the environment variable that sets it."""
-        return _env_name(self.name)
-
-    def parse(self, value: Any, source: str) -> T:
-        """Return `value` as this option's type.
-
-        Args:
-            value: A value of the type, or a string that spells one.
-            source: Where it stands, for the message.
-
-        Raises:
-            ConfigurationError: It is not of the type, not a choice, or too small.
-        """
-        parsed = _PARSERS[self.type](self, value)
-        if parsed is None:
-            raise ConfigurationError(
-                f"{source}: {self.name} must be {self._expectation()}, not {value!r}"
-            )
-        return cast("T", parsed)
-
-    def _expectation(self) -> str:
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        if self.type is bool:
-            return "true or false"
-        kind = {int: "a whole number", float: "a number", str: "a string"}[self.type]
-        least = "" if self.minimum is None else f" of at least {self.minimum:g}"
-        return kind + least + (", or a size such as 16MiB" if self.in_bytes else "")
-
-
-def _parse_bool(option: ConfigOption[Any], value: Any) -> bool | None:
-    if isinstance(value, str):
-        return _BOOLEANS.get(value.strip().lower())
-    return value if isinstance(value, bool) else None
-
-
-def _parse_int(option: ConfigOption[Any], value: Any) -> int | None:
-    if isinstance(value, str):
-        value = _whole_number(value.strip(), option.in_bytes)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return None if option.minimum is not None and value < option.minimum else value
-
-
-def _whole_number(text: str, in_bytes: bool) -> int | None:
-    factor = 1
-    if in_bytes and text[-3:] in _SIZES:
-        factor, text = _SIZES[text[-3:]], text[:-3]
-    try:
-        return int(text) * factor
-    except ValueError:
-        return None
-
-
-def _parse_float(option: ConfigOption[Any], value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(number) or (option.minimum is not None and number < option.minimum):
-        return None
-    return number
-
-
-def _parse_str(option: ConfigOption[Any], value: Any) -> str | None:
-    if isinstance(value, bool) and option.choices:
-        # YAML reads a bare `off` as false.
-        value = "on" if value else "off"
-    if not isinstance(value, str):
-        return None
-    value = option.aliases.get(value, value)
-    return None if option.choices and value not in option.choices else value
-
-
-_PARSERS: Final[Mapping[Any, Any]] = {
-    bool: _parse_bool,
-    int: _parse_int,
-    float: _parse_float,
-    str: _parse_str,
-}
-
-
-def _env_name(name: str) -> str:
-    return _PREFIX + name.upper().replace("-", "_").replace(".", "_")
+_RETRY: Final = RetryPolicy()
 
 
 class AgentExecutionOptions:
@@ -223,6 +119,77 @@ class AgentExecutionOptions:
         "Milliseconds that short-term memory lives after a write; 0 for ever",
         minimum=0,
     )
+    TIMEOUT: ClassVar = ConfigOption(
+        "timeout",
+        float,
+        0.0,
+        "Seconds for one attempt of a durable call; 0 for no limit",
+        minimum=0,
+    )
+    RUN_TIMEOUT: ClassVar = ConfigOption(
+        "run-timeout",
+        float,
+        0.0,
+        "Seconds from a run's first beginning to its end, restarts included; 0 for no limit",
+        minimum=0,
+    )
+    MAX_CALLS_PER_RUN: ClassVar = ConfigOption(
+        "max-calls-per-run",
+        int,
+        100_000,
+        "Durable calls that one run may make, against loops that never end; 0 for no limit",
+        minimum=0,
+    )
+    RETRY_MAX_ATTEMPTS: ClassVar = ConfigOption(
+        "retry.max-attempts",
+        int,
+        1,
+        f"Attempts of a durable call, the first included; {_RETRY.max_attempts} if only other "
+        "`retry` keys are set",
+        minimum=1,
+    )
+    RETRY_INITIAL_INTERVAL: ClassVar = ConfigOption(
+        "retry.initial-interval",
+        float,
+        _RETRY.initial_interval,
+        "Seconds before the second attempt",
+        minimum=0,
+    )
+    RETRY_BACKOFF_COEFFICIENT: ClassVar = ConfigOption(
+        "retry.backoff-coefficient",
+        float,
+        _RETRY.backoff_coefficient,
+        "Factor from each interval between attempts to the next",
+        minimum=1,
+    )
+    RETRY_MAX_INTERVAL: ClassVar = ConfigOption(
+        "retry.max-interval",
+        float,
+        _RETRY.max_interval,
+        "Longest interval between attempts in seconds, before jitter",
+        minimum=0,
+    )
+    RETRY_JITTER: ClassVar = ConfigOption(
+        "retry.jitter",
+        float,
+        _RETRY.jitter,
+        "Share of itself by which each interval is varied, both ways",
+        minimum=0,
+        maximum=1,
+    )
+    RETRY_TOTAL_TIMEOUT: ClassVar = ConfigOption(
+        "retry.total-timeout",
+        float,
+        _RETRY.total_timeout or 0.0,
+        "Seconds for all attempts together, restarts included; 0 for no limit",
+        minimum=0,
+    )
+    RETRY_COUNT_CRASHES: ClassVar = ConfigOption(
+        "retry.count-crashes",
+        bool,
+        _RETRY.count_crashes,
+        "Whether an attempt that ends with its process counts too",
+    )
 
 
 def all_options() -> tuple[ConfigOption[Any], ...]:
@@ -240,33 +207,27 @@ _FROM_ENVIRONMENT: Final = 1
 _FROM_OVERRIDE: Final = 2
 
 
-class _Entry(NamedTuple):
-    """A value and the rank of where it came from; it yields to the same rank or a higher one."""
-
-    value: Any
-    rank: int
-
-
 class Configuration:
     """Values of options; immutable.
 
     Owned state: each set value with the rank of its source, so that loading a configuration again
-    does not let the environment win over an override.
+    does not let the environment win over an override; the retry policy and the limits that these
+    values make.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_limits", "_retry")
 
     def __init__(self, mapping: Mapping[str, Any] | None = None) -> None:
         """Take values from a mapping.
 
         Args:
-            mapping: Values by key; nested mappings mean keys with dots.
+            mapping: Values by key; nested mappings mean keys with dots. `retry` may be a
+                RetryPolicy, and a limit a Limit.
 
         Raises:
             ConfigurationError: A key is unknown or a value is wrong.
         """
-        pairs = _flattened(mapping or {}, "configuration")
-        self._entries = _merged({}, pairs, "configuration", _FROM_MAPPING)
+        self._set(_of_mapping(mapping or {}, "configuration"))
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> Configuration:
@@ -275,23 +236,7 @@ class Configuration:
         Raises:
             ConfigurationError: It cannot be read, is no YAML mapping, or has a wrong value.
         """
-        import yaml  # here, for it is slow to import and most programs have no file
-
-        file = Path(path)
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read configuration file {file}: {error}") from error
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise ConfigurationError(f"{file} is not YAML: {reason}") from error
-        if content is None:
-            content = {}
-        if not isinstance(content, dict):
-            raise ConfigurationError(f"{file} must be a mapping of keys to values")
-        source = str(file)
-        entries = _merged({}, _flattened(content, source), source, _FROM_MAPPING)
-        return cls._of(entries)
+        return cls._of(_of_yaml(path))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Configuration:
@@ -300,7 +245,7 @@ class Configuration:
         Raises:
             ConfigurationError: A variable names no option or its value is wrong.
         """
-        return cls()._with_environment(environ)
+        return cls._of(_with_environment({}, environ))
 
     @classmethod
     def load(
@@ -319,18 +264,19 @@ class Configuration:
         Raises:
             ConfigurationError: A key is unknown or a value is wrong, in any of them.
         """
+        # Checked as a whole only at the end: one source may complete what another begins.
         if config is None or isinstance(config, Mapping):
-            base = cls(config)
+            entries = _of_mapping(config or {}, "configuration")
         elif isinstance(config, Configuration):
-            base = config
+            entries = config._entries
         elif isinstance(config, (str, os.PathLike)):
-            base = cls.from_yaml(config)
+            entries = _of_yaml(config)
         else:
             raise ConfigurationError(
                 f"config is {config!r}: pass a mapping, a Configuration or the path of a YAML file"
             )
-        loaded = base._with_environment(os.environ if environ is None else environ)
-        return loaded.with_overrides(overrides)
+        entries = _with_environment(entries, os.environ if environ is None else environ)
+        return cls._of(_with_overrides(entries, overrides))
 
     def with_overrides(self, overrides: Iterable[str]) -> Configuration:
         """Return this configuration with `KEY=VALUE` strings over it.
@@ -338,14 +284,7 @@ class Configuration:
         Raises:
             ConfigurationError: One has no `=`, an unknown key or a wrong value.
         """
-        entries = self._entries
-        for override in overrides:
-            key, separator, text = override.partition("=")
-            source = f"--set {override}"
-            if not separator or not key.strip():
-                raise ConfigurationError(f"{source}: write KEY=VALUE")
-            entries = _merged(entries, [(key.strip(), text)], source, _FROM_OVERRIDE)
-        return self._of(entries)
+        return self._of(_with_overrides(self._entries, overrides))
 
     def get(self, option: ConfigOption[T]) -> T:
         """Return the value of an option, its default when nothing sets it.
@@ -358,13 +297,24 @@ class Configuration:
                 of another type.
         """
         if option.name not in _OPTIONS and not option.name.startswith(_AGENT):
-            raise _unknown(option.name, _OPTIONS, f"option {option.name}")
+            raise unknown(option.name, _OPTIONS, f"option {option.name}")
+        if self._retry is not None and is_retry(option.name):
+            set_to = getattr(self._retry, retry_field(option.name))
+            return option.type(0 if set_to is None else set_to)
         entry = self._entries.get(option.name)
         if entry is None:
             entry = self._agent_entry(option.env_name)
         if entry is None:
             return option.default
         return option.parse(entry.value, "configuration")
+
+    def retry_policy(self) -> RetryPolicy | None:
+        """Return the policy of durable calls that have none of their own; None if none is set."""
+        return self._retry
+
+    def limits(self) -> Mapping[str, Limit]:
+        """Return the limits that durable calls may name."""
+        return types.MappingProxyType(self._limits)
 
     @property
     def agent(self) -> Mapping[str, Any]:
@@ -390,10 +340,10 @@ class Configuration:
         shown = {k: "..." if k.startswith(_AGENT) else v for k, v in self._values().items()}
         return f"Configuration({shown})"
 
-    def _agent_entry(self, env_name: str) -> _Entry | None:
+    def _agent_entry(self, variable: str) -> Entry | None:
         """Return a value from the environment whose key could be spelled in several ways."""
         for key, entry in self._entries.items():
-            if entry.rank == _FROM_ENVIRONMENT and _env_name(key) == env_name:
+            if entry.rank == _FROM_ENVIRONMENT and env_name(key) == variable:
                 return entry
         return None
 
@@ -401,43 +351,88 @@ class Configuration:
         return {key: entry.value for key, entry in self._entries.items()}
 
     @classmethod
-    def _of(cls, entries: Mapping[str, _Entry]) -> Configuration:
-        made = cls()
-        made._entries = dict(entries)
+    def _of(cls, entries: dict[str, Entry]) -> Configuration:
+        made = cls.__new__(cls)
+        made._set(entries)
         return made
 
-    def _with_environment(self, environ: Mapping[str, str]) -> Configuration:
-        entries = self._entries
-        agent_keys = {_env_name(key): key for key in entries if key.startswith(_AGENT)}
-        for variable, text in sorted(environ.items()):
-            if not variable.startswith(_PREFIX) or variable.startswith(_NOT_OPTIONS):
-                continue
-            key = _BY_ENV_NAME.get(variable) or agent_keys.get(variable)
-            if key is None and variable.startswith(_env_name(_AGENT)):
-                key = _AGENT + variable.removeprefix(_env_name(_AGENT)).lower().replace("_", "-")
-            source = f"environment variable {variable}"
-            if key is None:
-                raise _unknown(variable, _BY_ENV_NAME, source)
-            entries = _merged(entries, [(key, text)], source, _FROM_ENVIRONMENT)
-        return self._of(entries)
+    def _set(self, entries: dict[str, Entry]) -> None:
+        self._entries = entries
+        self._retry = retry_policy(entries)
+        self._limits = limits(entries)
+
+
+def _of_mapping(mapping: Mapping[Any, Any], source: str) -> dict[str, Entry]:
+    return _merged({}, flattened(mapping, source), source, _FROM_MAPPING)
+
+
+def _of_yaml(path: str | os.PathLike[str]) -> dict[str, Entry]:
+    import yaml  # here, for it is slow to import and most programs have no file
+
+    file = Path(path)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read configuration file {file}: {error}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{file} is not YAML: {reason}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file} must be a mapping of keys to values")
+    return _of_mapping(content, str(file))
+
+
+def _with_environment(entries: dict[str, Entry], environ: Mapping[str, str]) -> dict[str, Entry]:
+    agent_keys = {env_name(key): key for key in entries if key.startswith(_AGENT)}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(_NOT_OPTIONS):
+            continue
+        key = _BY_ENV_NAME.get(variable) or agent_keys.get(variable)
+        if key is None and variable.startswith(env_name(_AGENT)):
+            key = _AGENT + variable.removeprefix(env_name(_AGENT)).lower().replace("_", "-")
+        source = f"environment variable {variable}"
+        key = key or limit_key(variable, entries, source)
+        if key is None:
+            raise unknown(variable, _BY_ENV_NAME, source)
+        entries = _merged(entries, [(key, text)], source, _FROM_ENVIRONMENT)
+    return entries
+
+
+def _with_overrides(entries: dict[str, Entry], overrides: Iterable[str]) -> dict[str, Entry]:
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        source = f"--set {override}"
+        if not separator or not key.strip():
+            raise ConfigurationError(f"{source}: write KEY=VALUE")
+        entries = _merged(entries, [(key.strip(), text)], source, _FROM_OVERRIDE)
+    return entries
 
 
 def _merged(
-    entries: Mapping[str, _Entry], pairs: Iterable[tuple[str, Any]], source: str, rank: int
-) -> dict[str, _Entry]:
+    entries: Mapping[str, Entry], pairs: Iterable[tuple[str, Any]], source: str, rank: int
+) -> dict[str, Entry]:
     """Return `entries` with checked `pairs` over those of no higher rank."""
     merged = dict(entries)
     for key, value in pairs:
-        option = _OPTIONS.get(key)
-        if option is not None:
-            value = option.parse(value, source)
-        elif not key.startswith(_AGENT) or key == _AGENT:
-            raise _unknown(key, _OPTIONS, source)
-        elif rank != _FROM_MAPPING:
-            value = _free_value(value)
+        checked = _checked(key, value, source, rank)
         if key not in merged or merged[key].rank <= rank:
-            merged[key] = _Entry(value, rank)
+            merged[key] = Entry(checked, rank, source)
     return merged
+
+
+def _checked(key: str, value: Any, source: str, rank: int) -> Any:
+    option = _OPTIONS.get(key)
+    if option is not None:
+        return option.parse(value, source)
+    if key == RETRY:
+        return retry_value(value, source)
+    if is_limit(key):
+        return limit_value(key, value, source)
+    if not key.startswith(_AGENT) or key == _AGENT:
+        raise unknown(key, _OPTIONS, source)
+    return value if rank == _FROM_MAPPING else _free_value(value)
 
 
 def _free_value(text: str) -> Any:
@@ -446,30 +441,3 @@ def _free_value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _flattened(
-    mapping: Mapping[Any, Any], source: str, prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
-    seen: set[str] = set()
-    for key, value in _leaves(mapping, source, prefix):
-        if key in seen:
-            raise ConfigurationError(f"{source}: {key} is set twice: remove one of them")
-        seen.add(key)
-        yield key, value
-
-
-def _leaves(mapping: Mapping[Any, Any], source: str, prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if not isinstance(key, str):
-            raise ConfigurationError(f"{source}: key {prefix}{key!r} must be a string: quote it")
-        if isinstance(value, Mapping):
-            yield from _leaves(value, source, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _unknown(key: str, known: Iterable[str], source: str) -> ConfigurationError:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else "an agent's own keys begin with 'agent.'"
-    return ConfigurationError(f"{source}: unknown key {key!r}: {hint}")

@@ -39,6 +39,16 @@ def test_defaults() -> None:
         "tool-call.parallelism": cpus,
         "rag.async": True,
         "short-term-memory.state-ttl.ms": 0,
+        "timeout": 0.0,
+        "run-timeout": 0.0,
+        "max-calls-per-run": 100_000,
+        "retry.max-attempts": 1,
+        "retry.initial-interval": 1.0,
+        "retry.backoff-coefficient": 2.0,
+        "retry.max-interval": 60.0,
+        "retry.jitter": 0.1,
+        "retry.total-timeout": 0.0,
+        "retry.count-crashes": False,
     }
     assert all(option.description for option in all_options())
 
@@ -130,6 +140,11 @@ def test_values_are_parsed(option: ConfigOption[Any], given: Any, expected: Any)
         ("durability", "lax", "one of strict, relaxed, not 'lax'"),
         ("durability", True, "one of strict, relaxed"),
         ("continuations", 3, "one of auto, off"),
+        ("timeout", -1, "a number of at least 0, not -1"),
+        ("timeout", "inf", "a number of at least 0"),
+        ("run-timeout", "1h", "a number of at least 0, not '1h'"),
+        ("max-calls-per-run", -1, "a whole number of at least 0"),
+        ("retry.jitter", 1.5, "a number of at least 0 and at most 1, not 1.5"),
     ],
 )
 def test_wrong_values_are_refused(key: str, value: Any, message: str) -> None:
