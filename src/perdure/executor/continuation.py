@@ -171,6 +171,11 @@ class ContinuationContext:
             frozen, self._frozen, self._frozen_on = self._frozen, None, None
             self._hub.resume(self.loop, frozen)
 
+    @property
+    def is_suspended(self) -> bool:
+        """True between turns, when the action's own code does not run."""
+        return True
+
     def suspend(self, call: DurableCall[Any]) -> None:
         """Suspend the running turn until `call` is settled (synchronous calls of coroutines)."""
         if self.parker is not None:

@@ -19,7 +19,7 @@ from perdure.executor.continuation import (
     new_hub,
 )
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
-from perdure.executor.pool import Invocation, ThreadPool
+from perdure.executor.pool import Finish, Invocation, ThreadPool
 
 
 class ContinuationActionExecutor:
@@ -33,6 +33,8 @@ class ContinuationActionExecutor:
         continuations: False chooses the sequential fallback for plain actions.
         on_shutdown: called on the host loop when a callable raised KeyboardInterrupt or SystemExit,
             which means shutdown and is no outcome.
+        make_pool: makes the pool, given its size and who is told of outcomes.
+        now: wall-clock time, ns since the epoch.
     """
 
     def __init__(
@@ -41,13 +43,16 @@ class ContinuationActionExecutor:
         num_async_threads: int,
         continuations: bool,
         on_shutdown: Callable[[BaseException], None],
+        make_pool: Callable[[int, Finish], ThreadPool] = ThreadPool,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._host = asyncio.get_running_loop()
         self._hub = new_hub()
         self._continuations = continuations and is_continuation_supported()
         self._lane = SequentialLane(self._host)
         self._on_shutdown = on_shutdown
-        self._pool = ThreadPool(num_async_threads, self._finish)
+        self._pool = make_pool(num_async_threads, self._finish)
+        self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self.late_results = 0
@@ -98,7 +103,7 @@ class ContinuationActionExecutor:
             return
         loop = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
-        invocation.started_at = time.time_ns()
+        invocation.started_at = self._now()
         value, error = None, None
         try:
             value = invocation.func(*invocation.args, **invocation.kwargs)
@@ -120,7 +125,7 @@ class ContinuationActionExecutor:
             await asyncio.wait(tasks)
 
     async def _drive(self, invocation: Invocation) -> None:
-        invocation.started_at = time.time_ns()
+        invocation.started_at = self._now()
         if invocation.on_start is not None:
             invocation.on_start(invocation)
         try:

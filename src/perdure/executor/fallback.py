@@ -142,6 +142,10 @@ class ThreadedContinuation(ContinuationContext):
             raise asyncio.CancelledError
 
     @property
+    def is_suspended(self) -> bool:
+        return self.expecting
+
+    @property
     def expecting(self) -> bool:
         """True while the thread waits, or is about to wait, for a call."""
         return self._expected is not None and not self._expected.done()

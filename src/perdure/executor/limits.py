@@ -1,0 +1,208 @@
+"""Named limits of a job: how many attempts run at the same time, and how fast they begin.
+
+Waiting costs no thread and no polling: the end of an attempt, or one timer, starts the next.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from perdure.call import Limit
+from perdure.errors import ConfigurationError
+from perdure.executor.fair_queue import FairQueue
+
+logger = logging.getLogger("perdure")
+
+Arm = Callable[[int, Callable[[], None]], Any]
+
+
+class LimitUsage(NamedTuple):
+    """How many attempts run under a limit and wait for it."""
+
+    running: int
+    waiting: int
+
+
+class Permit:
+    """One attempt's place under a limit: it waits, then runs until it is released.
+
+    Owns: the attempt's `start` until that is called. Lifecycle: from `Limits.acquire` to `release`.
+    """
+
+    __slots__ = ("_gate", "_key", "_released", "_start")
+
+    def __init__(self, gate: _Gate, key: Hashable, start: Callable[[], None]) -> None:
+        self._gate = gate
+        self._key = key
+        self._start: Callable[[], None] | None = start  # None from when it is called
+        self._released = False
+
+    @property
+    def waiting(self) -> bool:
+        """True while `start` has still to be called."""
+        return self._start is not None
+
+    def release(self) -> None:
+        """The attempt has ended, or shall not begin: the next one may; again it does nothing."""
+        if not self._released:
+            self._released = True
+            self._gate.leave(self)
+
+
+class Limits:
+    """The limits of a job, by name; each is fair between the keys that wait for it.
+
+    Owns: a gate for each limit. Lifecycle: that of the job, on the host loop's thread. It starts
+    attempts inside `acquire` and `Permit.release` and when a timer of `arm` calls back.
+
+    Args:
+        limits: the configured limits by name.
+        now: time in ns since the epoch.
+        arm: calls its second argument back on the host loop, never inside `arm`, at a time in ns
+            since the epoch.
+    """
+
+    def __init__(self, limits: Mapping[str, Limit], now: Callable[[], int], arm: Arm) -> None:
+        self._gates = {name: _Gate(name, limit, now, arm) for name, limit in limits.items()}
+
+    @property
+    def usage(self) -> dict[str, LimitUsage]:
+        """What runs and waits at this moment, by the limit's name."""
+        return {
+            name: LimitUsage(gate.running, len(gate.waiting)) for name, gate in self._gates.items()
+        }
+
+    def check(self, name: str) -> None:
+        """Make sure that there is a limit of this name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if name in self._gates:
+            return
+        near = difflib.get_close_matches(name, self._gates, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? If not, set" if near else "set"
+        raise ConfigurationError(
+            f"limit {name!r} is not configured: {hint} the option limits.{name}.concurrency"
+        )
+
+    def acquire(self, name: str, key: Hashable, start: Callable[[], None]) -> Permit:
+        """Call `start` as soon as the limit allows one more attempt and the key's turn has come.
+
+        That is inside this call where there is room and nobody waits; where this call is made
+        inside a `start` of the same limit, it is after that one has returned.
+
+        Args:
+            name: name of a configured limit.
+            key: whom the attempt is for; keys take turns.
+            start: begins the attempt. If it raises, the attempt is over: this call raises what it
+                raised, and where this call has returned it is logged.
+
+        Returns:
+            What to release when the attempt has ended or need not begin any more.
+
+        Raises:
+            ConfigurationError: there is no limit of this name.
+        """
+        self.check(name)
+        permit = Permit(self._gates[name], key, start)
+        self._gates[name].enter(permit)
+        return permit
+
+
+class _Gate:
+    """One limit.
+
+    Owns: the queue of permits that wait, the times of the last starts, at most one armed timer.
+    Lifecycle: that of `Limits`. A timer that nobody needs any more calls back once, in vain.
+    """
+
+    def __init__(self, name: str, limit: Limit, now: Callable[[], int], arm: Arm) -> None:
+        self.running = 0
+        self.waiting: FairQueue[Hashable, Permit] = FairQueue()
+        self._name = name
+        self._concurrency = limit.concurrency
+        self._per = max(1, round(limit.per * 1e9))
+        # The last `rate` starts: the next may begin when the oldest has left the window.
+        self._starts: deque[int] | None = deque(maxlen=limit.rate) if limit.rate else None
+        self._now = now
+        self._arm = arm
+        self._armed = False
+        self._draining = False
+
+    def enter(self, permit: Permit) -> None:
+        """Let the permit wait, and start whatever may start."""
+        self.waiting.push(permit._key, permit)
+        self._drain(permit)
+
+    def leave(self, permit: Permit) -> None:
+        """Take the permit out of the queue, or start the next in its place."""
+        if permit._start is not None:
+            permit._start = None
+            self.waiting.remove(permit._key, permit)
+            return
+        self.running -= 1
+        self._drain()
+
+    def _drain(self, entering: Permit | None = None) -> None:
+        # What starts may end at once, or acquire again: this loop goes on then, and not a deeper
+        # one, or the stack would grow with the queue.
+        if self._draining:
+            return
+        self._draining = True
+        failed: Exception | None = None
+        try:
+            while self.waiting and self._may_start():
+                permit = self.waiting.pop()
+                try:
+                    self._start(permit)
+                except Exception as error:
+                    if permit is entering:
+                        failed = error
+                    else:
+                        logger.exception("limit %r: an attempt could not be started", self._name)
+        except BaseException:
+            if self.waiting:
+                self._wake_at(self._now())  # whoever interrupted this, the others go on
+            raise
+        finally:
+            self._draining = False
+        if failed is not None:
+            raise failed
+
+    def _start(self, permit: Permit) -> None:
+        start, permit._start = permit._start, None
+        assert start is not None
+        self.running += 1
+        if self._starts is not None:
+            self._starts.append(self._now())
+        try:
+            start()
+        except BaseException:
+            permit.release()
+            raise
+
+    def _may_start(self) -> bool:
+        if self._concurrency is not None and self.running >= self._concurrency:
+            return False
+        starts = self._starts
+        if starts is None or len(starts) < (starts.maxlen or 0):
+            return True
+        allowed_at = starts[0] + self._per
+        if allowed_at <= self._now():
+            return True
+        self._wake_at(allowed_at)
+        return False
+
+    def _wake_at(self, at: int) -> None:
+        if not self._armed:
+            self._arm(at, self._awake)
+            self._armed = True
+
+    def _awake(self) -> None:
+        self._armed = False
+        self._drain()
