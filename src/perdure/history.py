@@ -9,8 +9,9 @@ from perdure.errors import PerdureError
 from perdure.journal.codec import Codec, digest
 from perdure.journal.failure import failure_summary
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id
+from perdure.run import run_number as number_of
 from perdure.run_detail import RunDetail, build
-from perdure.store.base import NUMBER_BITS, RunRow
+from perdure.store.base import RunRow
 from perdure.store.reader import JobRow, StoreReader
 from perdure.store.sqlite_file import MIGRATIONS
 from perdure.store.url import open_reader
@@ -34,7 +35,7 @@ def run_number(job: int, id_: str) -> int:
         PerdureError: it is no run id.
     """
     try:
-        return (job << NUMBER_BITS) | int(id_.removeprefix("r"), 16)
+        return number_of(job, id_)
     except ValueError:
         raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
 

@@ -6,7 +6,9 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["STATUS_BY_NUMBER", "STATUS_NUMBERS", "Output", "RunInfo", "RunStatus", "run_id"]
+__all__ = [
+    "STATUS_BY_NUMBER", "STATUS_NUMBERS", "Output", "RunInfo", "RunStatus", "run_id", "run_number",
+]  # fmt: skip
 
 
 class RunStatus(enum.Enum):
@@ -96,3 +98,12 @@ RUN_NUMBER_BITS = 40  # a job's runs are numbered from job << 40
 def run_id(number: int) -> str:
     """Return the short id of a run, unique in its job, from its number in the store."""
     return f"r{number & ((1 << RUN_NUMBER_BITS) - 1):x}"
+
+
+def run_number(job: int, id_: str) -> int:
+    """Return the number in the store of the job's run with a short id.
+
+    Raises:
+        ValueError: it is no run id.
+    """
+    return (job << RUN_NUMBER_BITS) | int(id_.removeprefix("r"), 16)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from perdure.agent import AgentPlan
 from perdure.config import Configuration
-from perdure.connectors.base import Sink, Source, SourceRecord
+from perdure.connectors.base import Sink, Source
+from perdure.engine.inputs import Field, new_input
 from perdure.engine.sink_pump import SinkPump
-from perdure.errors import EncodeError, InputError, PerdureError, RunCancelledError, StoreError
+from perdure.errors import EncodeError, InputError, PerdureError, StoreError
 from perdure.history import History
-from perdure.journal.failure import decode_failure
-from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunInfo, RunStatus, run_id
+from perdure.run import (
+    STATUS_BY_NUMBER,
+    STATUS_NUMBERS,
+    Output,
+    RunInfo,
+    RunStatus,
+    run_id,
+    run_number,
+)
 from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.backoff import BACKOFF_SECONDS
 from perdure.runtime.job import JobRuntime
@@ -26,7 +34,6 @@ from perdure.store.url import reader_of
 logger = logging.getLogger("perdure")
 
 CHUNK = 512  # inputs admitted together at most
-Field = str | Callable[[Any], Any]
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,11 +44,13 @@ class Progress:
         inputs: inputs admitted, or known from before.
         already_done: of these, finished by an earlier process.
         completed: runs completed in this process; `failed`, `cancelled` likewise.
-        in_flight: runs admitted and not finished.
+        in_flight: runs admitted and not finished, but for those that wait.
+        waiting: runs that only time or a signal can continue.
         outputs: outputs made in this process.
         retries: runs put back.
         calls_made: calls begun in this process.
         calls_replayed: outcomes given from the journal instead.
+        late_results: results that came after their calls had timed out or been cancelled.
     """
 
     inputs: int = 0
@@ -50,10 +59,12 @@ class Progress:
     failed: int = 0
     cancelled: int = 0
     in_flight: int = 0
+    waiting: int = 0
     outputs: int = 0
     retries: int = 0
     calls_made: int = 0
     calls_replayed: int = 0
+    late_results: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +109,20 @@ class Run:
             RunCancelledError: it was cancelled.
         """
         await self.wait()
-        return await self._job.outputs_of(self._number, self._ticket)
+        return await self._job.outputs_of(self._number)
 
     async def cancel(self) -> bool:
         """Ask the run to stop; False when it is finished already."""
-        return await self._job.runtime.cancel(self._number)
+        return await self._job.runtime.commands.cancel(self._number)
+
+    async def signal(self, name: str, value: Any = None) -> bool:
+        """Send the run a signal; False when it is finished. Durable when this returns."""
+        return await self._job.signal(self, name, value)
+
+    @property
+    def activity(self) -> Any:
+        """What the run last said with `ctx.set_status`, while it is in flight."""
+        return self._ticket.activity if self._ticket is not None else None
 
 
 class Job:
@@ -167,11 +187,22 @@ class Job:
         await self._until_stopped(self._drained())
 
     async def _drained(self) -> None:
-        while self.runtime.admission.tickets:
+        while not self._is_drained():
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
         if self._pump is not None:
             await self._pump.drain()
+
+    def _is_drained(self) -> bool:
+        """Say whether no run is in flight.
+
+        Runs that are due later stay for the next time that the job is open; so does what waits for
+        time or a signal, once the job was asked to end.
+        """
+        tickets = len(self.runtime.admission.tickets)
+        if self._draining:
+            return not self.runtime.admission.in_flight
+        return tickets == self.runtime.waiting.delayed
 
     async def close(self) -> None:
         """Stop what runs and give the job back; the next owner goes on."""
@@ -185,6 +216,7 @@ class Job:
     def drain_soon(self) -> None:
         """Read no more inputs; `drive` returns when the runs in flight have ended."""
         self._draining = True
+        self._wake_drain()
         if self._reading is not None:
             self._reading.cancel()  # it may be waiting for a slow source
 
@@ -201,7 +233,10 @@ class Job:
         progress.cancelled, progress.retries = counters.cancelled, counters.retries
         progress.calls_made = counters.calls_made
         progress.calls_replayed = counters.calls_replayed
-        progress.in_flight = len(self.runtime.admission.tickets)
+        tickets = len(self.runtime.admission.tickets)
+        progress.in_flight = self.runtime.admission.in_flight
+        progress.waiting = tickets - progress.in_flight
+        progress.late_results = self.runtime.services.executor.late_results
         return progress
 
     # What the runtime tells
@@ -220,19 +255,26 @@ class Job:
             self._unsuccessful.add(ticket.row.run)
         else:
             self._unsuccessful.discard(ticket.row.run)
-        if self._idle is not None and not self.runtime.admission.tickets:
-            if not self._idle.done():
-                self._idle.set_result(None)
+        self._wake_drain()
+
+    def on_waiting(self, ticket: RunTicket) -> None:
+        """Take note that a run only waits."""
+        self._wake_drain()
+
+    def _wake_drain(self) -> None:
+        if self._idle is not None and not self._idle.done() and self._is_drained():
+            self._idle.set_result(None)
 
     # Single submissions
 
-    async def submit(self, value: Any, *, key: Any, id: Any = None) -> Run:
+    async def submit(self, value: Any, *, key: Any, id: Any = None, delay: float = 0.0) -> Run:
         """Submit one input; its run is durable when this returns.
 
         Args:
             value: the input.
             key: its key, as a value.
             id: its idempotency id: submitting it again gives the same run.
+            delay: seconds after which the run joins its key's queue, a restart included.
 
         Raises:
             InputError: the id was submitted before with another key or value.
@@ -240,7 +282,7 @@ class Job:
             StoreError: it is not durable, or nobody knows; with an id, submit it again.
         """
         admitted = await self._until_stopped(
-            self.runtime.admission.submit(NewInput(value, key, id))
+            self.runtime.admission.submit(NewInput(value, key, id, due=self._due(delay)))
         )
         self._count(admitted)
         status = RunStatus.QUEUED
@@ -249,22 +291,40 @@ class Job:
             status = STATUS_BY_NUMBER[row.status]
         return Run(self, admitted.run, admitted.ticket, status)
 
+    def _due(self, delay: float) -> int:
+        return self.runtime.services.now() + int(delay * 1e9) if delay > 0 else 0
+
     async def wait_for(self, ticket: RunTicket) -> None:
         """Return when a run has ended; raise what stopped the job."""
         await self._until_stopped(asyncio.shield(ticket.wait_finished()))
 
-    async def outputs_of(self, number: int, ticket: RunTicket | None) -> list[Output]:
+    async def outputs_of(self, number: int) -> list[Output]:
         """Return a finished run's outputs, or raise its error."""
-        error = ticket.error if ticket is not None else None
-        if ticket is None:
-            row = (await self._store.runs([number]))[number]
-            if row.error is not None:
-                error = decode_failure(self.runtime.codec, row.error)
-            elif STATUS_BY_NUMBER[row.status] is RunStatus.CANCELLED:
-                error = RunCancelledError(f"run {run_id(number)} was cancelled")
-        if error is not None:
-            raise error
-        return [self._output(stored) for stored in await self._store.outputs([number])]
+        outputs: list[Output] = await self._until_stopped(self.runtime.outputs_of(number))
+        return outputs
+
+    async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:
+        """Send a run a signal, which an action gets from `ctx.wait_for_signal(name)`.
+
+        It is delivered once, also when it is sent before the action waits for it. Durable when
+        this returns.
+
+        Args:
+            run: the run, or its id.
+            name: the signal's name.
+            value: its value.
+
+        Returns:
+            False when the run is finished, so that nobody can wait for it.
+
+        Raises:
+            EncodeError: the value cannot be journaled.
+            StoreError: it is not durable, or nobody knows.
+        """
+        data = self.runtime.codec.encode(value)
+        number = run_number(self.runtime.job_number, run if isinstance(run, str) else run.id)
+        sending = self.runtime.commands.signal(number, name, data)
+        return bool(await self._until_stopped(sending))
 
     # A source to its end
 
@@ -317,7 +377,7 @@ class Job:
         try:
             room = min(CHUNK, await admission.wait_for_room())
             async for record in records:
-                item = _new_input(record, source.name, key, id_)
+                item = new_input(record, source.name, key, id_)
                 waiting.append((item, admission.submit(item)))
                 if len(waiting) >= room:
                     await self._settle(waiting, numbers)
@@ -424,41 +484,6 @@ class Job:
     def _stop_waiting(self, _stopped: asyncio.Future[None]) -> None:
         for waiter in list(self._waiters):
             waiter.cancel()
-
-
-def _new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) -> NewInput:
-    line = record.line
-    place = f"line {line} of {source}" if line else f"input {record.position} of {source}"
-    return NewInput(
-        value=record.value,
-        key=_field(record.value, key, "key", place),
-        id=_field(record.value, id_, "id", place) if id_ is not None else None,
-        source=source,
-        position=record.position,
-        place=place,
-    )
-
-
-def _field(value: Any, field: Field, what: str, place: str) -> Any:
-    """Return a field of an input, or what a function makes of it."""
-    if callable(field):
-        try:
-            return field(value)
-        except Exception as error:
-            raise InputError(
-                f"{place}: the {what} function raised {type(error).__name__}: {error}"
-            ) from error
-    if isinstance(value, Mapping):
-        if field in value:
-            return value[field]
-        has = ", ".join(map(repr, list(value)[:8])) or "nothing"
-        raise InputError(f"{place} has no field {field!r} for the {what}; it has {has}")
-    try:
-        return getattr(value, field)
-    except AttributeError:
-        raise InputError(
-            f"{place} is a {type(value).__name__} without {field!r}: give {what}= a function"
-        ) from None
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from perdure.errors import NonDeterminismError
-from perdure.journal.record import SETTLEMENTS, Record, RecordKind
+from perdure.journal.record import OF_RUN, SETTLEMENTS, Record, RecordKind
 
 
 class Decision(enum.Enum):
@@ -29,7 +29,7 @@ class CallStep(NamedTuple):
     number: int
     decision: Decision
     answer: Record | None = None
-    failed: Record | None = None  # its last attempt, which failed; the next is due
+    failed: Record | None = None  # of its last attempt, which had no outcome; the next is due
 
 
 class ActionHistory(NamedTuple):
@@ -83,8 +83,9 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
         elif record.kind == RecordKind.COMPLETED:
             histories.pop(key, None)
             continue
-        elif record.kind == RecordKind.RETRY:
-            histories = {key: cut_at_failure(old) for key, old in histories.items()}
+        elif record.kind in OF_RUN:
+            if record.kind == RecordKind.RETRY:
+                histories = {key: cut_at_failure(old) for key, old in histories.items()}
             continue
         histories[key] = history
     return histories
@@ -105,7 +106,7 @@ def cut_at_failure(history: ActionHistory) -> ActionHistory:
             kept.append(record)
         elif record.kind == RecordKind.RESULT:
             answers.append(record)
-    in_doubt = [record for record in history.begun if record.kind == RecordKind.PENDING]
+    in_doubt = [r._replace(n=0) for r in history.begun if r.kind == RecordKind.PENDING]
     return ActionHistory(settlements=kept, answers=answers, begun=in_doubt)
 
 
@@ -168,9 +169,9 @@ class Journal:
         answer = self._answers.get(number)
         if answer is not None and answer.function == function and answer.digest == digest:
             return CallStep(number, Decision.ANSWER, answer)
-        if recorded is None or recorded.kind == RecordKind.ATTEMPT:
-            return CallStep(number, Decision.RUN, failed=recorded)
-        return CallStep(number, Decision.RECONCILE if reconciled else Decision.RUN)
+        if recorded is not None and recorded.kind == RecordKind.PENDING and reconciled:
+            return CallStep(number, Decision.RECONCILE)
+        return CallStep(number, Decision.RUN, failed=recorded)
 
     def next(self) -> Record | None:
         """Take the next recorded settlement, or None when replay is over.

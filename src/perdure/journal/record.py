@@ -21,11 +21,20 @@ class RecordKind(enum.IntEnum):
     PENDING = 6  # a call with a reconciler is about to start
     COMPLETED = 7  # an action ended; payload: a Completion
     CUT = 8  # the action's settlements from number n on no longer count
-    ATTEMPT = 10  # an attempt of a call failed; n: which; at: when the next one is due
     RETRY = 9  # the run was put back; unfinished actions are cut at their first failed outcome
+    ATTEMPT = 10  # an attempt of a call failed; n: which; at: when the next one is due; without a
+    # payload: it began, and where nothing follows it ended with its process
+    SIGNAL = 11  # a signal came for the run, or is given back by an action; at: which
+    TAKEN = 12  # settlement: an action took a signal; started_at: the `at` of the signal
+    NOTE = 13  # what the run says that it is doing
 
 
-SETTLEMENTS = frozenset((RecordKind.RESULT, RecordKind.ERROR, RecordKind.TIMER, RecordKind.CANCEL))
+SETTLEMENTS = frozenset(
+    (
+        RecordKind.RESULT, RecordKind.ERROR, RecordKind.TIMER, RecordKind.CANCEL, RecordKind.TAKEN,
+    )
+)  # fmt: skip
+OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of no action
 
 
 class Record(NamedTuple):
@@ -40,7 +49,7 @@ class Record(NamedTuple):
         call: number of the call in its action, from 1; 0 where there is none.
         function: identity of the callable.
         digest: digest of the arguments.
-        detail: short text of the arguments, for messages and timelines.
+        detail: short text of the arguments, for messages and timelines; of a signal its name.
         payload: encoded outcome or completion.
         started_at: when the call's execution began, ns since the epoch.
         at: time of the record, ns since the epoch; for a settlement its durable time.
@@ -108,3 +117,23 @@ def decode_completion(data: bytes) -> Completion:
         return _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise DecodeError(f"a completion record is damaged: {error}") from error
+
+
+_signal_decoder = msgspec.msgpack.Decoder(tuple[str, bytes])
+
+
+def encode_signal(name: str, value: bytes) -> bytes:
+    """Return a signal as a command of the inbox carries it; `value` is encoded already."""
+    return _encoder.encode((name, value))
+
+
+def decode_signal(data: bytes) -> tuple[str, bytes]:
+    """Return the name and the encoded value of a signal.
+
+    Raises:
+        DecodeError: the bytes are damaged.
+    """
+    try:
+        return _signal_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise DecodeError(f"a signal in the inbox is damaged: {error}") from error

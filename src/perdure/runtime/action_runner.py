@@ -14,22 +14,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.agent import ActionSpec
-from perdure.call import CallOptions, DurableCall
-from perdure.errors import (
-    ContextAccessError,
-    EncodeError,
-    NonDeterminismError,
-    StoreError,
-)
+from perdure.call import DurableCall
+from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.journal.codec import brief, digest_call
-from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.call_attempts import CallAttempts, Callee
+from perdure.runtime.action_calls import ActionCalls
 from perdure.runtime.services import JobServices
-from perdure.runtime.timers import Timer
+from perdure.runtime.waits import ActionWaits
 from perdure.store.base import Row
+from perdure.store.group_commit import as_store_error
 
 logger = logging.getLogger("perdure")
 
@@ -40,9 +34,26 @@ class RunOfAction(Protocol):
     dropped: bool
     number: int
     services: JobServices
+    key_digest: bytes
+    key_number: int
 
     def where(self) -> str:
         """Return the run and its key, for messages."""
+
+    def count_call(self) -> bool:
+        """Count one more call; False when it is one too many for the run."""
+
+    def derived_id(self, event: int, action: str, call: int) -> str:
+        """Return the id that a run started by this call has for ever."""
+
+    def take_signal(self, name: str) -> Record | None:
+        """Take the first signal with this name."""
+
+    def stir(self) -> None:
+        """Told when something is about to go on."""
+
+    def action_idles(self, runner: ActionRunner) -> None:
+        """Told when only time or a signal can continue the action."""
 
     def action_ended(self, runner: ActionRunner) -> None:
         """Told when the action has ended; `runner.error` says how."""
@@ -98,11 +109,11 @@ class ActionRunner:
         )
         self._live = False
         self._sequential = False
-        self._calls: dict[int, DurableCall[Any]] = {}
-        self._waiting: dict[int, Callable[[], None]] = {}  # starts put off until replay is over
-        self._running: dict[int, CallAttempts] = {}
+        self._held = False  # it has ended, but a run that it started is not durable yet
+        self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
-        self._armed: Timer | None = None
+        self.calls = ActionCalls(self, run, self._journal, self._services)
+        self.waits = ActionWaits(self, self._services)
 
     def where(self) -> str:
         """Return the action's place, for messages."""
@@ -152,7 +163,7 @@ class ActionRunner:
             if self._sequential and self._must_wait_for_thread():
                 return
             try:
-                record = self._journal.next()
+                record = self._next()
             except NonDeterminismError as error:
                 self._diverged(error)
                 return
@@ -164,6 +175,18 @@ class ActionRunner:
                 self._services.counters.calls_replayed += 1
             self._deliver(record)
 
+    def _next(self) -> Record | None:
+        record = self._journal.next()
+        if record is not None and record.kind == RecordKind.TAKEN:
+            if not self.waits.has_waited(record.detail):
+                raise NonDeterminismError(
+                    f"{self._place}: the journal has a signal {record.detail!r} that the action"
+                    f" took, as settlement {record.n}, but at that point it has not waited for one:"
+                    " it took another way than when it first ran. Make it depend only on its"
+                    " event, its memory and its calls"
+                )
+        return record
+
     def _must_wait_for_thread(self) -> bool:
         upcoming = self._journal.upcoming()
         if upcoming is None:
@@ -173,92 +196,28 @@ class ActionRunner:
             return isinstance(continuation, ThreadedContinuation) and not continuation.expecting
         if upcoming.kind == RecordKind.TIMER:
             return self.continuation.loop.next_deadline() is None
+        if upcoming.kind == RecordKind.TAKEN:
+            return not self.waits.has_waited(upcoming.detail)
         return upcoming.call > self._journal.calls
 
     def _go_live(self) -> None:
         self._live = True
-        waiting, self._waiting = self._waiting, {}
-        for number, begin in waiting.items():
-            if not self._calls[number].done():
-                begin()
+        self.calls.go_live()
+        self.waits.ask()
         self._after_turn()
 
-    # Calls
-
-    def call(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-        *,
-        inline: bool = False,
-    ) -> DurableCall[Any]:
-        """Make a durable call: number it, check it against the journal, start it if it is new.
-
-        Raises:
-            NonDeterminismError: the journal holds another call under its number.
-            EncodeError: its arguments or its callable have no stable identity.
-        """
-        info = self._services.function(func)
-        options = options.over(info.options)
-        function = options.durable_id or info.identity
-        digest = digest_call(args, kwargs)
-        detail = brief(args, kwargs)
-        try:
-            step = self._journal.call(
-                function, digest, detail, reconciled=options.reconciler is not None
-            )
-        except NonDeterminismError as error:
-            if not self._services.reexecute:
-                self.error = error
-                raise
-            step = self._reexecute(error)
-        call: DurableCall[Any] = DurableCall(
-            self.continuation.loop,
-            self.continuation.loop.next_identity(),
-            number=step.number,
-            function=function,
-            parker=self.continuation.parker,
-            on_cancel=self._cancelled,
-        )
-        self._calls[step.number] = call
-        template = Record(
-            run=self._run.number, event=self.event, action=self.name, n=0, kind=RecordKind.RESULT,
-            call=step.number, function=function, digest=digest, detail=detail,
-        )  # fmt: skip
-        if step.decision is Decision.REPLAY:
-            if self._sequential:
-                # Its maker waits for it now, whatever was settled first when calls overlapped.
-                self._services.executor.soon(lambda: self._deliver_early(step.number))
-            return call
-        callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
-        begin = self._beginning(step, template, callee, options)
-        if self._live:
-            begin()
-        else:
-            self._waiting[step.number] = begin
-            if self._sequential:
-                self._services.executor.soon(self._replay)
-        return call
+    # What an action asks for, in a turn
 
     def sleep(self, seconds: float) -> DurableCall[None]:
         """Make a call that a durable timer settles."""
-        loop = self.continuation.loop
-        call: DurableCall[None] = DurableCall(
-            loop,
-            loop.next_identity(),
-            number=0,
-            function="sleep",
-            parker=self.continuation.parker,
-            on_cancel=lambda _: timer.cancel(),
-        )
+        call = self.waits.sleep(seconds)
+        if self._sequential:
+            self._services.executor.soon(self.catch_up)
+        return call
 
-        def wake() -> None:
-            if not call.done():
-                call.set_result(None)
-
-        timer = loop.set_timer(loop.time() + seconds, wake)
+    def wait_for_signal(self, name: str, timeout: float | None) -> DurableCall[Any]:
+        """Make a call that a signal settles."""
+        call = self.waits.wait_for_signal(name, timeout)
         if self._sequential:
             self._services.executor.soon(self.catch_up)
         return call
@@ -274,35 +233,16 @@ class ActionRunner:
             self._deliver(record)
             self._replay()
 
-    def _beginning(
-        self, step: CallStep, template: Record, callee: Callee, options: CallOptions
-    ) -> Callable[[], None]:
-        """Return what starts the call, once the action is live and still wants it."""
-        if step.decision is Decision.ANSWER:
-            answer = step.answer
-            assert answer is not None
-            return lambda: self._settle(template, answer.kind, answer.payload, answer.started_at)
-        if step.decision is Decision.RECONCILE:
-            assert options.reconciler is not None
-            func, info = options.reconciler, self._services.function(options.reconciler)
-            callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
-        attempts = CallAttempts(
-            self,
-            self._services,
-            callee,
-            template,
-            options,
-            made_at=self.continuation.loop.now,
-            failed=step.failed,
-        )
+    def replay_soon(self) -> None:
+        """Go on with the replay outside this turn."""
+        self._services.executor.soon(self._replay)
 
-        def begin() -> None:
-            self._running[template.call] = attempts
-            attempts.begin()
+    def deliver_soon(self, call: int) -> None:
+        """Deliver the recorded outcome of a call outside this turn."""
+        self._services.executor.soon(lambda: self._deliver_early(call))
 
-        return begin
-
-    def _reexecute(self, error: NonDeterminismError) -> CallStep:
+    def reexecute(self, error: NonDeterminismError) -> CallStep:
+        """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
         number = self._journal.calls
         void_from = self._journal.cut_from(number)
         logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
@@ -313,43 +253,46 @@ class ActionRunner:
         self.write([cut], lambda: None)
         return CallStep(number, Decision.RUN)
 
-    def _cancelled(self, call: DurableCall[Any]) -> None:
-        attempts = self._running.pop(call.number, None)
-        if attempts is not None:
-            attempts.cancel()
+    # Settlements
 
-    # Outcomes
-
-    def call_over(
-        self, template: Record, started_at: int, value: Any, error: BaseException | None
-    ) -> None:
-        """A call of this process is over: journal what came of it."""
-        self._running.pop(template.call, None)
+    def settle(self, outcome: Record) -> None:
+        """Give a settlement its number and its time; deliver it when it is durable."""
         if self.ended or self._run.dropped:
             return
-        codec = self._services.codec
-        kind, payload = RecordKind.RESULT, b""
-        if error is None:
-            try:
-                payload = codec.encode(value)
-            except EncodeError as refused:
-                error = EncodeError(
-                    f"the result of {template.function} cannot be journaled: {refused}"
-                )
-        if error is not None:
-            kind, payload = RecordKind.ERROR, encode_failure(codec, error)
-        self._settle(template, kind, payload, started_at)
-
-    def _settle(self, template: Record, kind: int, payload: bytes | None, started_at: int) -> None:
-        """Give a settlement its number and its time; deliver it when it is durable."""
+        self._run.stir()
         self._last_at = max(self._last_at, self._services.now())
         # By position: _replace would take longer than all the rest here.
-        run, event, action, _, _, call, function, digest, detail, _, _, _ = template
+        run, event, action, _, kind, call, function, digest, detail, payload, started_at, _ = (
+            outcome
+        )
         record = Record(
             run, event, action, self._journal.settle(), kind, call, function, digest, detail,
             payload, started_at, self._last_at,
         )  # fmt: skip
         self.write([record], lambda: self._deliver(record))
+
+    def template(self, kind: RecordKind) -> Record:
+        """Return a settlement of the action without its number and time."""
+        return Record(run=self._run.number, event=self.event, action=self.name, n=0, kind=kind)
+
+    def derived_id(self, call: int) -> str:
+        """Return the id that a run started by call number `call` has for ever."""
+        return self._run.derived_id(self.event, self.name, call)
+
+    def take_signal(self, name: str) -> Record | None:
+        """Take the run's first signal with this name."""
+        return self._run.take_signal(name)
+
+    def submitted(self) -> None:
+        """A run that this action started is durable, and no other is on its way."""
+        if self._held and not self._run.dropped:
+            self._held = False
+            self._run.action_ended(self)
+
+    def store_failed(self, error: BaseException) -> None:
+        """A run that this action started could not be made durable."""
+        if not self._run.dropped:
+            self._run.store_failed(as_store_error(error))
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:
         """Write rows of the action; `written` is called if it still runs then."""
@@ -358,11 +301,13 @@ class ActionRunner:
             self.start_row = None
 
         def done(error: StoreError | None) -> None:
+            self._writing -= 1
             if error is not None:
                 self._run.store_failed(error)
             elif not self.ended:
                 written()
 
+        self._writing += 1
         self._services.commits.add(rows, done, self._run)
 
     def _deliver(self, record: Record) -> None:
@@ -374,36 +319,19 @@ class ActionRunner:
         if record.kind == RecordKind.CANCEL:
             self.continuation.cancel()
             return
-        if record.kind == RecordKind.TIMER:
-            self._armed = None
+        if record.kind == RecordKind.TIMER or record.kind == RecordKind.TAKEN:
+            self.waits.apply(record)
             return
-        call = self._calls.get(record.call)
-        if call is None or call.done():
-            return  # cancelled in the meantime; the same happens on replay
-        payload = record.payload or b""
-        if record.kind == RecordKind.RESULT:
-            call.set_result(self._services.codec.decode(payload))
-        else:
-            call.set_exception(decode_failure(self._services.codec, payload))
-            call._log_traceback = False  # an unread failure is no news
+        self.calls.apply(record)
 
-    # Timers and cancellation
+    # Cancellation
 
-    def timer_due(self) -> None:
-        """A durable timer came due: that is a settlement."""
-        if self.ended or self._run.dropped:
-            return
-        template = Record(
-            run=self._run.number, event=self.event, action=self.name, n=0, kind=RecordKind.TIMER
-        )
-        self._settle(template, RecordKind.TIMER, None, 0)
-
-    def cancel_record(self) -> Record:
+    def cancel_record(self, reason: str) -> Record:
         """Return the record of a new CANCEL settlement."""
         self._last_at = max(self._last_at, self._services.now())
         return Record(
             run=self._run.number, event=self.event, action=self.name, n=self._journal.settle(),
-            kind=RecordKind.CANCEL, at=self._last_at,
+            kind=RecordKind.CANCEL, detail=reason, at=self._last_at,
         )  # fmt: skip
 
     def cancel(self, record: Record) -> None:
@@ -433,13 +361,27 @@ class ActionRunner:
         elif continuation.finished:
             self._end(self._ended_early() or continuation.error)
         elif self._live:
-            deadline = continuation.loop.next_deadline()
-            armed = self._armed
-            if armed is not None and armed.deadline != deadline:
-                self._services.timers.cancel(armed)
-                self._armed = armed = None
-            if armed is None and deadline is not None:
-                self._armed = self._services.timers.arm(deadline, self.timer_due)
+            self.waits.arm()
+            if self.waits.wake_up is not None or self.waits.for_signals:
+                if self.start_row is not None:
+                    # A deadline counts from the start, which must survive a crash as well.
+                    self.write([], self._tell_if_idle)
+                else:
+                    self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if self.is_idle:
+            self._run.action_idles(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while only time or a signal can continue the action."""
+        return (
+            self._live
+            and not (self.ended or self._writing or self.calls.running)
+            and (self.waits.wake_up is not None or self.waits.for_signals)
+            and self.continuation.is_suspended
+        )
 
     def _ended_early(self) -> NonDeterminismError | None:
         try:
@@ -452,7 +394,7 @@ class ActionRunner:
 
     def _diverged(self, error: NonDeterminismError) -> None:
         if self._services.reexecute:
-            self._reexecute(error)
+            self.reexecute(error)
             self._go_live()
             return
         self._end(error)
@@ -463,19 +405,21 @@ class ActionRunner:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._services.stop(error)  # it came from the fallback's thread; never an outcome
             return
-        self._run.action_ended(self)
+        if error is None and self.calls.submitting:
+            self._held = True
+        else:
+            self._run.action_ended(self)
 
     def close(self) -> None:
         """Drop the action: no more turns, its calls in flight are cancelled."""
         self.ended = True
-        if self._armed is not None:
-            self._services.timers.cancel(self._armed)
-        for attempts in list(self._running.values()):
-            attempts.cancel()
-        self._running.clear()
-        self._waiting.clear()
-        self._calls.clear()
+        self.waits.close()
+        self.calls.close()
         self.continuation.close()
+
+    def release(self) -> None:
+        """Let go of the parts that refer back to the action, which has ended for good."""
+        del self.calls, self.waits
 
     def check_turn(self, what: str) -> None:
         """Refuse what is asked outside a turn of this action (G8)."""

@@ -22,6 +22,7 @@ from perdure.store.base import (
 from perdure.store.group_commit import GroupCommit
 
 QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
+WAITING = STATUS_NUMBERS[RunStatus.WAITING]
 
 
 class NewInput(NamedTuple):
@@ -34,6 +35,9 @@ class NewInput(NamedTuple):
         source: name of its source, where it has a position instead of an id.
         position: its position there, from 0; -1 without.
         place: where it stands, for messages ("line 3 of reviews.jsonl").
+        origin: whose ids `id` belongs to; "" for those of the user.
+        due: when it may begin, ns since the epoch; 0 at once.
+        is_child: a run in flight waits for its admission, so it does not wait for room.
     """
 
     value: Any
@@ -42,6 +46,9 @@ class NewInput(NamedTuple):
     source: str = ""
     position: int = -1
     place: str = ""
+    origin: str = ""
+    due: int = 0
+    is_child: bool = False
 
 
 class Admitted(NamedTuple):
@@ -72,6 +79,7 @@ class Admission:
 
     Args:
         adopt: puts stored runs into their keys' queues.
+        delay: takes in a new run that is due later.
         doubt: told that an admission failed which may have been written all the same.
         limit: runs in flight at most.
         now: wall-clock time, ns since the epoch.
@@ -86,6 +94,7 @@ class Admission:
         mailbox: KeyedMailbox,
         *,
         adopt: Callable[[list[RunRow]], Awaitable[None]],
+        delay: Callable[[RunTicket], None],
         doubt: Callable[[], None],
         limit: int,
         now: Callable[[], int],
@@ -98,10 +107,13 @@ class Admission:
         self._codec = codec
         self._mailbox = mailbox
         self._adopt = adopt
+        self._delay = delay
         self._doubt = doubt
         self._limit = limit
         self._now = now
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
+        self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
+        self._resting: set[int] = set()  # in flight, but only waiting
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self.tickets: dict[int, RunTicket] = {}
@@ -120,39 +132,64 @@ class Admission:
             StoreError: it is not durable, or nobody knows; submitting it again is safe with an id.
         """
         future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        if item.is_child:
+            self._children.append((item, future))
+            self._wake()
+        else:
+            self._waiting.append((item, future))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
         return future
 
     async def wait_for_room(self) -> int:
         """Return how many runs may be admitted now, at least 1; waits while there is no room."""
-        while (room := self._limit - len(self.tickets)) < 1:
-            if self._room is None:
-                self._room = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
+        while (room := self._limit - self.in_flight) < 1:
+            await self._woken()
         return room
+
+    @property
+    def in_flight(self) -> int:
+        """Number of runs that are admitted, not finished, and do not only wait."""
+        return len(self.tickets) - len(self._resting)
+
+    def rests(self, ticket: RunTicket) -> None:
+        """A run only waits from now on."""
+        self._resting.add(ticket.row.run)
+        self._wake()
+
+    def goes_on(self, ticket: RunTicket) -> None:
+        """A run waits no longer."""
+        self._resting.discard(ticket.row.run)
+
+    async def _woken(self) -> None:
+        if self._room is None:
+            self._room = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._room)
+
+    def _wake(self) -> None:
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
 
     def finished(self, ticket: RunTicket) -> None:
         """A run is no longer in flight."""
         self.tickets.pop(ticket.row.run, None)
-        if self._room is not None:
-            self._room.set_result(None)
-            self._room = None
+        self._resting.discard(ticket.row.run)
+        self._wake()
 
     def close(self) -> None:
         """Admit nothing more; what waits is cancelled."""
         if self._task is not None:
             self._task.cancel()
-        for _, future in self._waiting:
+        for _, future in (*self._waiting, *self._children):
             future.cancel()
         self._waiting.clear()
+        self._children.clear()
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
-                room = await self.wait_for_room()
-                batch, self._waiting = self._waiting[:room], self._waiting[room:]
+            while self._waiting or self._children:
+                batch = await self._next_batch()
                 try:
                     await self._admit(batch)
                 except Exception as error:
@@ -160,6 +197,16 @@ class Admission:
                         _fail(future, error)
         finally:
             self._task = None
+
+    async def _next_batch(self) -> list[tuple[NewInput, asyncio.Future[Admitted]]]:
+        while not self._children:
+            room = self._limit - self.in_flight
+            if room > 0:
+                batch, self._waiting = self._waiting[:room], self._waiting[room:]
+                return batch
+            await self._woken()
+        batch, self._children = self._children, []
+        return batch
 
     def _fail_behind(self, lost: StoreError) -> None:
         """Fail what waits behind an input that the store lost: it must not overtake it.
@@ -227,7 +274,7 @@ class Admission:
         identity: str | int | None = None
         source = ""
         if item.id is not None:
-            identity = _storable_id(item.id)
+            identity, source = _storable_id(item.id), item.origin
         elif item.source:
             identity, source = item.position, item.source
         return _Prepared(source, identity, both, value, key_digest, key, item)
@@ -266,12 +313,14 @@ class Admission:
         key.reserved += 1
         key.row = key.row._replace(sequence=key.row.sequence + 1)
         number = self.next_number()
+        due = item.item.due if item.item.due > self._now() else 0
         label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
         label = label if item.identity is not None else ""
         row = RunRow(
             run=number, job=self._job, key=key.row.key, sequence=key.row.sequence,
             label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
-            status=QUEUED, place=number, attempt=0, error=None, admitted_at=self._now(), finished_at=0,
+            status=WAITING if due else QUEUED, place=number, attempt=0, error=None,
+            admitted_at=self._now(), finished_at=0, due=due,
         )  # fmt: skip
         rows: list[Row] = [key.row, row]
         if item.identity is not None:
@@ -296,7 +345,10 @@ class Admission:
                 return
             if not future.done():
                 future.set_result(Admitted(number, ticket, is_new=True))
-            self._mailbox.enqueue(ticket)
+            if due:
+                self._delay(ticket)
+            else:
+                self._mailbox.enqueue(ticket)
 
         self._commits.add(rows, done)
 

@@ -6,10 +6,12 @@ crash in a back-off of an hour does not start it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
 from perdure.call import CallOptions
+from perdure.errors import RetryableError
+from perdure.executor.limits import Permit
 from perdure.executor.pool import Invocation
 from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
@@ -43,19 +45,22 @@ class CallOwner(Protocol):
 class CallAttempts:
     """The attempts of one call.
 
-    Owns: the invocation under way, the timer of its timeout or back-off. Lifecycle: `begin` until
-    `CallOwner.call_over` is told, or `cancel`. On the host loop's thread.
+    Owns: the invocation under way, its place under a limit, the timers of its timeout, its
+    back-off and the whole call. Lifecycle: `begin` until `CallOwner.call_over` is told, or
+    `cancel`. On the host loop's thread.
 
     Args:
         template: the call's record without an outcome.
-        options: timeout, retry policy, reconciler.
+        options: timeout, retry policy, reconciler, limit.
+        key: of the run, for fairness.
         made_at: durable time at which the action made the call, ns since the epoch.
-        failed: the record of its last failed attempt, when it is taken up in a back-off.
+        before: the record of its last attempt by an earlier process, which had no outcome.
     """
 
     __slots__ = (
-        "_attempt", "_callee", "_deadline", "_invocation", "_options", "_owner", "_services",
-        "_template", "_timer", "_wake_up",
+        "_attempt", "_before", "_callee", "_closed", "_deadline", "_ended", "_error", "_invocation",
+        "_key", "_options", "_over_at", "_owner", "_permit", "_services", "_template", "_timer",
+        "_wake_up",
     )  # fmt: skip
 
     def __init__(
@@ -66,86 +71,197 @@ class CallAttempts:
         template: Record,
         options: CallOptions,
         *,
+        key: Hashable,
         made_at: int,
-        failed: Record | None,
+        before: Record | None,
     ) -> None:
         self._owner = owner
         self._services = services
         self._callee = callee
         self._template = template
         self._options = options
-        self._attempt = failed.n if failed is not None else 0
-        self._wake_up = failed.at if failed is not None else 0
+        self._key = key
+        self._before = before
+        self._attempt = before.n if before is not None else 0
+        self._wake_up = before.at if before is not None else 0
         total = options.retry.total_timeout if options.retry is not None else None
-        self._deadline = made_at + int(total * 1e9) if total is not None else None
+        self._over_at = made_at + int(total * 1e9) if total is not None else None
+        self._ended = 0  # attempts that are over
+        self._closed = False  # the call is over
+        self._error: BaseException | None = None  # of the last attempt
         self._invocation: Invocation | None = None
-        self._timer: Timer | None = None
+        self._permit: Permit | None = None
+        self._timer: Timer | None = None  # of the timeout or the back-off
+        self._deadline: Timer | None = None  # of the whole call
 
     def begin(self) -> None:
         """Start the first attempt, or go on waiting for the next."""
-        if self._wake_up > self._services.now():
-            self._timer = self._services.timers.arm(self._wake_up, self._attempt_again)
+        if self._over_at is not None:
+            self._deadline = self._services.timers.arm(self._over_at, self._too_late)
+        if (crashed := self._crashed()) is not None:
+            self._failed(crashed, self._before.started_at if self._before else 0)
         else:
-            self._attempt_again()
+            self._wait()
+
+    def _crashed(self) -> Exception | None:
+        """Return what the last attempt comes to if it ended with its process and that counts."""
+        before, policy = self._before, self._options.retry
+        if before is None or before.kind != RecordKind.ATTEMPT or before.payload is not None:
+            return None
+        if policy is None or not policy.count_crashes or not self._attempt:
+            return None
+        return RetryableError(f"the process ended during attempt {self._attempt} of {self._name}")
+
+    @property
+    def _name(self) -> str:
+        return f"call {self._template.call} ({self._template.function})"
 
     def cancel(self) -> None:
         """Stop: a coroutine is cancelled, a thread's late result dropped, a back-off ended."""
-        self._stop_timer()
         if self._invocation is not None:
-            self._services.executor.drop(self._invocation)
-            self._invocation = None
+            self._drop()
+        self._close()
 
-    def _attempt_again(self) -> None:
+    def _close(self) -> None:
+        self._closed = True
+        self._stop_timers()
+        self._release()
+
+    def stopping(self) -> None:
+        """The process ends in good order: an attempt under way is no crash."""
+        if self._invocation is not None and self._counts_crashes():
+            self._owner.write([self._begun(self._attempt - 1)], lambda: None)
+
+    # One attempt: its turn under a limit, its record, its execution
+
+    def _wait(self) -> None:
+        if self._closed:
+            return  # while its failed attempt was written
+        if self._wake_up > self._services.now():
+            self._timer = self._services.timers.arm(self._wake_up, self._queue)
+        else:
+            self._queue()
+
+    def _queue(self) -> None:
         self._timer = None
-        if self._options.reconciler is None or self._callee.func is self._options.reconciler:
-            self._start()
+        if self._options.limit is None:
+            self._record()
             return
-        # In doubt from here on until its outcome is recorded (G11).
-        pending = self._template._replace(kind=RecordKind.PENDING, at=self._services.now())
-        self._owner.write([pending], self._start)
+        ended = self._ended
+        permit = self._services.limits.acquire(self._options.limit, self._key, self._record)
+        if self._ended == ended:
+            self._permit = permit
+        else:
+            permit.release()  # an inline attempt began and ended meanwhile
+
+    def _record(self) -> None:
+        """Write what has to be durable before the attempt starts."""
+        if self._options.reconciler is not None:
+            if self._callee.func is not self._options.reconciler:
+                # In doubt from here on until its outcome is recorded (G11).
+                pending = self._template._replace(
+                    n=self._attempt, kind=RecordKind.PENDING, at=self._services.now()
+                )
+                self._owner.write([pending], self._start)
+                return
+        elif self._counts_crashes():
+            self._owner.write([self._begun(self._attempt + 1)], self._start)
+            return
+        self._start()
+
+    def _counts_crashes(self) -> bool:
+        policy = self._options.retry
+        return policy is not None and policy.count_crashes and self._options.reconciler is None
+
+    def _begun(self, attempt: int) -> Record:
+        return self._template._replace(
+            n=attempt, kind=RecordKind.ATTEMPT, payload=None, at=self._services.now()
+        )
 
     def _start(self) -> None:
+        if self._closed:
+            return  # while what had to be durable was written
         callee = self._callee
         self._attempt += 1
         self._services.counters.calls_made += 1
         invocation = Invocation(callee.func, callee.args, callee.kwargs, self._over)
+        invocation.key = self._key
         self._invocation = invocation
         if callee.inline:
             self._services.executor.run_inline(invocation)
             return
-        if self._options.timeout is not None or self._deadline is not None:
+        if self._options.timeout is not None:
             invocation.on_start = self._bound
         self._services.executor.start(invocation, is_coroutine=callee.is_coroutine)
 
     def _bound(self, invocation: Invocation) -> None:
         """The attempt has begun to execute: its timeout runs from here."""
-        if invocation is not self._invocation:
-            return
-        limits = [self._deadline] if self._deadline is not None else []
-        if self._options.timeout is not None:
-            limits.append(self._services.now() + int(self._options.timeout * 1e9))
-        self._timer = self._services.timers.arm(min(limits), self._expired)
+        if invocation is self._invocation and self._options.timeout is not None:
+            expires_at = self._services.now() + int(self._options.timeout * 1e9)
+            self._timer = self._services.timers.arm(expires_at, self._expired)
 
     def _expired(self) -> None:
         self._timer = None
+        if self._invocation is not None:
+            self._over(self._drop(), None, self._timeout())
+
+    def _too_late(self) -> None:
+        """The whole call has taken too long, whatever it is doing now."""
+        self._deadline = None
+        if self._invocation is not None:
+            self._end(self._drop().started_at, None, self._timeout())
+        else:  # what failed last says more than that no attempt has followed
+            self._end(0, None, self._error or self._timeout())
+
+    def _drop(self) -> Invocation:
         invocation = self._invocation
-        if invocation is None:
-            return
+        assert invocation is not None
         self._services.executor.drop(invocation)
-        seconds = (self._services.now() - invocation.started_at) / 1e9
-        error = TimeoutError(
-            f"call {self._template.call} ({self._template.function}), attempt {self._attempt}:"
-            f" not done after {seconds:.3g} s"
+        self._invocation = None
+        return invocation
+
+    def _timeout(self) -> TimeoutError:
+        options = self._options
+        total = options.retry.total_timeout if options.retry is not None else None
+        if self._over_at is not None and self._services.now() >= self._over_at:
+            return TimeoutError(f"{self._name}: not done after {total:g} s in all its attempts")
+        return TimeoutError(
+            f"{self._name}, attempt {self._attempt}: not done after {options.timeout:g} s"
         )
-        self._over(invocation, None, error)
+
+    # Its end
 
     def _over(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         self._invocation = None
+        self._ended += 1
         self._stop_timer()
-        if error is not None and (wake_up := self._next_wake_up(error)) is not None:
-            self._back_off(invocation, error, wake_up)
+        self._release()
+        if error is not None:
+            self._failed(error, invocation.started_at)
+        else:
+            self._end(invocation.started_at, value, None)
+
+    def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:
+        self._close()
+        self._owner.call_over(self._template, started_at, value, error)
+
+    def _failed(self, error: BaseException, started_at: int) -> None:
+        """An attempt failed: there is another, or the call has."""
+        self._error = error
+        wake_up = self._next_wake_up(error)
+        if wake_up is None:
+            self._end(started_at, None, error)
             return
-        self._owner.call_over(self._template, invocation.started_at, value, error)
+        attempt = self._template._replace(
+            n=self._attempt,
+            kind=RecordKind.ATTEMPT,
+            payload=encode_failure(self._services.codec, error),
+            started_at=started_at,
+            at=wake_up,
+        )
+        self._services.counters.call_retries += 1
+        self._wake_up = wake_up
+        self._owner.write([attempt], self._wait)
 
     def _next_wake_up(self, error: BaseException) -> int | None:
         policy = self._options.retry
@@ -153,21 +269,20 @@ class CallAttempts:
             return None
         wait = policy.interval(error, self._attempt, self._services.world.chance())
         wake_up = self._services.now() + int(wait * 1e9)
-        return None if self._deadline is not None and wake_up >= self._deadline else wake_up
+        return None if self._over_at is not None and wake_up >= self._over_at else wake_up
 
-    def _back_off(self, invocation: Invocation, error: BaseException, wake_up: int) -> None:
-        attempt = self._template._replace(
-            n=self._attempt,
-            kind=RecordKind.ATTEMPT,
-            payload=encode_failure(self._services.codec, error),
-            started_at=invocation.started_at,
-            at=wake_up,
-        )
-        self._services.counters.call_retries += 1
-        self._wake_up = wake_up
-        self._owner.write([attempt], self.begin)
+    def _release(self) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.release()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None
+
+    def _stop_timers(self) -> None:
+        self._stop_timer()
+        if self._deadline is not None:
+            self._services.timers.cancel(self._deadline)
+            self._deadline = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from perdure.agent import AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
@@ -13,25 +13,32 @@ from perdure.errors import DecodeError, RunCancelledError, StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.journal.codec import Codec
 from perdure.journal.failure import decode_failure
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record
 from perdure.memory import MemoryRef
-from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, Output, RunStatus
+from perdure.run import (
+    STATUS_BY_NUMBER,
+    STATUS_NUMBERS,
+    Output,
+    RunStatus,
+    run_id,
+    run_number,
+)
 from perdure.runtime import collector
 from perdure.runtime.admission import Admission
 from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.commands import RunCommands
 from perdure.runtime.listener import JobListener
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.recovery import recover
-from perdure.runtime.run_execution import Cells, RunExecution, new_state
+from perdure.runtime.run_execution import RunExecution
+from perdure.runtime.run_state import Cells, new_state
 from perdure.runtime.services import JobServices
+from perdure.runtime.waiting import WaitingRuns
 from perdure.runtime.world import World
 from perdure.store.base import (
     ActionStateStore,
-    Command,
-    CommandDoneRow,
-    Row,
+    JobInfo,
     RunRow,
-    StatusRow,
     StoredOutput,
 )
 from perdure.store.group_commit import GroupCommit
@@ -39,7 +46,6 @@ from perdure.store.group_commit import GroupCommit
 logger = logging.getLogger("perdure")
 T = TypeVar("T")
 
-INBOX_SECONDS = 0.5  # how often the owner asks whether another process left a command
 RECOVERED_PER_TURN = 64
 
 
@@ -91,6 +97,8 @@ class JobRuntime:
         self.mailbox: KeyedMailbox
         self.admission: Admission
         self.commits: GroupCommit
+        self.waiting: WaitingRuns
+        self.commands: RunCommands
 
     # Opening and closing
 
@@ -101,13 +109,27 @@ class JobRuntime:
             StoreError: the store cannot be opened, or another process owns the job.
         """
         host = asyncio.get_running_loop()
-        for annotated in (*self.plan.annotated_types, MemoryRef):
+        for annotated in (*self.plan.annotated_types, MemoryRef, Output):
             self.codec.registry.register_annotation(annotated)
         info = await self.store.open(self.job)
         collector.relax()
         self.job_number = info.job
         self.stopped = host.create_future()
         self.commits = GroupCommit(self.store)
+        self._make_services()
+        self._make_queues(info)
+        self._make_commands()
+        try:
+            if self._before_recovery is not None:
+                await self._before_recovery(await self.store.undelivered())
+            await self._take_up(await self.store.unfinished())
+            await self.commands.empty_inbox()  # what was left for a job that was not open
+        except BaseException:
+            await self.close()
+            raise
+        self._spawn(self.commands.watch())
+
+    def _make_services(self) -> None:
         executor = ContinuationActionExecutor(
             num_async_threads=self.config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),
             continuations=self.config.get(AgentExecutionOptions.CONTINUATIONS) != "off",
@@ -130,6 +152,11 @@ class JobRuntime:
         self.services.emit = self._emit
         self.services.stop = self.stop
         self.services.retry_later = self._retry_later
+        self.services.spawn = self._spawn
+        self.services.waits = self._waits
+        self.services.outputs = self._outputs_by_id
+
+    def _make_queues(self, info: JobInfo) -> None:
         self.mailbox = KeyedMailbox(self._begin, self.store.keys, self.codec.decode)
         self.admission = Admission(
             info,
@@ -138,19 +165,36 @@ class JobRuntime:
             self.codec,
             self.mailbox,
             adopt=self._recover,
+            delay=lambda ticket: self.waiting.delay(ticket),
             doubt=self._look_for_lost_runs,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
             now=self._world.now,
         )
-        try:
-            if self._before_recovery is not None:
-                await self._before_recovery(await self.store.undelivered())
-            await self._take_up(await self.store.unfinished())
-            await self._empty_inbox()  # what was left for a job that was not open
-        except BaseException:
-            await self.close()
-            raise
-        self._spawn(self._watch_inbox())
+        self.services.submit = self.admission.submit
+        self.waiting = WaitingRuns(
+            self.admission,
+            self.mailbox,
+            self.commits,
+            self.services.timers,
+            self._world.now,
+            self._spawn,
+            limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
+            take_out=self._take_out,
+            bring_back=lambda ticket: self._spawn(self._reload(ticket, 0.0)),
+            told=self._tell_waiting,
+        )
+        self.services.goes_on = self.waiting.end
+
+    def _make_commands(self) -> None:
+        self.commands = RunCommands(
+            self.store,
+            self.services,
+            self.admission,
+            self.waiting,
+            self._executions,
+            finish=self._finish,
+            recover=self._recover,
+        )
 
     def stop(self, error: BaseException) -> None:
         """Ask the engine to stop the job and raise `error`."""
@@ -165,6 +209,8 @@ class JobRuntime:
         for task in list(self._tasks):
             task.cancel()
         self.services.timers.close()
+        for execution in self._executions.values():
+            execution.stopping()
         # Nothing new starts from here on; what is finished is written, so that it is not repeated.
         await self.services.executor.close()
         await self.commits.drain()
@@ -173,10 +219,11 @@ class JobRuntime:
         await self.store.close()
         collector.restore()
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -209,7 +256,10 @@ class JobRuntime:
                 ticket.records = records.get(row.run, [])
                 ticket.emitted = emitted.get(row.run, 0)
                 self.admission.tickets[row.run] = ticket
-                self.mailbox.enqueue(ticket)
+                if row.due and row.place == row.run:  # it has not got its place in the queue yet
+                    self.waiting.delay(ticket)
+                else:
+                    self.mailbox.enqueue(ticket)
                 if count % RECOVERED_PER_TURN == 0:
                     await asyncio.sleep(0)
         finally:
@@ -274,11 +324,56 @@ class JobRuntime:
         else:
             counters.cancelled += 1
         self.admission.finished(ticket)
-        self.mailbox.release(ticket, memory)
+        if self.waiting.forget(ticket):
+            self.mailbox.forget_if_idle(ticket.key)
+        else:
+            self.mailbox.release(ticket, memory)
         for listener in self.listeners:
             listener.on_finished(ticket)
         if ticket.finished is not None and not ticket.finished.done():
             ticket.finished.set_result(None)
+
+    def _waits(self, ticket: RunTicket) -> None:
+        self.waiting.begin(ticket, self._executions[ticket.row.run].wake_up)
+
+    def _tell_waiting(self, ticket: RunTicket) -> None:
+        for listener in self.listeners:
+            listener.on_waiting(ticket)
+
+    def _take_out(self, ticket: RunTicket) -> None:
+        """Drop a run that only waits; its journal brings it back."""
+        ticket.records = None
+        self._executions.pop(ticket.row.run).drop()
+
+    async def outputs_of(self, run: int) -> list[Output]:
+        """Return a run's outputs when it has come to its end.
+
+        Raises:
+            BaseException: what made it fail.
+            RunCancelledError: it was cancelled.
+        """
+        ticket = self.admission.tickets.get(run)
+        if ticket is not None:
+            await asyncio.shield(ticket.wait_finished())
+        row = (await self.store.runs([run]))[run]
+        error = self._error_of(row)
+        if error is not None:
+            raise error
+        decode = self.codec.decode
+        return [
+            Output(decode(stored.value), decode(stored.key), run_id(run), stored.id)
+            for stored in await self.store.outputs([run])
+        ]
+
+    async def _outputs_by_id(self, id_: str) -> list[Output]:
+        return await self.outputs_of(run_number(self.job_number, id_))
+
+    def _error_of(self, row: RunRow) -> BaseException | None:
+        if row.error is not None:
+            return decode_failure(self.codec, row.error)
+        if STATUS_BY_NUMBER[row.status] is RunStatus.CANCELLED:
+            return RunCancelledError(f"run {run_id(row.run)} was cancelled")
+        return None
 
     def _retry_later(self, ticket: RunTicket) -> None:
         self._executions.pop(ticket.row.run, None)
@@ -335,84 +430,6 @@ class JobRuntime:
 
     async def _finish_from_store(self, ticket: RunTicket, row: RunRow) -> None:
         ticket.status = STATUS_BY_NUMBER[row.status]
-        if row.error is not None:
-            ticket.error = decode_failure(self.codec, row.error)
-        elif ticket.status is RunStatus.CANCELLED:
-            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
+        ticket.error = self._error_of(row)
         state = (await self.store.keys_of([row.run]))[row.key]
         self._finish(ticket, Key(state.row, None, state).memory)
-
-    # Commands
-
-    async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
-        """Ask a run to stop; False when it is not in flight. Durable when this returns."""
-        rows: list[Row] = more or []
-        ticket = self.admission.tickets.get(run)
-        if ticket is None:
-            if rows:
-                await self.commits.write(rows)
-            return False
-        execution = self._executions.get(run)
-        if execution is not None:
-            await execution.cancel(rows)
-            return True
-        status = StatusRow(
-            status=STATUS_NUMBERS[RunStatus.CANCELLED], place=ticket.row.place,
-            attempt=ticket.row.attempt, error=None, finished_at=self.services.now(), run=run,
-        )  # fmt: skip
-        await self.commits.write([*rows, status])
-        begun = self._executions.get(run)
-        if begun is not None:  # meanwhile
-            await begun.cancel([])
-        elif run in self.admission.tickets:
-            ticket.status = RunStatus.CANCELLED
-            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
-            self._finish(ticket, None)
-        return True
-
-    async def retry(self, run: int, more: list[Row] | None = None) -> bool:
-        """Put a failed or cancelled run at the end of its key's queue; False when it is neither."""
-        rows: list[Row] = more or []
-        row = (await self.store.runs([run])).get(run)
-        failed = (STATUS_NUMBERS[RunStatus.FAILED], STATUS_NUMBERS[RunStatus.CANCELLED])
-        if row is None or row.status not in failed or run in self.admission.tickets:
-            if rows:
-                await self.commits.write(rows)
-            return False
-        row = row._replace(
-            status=STATUS_NUMBERS[RunStatus.QUEUED], place=self.admission.next_number(),
-            attempt=row.attempt + 1, error=None, finished_at=0,
-        )  # fmt: skip
-        again = Record(run=run, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=self.services.now())
-        status = StatusRow(
-            status=row.status, place=row.place, attempt=row.attempt, error=None, finished_at=0,
-            run=run,
-        )  # fmt: skip
-        await self.commits.write([again, status, *rows])
-        self.services.counters.retries += 1
-        await self._recover([row])
-        return True
-
-    async def _watch_inbox(self) -> None:
-        """Carry out what other processes ask (G22)."""
-        while True:
-            await asyncio.sleep(INBOX_SECONDS)
-            await self._empty_inbox()
-
-    async def _empty_inbox(self) -> None:
-        try:
-            for command in await self.store.commands() or ():
-                await self._carry_out(command)
-        except StoreError as error:
-            logger.error("commands cannot be read: %s", error)
-
-    async def _carry_out(self, command: Command) -> None:
-        actions: dict[str, Callable[..., object]] = {"cancel": self.cancel, "retry": self.retry}
-        done: list[Row] = [CommandDoneRow(number=command.number)]
-        action = actions.get(command.command)
-        if action is None:
-            logger.error("an unknown command %r was left for a run: passed over", command.command)
-            await self.commits.write(done)
-            return
-        if not await action(command.run, done):  # type: ignore[misc]
-            logger.warning("%s of run %x has nothing to do", command.command, command.run)

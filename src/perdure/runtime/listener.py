@@ -14,5 +14,8 @@ class JobListener(Protocol):
     def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
         """An output of a run is durable; in commit order."""
 
+    def on_waiting(self, ticket: RunTicket) -> None:
+        """Only time or a signal can continue a run now."""
+
     def on_finished(self, ticket: RunTicket) -> None:
         """A run came to its end, which is durable."""

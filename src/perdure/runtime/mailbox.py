@@ -43,11 +43,14 @@ class RunTicket:
         emitted: number of outputs told to the listeners.
         status: as of now.
         error: why it failed.
+        signals: those that came for it in this process.
+        activity: what it last said that it is doing.
         finished: done when the run came to its end.
     """
 
     __slots__ = (
-        "emitted", "error", "finished", "has_history", "id", "key", "records", "row", "status",
+        "activity", "emitted", "error", "finished", "has_history", "id", "key", "records", "row",
+        "signals", "status",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
@@ -59,6 +62,8 @@ class RunTicket:
         self.emitted = 0
         self.status = STATUS_BY_NUMBER[row.status]
         self.error: BaseException | None = None
+        self.signals: list[Record] | None = None
+        self.activity: Any = None
         self.finished: asyncio.Future[None] | None = None
 
     def wait_finished(self) -> asyncio.Future[None]:

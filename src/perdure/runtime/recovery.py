@@ -10,7 +10,8 @@ from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
 from perdure.journal.record import EventRecord, Record, RecordKind, decode_completion
 from perdure.memory import apply_delta
-from perdure.runtime.run_execution import Cells, RunState
+from perdure.runtime.run_state import CANCELLED, Cells, RunState
+from perdure.runtime.signals import left_in_journal
 
 
 def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_id: str) -> RunState:
@@ -53,10 +54,10 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         completions, created, outputs = record.n, completion.created, completion.outputs
         if completions in versions:
             states[completions] = (dict(sensory), dict(current))
-    cancelled = _cancelled(records)
-    unfinished = _unfinished(events, completed, histories, plan, cancelled)
+    stopped = _stopped(records)
+    unfinished = _unfinished(events, completed, histories, plan, bool(stopped))
     for event, name in histories:
-        if (event, name) not in unfinished and (event, name) not in completed and not cancelled:
+        if (event, name) not in unfinished and (event, name) not in completed and not stopped:
             raise StoreError(
                 f"run {run_id} is in the middle of action {name!r}, which the agent no longer has:"
                 " run it with the agent that has it, or cancel the run"
@@ -64,18 +65,37 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
     snapshots = {key: states[version] for key, version in wanted.items() if version in states}
     return RunState(
         events, sensory, current, touched, completions, created, outputs, unfinished, snapshots,
-        cancelled,
+        stopped, left_in_journal(records, completed, unfinished),
+        frozenset(r.at for r in records if r.kind == RecordKind.SIGNAL), _calls(records, completed),
+        _began(records),
     )  # fmt: skip
 
 
-def _cancelled(records: Sequence[Record]) -> bool:
-    """Say whether the run was asked to stop, and not put back since."""
+def _stopped(records: Sequence[Record]) -> str:
+    """Return why the run was asked to stop; "" when it was not, or was put back since."""
     for record in reversed(records):
         if record.kind == RecordKind.RETRY:
-            return False
+            return ""
         if record.kind == RecordKind.CANCEL:
-            return True
-    return False
+            return record.detail or CANCELLED
+    return ""
+
+
+def _calls(records: Sequence[Record], completed: set[tuple[int, str]]) -> int:
+    """Return the number of calls of completed actions; the others make theirs again."""
+    calls = {(r.event, r.action, r.call) for r in records if r.call}
+    return sum((event, action) in completed for event, action, _ in calls)
+
+
+def _began(records: Sequence[Record]) -> int:
+    """Return when the run began, or was last put back, ns since the epoch; 0 if it did not yet."""
+    began = 0
+    for record in records:
+        if record.kind == RecordKind.RETRY:
+            began = 0
+        elif record.kind == RecordKind.START and not began:
+            began = record.at
+    return began
 
 
 def _unfinished(
@@ -83,7 +103,7 @@ def _unfinished(
     completed: set[tuple[int, str]],
     histories: dict[tuple[int, str], ActionHistory],
     plan: AgentPlan,
-    cancelled: bool,
+    stopped: bool,
 ) -> dict[tuple[int, str], ActionHistory]:
     """Return the actions to go on with: those of every visible event that did not complete."""
     types = {0: InputEvent.EVENT_TYPE, **{n: event.type for n, event in events.items()}}
@@ -91,7 +111,7 @@ def _unfinished(
     for number in sorted(types):
         for spec in plan.actions_for(types[number]):
             key = (number, spec.name)
-            if key in completed or (cancelled and key not in histories):
+            if key in completed or (stopped and key not in histories):
                 continue
             unfinished[key] = histories.get(key, NEW)
     return unfinished

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import functools
-import hashlib
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 from perdure.agent import ActionSpec
 from perdure.config import AgentExecutionOptions
@@ -15,7 +14,7 @@ from perdure.errors import PerdureError, RunCancelledError, StoreDataError, Stor
 from perdure.event import Event, InputEvent
 from perdure.journal.brief import brief
 from perdure.journal.failure import decode_failure, encode_failure
-from perdure.journal.journal import NEW, ActionHistory
+from perdure.journal.journal import NEW
 from perdure.journal.record import (
     Completion,
     EventRecord,
@@ -23,51 +22,20 @@ from perdure.journal.record import (
     RecordKind,
     encode_completion,
 )
-from perdure.memory import Cell
-from perdure.run import STATUS_NUMBERS, Output, RunStatus
+from perdure.run import Output, RunStatus
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.run_identity import RunIdentity
+from perdure.runtime.run_rows import memory_rows, retry_rows, status_row
+from perdure.runtime.run_state import CANCELLED, TIMED_OUT, Cells, RunState
+from perdure.runtime.run_waits import RunWaits
 from perdure.runtime.runner_context import ActionContext, Sent
 from perdure.runtime.services import JobServices
-from perdure.store.base import MemoryRow, OutputRow, Row, StatusRow
+from perdure.store.base import OutputRow, Row
 
 logger = logging.getLogger("perdure")
 
-Cells = dict[str, Cell]
 Delta = list[tuple[str, bytes | None]]
-
-
-class RunState(NamedTuple):
-    """Where a run stands: new, or read back from its journal.
-
-    Attributes:
-        events: events that are visible, the input left out.
-        sensory: sensory memory after the last completion.
-        short_term: short-term memory after it.
-        touched: paths of short-term memory that the run has written.
-        completions: number of completions so far.
-        created: number of events made so far, outputs included.
-        outputs: number of outputs made so far.
-        unfinished: (event number, action name) that have not completed, with their histories.
-        snapshots: memory at the start of those that had started, by the same key.
-        cancelled: the run was asked to stop.
-    """
-
-    events: dict[int, EventRecord]
-    sensory: Cells
-    short_term: Cells
-    touched: dict[str, None]
-    completions: int
-    created: int
-    outputs: int
-    unfinished: dict[tuple[int, str], ActionHistory] | None
-    snapshots: dict[tuple[int, str], tuple[Cells, Cells]]
-    cancelled: bool
-
-
-def new_state(short_term: Cells) -> RunState:
-    """Return the state of a run that has not begun."""
-    return RunState({}, {}, short_term, {}, 0, 0, 0, None, {}, False)
 
 
 class RunExecution:
@@ -84,8 +52,8 @@ class RunExecution:
         self.number = ticket.row.run
         self.dropped = False
         self._state = state
-        identity = f"{services.job}\0{ticket.row.sequence}\0".encode("utf-8", "surrogatepass")
-        self._identity = hashlib.blake2b(ticket.key.row.digest + identity, digest_size=16)
+        sequence = ticket.row.sequence
+        self._identity = RunIdentity(services.job, ticket.key.row.digest, sequence)
         self._events = state.events
         self._sensory = state.sensory
         self._short_term = state.short_term
@@ -93,7 +61,11 @@ class RunExecution:
         self._completions = state.completions
         self._created = state.created
         self._outputs = state.outputs
-        self._cancelling = state.cancelled
+        self._stopping = state.stopped
+        self._calls = state.calls
+        self.waits = RunWaits(ticket, services, state)
+        self.key_digest = ticket.key.row.digest
+        self.key_number = ticket.key.row.key
         self._active: list[ActionRunner] = []
         self._ending: collections.deque[ActionRunner] = collections.deque()
         self._committing = False
@@ -109,6 +81,7 @@ class RunExecution:
     def start(self) -> None:
         """Begin a new run, or resume one where its journal ends."""
         self.ticket.status = RunStatus.RUNNING
+        self.waits.start(None if self._stopping else self._time_out)
         if self._state.unfinished is None:
             self._trigger([(0, spec) for spec in self._actions_of(InputEvent.EVENT_TYPE)])
         else:
@@ -117,7 +90,7 @@ class RunExecution:
             pending = [(event, specs[name]) for event, name in self._state.unfinished]
             self._trigger(pending)
         if not self._active and not self._ending and not self._committing and not self.dropped:
-            self._commit_end(RunStatus.CANCELLED if self._cancelling else RunStatus.COMPLETED)
+            self._commit_end()
 
     def _actions_of(self, event_type: str) -> tuple[ActionSpec, ...]:
         return self.services.plan.actions_for(event_type)
@@ -128,7 +101,7 @@ class RunExecution:
         for event, spec in pending:
             key = (event, spec.name)
             history = histories.get(key, NEW)
-            runner = ActionRunner(self, spec, event, history, self._seed(event, spec.name))
+            runner = ActionRunner(self, spec, event, history, self._identity.seed(event, spec.name))
             self._active.append(runner)
             begun.append((runner, history, key))
         for runner, history, key in begun:
@@ -150,7 +123,7 @@ class RunExecution:
         spec = runner.spec
         if runner.event == 0:
             event: Event = InputEvent(input=codec.decode(self.ticket.row.value))
-            event.id = self.event_id(0, "", 0)
+            event.id = self._identity.event(0, "", 0)
         else:
             record = self._events[runner.event]
             event = Event(
@@ -162,19 +135,7 @@ class RunExecution:
         return event if type(event) is wanted else wanted.from_event(event)
 
     def _event_id(self, number: int) -> str:
-        return self._events[number].id if number else self.event_id(0, "", 0)
-
-    def event_id(self, event: int, action: str, n: int) -> str:
-        """Return the id of the `n`-th event that `action` made of `event`: derived, never drawn."""
-        return self._digest("event", event, action, n).hex()
-
-    def _seed(self, event: int, action: str) -> int:
-        return int.from_bytes(self._digest("seed", event, action, 0)[:8], "big")
-
-    def _digest(self, *parts: str | int) -> bytes:
-        hasher = self._identity.copy()
-        hasher.update("\0".join(map(str, parts)).encode("utf-8", "surrogatepass"))
-        return hasher.digest()
+        return self._events[number].id if number else self._identity.event(0, "", 0)
 
     # Ends of actions: one commit at a time, in the order in which they ended
 
@@ -189,7 +150,7 @@ class RunExecution:
     def _commit_next(self) -> None:
         runner = self._ending.popleft()
         error = runner.error
-        if self._cancelling and isinstance(error, asyncio.CancelledError):
+        if self._stopping and isinstance(error, asyncio.CancelledError):
             self._leave_cancelled(runner)
             return
         if error is None:
@@ -202,11 +163,16 @@ class RunExecution:
 
     def _leave_cancelled(self, runner: ActionRunner) -> None:
         """An action stopped as asked: nothing it did becomes visible; a retry repeats it."""
-        self._active.remove(runner)
-        del self._contexts[runner]
+        self._forget(runner)
         if not self._active and not self._ending:
-            self._commit_end(RunStatus.CANCELLED)
+            self._commit_end()
         self._go_on()
+
+    def _forget(self, runner: ActionRunner) -> None:
+        # No cycles are left, so that reference counting frees the action at once.
+        self._active.remove(runner)
+        self._contexts.pop(runner, None)
+        runner.release()
 
     def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
@@ -225,21 +191,14 @@ class RunExecution:
             events=events, sensory=sensory_delta, short_term=short_delta, outputs=made,
             created=created,
         )  # fmt: skip
-        rows.insert(
-            0,
-            Record(
-                run=self.number, event=runner.event, action=runner.name, n=self._completions + 1,
-                kind=RecordKind.COMPLETED, payload=encode_completion(completion), at=at,
-            ),
-        )  # fmt: skip
-        if runner.start_row is not None:
-            rows.insert(0, runner.start_row)
+        unused = runner.waits.left_over()
+        rows = [*self._completed_rows(runner, completion, at), *unused, *rows]
         touched = self._touched | dict.fromkeys(path for path, _ in short_delta)
-        triggered = [] if self._cancelling else self._triggered(events)
+        triggered = [] if self._stopping else self._triggered(events)
         is_last = len(self._active) == 1 and not self._ending and not triggered
         if is_last:
-            end = RunStatus.CANCELLED if self._cancelling else RunStatus.COMPLETED
-            rows += self._end_rows(end, None, short_term, touched, at)
+            end, failed = self._end()
+            rows += self._end_rows(end, failed, short_term, touched, at)
 
         def committed(error: StoreError | None) -> None:
             if error is not None:
@@ -250,21 +209,30 @@ class RunExecution:
             self._created, self._outputs = created, made
             self._sensory, self._short_term, self._touched = sensory, short_term, touched
             self._events.update((event.number, event) for event in events)
-            self._active.remove(runner)
-            del self._contexts[runner]
+            self._forget(runner)
             for number, output in outputs:
                 self.services.emit(self.ticket, number, output)
             if is_last:
-                self._finish(end, None)
+                self._finish(end, failed)
                 return
-            if not self._cancelling:  # it may have been asked to stop since
+            if unused:
+                self.waits.signals.give_back(unused)
+                self._offer()
+            if not self._stopping:  # it may have been asked to stop since
                 self._trigger(triggered)
             elif not self._active and not self._ending:
-                self._commit_end(RunStatus.CANCELLED)
+                self._commit_end()
             self._go_on()
 
         self._committing = True
         self.services.commits.add(rows, committed, self)
+
+    def _completed_rows(self, runner: ActionRunner, completion: Completion, at: int) -> list[Row]:
+        completed = Record(
+            run=self.number, event=runner.event, action=runner.name, n=self._completions + 1,
+            kind=RecordKind.COMPLETED, payload=encode_completion(completion), at=at,
+        )  # fmt: skip
+        return [completed] if runner.start_row is None else [runner.start_row, completed]
 
     def _go_on(self) -> None:
         if self._ending and not self._committing and not self.dropped:
@@ -277,7 +245,7 @@ class RunExecution:
         outputs: list[tuple[int, Output]] = []
         rows: list[Row] = []
         for n, item in enumerate(sent, 1):
-            id_ = self.event_id(runner.event, runner.name, n)
+            id_ = self._identity.event(runner.event, runner.name, n)
             if item.is_output:
                 number = self._outputs + len(outputs) + 1
                 value = self.services.codec.decode(item.data)
@@ -304,6 +272,75 @@ class RunExecution:
     def _triggered(self, events: list[EventRecord]) -> list[tuple[int, ActionSpec]]:
         return [(event.number, spec) for event in events for spec in self._actions_of(event.type)]
 
+    # Waiting
+
+    def action_idles(self, _runner: ActionRunner) -> None:
+        """Told that only time or a signal can continue an action: perhaps the run waits."""
+        if not (self._committing or self._ending or self.dropped):
+            if all(runner.is_idle for runner in self._active):
+                self.waits.begin()
+
+    def stir(self) -> None:
+        """Told that something is about to go on."""
+        if self.waits.waiting:
+            self.waits.end()
+
+    @property
+    def wake_up(self) -> int | None:
+        """When time continues the run, ns since the epoch; None when only a signal can."""
+        times = [runner.waits.wake_up for runner in self._active]
+        return min((t for t in (*times, self.waits.deadline) if t is not None), default=None)
+
+    def signal(self, signal: Record) -> None:
+        """Take in a signal that is durable; an action that waits for it gets it."""
+        if self.waits.signals.add(signal):
+            self._offer()
+
+    def _offer(self) -> None:
+        for runner in self._active:
+            if not runner.ended and runner.is_live:
+                runner.waits.ask()
+
+    def take_signal(self, name: str) -> Record | None:
+        """Take the first signal with this name."""
+        return self.waits.signals.take(name)
+
+    async def _time_out(self) -> None:
+        try:
+            await self.stop(TIMED_OUT, [])
+        except StoreError:
+            pass  # it goes on from its journal, and is too late there as well
+
+    # What actions count and tell
+
+    def count_call(self) -> bool:
+        """Count one more call; False when it is one too many for the run."""
+        self._calls += 1
+        return not self.services.max_calls or self._calls <= self.services.max_calls
+
+    def derived_id(self, event: int, action: str, call: int) -> str:
+        """Return the id that a run started by this call has for ever."""
+        return self._identity.child(event, action, call)
+
+    def note(self, data: bytes) -> None:
+        """Publish what the run is doing, for those who look from outside."""
+        note = Record(
+            run=self.number, event=0, action="", n=0, kind=RecordKind.NOTE, payload=data,
+            at=self.services.now(),
+        )  # fmt: skip
+
+        def written(error: StoreError | None) -> None:
+            if error is not None:
+                self.store_failed(error)
+
+        self.services.commits.add([note], written, self)
+
+    def stopping(self) -> None:
+        """The process ends in good order: what is under way is no crash."""
+        for runner in self._active:
+            if not runner.ended:
+                runner.calls.stopping()
+
     # The end of the run
 
     def _commit_failure(self, runner: ActionRunner, error: BaseException) -> None:
@@ -324,25 +361,20 @@ class RunExecution:
     def _commit_failed(self, where: str, error: BaseException, rows: list[Row]) -> None:
         logger.error("%s failed: %s: %s", where, type(error).__name__, error)
         failure = encode_failure(self.services.codec, error)
-        rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, self.services.now())
-        shown = decode_failure(self.services.codec, failure)
-        self._write_end(rows, lambda: self._finish(RunStatus.FAILED, shown))
+        at = self.services.now()
+        rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, at)
+        self._write_end(rows, lambda: self._finish(RunStatus.FAILED, failure))
 
     def _commit_retry(self, runner: ActionRunner, error: BaseException, *, stop: bool) -> None:
         row = self.ticket.row
         row = row._replace(attempt=row.attempt + 1)
-        retry = Record(
-            run=self.number, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=self.services.now()
-        )
-        status = StatusRow(
-            status=STATUS_NUMBERS[RunStatus.QUEUED], place=row.place, attempt=row.attempt,
-            error=None, finished_at=0, run=self.number,
-        )  # fmt: skip
-        rows = [*self._memory_rows(self._short_term, self._touched), retry, status]
+        rows = memory_rows(self.key_number, self._short_term, self._touched)
+        rows += retry_rows(row, self.services.now())
         memory = self._short_term
 
         def written() -> None:
             self.dropped = True
+            self.waits.close()
             self.ticket.row = row
             self.ticket.has_history, self.ticket.records = True, None
             self.ticket.status = RunStatus.QUEUED
@@ -356,17 +388,22 @@ class RunExecution:
 
         self._write_end(rows, written)
 
-    async def cancel(self, more: list[Row]) -> None:
+    async def stop(self, reason: str, more: list[Row]) -> None:
         """Ask every action to stop: a CANCEL settlement each, committed with `more`.
 
         Durable when it returns.
 
+        Args:
+            reason: `CANCELLED`, or `TIMED_OUT` for a run that fails in the end.
+            more: rows to commit with them.
+
         Raises:
             StoreError: it is not, or nobody knows; the run goes on from its journal.
         """
-        self._cancelling = True
+        self.stir()
+        self._stopping = self._stopping or reason
         runners = [runner for runner in self._active if not runner.ended]
-        records = [(runner, runner.cancel_record()) for runner in runners]
+        records = [(runner, runner.cancel_record(self._stopping)) for runner in runners]
         rows: list[Row] = [*more]
         for runner, record in records:
             if runner.start_row is not None:
@@ -382,9 +419,22 @@ class RunExecution:
             if not runner.ended and not self.dropped:
                 runner.cancel(record)
 
-    def _commit_end(self, status: RunStatus) -> None:
-        rows = self._end_rows(status, None, self._short_term, self._touched, self.services.now())
-        self._write_end(rows, lambda: self._finish(status, None))
+    def _commit_end(self) -> None:
+        status, failed = self._end()
+        at = self.services.now()
+        rows = self._end_rows(status, failed, self._short_term, self._touched, at)
+        self._write_end(rows, lambda: self._finish(status, failed))
+
+    def _end(self) -> tuple[RunStatus, bytes | None]:
+        """Return the status of a run whose actions have all ended, and its encoded failure."""
+        if not self._stopping:
+            return RunStatus.COMPLETED, None
+        if self._stopping == CANCELLED:
+            return RunStatus.CANCELLED, None
+        seconds = self.services.run_timeout / 1e9
+        error = TimeoutError(f"{self.where()} was not done after {seconds:g} s (run-timeout)")
+        logger.error("%s", error)
+        return RunStatus.FAILED, encode_failure(self.services.codec, error)
 
     def _write_end(self, rows: list[Row], written: Any) -> None:
         def committed(error: StoreError | None) -> None:
@@ -404,34 +454,17 @@ class RunExecution:
         touched: dict[str, None],
         at: int,
     ) -> list[Row]:
-        row = self.ticket.row
-        end = StatusRow(
-            status=STATUS_NUMBERS[status], place=row.place, attempt=row.attempt, error=failure,
-            finished_at=at, run=self.number,
-        )  # fmt: skip
-        return [end, *self._memory_rows(short_term, touched)]
+        end = status_row(self.ticket.row, status, error=failure, finished_at=at)
+        return [end, *memory_rows(self.key_number, short_term, touched)]
 
-    def _memory_rows(self, short_term: Cells, touched: dict[str, None]) -> list[Row]:
-        # Short-term memory reaches its table when the run ends: until then the table holds what
-        # the run started from, and the completions what it wrote (G14).
-        rows: list[Row] = []
-        for path in touched:
-            cell = short_term.get(path)
-            data, written_at = (cell.data, cell.written_at) if cell else (None, 0)
-            rows.append(
-                MemoryRow(
-                    key=self.ticket.row.key, path=path, data=data, written_at=written_at
-                )
-            )  # fmt: skip
-        return rows
-
-    def _finish(self, status: RunStatus, error: BaseException | None) -> None:
+    def _finish(self, status: RunStatus, failure: bytes | None) -> None:
         self.dropped = True  # nothing of it is written any more
-        self._active.clear()  # no cycles are left: reference counting frees the run at once
-        self._contexts.clear()
+        self.waits.close()
+        for runner in list(self._active):
+            self._forget(runner)
         ticket = self.ticket
         ticket.status = status
-        ticket.error = error
+        ticket.error = None if failure is None else decode_failure(self.services.codec, failure)
         if status is RunStatus.CANCELLED:
             ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
         self.services.finish(ticket, self._short_term if self._touched else None)
@@ -452,6 +485,7 @@ class RunExecution:
     def drop(self) -> None:
         """Stop all actions and write nothing more."""
         self.dropped = True
+        self.waits.close()
         self._stop_actions()
 
     def _stop_actions(self) -> None:

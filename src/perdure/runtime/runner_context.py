@@ -26,6 +26,7 @@ from perdure.executor.fallback import ThreadedContinuation
 from perdure.memory import ActionMemory, Cell, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.runtime.action_runner import ActionRunner
+from perdure.runtime.children import ChildRun
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.services import JobServices
 
@@ -43,6 +44,9 @@ class RunOfContext(Protocol):
 
     ticket: RunTicket
     services: JobServices
+
+    def note(self, data: bytes) -> None:
+        """Publish what the run is doing."""
 
 
 class ReplayFilter(logging.Filter):
@@ -179,14 +183,39 @@ class ActionContext:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
     def sleep(self, seconds: float) -> DurableCall[None]:
-        self._runner.check_turn("sleep")
         runner = self._runner
+        runner.check_turn("sleep")
+        return runner.calls.sequentially(lambda: runner.sleep(seconds))
+
+    def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
+        runner = self._runner
+        runner.check_turn("wait_for_signal")
+        checked_timeout(timeout)
+        return runner.calls.sequentially(lambda: runner.wait_for_signal(name, timeout))
+
+    def set_status(self, value: Any) -> None:
+        runner = self._runner
+        runner.check_turn("set_status")
+        try:
+            data = self._run.services.codec.encode(value)
+        except EncodeError as error:
+            raise EncodeError(
+                f"{runner.where()}: the status cannot be journaled: {error}"
+            ) from error
+        self._run.ticket.activity = value
+        if not runner.is_live:
+            return  # it has said that before
         if isinstance(runner.continuation, ThreadedContinuation):
-            sequential = runner.continuation
-            call = sequential.on_host(lambda: sequential.expect(runner.sleep(seconds)))
-            sequential.park([call], "FIRST_COMPLETED", None)
-            return call
-        return runner.sleep(seconds)
+            runner.continuation.on_host(lambda: self._run.note(data))
+        else:
+            self._run.note(data)
+
+    # Other runs
+
+    def submit(self, value: Any, *, key: Any, delay: float = 0.0) -> DurableCall[ChildRun]:
+        runner = self._runner
+        runner.check_turn("submit")
+        return runner.calls.sequentially(lambda: runner.calls.submit(value, key, delay))
 
     # Calls
 
@@ -195,12 +224,16 @@ class ActionContext:
         *,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        limit: str | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
     ) -> ActionContext:
+        if limit is not None:
+            self._run.services.limits.check(limit)
         options = CallOptions(
             timeout=checked_timeout(timeout),
             retry=retry,
+            limit=limit,
             reconciler=reconciler,
             durable_id=durable_id,
         )
@@ -221,10 +254,8 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("durable_execute_async")
         options = self._options_for(reconciler, durable_id)
-        if isinstance(runner.continuation, ThreadedContinuation):
-            make = functools.partial(runner.call, func, args, kwargs, options)
-            return self._sequentially(runner.continuation, make)
-        return runner.call(func, args, kwargs, options)
+        calls = runner.calls
+        return calls.sequentially(lambda: calls.make(func, args, kwargs, options))
 
     def durable_execute(
         self,
@@ -238,10 +269,8 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("durable_execute")
         options = self._options_for(reconciler, durable_id)
-        make = functools.partial(runner.call, func, args, kwargs, options, inline=True)
-        if isinstance(runner.continuation, ThreadedContinuation):
-            return self._sequentially(runner.continuation, make).result()
-        call = make()
+        calls = runner.calls
+        call = calls.sequentially(lambda: calls.make(func, args, kwargs, options, inline=True))
         if not call.done():
             runner.continuation.suspend(call)
         return call.result()
@@ -261,14 +290,6 @@ class ActionContext:
         if calls:
             parker.park(list(calls), "ALL_COMPLETED", None)
         return [outcome_of(call) for call in calls]
-
-    def _sequentially(
-        self, continuation: ThreadedContinuation, make: Callable[[], DurableCall[Any]]
-    ) -> DurableCall[Any]:
-        """Make a call from the fallback's thread and wait until it is over (G19)."""
-        call = continuation.on_host(lambda: continuation.expect(make()))
-        continuation.park([call], "FIRST_COMPLETED", None)
-        return call
 
     def __repr__(self) -> str:
         return f"<RunnerContext of {self._runner.where()}>"

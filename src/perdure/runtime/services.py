@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import CodeType
 from typing import Any
 
@@ -12,10 +13,12 @@ from perdure.call import NO_OPTIONS, CallOptions
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.errors import StoreError
 from perdure.executor.executor import ContinuationActionExecutor
+from perdure.executor.limits import Limits
 from perdure.journal.codec import Codec
 from perdure.journal.identity import annotated_types, function_identity, is_coroutine_callable
 from perdure.metrics import MetricGroup
 from perdure.run import Output
+from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.timers import TimerService
 from perdure.runtime.world import World
@@ -40,10 +43,11 @@ class FunctionInfo:
 
     __slots__ = ("identity", "is_coroutine", "options")
 
-    def __init__(self, func: Callable[..., Any]) -> None:
+    def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
         self.identity = function_identity(func)
         self.is_coroutine = is_coroutine_callable(func)
-        self.options: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
+        declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
+        self.options = declared.over(defaults)
 
 
 class JobServices:
@@ -79,11 +83,21 @@ class JobServices:
         self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
         ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
         self.short_term_ttl = ttl_ms * 1_000_000
+        self.limits = Limits(config.limits(), world.now, self.timers.arm)
+        self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
+        self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
+        timeout = config.get(AgentExecutionOptions.TIMEOUT)
+        self.defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self.restart: Callable[[RunTicket, StoreError], None]
         self.finish: Callable[..., None]
         self.emit: Callable[[RunTicket, int, Output], None]
         self.stop: Callable[[BaseException], None]
         self.retry_later: Callable[[RunTicket], None]
+        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self.waits: Callable[[RunTicket], None]
+        self.goes_on: Callable[[RunTicket], None]
+        self.submit: Callable[[NewInput], asyncio.Future[Admitted]]
+        self.outputs: Callable[[str], Coroutine[Any, Any, list[Output]]]
         self._functions: dict[CodeType | None, FunctionInfo] = {}
 
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
@@ -93,7 +107,7 @@ class JobServices:
         code = func.__code__ if getattr(func, "__closure__", True) is None else None
         known = self._functions.get(code)
         if known is None:
-            known = FunctionInfo(func)
+            known = FunctionInfo(func, self.defaults)
             for annotated in annotated_types(func):
                 self.codec.registry.register_annotation(annotated)
             if code is not None:

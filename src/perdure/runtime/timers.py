@@ -15,10 +15,10 @@ class Timer:
 
     __slots__ = ("callback", "deadline", "order")
 
-    def __init__(self, deadline: int, order: int, callback: Callable[[], None]) -> None:
+    def __init__(self, deadline: int, order: int, callback: Callable[[], object]) -> None:
         self.deadline = deadline
         self.order = order
-        self.callback: Callable[[], None] | None = callback
+        self.callback: Callable[[], object] | None = callback
 
     def __lt__(self, other: Timer) -> bool:
         return (self.deadline, self.order) < (other.deadline, other.order)
@@ -42,7 +42,7 @@ class TimerService:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0
 
-    def arm(self, deadline: int, callback: Callable[[], None]) -> Timer:
+    def arm(self, deadline: int, callback: Callable[[], object]) -> Timer:
         """Call `callback` on the host loop when `deadline` (ns since the epoch) has passed."""
         self._count += 1
         timer = Timer(deadline, self._count, callback)

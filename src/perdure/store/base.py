@@ -42,6 +42,7 @@ class RunRow(NamedTuple):
         error: the encoded failure of a FAILED run.
         admitted_at: ns since the epoch.
         finished_at: ns since the epoch, 0 before.
+        due: when it may join its key's queue, ns since the epoch; 0 at once.
     """
 
     run: int
@@ -56,6 +57,7 @@ class RunRow(NamedTuple):
     error: bytes | None
     admitted_at: int
     finished_at: int
+    due: int = 0
 
 
 class InputRow(NamedTuple):

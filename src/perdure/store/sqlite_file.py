@@ -13,7 +13,8 @@ from perdure.errors import StoreDataError, StoreError, StoreFormatError
 from perdure.store.statements import load_script, load_statements
 
 APPLICATION_ID = 0x50455244  # "PERD"
-MIGRATIONS: tuple[str, ...] = ("0001_schema.sql",)  # number n brings version n - 1 to n
+# Number n brings version n - 1 to n.
+MIGRATIONS: tuple[str, ...] = ("0001_schema.sql", "0002_due.sql")
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0
 CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back

@@ -25,10 +25,10 @@ SELECT key, path, data, written_at FROM memory WHERE data IS NOT NULL AND key IN
 SELECT id, run, digest FROM input WHERE job = ? AND source = ? AND id IN (:many);
 -- name: unfinished
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at FROM run WHERE job = ? AND status < 4 ORDER BY place;
+       finished_at, due FROM run WHERE job = ? AND status < 4 ORDER BY place;
 -- name: runs
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at FROM run WHERE run IN (:many);
+       finished_at, due FROM run WHERE run IN (:many);
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at
 FROM record WHERE run IN (:many) ORDER BY number;
@@ -46,15 +46,15 @@ SELECT job, name, base, "offset" FROM sink WHERE job = ? AND name = ?;
 SELECT number, run, command, payload FROM command WHERE job = ? ORDER BY number;
 -- name: list_runs
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at FROM run WHERE run >= ? AND run < ? ORDER BY run DESC LIMIT ?;
+       finished_at, due FROM run WHERE run >= ? AND run < ? ORDER BY run DESC LIMIT ?;
 -- name: list_runs_unfinished
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at FROM run WHERE job = ? AND status < 4 AND status = ? ORDER BY run DESC LIMIT ?;
+       finished_at, due FROM run WHERE job = ? AND status < 4 AND status = ? ORDER BY run DESC LIMIT ?;
 -- name: list_runs_unsuccessful
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at FROM run WHERE job = ? AND status > 4 AND status = ? ORDER BY run DESC LIMIT ?;
+       finished_at, due FROM run WHERE job = ? AND status > 4 AND status = ? ORDER BY run DESC LIMIT ?;
 -- name: list_runs_of_key
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at FROM run WHERE key = ? ORDER BY run DESC LIMIT ?;
+       finished_at, due FROM run WHERE key = ? ORDER BY run DESC LIMIT ?;
 -- name: count_runs
 SELECT status, count(*) FROM run WHERE run >= ? AND run < ? GROUP BY status;

@@ -4,7 +4,8 @@ INSERT INTO key (key, job, digest, value, sequence) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET sequence = excluded.sequence;
 -- name: RunRow
 INSERT INTO run (run, job, key, sequence, label, value, status, place, attempt, error,
-                 admitted_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                 admitted_at, finished_at, due)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: InputRow
 INSERT INTO input (job, source, id, run, digest) VALUES (?, ?, ?, ?, ?);
 -- name: Record

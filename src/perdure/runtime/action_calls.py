@@ -1,0 +1,353 @@
+"""ActionCalls: the durable calls that one action makes, from their numbers to their outcomes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from perdure.call import CallOptions, DurableCall
+from perdure.errors import EncodeError, NonDeterminismError, PerdureError
+from perdure.executor.continuation import ContinuationContext
+from perdure.executor.fallback import ThreadedContinuation
+from perdure.journal.codec import brief, digest_call
+from perdure.journal.failure import decode_failure, encode_failure
+from perdure.journal.journal import CallStep, Decision, Journal
+from perdure.journal.record import Record, RecordKind
+from perdure.runtime.call_attempts import CallAttempts, Callee
+from perdure.runtime.children import (
+    OUTPUTS,
+    SUBMIT,
+    ChildRun,
+    ChildRuns,
+    NewChild,
+    refuse_own_key,
+)
+from perdure.runtime.services import JobServices
+from perdure.store.base import Row
+
+
+class RunOfCalls(Protocol):
+    """What calls need of their run."""
+
+    dropped: bool
+    key_digest: bytes
+    key_number: int
+
+    def count_call(self) -> bool:
+        """Count one more call; False when it is one too many for the run."""
+
+
+class CallingAction(Protocol):
+    """What calls need of their action."""
+
+    continuation: ContinuationContext
+    error: BaseException | None
+    ended: bool
+
+    @property
+    def is_live(self) -> bool:
+        """True when everything recorded has been replayed."""
+
+    def where(self) -> str:
+        """Return the action's place, for messages."""
+
+    def template(self, kind: RecordKind) -> Record:
+        """Return a record of the action without its number and time."""
+
+    def settle(self, outcome: Record) -> None:
+        """Number a settlement, make it durable and deliver it."""
+
+    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
+        """Write rows of the action; `written` is called if it still runs then."""
+
+    def check_turn(self, what: str) -> None:
+        """Refuse what is asked outside a turn of the action."""
+
+    def reexecute(self, error: NonDeterminismError) -> CallStep:
+        """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
+
+    def replay_soon(self) -> None:
+        """Go on with the replay outside this turn (fallback)."""
+
+    def deliver_soon(self, call: int) -> None:
+        """Deliver the recorded outcome of a call outside this turn (fallback)."""
+
+    def derived_id(self, call: int) -> str:
+        """Return the id that a run started by call number `call` has for ever."""
+
+    def submitted(self) -> None:
+        """Told when no run is being submitted any more."""
+
+    def store_failed(self, error: BaseException) -> None:
+        """Told when a submission could not be made durable."""
+
+
+class ActionCalls:
+    """The calls of one action.
+
+    Owns: the handles of its calls, the attempts under way, the starts put off until replay is
+    over, the runs that it starts. Lifecycle: that of the action. On the host loop's thread, but
+    for what is made in a turn of the fallback.
+    """
+
+    def __init__(
+        self, action: CallingAction, run: RunOfCalls, journal: Journal, services: JobServices
+    ) -> None:
+        self._action = action
+        self._run = run
+        self._journal = journal
+        self._services = services
+        self._sequential = isinstance(action.continuation, ThreadedContinuation)
+        self._calls: dict[int, DurableCall[Any]] = {}
+        self._waiting: dict[int, Callable[[], None]] = {}
+        self._running: dict[int, CallAttempts] = {}
+        self._converters: dict[int, Callable[[Any], Any]] = {}
+        self._children = ChildRuns(action, services)
+
+    # Making them, in a turn
+
+    def make(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        *,
+        inline: bool = False,
+        defaults: bool = True,
+    ) -> DurableCall[Any]:
+        """Make a durable call: number it, check it against the journal, start it if it is new.
+
+        Args:
+            func: what is called.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            options: those of this call.
+            inline: a plain `func` runs on the host loop's thread.
+            defaults: what `options` leaves open is as the function or the configuration says.
+
+        Raises:
+            NonDeterminismError: the journal holds another call under its number.
+            EncodeError: its arguments or its callable have no stable identity.
+            ConfigurationError: its limit is not configured.
+            PerdureError: the run makes more calls than it may.
+        """
+        info = self._services.function(func)
+        if defaults:
+            options = options.over(info.options)
+        if options.limit is not None:
+            self._services.limits.check(options.limit)
+        step, call, template = self._number(
+            options.durable_id or info.identity,
+            args,
+            kwargs,
+            reconciled=options.reconciler is not None,
+        )
+        if step.decision is not Decision.REPLAY:
+            callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
+            self._start_or_wait(step, self._beginning(step, template, callee, options))
+        return call
+
+    def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildRun]:
+        """Make a call that starts another run, exactly once."""
+        self._services.codec.encode((value, key))  # refused here, not later
+        due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
+        step, call, template = self._number(SUBMIT, (value, key, delay), {}, reconciled=False)
+        self._converters[step.number] = lambda id_: ChildRun(id_, self._outputs_of(key))
+        if step.decision is Decision.ANSWER:
+            self._start_or_wait(step, self._answering(step, template))
+        elif step.decision is not Decision.REPLAY:
+            new = NewChild(value, key, due)
+            begin = functools.partial(self._children.begin, template, new, self.call_over)
+            self._start_or_wait(step, begin)
+        return call
+
+    def _outputs_of(self, key: Any) -> Callable[[str], DurableCall[Any]]:
+        """Return what waits for a run that this action started under `key`."""
+        options = CallOptions(durable_id=OUTPUTS)
+
+        def wait(id_: str) -> DurableCall[Any]:
+            self._action.check_turn("outputs")
+            refuse_own_key(self._action.where(), self._run.key_digest, key)
+            outputs = self._services.outputs
+            return self.sequentially(
+                lambda: self.make(outputs, (id_,), {}, options, defaults=False)
+            )
+
+        return wait
+
+    def sequentially(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
+        """Make a call; without continuations, from the fallback's thread, and wait for it (G19)."""
+        continuation = self._action.continuation
+        if not isinstance(continuation, ThreadedContinuation):
+            return make()
+        call = continuation.on_host(lambda: continuation.expect(make()))
+        continuation.park([call], "FIRST_COMPLETED", None)
+        return call
+
+    def _number(
+        self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, reconciled: bool
+    ) -> tuple[CallStep, DurableCall[Any], Record]:
+        """Number a call and check it against the journal; return it with its record to be."""
+        action, loop = self._action, self._action.continuation.loop
+        digest, detail = digest_call(args, kwargs), brief(args, kwargs)
+        if not self._run.count_call():
+            action.error = PerdureError(
+                f"{action.where()} makes more durable calls than one run may (max-calls-per-run ="
+                f" {self._services.max_calls}): raise the option if so many are meant"
+            )
+            raise action.error
+        try:
+            step = self._journal.call(function, digest, detail, reconciled=reconciled)
+        except NonDeterminismError as error:
+            if not self._services.reexecute:
+                action.error = error
+                raise
+            step = action.reexecute(error)
+        call: DurableCall[Any] = DurableCall(
+            loop,
+            loop.next_identity(),
+            number=step.number,
+            function=function,
+            parker=action.continuation.parker,
+            on_cancel=self._cancelled,
+        )
+        self._calls[step.number] = call
+        template = action.template(RecordKind.RESULT)._replace(
+            call=step.number, function=function, digest=digest, detail=detail
+        )
+        if step.decision is Decision.REPLAY and self._sequential:
+            # Its maker waits for it now, whatever was settled first when calls overlapped.
+            action.deliver_soon(step.number)
+        return step, call, template
+
+    # Starting them
+
+    def _start_or_wait(self, step: CallStep, begin: Callable[[], None]) -> None:
+        """Start a call, or put that off until replay is over."""
+        if self._action.is_live:
+            begin()
+        else:
+            self._waiting[step.number] = begin
+            if self._sequential:
+                self._action.replay_soon()
+
+    def go_live(self) -> None:
+        """Start what replay has put off, as far as it is still wanted."""
+        waiting, self._waiting = self._waiting, {}
+        for number, begin in waiting.items():
+            if not self._calls[number].done():
+                begin()
+
+    def _beginning(
+        self, step: CallStep, template: Record, callee: Callee, options: CallOptions
+    ) -> Callable[[], None]:
+        """Return what starts the call, once the action is live and still wants it."""
+        if step.decision is Decision.ANSWER:
+            return self._answering(step, template)
+        if step.decision is Decision.RECONCILE:
+            assert options.reconciler is not None
+            func, info = options.reconciler, self._services.function(options.reconciler)
+            callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
+        attempts = CallAttempts(
+            self,
+            self._services,
+            callee,
+            template,
+            options,
+            key=self._run.key_number,
+            made_at=self._action.continuation.loop.now,
+            before=step.failed,
+        )
+
+        def begin() -> None:
+            self._running[template.call] = attempts
+            attempts.begin()
+
+        return begin
+
+    def _answering(self, step: CallStep, template: Record) -> Callable[[], None]:
+        answer = step.answer
+        assert answer is not None
+        outcome = template._replace(
+            kind=answer.kind, payload=answer.payload, started_at=answer.started_at
+        )
+        return lambda: self._action.settle(outcome)
+
+    def _cancelled(self, call: DurableCall[Any]) -> None:
+        attempts = self._running.pop(call.number, None)
+        if attempts is not None:
+            attempts.cancel()
+
+    # Their outcomes
+
+    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
+        """Write rows of the action; `written` is called if it still runs then."""
+        self._action.write(rows, written)
+
+    def call_over(
+        self, template: Record, started_at: int, value: Any, error: BaseException | None
+    ) -> None:
+        """A call of this process is over: journal what came of it."""
+        self._running.pop(template.call, None)
+        if self._action.ended or self._run.dropped:
+            return
+        codec = self._services.codec
+        kind, payload = RecordKind.RESULT, b""
+        if error is None:
+            try:
+                payload = codec.encode(value)
+            except EncodeError as refused:
+                error = EncodeError(
+                    f"the result of {template.function} cannot be journaled: {refused}"
+                )
+        if error is not None:
+            kind, payload = RecordKind.ERROR, encode_failure(codec, error)
+        # By position: _replace would take longer than all the rest here.
+        run, event, action, _, _, call, function, digest, detail, _, _, _ = template
+        self._action.settle(
+            Record(
+                run, event, action, 0, kind, call, function, digest, detail, payload, started_at
+            )
+        )  # fmt: skip
+
+    def apply(self, record: Record) -> None:
+        """Deliver the outcome of a call to its handle."""
+        call = self._calls.get(record.call)
+        if call is None or call.done():
+            return  # cancelled in the meantime; the same happens on replay
+        payload = record.payload or b""
+        if record.kind == RecordKind.RESULT:
+            value = self._services.codec.decode(payload)
+            convert = self._converters.pop(record.call, None) if self._converters else None
+            call.set_result(value if convert is None else convert(value))
+        else:
+            call.set_exception(decode_failure(self._services.codec, payload))
+            call._log_traceback = False  # an unread failure is no news
+
+    # The end
+
+    @property
+    def running(self) -> bool:
+        """True while a call is under way."""
+        return bool(self._running) or self._children.pending
+
+    @property
+    def submitting(self) -> bool:
+        """True while a run that the action started is not durable."""
+        return self._children.pending
+
+    def stopping(self) -> None:
+        """The process ends in good order: attempts under way are no crashes."""
+        for attempts in self._running.values():
+            attempts.stopping()
+
+    def close(self) -> None:
+        """Cancel the calls in flight; their outcomes are dropped."""
+        for attempts in list(self._running.values()):
+            attempts.cancel()
+        self._running.clear()
+        self._waiting.clear()
+        self._calls.clear()
+        self._converters.clear()

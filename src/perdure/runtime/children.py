@@ -1,0 +1,124 @@
+"""ChildRuns: runs that an action starts, exactly once, and may wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from perdure.call import DurableCall
+from perdure.errors import ContextAccessError
+from perdure.journal.codec import digest
+from perdure.journal.record import Record
+from perdure.run import Output, run_id
+from perdure.runtime.admission import Admitted, NewInput
+from perdure.runtime.services import JobServices
+
+SUBMIT = "perdure:submit"
+OUTPUTS = "perdure:outputs"
+ORIGIN = "perdure:submit"  # where the ids of such runs belong
+
+
+Over = Callable[[Record, int, Any, BaseException | None], None]
+
+
+class NewChild(NamedTuple):
+    """A run to start; `due` is when it may begin, ns since the epoch, 0 at once."""
+
+    value: Any
+    key: Any
+    due: int
+
+
+class SubmittingAction(Protocol):
+    """What submissions need of their action."""
+
+    def derived_id(self, call: int) -> str:
+        """Return the id that a run started by call number `call` has for ever."""
+
+    def submitted(self) -> None:
+        """Told when nothing is being submitted any more."""
+
+    def store_failed(self, error: BaseException) -> None:
+        """Told when a submission could not be made durable."""
+
+
+class ChildRun:
+    """A run that an action started. Its handle works in that action only.
+
+    Attributes:
+        id: its short id.
+    """
+
+    def __init__(self, id: str, call: Callable[[str], DurableCall[list[Output]]]) -> None:
+        self.id = id
+        self._call = call
+
+    def outputs(self) -> DurableCall[list[Output]]:
+        """Return a call that settles with the run's outputs when it has come to its end.
+
+        Raises (through the call):
+            BaseException: what made the run fail.
+            RunCancelledError: it was cancelled.
+
+        Raises:
+            ContextAccessError: it is of the action's own key, so its turn comes only after this
+                run has ended.
+        """
+        return self._call(self.id)
+
+    def __repr__(self) -> str:
+        return f"<ChildRun {self.id}>"
+
+
+class ChildRuns:
+    """The runs that one action starts.
+
+    Owns: the submissions that are not durable yet; the action's completion waits for them.
+    """
+
+    def __init__(self, action: SubmittingAction, services: JobServices) -> None:
+        self._action = action
+        self._services = services
+        self._pending: set[asyncio.Future[Admitted]] = set()
+
+    @property
+    def pending(self) -> bool:
+        """True while a submission is not durable."""
+        return bool(self._pending)
+
+    def begin(self, template: Record, new: NewChild, over: Over) -> None:
+        """Submit a run; `over` is told as of any call when it is durable."""
+        started_at = self._services.now()
+        id_ = self._action.derived_id(template.call)
+        future = self._services.submit(
+            NewInput(new.value, new.key, id_, origin=ORIGIN, due=new.due, is_child=True)
+        )
+        self._pending.add(future)
+
+        def admitted(future: asyncio.Future[Admitted]) -> None:
+            self._pending.discard(future)
+            if future.cancelled():
+                return  # the job closes; the next process submits it again, under the same id
+            error = future.exception()
+            if error is not None:
+                self._action.store_failed(error)
+                return
+            over(template, started_at, run_id(future.result().run), None)
+            if not self._pending:
+                self._action.submitted()
+
+        future.add_done_callback(admitted)
+
+
+def refuse_own_key(where: str, own: bytes, key: Any) -> None:
+    """Refuse to wait for a run of the own key: it waits for this one.
+
+    Raises:
+        ContextAccessError: it is of the key whose digest is `own`.
+    """
+    if digest(key) == own:
+        raise ContextAccessError(
+            f"{where}: a run of the same key begins only after this one has ended, so its outputs"
+            " cannot be awaited here; submit it under another key, or do not wait for it"
+        )

@@ -1,0 +1,164 @@
+"""RunCommands: what people and programs ask of runs: cancel, retry, signal (G22)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from perdure.errors import RunCancelledError, StoreError
+from perdure.journal.record import decode_signal
+from perdure.run import STATUS_NUMBERS, RunStatus
+from perdure.runtime.admission import Admission
+from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.run_execution import RunExecution
+from perdure.runtime.run_rows import retry_rows, status_row
+from perdure.runtime.run_state import CANCELLED, Cells
+from perdure.runtime.services import JobServices
+from perdure.runtime.signals import came
+from perdure.runtime.waiting import WaitingRuns
+from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row, RunRow
+
+logger = logging.getLogger("perdure")
+
+INBOX_SECONDS = 0.5  # how often the owner asks whether another process left a command
+_UNSUCCESSFUL = (STATUS_NUMBERS[RunStatus.FAILED], STATUS_NUMBERS[RunStatus.CANCELLED])
+
+
+class RunCommands:
+    """Carries out commands, whether they come from this process or through the inbox.
+
+    Lifecycle: made when the job opens; `watch` runs until the job closes. On the host loop.
+
+    Args:
+        executions: the runs in memory, by number.
+        finish: told of a run that ended without an execution.
+        recover: puts stored runs into their keys' queues.
+    """
+
+    def __init__(
+        self,
+        store: ActionStateStore,
+        services: JobServices,
+        admission: Admission,
+        waiting: WaitingRuns,
+        executions: Mapping[int, RunExecution],
+        *,
+        finish: Callable[[RunTicket, Cells | None], None],
+        recover: Callable[[list[RunRow]], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._services = services
+        self._admission = admission
+        self._waiting = waiting
+        self._executions = executions
+        self._finish = finish
+        self._recover = recover
+        self._last_signal = 0
+
+    async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
+        """Ask a run to stop; False when it is not in flight. Durable when this returns."""
+        rows: list[Row] = more or []
+        ticket = self._admission.tickets.get(run)
+        if ticket is None:
+            if rows:
+                await self._services.commits.write(rows)
+            return False
+        back = self._waiting.wake(ticket)
+        if back is not None:
+            await asyncio.wait([back])
+        execution = self._executions.get(run)
+        if execution is not None:
+            await execution.stop(CANCELLED, rows)
+            return True
+        at = self._services.now()
+        end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=at)
+        await self._services.commits.write([*rows, end])
+        begun = self._executions.get(run)
+        if begun is not None:  # meanwhile
+            await begun.stop(CANCELLED, [])
+        elif run in self._admission.tickets:
+            ticket.status = RunStatus.CANCELLED
+            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
+            self._finish(ticket, None)
+        return True
+
+    async def retry(self, run: int, more: list[Row] | None = None) -> bool:
+        """Put a failed or cancelled run at the end of its key's queue; False when it is neither."""
+        rows: list[Row] = more or []
+        row = (await self._store.runs([run])).get(run)
+        if row is None or row.status not in _UNSUCCESSFUL or run in self._admission.tickets:
+            if rows:
+                await self._services.commits.write(rows)
+            return False
+        row = row._replace(
+            status=STATUS_NUMBERS[RunStatus.QUEUED], place=self._admission.next_number(),
+            attempt=row.attempt + 1, error=None, finished_at=0,
+        )  # fmt: skip
+        again = retry_rows(row, self._services.now())
+        await self._services.commits.write([*again, *rows])
+        self._services.counters.retries += 1
+        await self._recover([row])
+        return True
+
+    async def signal(
+        self, run: int, name: str, value: bytes, more: list[Row] | None = None
+    ) -> bool:
+        """Send a signal to a run; False when it is not in flight. Durable when this returns.
+
+        Args:
+            run: the run's number.
+            name: the signal's name.
+            value: its encoded value.
+            more: rows to commit with it.
+        """
+        rows: list[Row] = more or []
+        ticket = self._admission.tickets.get(run)
+        if ticket is None:
+            if rows:
+                await self._services.commits.write(rows)
+            return False
+        # The time identifies the signal in its run, so it must be new.
+        self._last_signal = max(self._last_signal + 1, self._services.now())
+        signal = came(run, name, value, self._last_signal)
+        await self._services.commits.write([signal, *rows])
+        ticket.signals = [*(ticket.signals or ()), signal]
+        execution = self._executions.get(run)
+        if execution is not None:
+            execution.signal(signal)
+        else:
+            self._waiting.wake(ticket)  # it finds the signal in its journal
+        return True
+
+    # The inbox
+
+    async def watch(self) -> None:
+        """Carry out what other processes ask, until cancelled."""
+        while True:
+            await asyncio.sleep(INBOX_SECONDS)
+            await self.empty_inbox()
+
+    async def empty_inbox(self) -> None:
+        """Carry out what the inbox holds."""
+        try:
+            for command in await self._store.commands() or ():
+                await self._carry_out(command)
+        except StoreError as error:
+            logger.error("commands cannot be read: %s", error)
+
+    async def _carry_out(self, command: Command) -> None:
+        done: list[Row] = [CommandDoneRow(number=command.number)]
+        run = command.run
+        if command.command == "cancel":
+            carried_out = await self.cancel(run, done)
+        elif command.command == "retry":
+            carried_out = await self.retry(run, done)
+        elif command.command == "signal":
+            name, value = decode_signal(command.payload or b"")
+            carried_out = await self.signal(run, name, value, done)
+        else:
+            logger.error("an unknown command %r was left for a run: passed over", command.command)
+            await self._services.commits.write(done)
+            return
+        if not carried_out:
+            logger.warning("%s of run %x has nothing to do", command.command, run)

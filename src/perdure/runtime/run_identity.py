@@ -1,0 +1,36 @@
+"""RunIdentity: the names of what a run makes: derived from the run, never drawn (G3)."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+class RunIdentity:
+    """Derives ids and seeds from (job, key, sequence).
+
+    Args:
+        job: name of the job.
+        key: digest of the key.
+        sequence: number of the run in its key.
+    """
+
+    def __init__(self, job: str, key: bytes, sequence: int) -> None:
+        identity = f"{job}\0{sequence}\0".encode("utf-8", "surrogatepass")
+        self._hasher = hashlib.blake2b(key + identity, digest_size=16)
+
+    def event(self, event: int, action: str, n: int) -> str:
+        """Return the id of the `n`-th event that `action` made of event number `event`."""
+        return self._digest("event", event, action, n).hex()
+
+    def child(self, event: int, action: str, call: int) -> str:
+        """Return the id of the run that a call of an action starts."""
+        return self._digest("run", event, action, call).hex()
+
+    def seed(self, event: int, action: str) -> int:
+        """Return what an action's hashes and random numbers derive from."""
+        return int.from_bytes(self._digest("seed", event, action, 0)[:8], "big")
+
+    def _digest(self, *parts: str | int) -> bytes:
+        hasher = self._hasher.copy()
+        hasher.update("\0".join(map(str, parts)).encode("utf-8", "surrogatepass"))
+        return hasher.digest()

@@ -1,0 +1,73 @@
+"""RunWaits: what a run as a whole waits for: signals, time, and its own timeout."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.run_state import RunState
+from perdure.runtime.services import JobServices
+from perdure.runtime.signals import SignalBox
+from perdure.runtime.timers import Timer
+
+
+class RunWaits:
+    """Whether a run only waits, the signals that came for it, and when it has taken too long.
+
+    Owns: the signals that no action has taken, the timer of `run-timeout`. Lifecycle: `start` and
+    `close`, with the run's execution.
+    """
+
+    def __init__(self, ticket: RunTicket, services: JobServices, state: RunState) -> None:
+        self._ticket = ticket
+        self._services = services
+        self._began = state.began
+        self._timer: Timer | None = None
+        self.signals = SignalBox(state.signals, state.known)
+        self.waiting = False
+
+    def start(self, time_out: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+        """Take in what came while the run was not in memory; watch its time.
+
+        Args:
+            time_out: asks the run to stop because it has taken too long; None for a run that was
+                asked to stop already.
+        """
+        for signal in self._ticket.signals or ():
+            self.signals.add(signal)
+        if self._services.run_timeout and time_out is not None:
+            began = self._began or self._services.now()
+            deadline = began + self._services.run_timeout
+            self._timer = self._services.timers.arm(
+                deadline, functools.partial(self._too_late, time_out)
+            )
+
+    @property
+    def deadline(self) -> int | None:
+        """When the run has taken too long, ns since the epoch; None for never."""
+        return self._timer.deadline if self._timer is not None else None
+
+    def begin(self) -> None:
+        """From now on only time or a signal can continue the run."""
+        if not self.waiting:
+            self.waiting = True
+            self._services.waits(self._ticket)
+
+    def end(self) -> None:
+        """Something goes on."""
+        if self.waiting:
+            self.waiting = False
+            self._services.goes_on(self._ticket)
+
+    def close(self) -> None:
+        """The run has ended here."""
+        self.end()
+        if self._timer is not None:
+            self._services.timers.cancel(self._timer)
+            self._timer = None
+
+    def _too_late(self, time_out: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._timer = None
+        self._services.spawn(time_out())

@@ -1,0 +1,171 @@
+"""ActionWaits: what an action waits for besides its calls: durable time and signals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from perdure.call import DurableCall
+from perdure.executor.continuation import ContinuationContext
+from perdure.journal.record import Record, RecordKind
+from perdure.runtime.services import JobServices
+from perdure.runtime.signals import ActionSignals
+from perdure.runtime.timers import Timer
+
+
+class WaitingAction(Protocol):
+    """What waits need of their action."""
+
+    continuation: ContinuationContext
+
+    @property
+    def is_live(self) -> bool:
+        """True when everything recorded has been replayed."""
+
+    def settle(self, record: Record) -> None:
+        """Number a settlement, make it durable and deliver it."""
+
+    def template(self, kind: RecordKind) -> Record:
+        """Return a settlement of the action without its number and time."""
+
+    def take_signal(self, name: str) -> Record | None:
+        """Take the run's first signal with this name."""
+
+
+class ActionWaits:
+    """The timers and signals of one action.
+
+    Owns: the armed timer, the waits for signals, what came for them. Lifecycle: that of the
+    action; `close` disarms. On the host loop's thread, but for what is made in a turn.
+    """
+
+    def __init__(self, action: WaitingAction, services: JobServices) -> None:
+        self._action = action
+        self._services = services
+        self._armed: Timer | None = None
+        self._timeouts: dict[DurableCall[Any], asyncio.TimerHandle] = {}
+        self._signals = ActionSignals()
+
+    # In a turn
+
+    def sleep(self, seconds: float) -> DurableCall[None]:
+        """Make a call that a durable timer settles."""
+
+        def wake() -> None:
+            if not call.done():
+                call.set_result(None)
+
+        loop = self._action.continuation.loop
+        call: DurableCall[None] = self._call("sleep", lambda _: timer.cancel())
+        timer = loop.set_timer(loop.time() + seconds, wake)
+        return call
+
+    def wait_for_signal(self, name: str, timeout: float | None) -> DurableCall[Any]:
+        """Make a call that the next signal with this name settles, or a durable timer."""
+        call = self._call(f"signal {name}", self._forget)
+        answer = self._signals.wait(name, call)
+        if answer is not None:
+            call.set_result(self._value(answer))
+            return call
+        if timeout is not None:
+            self._expire(call, name, timeout)
+        if self._action.is_live:
+            self._ask(name)
+        return call
+
+    def _call(self, what: str, on_cancel: Callable[[DurableCall[Any]], None]) -> DurableCall[Any]:
+        loop = self._action.continuation.loop
+        return DurableCall(
+            loop,
+            loop.next_identity(),
+            number=0,
+            function=what,
+            parker=self._action.continuation.parker,
+            on_cancel=on_cancel,
+        )
+
+    def _expire(self, call: DurableCall[Any], name: str, timeout: float) -> None:
+        def expired() -> None:
+            if not call.done():
+                call.set_exception(TimeoutError(f"no signal {name!r} came within {timeout:g} s"))
+                call._log_traceback = False  # an unread failure is no news
+
+        loop = self._action.continuation.loop
+        self._timeouts[call] = loop.set_timer(loop.time() + timeout, expired)
+
+    def _forget(self, call: DurableCall[Any]) -> None:
+        timer = self._timeouts.pop(call, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _value(self, signal: Record) -> Any:
+        return self._services.codec.decode(signal.payload or b"")
+
+    def apply(self, record: Record) -> None:
+        """Deliver a TIMER or TAKEN settlement."""
+        if record.kind == RecordKind.TIMER:
+            self._armed = None  # what is due, the loop knows itself
+            return
+        call = self._signals.deliver(record)
+        if call is not None:
+            self._forget(call)
+            call.set_result(self._value(record))
+
+    # Between turns
+
+    @property
+    def for_signals(self) -> bool:
+        """True while a signal is waited for."""
+        return bool(self._signals.open_names())
+
+    @property
+    def wake_up(self) -> int | None:
+        """When the armed timer comes due, ns since the epoch."""
+        return self._armed.deadline if self._armed is not None else None
+
+    def has_waited(self, name: str) -> bool:
+        """Say whether the action ever waited for a signal with this name."""
+        return self._signals.has_waited(name)
+
+    def ask(self) -> None:
+        """Take what has come for the action: the run has got a signal."""
+        for name in self._signals.open_names():
+            self._ask(name)
+
+    def left_over(self) -> list[Record]:
+        """Return the signals that the action was handed and has not used."""
+        return self._signals.left_over()
+
+    def arm(self) -> None:
+        """Have the host call when the action's next timer is due."""
+        deadline = self._action.continuation.loop.next_deadline()
+        armed = self._armed
+        if armed is not None and armed.deadline != deadline:
+            self._services.timers.cancel(armed)
+            self._armed = armed = None
+        if armed is None and deadline is not None:
+            self._armed = self._services.timers.arm(deadline, self._due)
+
+    def close(self) -> None:
+        """Disarm the timer."""
+        if self._armed is not None:
+            self._services.timers.cancel(self._armed)
+            self._armed = None
+
+    def _due(self) -> None:
+        self._action.settle(self._action.template(RecordKind.TIMER))
+
+    def _ask(self, name: str) -> None:
+        while self._signals.wants(name):
+            signal = self._action.take_signal(name)
+            if signal is None:
+                return
+            self._take(signal)
+
+    def _take(self, signal: Record) -> None:
+        self._signals.coming(signal)
+        template = self._action.template(RecordKind.TAKEN)
+        self._action.settle(
+            template._replace(detail=signal.detail, payload=signal.payload, started_at=signal.at)
+        )
