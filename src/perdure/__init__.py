@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.agent import Agent, action
-    from perdure.call import DurableCall, Outcome, RetryPolicy, durable, wait
+    from perdure.call import DurableCall, Limit, Outcome, RetryPolicy, durable, wait
     from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
-    from perdure.context import RunnerContext
+    from perdure.context import ChildRun, RunnerContext
     from perdure.engine.local import LocalEngine
     from perdure.errors import (
         AgentDefinitionError,
@@ -43,6 +43,7 @@ __all__ = [
     "Agent",
     "AgentDefinitionError",
     "AgentExecutionOptions",
+    "ChildRun",
     "ConfigOption",
     "Configuration",
     "ConfigurationError",
@@ -56,6 +57,7 @@ __all__ = [
     "InputEvent",
     "JsonlSink",
     "JsonlSource",
+    "Limit",
     "LocalEngine",
     "MemoryObject",
     "MemoryRef",
@@ -85,6 +87,7 @@ _MODULES = {
     "Agent": "agent",
     "AgentDefinitionError": "errors",
     "AgentExecutionOptions": "config",
+    "ChildRun": "context",
     "ConfigOption": "config",
     "Configuration": "config",
     "ConfigurationError": "errors",
@@ -98,6 +101,7 @@ _MODULES = {
     "InputEvent": "event",
     "JsonlSink": "connectors.jsonl",
     "JsonlSource": "connectors.jsonl",
+    "Limit": "call",
     "LocalEngine": "engine.local",
     "MemoryObject": "memory",
     "MemoryRef": "memory",

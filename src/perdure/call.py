@@ -255,9 +255,7 @@ def durable(
         limit: name of a limit of the job's configuration (`limits`) that its attempts count under.
         id: its name in the journal, where the function's own may change.
     """
-    options = CallOptions(
-        timeout=checked_timeout(timeout), retry=retry, durable_id=id, limit=limit
-    )
+    options = CallOptions(timeout=checked_timeout(timeout), retry=retry, durable_id=id, limit=limit)
 
     def declare(function: F) -> F:
         function.__perdure_options__ = options  # type: ignore[attr-defined]

@@ -14,9 +14,28 @@ from perdure.config import Configuration
 from perdure.event import Event
 from perdure.memory import MemoryObject
 from perdure.metrics import MetricGroup
+from perdure.run import Output
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class ChildRun(Protocol):
+    """A run that an action started with `ctx.submit`; works in that action only."""
+
+    @property
+    def id(self) -> str:
+        """The run's id, as `perdure runs` shows it."""
+
+    def outputs(self) -> DurableCall[list[Output]]:
+        """Return a call that settles with the run's outputs when it has come to its end.
+
+        The call raises what made the run fail, or RunCancelledError.
+
+        Raises:
+            ContextAccessError: it is a run of the action's own key, which begins only after this
+                run has ended.
+        """
 
 
 class RunnerContext(Protocol):
@@ -87,6 +106,45 @@ class RunnerContext(Protocol):
     def sleep(self, seconds: float) -> DurableCall[None]:
         """Return a call that settles after `seconds`, a restart included."""
 
+    def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
+        """Return a call that settles with the value of the run's next signal with this name.
+
+        Signals come from `job.signal`, `engine.signal` or `perdure signal`. Each is delivered
+        once, to one wait, in the order in which they came: also when it came before the wait, or
+        while the process was down. A wait that is cancelled or times out takes none.
+
+        Args:
+            name: the signal's name.
+            timeout: seconds of durable time after which the call raises TimeoutError; None for no
+                limit. A restart does not begin them anew.
+        """
+
+    def set_status(self, value: Any) -> None:
+        """Publish what the run is doing, for those who look at it; the newest value counts.
+
+        `perdure show`, `Run.activity` and `RunInfo.activity` show it. It is written with the next
+        commit; nothing waits for that.
+
+        Raises:
+            EncodeError: it cannot be journaled.
+        """
+
+    def submit(self, value: Any, *, key: Any, delay: float = 0.0) -> DurableCall[ChildRun]:
+        """Start another run of this job, exactly once, and return a call that settles with it.
+
+        The run is independent of this one: it is not cancelled with it. It starts though the call
+        is never awaited: this action completes only when the run is durable. It does not wait for
+        room among the runs in flight.
+
+        Args:
+            value: the input of the run.
+            key: its key.
+            delay: seconds after which it joins its key's queue, a restart included.
+
+        Raises:
+            EncodeError: value or key cannot be journaled.
+        """
+
     @overload
     def durable_execute_async(
         self, func: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
@@ -146,6 +204,7 @@ class RunnerContext(Protocol):
         *,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        limit: str | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
     ) -> RunnerContext:
@@ -156,9 +215,14 @@ class RunnerContext(Protocol):
                 cancelled; a thread's late result is dropped. `durable_execute` of a plain function
                 is not bounded by it.
             retry: when a failed attempt is followed by another.
+            limit: name of a limit of the job's configuration (`limits`); each attempt waits until
+                it allows one more.
             reconciler: asked for the outcome, instead of executing again, when a crash leaves it
                 open whether the call executed; takes the call's arguments, plain or coroutine.
             durable_id: name of the callable in the journal, where its own may change.
+
+        Raises:
+            ConfigurationError: the timeout is not positive, or there is no such limit.
         """
 
     @overload

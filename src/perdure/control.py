@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perdure.errors import PerdureError
 from perdure.history import ALL, History
+from perdure.journal.record import encode_signal
 from perdure.run import RunInfo, RunStatus
 from perdure.store.reader import JobRow
 
@@ -50,4 +53,24 @@ def cancel(history: History, job: JobRow, id_: str) -> RunInfo:
     if info.status.is_final:
         raise PerdureError(f"run {id_} is {info.status.value} already: there is nothing to cancel")
     history.reader.leave_command(job.job, info.number, "cancel")
+    return info
+
+
+def signal(history: History, job: JobRow, id_: str, name: str, value: Any) -> RunInfo:
+    """Send an unfinished run a signal, for `ctx.wait_for_signal(name)`.
+
+    Durable when it returns; the job's process delivers it at once, or when it runs next.
+
+    Raises:
+        PerdureError: there is no such run, or it is finished.
+        EncodeError: the value cannot be journaled.
+    """
+    info = history.run(job, id_)
+    if info.status.is_final:
+        raise PerdureError(
+            f"run {id_} is {info.status.value} already: no action waits for a signal"
+            + (" (retry it first)" if info.status in _RETRIED else "")
+        )
+    payload = encode_signal(name, history.codec.encode(value))
+    history.reader.leave_command(job.job, info.number, "signal", payload)
     return info

@@ -12,7 +12,7 @@ from perdure.agent import Agent, AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
-from perdure.control import cancel, retry
+from perdure.control import cancel, retry, signal
 from perdure.engine.job import Job
 from perdure.errors import RunsFailedError
 from perdure.history import History
@@ -152,6 +152,16 @@ class LocalEngine:
         with reader_of(self._store) as reader:
             history = History(reader)
             return retry(history, history.job(self.job), id)
+
+    def signal(self, id: str, name: str, value: Any = None) -> RunInfo:
+        """Send an unfinished run a signal; durable when it returns, like `retry`.
+
+        Raises:
+            EncodeError: the value cannot be journaled.
+        """
+        with reader_of(self._store) as reader:
+            history = History(reader)
+            return signal(history, history.job(self.job), id, name, value)
 
     def cancel(self, id: str) -> RunInfo:
         """Ask that an unfinished run is stopped; durable when it returns, like `retry`."""

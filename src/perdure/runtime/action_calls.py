@@ -18,7 +18,7 @@ from perdure.runtime.call_attempts import CallAttempts, Callee
 from perdure.runtime.children import (
     OUTPUTS,
     SUBMIT,
-    ChildRun,
+    ChildHandle,
     ChildRuns,
     NewChild,
     refuse_own_key,
@@ -149,12 +149,12 @@ class ActionCalls:
             self._start_or_wait(step, self._beginning(step, template, callee, options))
         return call
 
-    def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildRun]:
+    def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildHandle]:
         """Make a call that starts another run, exactly once."""
         self._services.codec.encode((value, key))  # refused here, not later
         due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
         step, call, template = self._number(SUBMIT, (value, key, delay), {}, reconciled=False)
-        self._converters[step.number] = lambda id_: ChildRun(id_, self._outputs_of(key))
+        self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
         if step.decision is Decision.ANSWER:
             self._start_or_wait(step, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:

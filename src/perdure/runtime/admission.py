@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -99,6 +100,8 @@ class Admission:
         limit: int,
         now: Callable[[], int],
     ) -> None:
+        self._host = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()  # not that of an action that submits
         self._job = info.job
         self._last_run = info.last_run
         self._last_key = info.last_key
@@ -131,14 +134,14 @@ class Admission:
             EncodeError: it cannot be journaled.
             StoreError: it is not durable, or nobody knows; submitting it again is safe with an id.
         """
-        future: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Admitted] = self._host.create_future()
         if item.is_child:
             self._children.append((item, future))
             self._wake()
         else:
             self._waiting.append((item, future))
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task = self._host.create_task(self._work(), context=self._context.copy())
         return future
 
     async def wait_for_room(self) -> int:
@@ -163,7 +166,7 @@ class Admission:
 
     async def _woken(self) -> None:
         if self._room is None:
-            self._room = asyncio.get_running_loop().create_future()
+            self._room = self._host.create_future()
         await asyncio.shield(self._room)
 
     def _wake(self) -> None:
@@ -377,7 +380,7 @@ def _storable_id(id_: Any) -> str:
 
 
 def _changed(item: _Prepared) -> str:
-    if item.source:
+    if item.item.id is None:
         place = item.item.place or f"input {item.item.position}"
         return (
             f"{place} is not what this job read there before (source {item.source!r}): restore it,"

@@ -43,28 +43,15 @@ class SubmittingAction(Protocol):
         """Told when a submission could not be made durable."""
 
 
-class ChildRun:
-    """A run that an action started. Its handle works in that action only.
-
-    Attributes:
-        id: its short id.
-    """
+class ChildHandle:
+    """A run that an action started (see `perdure.context.ChildRun`)."""
 
     def __init__(self, id: str, call: Callable[[str], DurableCall[list[Output]]]) -> None:
         self.id = id
         self._call = call
 
     def outputs(self) -> DurableCall[list[Output]]:
-        """Return a call that settles with the run's outputs when it has come to its end.
-
-        Raises (through the call):
-            BaseException: what made the run fail.
-            RunCancelledError: it was cancelled.
-
-        Raises:
-            ContextAccessError: it is of the action's own key, so its turn comes only after this
-                run has ended.
-        """
+        """Return a call that settles with the run's outputs when it has come to its end."""
         return self._call(self.id)
 
     def __repr__(self) -> str:

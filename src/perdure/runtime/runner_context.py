@@ -20,13 +20,13 @@ from perdure.call import (
     outcome_of,
 )
 from perdure.config import Configuration
+from perdure.context import ChildRun
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.memory import ActionMemory, Cell, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.runtime.action_runner import ActionRunner
-from perdure.runtime.children import ChildRun
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.services import JobServices
 

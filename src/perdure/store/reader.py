@@ -100,9 +100,9 @@ class StoreReader:
         """Return the outputs of these runs in commit order."""
         return read_outputs(self._db, runs)
 
-    def leave_command(self, job: int, run: int, command: str) -> None:
+    def leave_command(self, job: int, run: int, command: str, payload: bytes | None = None) -> None:
         """Leave a command for the owner of the job; durable when this returns."""
-        row = CommandRow(job=job, run=run, command=command, payload=None, at=time.time_ns())
+        row = CommandRow(job=job, run=run, command=command, payload=payload, at=time.time_ns())
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(WRITE["CommandRow"], row)
 
