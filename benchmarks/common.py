@@ -206,7 +206,7 @@ class RawCommits:
     def rate(self, count: int) -> float:
         """Return commits a second over `count` commits of one journal record each."""
         from perdure.journal.record import Record
-        from perdure.store.sqlite import WRITE
+        from perdure.store.sqlite_write import WRITE
 
         insert = WRITE["Record"]
         at = time.time_ns()

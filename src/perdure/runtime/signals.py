@@ -104,6 +104,10 @@ class ActionSignals:
         self._unused.append(taken)
         return None
 
+    def close(self) -> None:
+        """Let go of the waits: the action has ended."""
+        self._waits.clear()
+
     def left_over(self) -> list[Record]:
         """Return, as signals of the run, what the action was handed and has not used."""
         unused = [came_back(taken) for taken in self._unused]

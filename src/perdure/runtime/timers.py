@@ -13,15 +13,11 @@ COMPACT_ABOVE = 1024  # cancelled timers kept before the heap is cleaned
 class Timer:
     """An armed timer. `deadline` is in ns since the epoch."""
 
-    __slots__ = ("callback", "deadline", "order")
+    __slots__ = ("callback", "deadline")
 
-    def __init__(self, deadline: int, order: int, callback: Callable[[], object]) -> None:
+    def __init__(self, deadline: int, callback: Callable[[], object]) -> None:
         self.deadline = deadline
-        self.order = order
         self.callback: Callable[[], object] | None = callback
-
-    def __lt__(self, other: Timer) -> bool:
-        return (self.deadline, self.order) < (other.deadline, other.order)
 
 
 class TimerService:
@@ -36,7 +32,7 @@ class TimerService:
     def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
         self._host = asyncio.get_running_loop()
-        self._heap: list[Timer] = []
+        self._heap: list[tuple[int, int, Timer]] = []  # deadline, order of arming
         self._count = 0
         self._cancelled = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -45,8 +41,8 @@ class TimerService:
     def arm(self, deadline: int, callback: Callable[[], object]) -> Timer:
         """Call `callback` on the host loop when `deadline` (ns since the epoch) has passed."""
         self._count += 1
-        timer = Timer(deadline, self._count, callback)
-        heapq.heappush(self._heap, timer)
+        timer = Timer(deadline, callback)
+        heapq.heappush(self._heap, (deadline, self._count, timer))
         self._schedule()
         return timer
 
@@ -57,7 +53,7 @@ class TimerService:
         timer.callback = None
         self._cancelled += 1
         if self._cancelled > COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
-            self._heap = [live for live in self._heap if live.callback is not None]
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0
 
@@ -70,7 +66,7 @@ class TimerService:
     def _schedule(self) -> None:
         if not self._heap:
             return
-        earliest = self._heap[0].deadline
+        earliest = self._heap[0][0]
         if self._timer is not None:
             if self._armed_for <= earliest:
                 return
@@ -83,8 +79,8 @@ class TimerService:
     def _fire(self) -> None:
         self._timer = None
         now = self._now()
-        while self._heap and self._heap[0].deadline <= now:
-            timer = heapq.heappop(self._heap)
+        while self._heap and self._heap[0][0] <= now:
+            timer = heapq.heappop(self._heap)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()

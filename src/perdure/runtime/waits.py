@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.call import DurableCall
@@ -44,7 +43,7 @@ class ActionWaits:
         self._action = action
         self._services = services
         self._armed: Timer | None = None
-        self._timeouts: dict[DurableCall[Any], asyncio.TimerHandle] = {}
+        self._timers: dict[DurableCall[Any], asyncio.TimerHandle] = {}  # of pending calls
         self._signals = ActionSignals()
 
     # In a turn
@@ -52,18 +51,19 @@ class ActionWaits:
     def sleep(self, seconds: float) -> DurableCall[None]:
         """Make a call that a durable timer settles."""
 
+        call: DurableCall[None] = self._call("sleep")
+
         def wake() -> None:
-            if not call.done():
-                call.set_result(None)
+            del self._timers[call]
+            call.set_result(None)
 
         loop = self._action.continuation.loop
-        call: DurableCall[None] = self._call("sleep", lambda _: timer.cancel())
-        timer = loop.set_timer(loop.time() + seconds, wake)
+        self._timers[call] = loop.set_timer(loop.time() + seconds, wake)
         return call
 
     def wait_for_signal(self, name: str, timeout: float | None) -> DurableCall[Any]:
         """Make a call that the next signal with this name settles, or a durable timer."""
-        call = self._call(f"signal {name}", self._forget)
+        call = self._call(f"signal {name}")
         answer = self._signals.wait(name, call)
         if answer is not None:
             call.set_result(self._value(answer))
@@ -74,7 +74,7 @@ class ActionWaits:
             self._ask(name)
         return call
 
-    def _call(self, what: str, on_cancel: Callable[[DurableCall[Any]], None]) -> DurableCall[Any]:
+    def _call(self, what: str) -> DurableCall[Any]:
         loop = self._action.continuation.loop
         return DurableCall(
             loop,
@@ -82,20 +82,20 @@ class ActionWaits:
             number=0,
             function=what,
             parker=self._action.continuation.parker,
-            on_cancel=on_cancel,
+            on_cancel=self._forget,
         )
 
     def _expire(self, call: DurableCall[Any], name: str, timeout: float) -> None:
         def expired() -> None:
-            if not call.done():
-                call.set_exception(TimeoutError(f"no signal {name!r} came within {timeout:g} s"))
-                call._log_traceback = False  # an unread failure is no news
+            del self._timers[call]
+            call.set_exception(TimeoutError(f"no signal {name!r} came within {timeout:g} s"))
+            call._log_traceback = False  # an unread failure is no news
 
         loop = self._action.continuation.loop
-        self._timeouts[call] = loop.set_timer(loop.time() + timeout, expired)
+        self._timers[call] = loop.set_timer(loop.time() + timeout, expired)
 
     def _forget(self, call: DurableCall[Any]) -> None:
-        timer = self._timeouts.pop(call, None)
+        timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
 
@@ -148,7 +148,9 @@ class ActionWaits:
             self._armed = self._services.timers.arm(deadline, self._due)
 
     def close(self) -> None:
-        """Disarm the timer."""
+        """Disarm the timer; what is pending is let go."""
+        self._timers.clear()
+        self._signals.close()
         if self._armed is not None:
             self._services.timers.cancel(self._armed)
             self._armed = None

@@ -11,8 +11,9 @@ from perdure.errors import StoreError
 from perdure.journal.record import Record
 from perdure.store.base import NUMBER_BITS, CommandRow, KeyRow, MemoryRow, RunRow, StoredOutput
 from perdure.store.ownership import is_owned
-from perdure.store.sqlite import WRITE, read_outputs
+from perdure.store.sqlite import read_outputs
 from perdure.store.sqlite_file import READ, select_many
+from perdure.store.sqlite_write import WRITE
 
 FINAL_STATUS = 4  # this status and above are final
 
@@ -71,6 +72,14 @@ class StoreReader:
         name = "list_runs_unfinished" if status < FINAL_STATUS else "list_runs_unsuccessful"
         return [RunRow(*row) for row in self._read(name, job, status, limit)]
 
+    def list_queued(self, job: int, *, limit: int) -> list[RunRow]:
+        """Return the newest runs of a job that have not begun, newest first."""
+        return [RunRow(*row) for row in self._read("list_runs_queued", job, limit)]
+
+    def list_running(self, job: int, *, limit: int) -> list[RunRow]:
+        """Return the newest runs of a job that have begun and do not wait, newest first."""
+        return [RunRow(*row) for row in self._read("list_runs_running", job, limit)]
+
     def list_runs_of_key(self, key: int, *, limit: int = 50) -> list[RunRow]:
         """Return the newest runs of a key, newest first."""
         return [RunRow(*row) for row in self._read("list_runs_of_key", key, limit)]
@@ -78,6 +87,14 @@ class StoreReader:
     def runs(self, numbers: list[int]) -> dict[int, RunRow]:
         """Return these runs, by number."""
         return {row[0]: RunRow(*row) for row in self._many("runs", numbers)}
+
+    def begun(self, runs: list[int]) -> set[int]:
+        """Return those of these runs that have begun, since they were last put back."""
+        return {row[0] for row in self._many("begun", runs)}
+
+    def notes(self, runs: list[int]) -> dict[int, bytes]:
+        """Return what these runs last said that they do, encoded; only those that said it."""
+        return {run: data for run, data in self._many("notes", runs) if data is not None}
 
     def keys(self, numbers: list[int]) -> dict[int, KeyRow]:
         """Return these keys, by number."""
@@ -99,6 +116,10 @@ class StoreReader:
     def outputs(self, runs: list[int]) -> list[StoredOutput]:
         """Return the outputs of these runs in commit order."""
         return read_outputs(self._db, runs)
+
+    def commands(self, job: int, run: int) -> list[tuple[str, bytes | None]]:
+        """Return the commands left for a run that its job has not carried out yet, in order."""
+        return list(self._read("commands_of_run", job, run))
 
     def leave_command(self, job: int, run: int, command: str, payload: bytes | None = None) -> None:
         """Leave a command for the owner of the job; durable when this returns."""

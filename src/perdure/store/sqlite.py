@@ -21,7 +21,6 @@ from perdure.errors import StoreError
 from perdure.journal.record import Record
 from perdure.store.base import (
     NUMBER_BITS,
-    ROW_ORDER,
     ActionStateStore,
     Command,
     JobInfo,
@@ -43,13 +42,9 @@ from perdure.store.sqlite_file import (
     select_many,
     translate,
 )
-from perdure.store.statements import load_statements
+from perdure.store.sqlite_write import write_rows
 
 T = TypeVar("T")
-
-WRITE = load_statements("sqlite", "write.sql")
-_RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
-_SQL = [WRITE[kind.__name__] for kind in ROW_ORDER]
 
 
 class SqliteStore(ActionStateStore):
@@ -238,17 +233,10 @@ class SqliteStore(ActionStateStore):
         self._patient = patient
 
     def _write(self, rows: Sequence[Row]) -> None:
-        groups: list[list[Any]] = [[] for _ in ROW_ORDER]
-        for row in rows:
-            groups[_RANK[type(row)]].append(row)
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            for sql, group in zip(_SQL, groups, strict=True):
-                if len(group) == 1:
-                    db.execute(sql, group[0])
-                elif group:
-                    db.executemany(sql, group)
+            write_rows(db, rows)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:

@@ -1,4 +1,5 @@
--- One statement for each kind of row; `name` is the row's type.
+-- One statement for each kind of row; `name` is the row's type. What inserts can insert many rows;
+-- what does not may have a statement of its own for many, with `_many` behind the name.
 -- name: KeyRow
 INSERT INTO key (key, job, digest, value, sequence) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET sequence = excluded.sequence;
@@ -13,6 +14,11 @@ INSERT INTO record (run, event, action, n, kind, call, function, digest, detail,
                     started_at, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: StatusRow
 UPDATE run SET status = ?, place = ?, attempt = ?, error = ?, finished_at = ? WHERE run = ?;
+-- name: StatusRow_many
+WITH new (status, place, attempt, error, finished_at, run) AS (VALUES (?, ?, ?, ?, ?, ?))
+UPDATE run SET status = new.status, place = new.place, attempt = new.attempt, error = new.error,
+               finished_at = new.finished_at
+FROM new WHERE run.run = new.run;
 -- name: MemoryRow
 INSERT INTO memory (key, path, data, written_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (key, path) DO UPDATE SET data = excluded.data, written_at = excluded.written_at;
