@@ -7,6 +7,7 @@ one line of JSON.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import gc
 import json
 import os
@@ -92,6 +93,28 @@ class Waiting(Agent):
     @action(InputEvent)
     async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
         await ctx.durable_execute_async(for_ever, event.input["n"])
+
+
+class Sleeps(Agent):
+    """Sleeps as long as the input says."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        await ctx.sleep(event.input["seconds"])
+
+
+class PlainSleeps(Agent):
+    """A plain action with a call that blocks a thread for as long as the input says."""
+
+    @action(InputEvent)
+    def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        seconds = event.input["seconds"]
+        bounded = ctx.with_options(timeout=1.0)
+        try:
+            bounded.durable_execute_async(time.sleep, seconds).result()
+            ctx.send_event(OutputEvent(output="done"))
+        except TimeoutError:
+            ctx.send_event(OutputEvent(output="timed out"))
 
 
 class Restart(Agent):
@@ -281,6 +304,71 @@ def bare_idle(count: int, seconds: float) -> dict[str, Any]:
     return asyncio.run(measure())
 
 
+def sleeping(store: str, count: int) -> dict[str, Any]:
+    """Wall time and memory of `count` runs that sleep a second."""
+    inputs = source(count, "x", seconds=1.0)
+    began, cpu = time.perf_counter(), time.process_time()
+    engine(store, 4096).run(Sleeps, inputs, key="id")
+    wall, used, peak = time.perf_counter() - began, time.process_time() - cpu, peak_mib()
+    bare = asyncio.run(common.bare_sleeps(count, 1.0))
+    return {"wall": wall, "cpu": used, "peak_mib": peak, "bare": bare}
+
+
+def asleep(store: str, count: int, seconds: float) -> dict[str, Any]:
+    """CPU time of a process with `count` runs asleep and nothing else to do."""
+
+    async def measure() -> dict[str, Any]:
+        async with engine(store, 4096).open(Sleeps) as job:
+            driving = asyncio.create_task(job.drive(source(count, "x", seconds=3600.0), key="id"))
+            while job.progress.waiting < count:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1.0)
+            cpu = time.process_time()
+            await asyncio.sleep(seconds)
+            used = time.process_time() - cpu
+            result = {"cpu": used, "share": used / seconds, "peak_mib": peak_mib()}
+            job.drain_soon()  # they sleep on in the store
+            await driving
+        return result
+
+    return asyncio.run(measure())
+
+
+def threads(store: str, count: int, threads: int) -> dict[str, Any]:
+    """Wall time of `count` plain actions that each block a thread for 0.2 s."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        began = time.perf_counter()
+        list(pool.map(time.sleep, [0.2] * count))
+        bare = time.perf_counter() - began
+    began = time.perf_counter()
+    config = {"num-async-threads": threads}
+    pooled = LocalEngine(store=f"sqlite:///{store}", job=JOB, config=config)
+    pooled.run(PlainSleeps, source(count, "x", seconds=0.2), key="id")
+    return {"wall": time.perf_counter() - began, "bare": bare}
+
+
+def hanging(store: str, hung: int, threads: int) -> dict[str, Any]:
+    """When a run with a hung call of its own goes on, and when those behind 50 such calls do."""
+
+    async def measure() -> dict[str, Any]:
+        config = {"num-async-threads": threads}
+        pooled = LocalEngine(store=f"sqlite:///{store}", job=JOB, config=config)
+        async with pooled.open(PlainSleeps) as job:
+            began = time.perf_counter()
+            alone = await job.submit({"seconds": 60.0}, key="alone")
+            await alone.wait()
+            release = time.perf_counter() - began
+            began = time.perf_counter()
+            for n in range(hung):
+                await job.submit({"seconds": 60.0}, key=f"hung-{n}")
+            behind = [await job.submit({"seconds": 0.01}, key=n) for n in range(hung)]
+            done = [(await run.outputs())[0].value for run in behind]
+            others = time.perf_counter() - began
+        return {"release": release, "others": others, "done": done.count("done")}
+
+    return asyncio.run(measure())
+
+
 def half(store: str, count: int, tag: str = "x") -> dict[str, Any]:
     """Do half of the calls of `count` runs, say so, and wait to be killed."""
     Restart.hang = True
@@ -310,8 +398,11 @@ def resume(store: str, count: int, tag: str = "x") -> dict[str, Any]:
 
 WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
-    for work in (overlap, one_step, listed, many_calls, sequential, idle, bare_idle, half, resume)
-}
+    for work in (
+        overlap, one_step, listed, many_calls, sequential, idle, bare_idle, sleeping, asleep,
+        threads, hanging, half, resume,
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     print(json.dumps(WORK[sys.argv[1]](**json.loads(sys.argv[2]))), flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +11,10 @@ from perdure.agent import AgentPlan
 from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.inputs import Field, new_input
+from perdure.engine.progress import DriveResult, Progress
+from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
-from perdure.errors import EncodeError, InputError, PerdureError, StoreError
+from perdure.errors import ConfigurationError, EncodeError, InputError, PerdureError, StoreError
 from perdure.history import History
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -34,46 +35,6 @@ from perdure.store.url import reader_of
 logger = logging.getLogger("perdure")
 
 CHUNK = 512  # inputs admitted together at most
-
-
-@dataclasses.dataclass(slots=True)
-class Progress:
-    """Live counts of an open job.
-
-    Attributes:
-        inputs: inputs admitted, or known from before.
-        already_done: of these, finished by an earlier process.
-        completed: runs completed in this process; `failed`, `cancelled` likewise.
-        in_flight: runs admitted and not finished, but for those that wait.
-        waiting: runs that only time or a signal can continue.
-        outputs: outputs made in this process.
-        retries: runs put back.
-        calls_made: calls begun in this process.
-        calls_replayed: outcomes given from the journal instead.
-        late_results: results that came after their calls had timed out or been cancelled.
-    """
-
-    inputs: int = 0
-    already_done: int = 0
-    completed: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    in_flight: int = 0
-    waiting: int = 0
-    outputs: int = 0
-    retries: int = 0
-    calls_made: int = 0
-    calls_replayed: int = 0
-    late_results: int = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DriveResult:
-    """What came of a source: its inputs, their outputs and failed runs."""
-
-    inputs: int
-    outputs: list[Output]
-    failed: list[RunInfo]
 
 
 class Run:
@@ -153,6 +114,7 @@ class Job:
             before_recovery=self._open_sink if sink is not None else None,
         )
         self._progress = Progress()
+        self._schedules: dict[str, Schedule] = {}
         self._collected: list[tuple[int, int, Output]] | None = None
         self._unsuccessful: set[int] = set()
         self._draining = False
@@ -290,6 +252,34 @@ class Job:
             row = (await self._store.runs([admitted.run]))[admitted.run]
             status = STATUS_BY_NUMBER[row.status]
         return Run(self, admitted.run, admitted.ticket, status)
+
+    async def schedule(
+        self, name: str, cron: str, value: Any, *, key: Any, timezone: str = "UTC"
+    ) -> Schedule:
+        """Start a run whenever a cron expression says so, while the job is open.
+
+        Declare it again whenever the job is opened. Each tick is one run, over crashes and
+        restarts; of the ticks that pass while no process runs the job, the first runs when one
+        does. The run of the next tick is durable when this returns.
+
+        Args:
+            name: its name, unique in the job.
+            cron: five fields, minute hour day month weekday, such as "0 6 * * 1-5".
+            value: the input of its runs, or a function of the tick's time that makes it.
+            key: the key of its runs.
+            timezone: the time zone that the expression is meant in.
+
+        Raises:
+            ConfigurationError: the expression or the time zone is not known, the name is taken, or
+                the extra `schedules` is not installed.
+            EncodeError: value or key cannot be journaled.
+        """
+        if name in self._schedules:
+            raise ConfigurationError(f"there is a schedule {name!r} already: choose another name")
+        schedule = Schedule(self.runtime, name, cron, value, key, timezone)
+        await self._until_stopped(schedule.begin())
+        self._schedules[name] = schedule
+        return schedule
 
     def _due(self, delay: float) -> int:
         return self.runtime.services.now() + int(delay * 1e9) if delay > 0 else 0

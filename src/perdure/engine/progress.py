@@ -1,0 +1,47 @@
+"""What an open job tells of its work."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from perdure.run import Output, RunInfo
+
+
+@dataclasses.dataclass(slots=True)
+class Progress:
+    """Live counts of an open job.
+
+    Attributes:
+        inputs: inputs admitted, or known from before.
+        already_done: of these, finished by an earlier process.
+        completed: runs completed in this process; `failed`, `cancelled` likewise.
+        in_flight: runs admitted and not finished, but for those that wait.
+        waiting: runs that only time or a signal can continue.
+        outputs: outputs made in this process.
+        retries: runs put back.
+        calls_made: calls begun in this process.
+        calls_replayed: outcomes given from the journal instead.
+        late_results: results that came after their calls had timed out or been cancelled.
+    """
+
+    inputs: int = 0
+    already_done: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    outputs: int = 0
+    retries: int = 0
+    calls_made: int = 0
+    calls_replayed: int = 0
+    late_results: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DriveResult:
+    """What came of a source: its inputs, their outputs and failed runs."""
+
+    inputs: int
+    outputs: list[Output]
+    failed: list[RunInfo]

@@ -1,0 +1,124 @@
+"""Schedules: runs that a job starts by the clock.
+
+The run of the next tick is in the store before its time has come, as a run that is due then, under
+an id that the tick gives it. So each tick is one run, however often the job is opened and wherever
+it crashes; and of the ticks that pass while no process runs the job, the first runs when one does.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import zoneinfo
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from perdure.errors import ConfigurationError, InputError
+from perdure.run import run_id
+from perdure.runtime.admission import NewInput
+from perdure.runtime.backoff import until_store_answers
+from perdure.runtime.job import JobRuntime
+from perdure.runtime.timers import Timer
+
+logger = logging.getLogger("perdure")
+
+ORIGIN = "perdure:schedule"  # where the ids of such runs belong
+Value = Any | Callable[[datetime.datetime], Any]
+
+
+class Schedule:
+    """One schedule of an open job.
+
+    Owns: the timer of the next tick. Lifecycle: `begin` until `stop`, or until the job closes; it
+    is declared anew whenever the job is opened. On the host loop.
+
+    Attributes:
+        name: its name, unique in the job.
+        next_tick: when its next run is due.
+        next_run: id of that run.
+    """
+
+    def __init__(
+        self, runtime: JobRuntime, name: str, cron: str, value: Value, key: Any, timezone: str
+    ) -> None:
+        self._runtime = runtime
+        self._value = value
+        self._key = key
+        self._ticks = ticks(name, cron, timezone, runtime.services.now())
+        self._timer: Timer | None = None
+        self._number = 0
+        self.name = name
+        self.next_tick = next(self._ticks, None)
+        self.next_run: str | None = None
+
+    async def begin(self) -> None:
+        """Put the run of the next tick into the store; durable when this returns.
+
+        Raises:
+            EncodeError: the value or the key cannot be journaled.
+            StoreError: it is not durable, or nobody knows; doing it again is safe.
+        """
+        tick = self.next_tick
+        if tick is None:
+            return  # the expression names no time any more
+        due = _due_at(tick)
+        value = self._value(tick) if callable(self._value) else self._value
+        id_ = f"{self.name}@{tick.isoformat()}"
+        try:
+            await self._submit(NewInput(value, self._key, id_, origin=ORIGIN, due=due))
+        except InputError:
+            logger.warning(
+                "schedule %r has changed; its run at %s stays as it was", self.name, tick
+            )
+        self._timer = self._runtime.services.timers.arm(due, self._due)
+
+    async def _submit(self, item: NewInput) -> None:
+        admitted = await self._runtime.admission.submit(item)
+        self._number = admitted.run
+        self.next_run = run_id(admitted.run)
+
+    def _due(self) -> None:
+        self.next_tick, self.next_run, self._timer = next(self._ticks, None), None, None
+        self._runtime.services.spawn(
+            until_store_answers(self.begin, f"schedule {self.name!r} cannot go on")
+        )
+
+    async def stop(self) -> None:
+        """Start no more runs; the one that is due next is cancelled."""
+        if self._timer is not None:
+            self._runtime.services.timers.cancel(self._timer)
+            self._timer = None
+            await self._runtime.commands.cancel(self._number)
+
+
+def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.datetime]:
+    """Return the times that a cron expression names, from `after` (ns since the epoch) on.
+
+    Raises:
+        ConfigurationError: the expression or the time zone is not known, or the extra is missing.
+    """
+    try:
+        import cronsim
+    except ImportError:
+        raise ConfigurationError(
+            f"schedule {name!r} needs the package cronsim: pip install 'perdure[schedules]'"
+        ) from None
+    try:
+        zone = zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        raise ConfigurationError(
+            f"schedule {name!r}: there is no time zone {timezone!r} here (such as Europe/Berlin)"
+        ) from None
+    begin = datetime.datetime.fromtimestamp(after / 1e9, zone)
+    try:
+        return cronsim.CronSim(cron, begin)
+    except cronsim.CronSimError as error:
+        raise ConfigurationError(
+            f"schedule {name!r}: {cron!r} is no cron expression ({error}); write five fields:"
+            " minute hour day month weekday, such as '0 6 * * 1-5'"
+        ) from None
+
+
+def _due_at(tick: datetime.datetime) -> int:
+    """Return a tick, which is a whole second, in ns since the epoch."""
+    return int(tick.timestamp()) * 1_000_000_000

@@ -1,0 +1,173 @@
+"""G2, G12: schedules: each tick is one run, over crashes and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import sys
+from typing import Any
+
+import pytest
+from tests.promises.support import SECONDS, agent_of, out
+
+from perdure import ConfigurationError, EncodeError, LocalEngine, RunStatus
+from perdure.engine import schedule as schedule_module
+
+
+async def tells(event: Any, ctx: Any) -> None:
+    out(ctx, event.input)
+
+
+@pytest.fixture(autouse=True)
+def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let expressions of the form 'every N ms' tick every N ms, from the start of the second."""
+    real = schedule_module.ticks
+
+    def ticks(name: str, cron: str, timezone: str, after: int) -> Any:
+        if not cron.startswith("every "):
+            return real(name, cron, timezone, after)
+        return quick(int(cron.split()[1]) * 1_000_000, after)
+
+    def quick(step: int, after: int) -> Any:
+        tick = after - after % step
+        while True:
+            tick += step
+            yield datetime.datetime.fromtimestamp(tick / 1e9, datetime.UTC)
+
+    monkeypatch.setattr(schedule_module, "ticks", ticks)
+    # Ticks of a schedule are whole seconds; these are not.
+    monkeypatch.setattr(schedule_module, "_due_at", lambda tick: round(tick.timestamp() * 1e9))
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def completed(engine: LocalEngine) -> list[Any]:
+    return [info.input for info in engine.runs(status=RunStatus.COMPLETED, limit=10_000)][::-1]
+
+
+def test_g2_each_tick_is_one_run(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            await job.schedule("often", "every 30 ms", str, key="k")
+            await until(lambda: job.progress.completed >= 5)
+        ticks = completed(engine)
+        assert len(set(ticks)) == len(ticks) >= 5
+        assert ticks == sorted(ticks)
+
+    asyncio.run(main())
+
+
+def test_g2_a_schedule_goes_on_after_a_restart_without_doubling_a_tick(store: str) -> None:
+    async def leg(engine: LocalEngine, runs: int) -> None:
+        async with engine.open(agent_of(tells)) as job:
+            await job.schedule("often", "every 30 ms", str, key="k")
+            await until(lambda: job.progress.completed >= runs)
+            raise InterruptedError
+
+    async def main() -> None:
+        engine = LocalEngine(store)
+        for runs in (1, 2, 3):
+            with contextlib.suppress(InterruptedError):
+                await leg(engine, runs)
+        ticks = completed(engine)
+        assert len(set(ticks)) == len(ticks) >= 6
+
+    asyncio.run(main())
+
+
+def test_g12_of_the_ticks_missed_while_nothing_ran_the_first_runs(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            schedule = await job.schedule("often", "every 200 ms", str, key="k")
+            missed = str(schedule.next_tick)
+        assert completed(engine) == []  # leaving the job does not wait for what is due later
+        await asyncio.sleep(0.5)
+        async with engine.open(agent_of(tells)) as job:
+            await until(lambda: job.progress.completed == 1)
+        assert completed(engine) == [missed]
+
+    asyncio.run(main())
+
+
+def test_a_schedule_shows_and_stops_what_is_next(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            schedule = await job.schedule("daily", "0 6 * * *", {"n": 1}, key="k")
+            assert schedule.next_tick is not None
+            assert (schedule.next_tick.hour, schedule.next_tick.minute) == (6, 0)
+            assert schedule.next_run is not None
+            assert engine.run_info(schedule.next_run).status is RunStatus.WAITING
+            await schedule.stop()
+            assert engine.run_info(schedule.next_run).status is RunStatus.CANCELLED
+
+    asyncio.run(main())
+
+
+def test_a_changed_value_leaves_the_tick_that_is_in_the_store(
+    store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        for value in ("old", "new"):
+            async with engine.open(agent_of(tells)) as job:
+                await job.schedule("yearly", "0 0 1 1 *", value, key="k")
+        assert [info.input for info in engine.runs()] == ["old"]
+        assert "schedule 'yearly' has changed" in caplog.text
+
+    asyncio.run(main())
+
+
+def refused(cron: str = "* * * * *", value: Any = 1, timezone: str = "UTC") -> Any:
+    async def main() -> None:
+        async with LocalEngine("memory://").open(agent_of(tells)) as job:
+            await job.schedule("s", cron, value, key="k", timezone=timezone)
+
+    asyncio.run(main())
+
+
+def test_a_wrong_expression_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'61 \\* \\* \\* \\*' is no cron expression"):
+        refused("61 * * * *")
+
+
+def test_an_unknown_time_zone_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="there is no time zone 'Mars/Base'"):
+        refused(timezone="Mars/Base")
+
+
+def test_a_value_that_cannot_be_journaled_is_refused() -> None:
+    with pytest.raises(EncodeError):
+        refused(value=lambda tick: object())
+
+
+def test_a_name_is_used_once(store: str) -> None:
+    async def main() -> None:
+        async with LocalEngine(store).open(agent_of(tells)) as job:
+            await job.schedule("s", "0 0 1 1 *", 1, key="k")
+            with pytest.raises(ConfigurationError, match="there is a schedule 's' already"):
+                await job.schedule("s", "0 0 1 1 *", 1, key="k")
+
+    asyncio.run(main())
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'perdure\[schedules\]'"):
+        refused()
+
+
+def test_ticks_follow_the_clock_changes_of_their_time_zone() -> None:
+    before = datetime.datetime(2026, 3, 28, 12, tzinfo=datetime.UTC)
+    ticks = schedule_module.ticks(
+        "s", "30 2 * * *", "Europe/Berlin", int(before.timestamp()) * 10**9
+    )
+    offsets = [next(ticks).utcoffset() for _ in range(2)]
+    assert offsets == [datetime.timedelta(hours=2)] * 2
