@@ -275,6 +275,17 @@ def checked_timeout(timeout: float | None) -> float | None:
     return timeout
 
 
+def checked_name(name: str) -> str:
+    """Return `name` if it is a text that names a signal.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"{name!r} names no signal: give a text")
+    return name
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Generic[T_co]):
     """What came of one call: a value or an error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from perdure.call import checked_name
 from perdure.errors import PerdureError
 from perdure.history import ALL, History
 from perdure.journal.record import encode_signal
@@ -71,6 +72,6 @@ def signal(history: History, job: JobRow, id_: str, name: str, value: Any) -> Ru
             f"run {id_} is {info.status.value} already: no action waits for a signal"
             + (" (retry it first)" if info.status in _RETRIED else "")
         )
-    payload = encode_signal(name, history.codec.encode(value))
+    payload = encode_signal(checked_name(name), history.codec.encode(value))
     history.reader.leave_command(job.job, info.number, "signal", payload)
     return info

@@ -6,13 +6,16 @@ An unused `type: ignore` is an error, so each of them proves that the line is re
 from __future__ import annotations
 
 import asyncio
+import datetime
 from typing import assert_type
 
 from perdure import (
     Agent,
+    ChildRun,
     DurableCall,
     Event,
     InputEvent,
+    Limit,
     LocalEngine,
     Outcome,
     Output,
@@ -58,7 +61,16 @@ class Typed(Agent):
         assert_type(outcomes, list[Outcome[dict[str, int]]])
         careful = ctx.with_options(timeout=30, retry=RetryPolicy(max_attempts=4))
         assert_type(await careful.durable_execute_async(count, "text"), int)
+        limited = careful.with_options(limit="openai")
+        assert_type(await limited.durable_execute_async(count, "text"), int)
         assert_type(await ctx.sleep(1.0), None)
+        ctx.set_status({"asking": "a person"})
+        answer = await ctx.wait_for_signal("approve", timeout=60)
+        child = await ctx.submit({"answer": answer}, key="other", delay=1.0)
+        assert_type(child, ChildRun)
+        assert_type(child.id, str)
+        assert_type(await child.outputs(), list[Output])
+        ctx.submit({"no": "key"})  # type: ignore[call-arg]
         ctx.durable_execute_async(count, "text", reconciler=count)
         ctx.durable_execute_async(count, "text", durable_id="count")
         ctx.durable_execute_async(count, 3)  # type: ignore[call-overload]
@@ -72,6 +84,16 @@ class Typed(Agent):
     def plain(self, event: Scored, ctx: RunnerContext) -> None:
         assert_type(event.score, int)
         assert_type(ctx.durable_execute_async(count, event.note).result(), int)
+
+
+async def serve() -> None:
+    async with LocalEngine(config={"limits": {"openai": Limit(concurrency=5)}}).open(Typed) as job:
+        submitted = await job.submit({"id": 1}, key=1, delay=5.0)
+        assert_type(await submitted.signal("approve", True), bool)
+        assert_type(await job.signal(submitted.id, "approve"), bool)
+        schedule = await job.schedule("nightly", "0 2 * * *", {"id": 2}, key=2)
+        assert_type(schedule.next_tick, datetime.datetime | None)
+        assert_type(await submitted.outputs(), list[Output])
 
 
 def run() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perdure.agent import AgentPlan
+from perdure.call import checked_name
 from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.inputs import Field, new_input
@@ -312,6 +313,7 @@ class Job:
             StoreError: it is not durable, or nobody knows.
         """
         data = self.runtime.codec.encode(value)
+        checked_name(name)
         number = run_number(self.runtime.job_number, run if isinstance(run, str) else run.id)
         sending = self.runtime.commands.signal(number, name, data)
         return bool(await self._until_stopped(sending))

@@ -218,8 +218,8 @@ class ContinuationContext:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 try:
                     _close(task.get_coro())
-                except (RuntimeError, ValueError):
-                    pass  # it awaited in a finally block, or is running: there is no turn for it
+                except Exception:
+                    pass  # a finally block awaited or asked for what a closed action cannot have
 
     # The turn
 

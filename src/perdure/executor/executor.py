@@ -55,6 +55,7 @@ class ContinuationActionExecutor:
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._ending = False  # the host loop cancels all that there is
         self.late_results = 0
 
     @property
@@ -133,13 +134,23 @@ class ContinuationActionExecutor:
         except (KeyboardInterrupt, SystemExit) as stop:
             self._on_shutdown(stop)
         except asyncio.CancelledError as cancelled:
-            if invocation.dropped or self._closed:
+            if invocation.dropped or self._closed or self._is_shutdown():
                 raise
             self._finish(invocation, None, cancelled)
         except Exception as error:
             self._finish(invocation, None, error)
         else:
             self._finish(invocation, value, None)
+
+    def _is_shutdown(self) -> bool:
+        """Say, in a task that was cancelled, whether that is how the host loop ends.
+
+        `asyncio.run` cancels all tasks at once when an exception has left the loop: a SystemExit
+        of a signal handler, say. A callable that cancels itself is the only one.
+        """
+        if not self._ending:
+            self._ending = all(task.cancelling() for task in asyncio.all_tasks())
+        return self._ending
 
     def _finish(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         if invocation.dropped or self._closed:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.call import CallOptions, DurableCall
-from perdure.errors import EncodeError, NonDeterminismError, PerdureError
+from perdure.errors import EncodeError, NonDeterminismError, PerdureError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.codec import brief, digest_call
@@ -44,6 +44,7 @@ class CallingAction(Protocol):
     continuation: ContinuationContext
     error: BaseException | None
     ended: bool
+    start_row: Record | None  # as long as it is not written
 
     @property
     def is_live(self) -> bool:
@@ -73,13 +74,13 @@ class CallingAction(Protocol):
     def deliver_soon(self, call: int) -> None:
         """Deliver the recorded outcome of a call outside this turn (fallback)."""
 
-    def derived_id(self, call: int) -> str:
-        """Return the id that a run started by call number `call` has for ever."""
+    def derived_id(self, call: Record) -> str:
+        """Return the id that a run started by this call has for ever."""
 
     def submitted(self) -> None:
         """Told when no run is being submitted any more."""
 
-    def store_failed(self, error: BaseException) -> None:
+    def store_failed(self, error: StoreError) -> None:
         """Told when a submission could not be made durable."""
 
 
@@ -262,6 +263,9 @@ class ActionCalls:
         )
 
         def begin() -> None:
+            if attempts.over_at is not None and self._action.start_row is not None:
+                # Its time counts from the action's start, which must survive a crash as well.
+                self._action.write([], lambda: None)
             self._running[template.call] = attempts
             attempts.begin()
 

@@ -23,7 +23,6 @@ from perdure.runtime.action_calls import ActionCalls
 from perdure.runtime.services import JobServices
 from perdure.runtime.waits import ActionWaits
 from perdure.store.base import Row
-from perdure.store.group_commit import as_store_error
 
 logger = logging.getLogger("perdure")
 
@@ -43,7 +42,7 @@ class RunOfAction(Protocol):
     def count_call(self) -> bool:
         """Count one more call; False when it is one too many for the run."""
 
-    def derived_id(self, event: int, action: str, call: int) -> str:
+    def derived_id(self, call: Record) -> str:
         """Return the id that a run started by this call has for ever."""
 
     def take_signal(self, name: str) -> Record | None:
@@ -52,7 +51,7 @@ class RunOfAction(Protocol):
     def stir(self) -> None:
         """Told when something is about to go on."""
 
-    def action_idles(self, runner: ActionRunner) -> None:
+    def action_idles(self) -> None:
         """Told when only time or a signal can continue the action."""
 
     def action_ended(self, runner: ActionRunner) -> None:
@@ -275,9 +274,9 @@ class ActionRunner:
         """Return a settlement of the action without its number and time."""
         return Record(run=self._run.number, event=self.event, action=self.name, n=0, kind=kind)
 
-    def derived_id(self, call: int) -> str:
-        """Return the id that a run started by call number `call` has for ever."""
-        return self._run.derived_id(self.event, self.name, call)
+    def derived_id(self, call: Record) -> str:
+        """Return the id that a run started by this call has for ever."""
+        return self._run.derived_id(call)
 
     def take_signal(self, name: str) -> Record | None:
         """Take the run's first signal with this name."""
@@ -289,10 +288,9 @@ class ActionRunner:
             self._held = False
             self._run.action_ended(self)
 
-    def store_failed(self, error: BaseException) -> None:
+    def store_failed(self, error: StoreError) -> None:
         """A run that this action started could not be made durable."""
-        if not self._run.dropped:
-            self._run.store_failed(as_store_error(error))
+        self._run.store_failed(error)
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:
         """Write rows of the action; `written` is called if it still runs then."""
@@ -362,16 +360,16 @@ class ActionRunner:
             self._end(self._ended_early() or continuation.error)
         elif self._live:
             self.waits.arm()
-            if self.waits.wake_up is not None or self.waits.for_signals:
-                if self.start_row is not None:
-                    # A deadline counts from the start, which must survive a crash as well.
-                    self.write([], self._tell_if_idle)
-                else:
-                    self._tell_if_idle()
+            idles = self.waits.wake_up is not None or self.waits.for_signals
+            if self.start_row is not None and (idles or self._services.run_timeout):
+                # A deadline counts from the start, which must survive a crash as well.
+                self.write([], self._tell_if_idle)
+            elif idles:
+                self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:
         if self.is_idle:
-            self._run.action_idles(self)
+            self._run.action_idles()
 
     @property
     def is_idle(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from perdure.call import DurableCall
-from perdure.errors import ContextAccessError
+from perdure.errors import ContextAccessError, StoreError
 from perdure.journal.codec import digest
 from perdure.journal.record import Record
 from perdure.run import Output, run_id
@@ -33,13 +33,13 @@ class NewChild(NamedTuple):
 class SubmittingAction(Protocol):
     """What submissions need of their action."""
 
-    def derived_id(self, call: int) -> str:
-        """Return the id that a run started by call number `call` has for ever."""
+    def derived_id(self, call: Record) -> str:
+        """Return the id that a run started by this call has for ever."""
 
     def submitted(self) -> None:
         """Told when nothing is being submitted any more."""
 
-    def store_failed(self, error: BaseException) -> None:
+    def store_failed(self, error: StoreError) -> None:
         """Told when a submission could not be made durable."""
 
 
@@ -77,7 +77,7 @@ class ChildRuns:
     def begin(self, template: Record, new: NewChild, over: Over) -> None:
         """Submit a run; `over` is told as of any call when it is durable."""
         started_at = self._services.now()
-        id_ = self._action.derived_id(template.call)
+        id_ = self._action.derived_id(template)
         future = self._services.submit(
             NewInput(new.value, new.key, id_, origin=ORIGIN, due=new.due, is_child=True)
         )
@@ -88,10 +88,11 @@ class ChildRuns:
             if future.cancelled():
                 return  # the job closes; the next process submits it again, under the same id
             error = future.exception()
-            if error is not None:
+            if isinstance(error, StoreError):
                 self._action.store_failed(error)
                 return
-            over(template, started_at, run_id(future.result().run), None)
+            child = run_id(future.result().run) if error is None else None
+            over(template, started_at, child, error)
             if not self._pending:
                 self._action.submitted()
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from perdure.errors import RunCancelledError, StoreError
+from perdure.errors import DecodeError, RunCancelledError, StoreError
 from perdure.journal.record import decode_signal
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.admission import Admission
@@ -71,9 +71,14 @@ class RunCommands:
         if execution is not None:
             await execution.stop(CANCELLED, rows)
             return True
-        at = self._services.now()
-        end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=at)
-        await self._services.commits.write([*rows, end])
+        end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
+        was_delayed = self._waiting.forget(ticket)  # or it might become due meanwhile
+        try:
+            await self._services.commits.write([*rows, end])
+        except StoreError:
+            if was_delayed:
+                self._waiting.delay(ticket)
+            raise
         begun = self._executions.get(run)
         if begun is not None:  # meanwhile
             await begun.stop(CANCELLED, [])
@@ -153,12 +158,19 @@ class RunCommands:
             carried_out = await self.cancel(run, done)
         elif command.command == "retry":
             carried_out = await self.retry(run, done)
-        elif command.command == "signal":
-            name, value = decode_signal(command.payload or b"")
-            carried_out = await self.signal(run, name, value, done)
+        elif command.command == "signal" and (signal := _signal(command)) is not None:
+            carried_out = await self.signal(run, *signal, done)
         else:
-            logger.error("an unknown command %r was left for a run: passed over", command.command)
+            logger.error("the command %r of run %x is not known: passed over", command.command, run)
             await self._services.commits.write(done)
             return
         if not carried_out:
             logger.warning("%s of run %x has nothing to do", command.command, run)
+
+
+def _signal(command: Command) -> tuple[str, bytes] | None:
+    try:
+        return decode_signal(command.payload or b"")
+    except DecodeError as error:
+        logger.error("%s", error)
+        return None

@@ -324,10 +324,7 @@ class JobRuntime:
         else:
             counters.cancelled += 1
         self.admission.finished(ticket)
-        if self.waiting.forget(ticket):
-            self.mailbox.forget_if_idle(ticket.key)
-        else:
-            self.mailbox.release(ticket, memory)
+        self.mailbox.release(ticket, memory)
         for listener in self.listeners:
             listener.on_finished(ticket)
         if ticket.finished is not None and not ticket.finished.done():

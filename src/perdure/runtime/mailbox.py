@@ -159,7 +159,8 @@ class KeyedMailbox:
         if memory is not None:
             key.memory = memory
         was_first = self.is_first(ticket)
-        key.queue.remove(ticket)
+        if ticket in key.queue:  # not one that was cancelled before it was due
+            key.queue.remove(ticket)
         if key.queue:
             if was_first:
                 self._begin(key.queue[0])

@@ -223,6 +223,7 @@ class RunExecution:
             elif not self._active and not self._ending:
                 self._commit_end()
             self._go_on()
+            self.action_idles()  # what was waiting while this was written
 
         self._committing = True
         self.services.commits.add(rows, committed, self)
@@ -274,8 +275,10 @@ class RunExecution:
 
     # Waiting
 
-    def action_idles(self, _runner: ActionRunner) -> None:
+    def action_idles(self) -> None:
         """Told that only time or a signal can continue an action: perhaps the run waits."""
+        if not self._active or self.waits.waiting:
+            return
         if not (self._committing or self._ending or self.dropped):
             if all(runner.is_idle for runner in self._active):
                 self.waits.begin()
@@ -318,9 +321,9 @@ class RunExecution:
         self._calls += 1
         return not self.services.max_calls or self._calls <= self.services.max_calls
 
-    def derived_id(self, event: int, action: str, call: int) -> str:
+    def derived_id(self, call: Record) -> str:
         """Return the id that a run started by this call has for ever."""
-        return self._identity.child(event, action, call)
+        return self._identity.child(call.event, call.action, call.call, call.digest or b"")
 
     def note(self, data: bytes) -> None:
         """Publish what the run is doing, for those who look from outside."""

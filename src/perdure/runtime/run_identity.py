@@ -22,9 +22,12 @@ class RunIdentity:
         """Return the id of the `n`-th event that `action` made of event number `event`."""
         return self._digest("event", event, action, n).hex()
 
-    def child(self, event: int, action: str, call: int) -> str:
-        """Return the id of the run that a call of an action starts."""
-        return self._digest("run", event, action, call).hex()
+    def child(self, event: int, action: str, call: int, digest: bytes) -> str:
+        """Return the id of the run that a call of an action starts; `digest` is of its input.
+
+        A retried action may take another way: the same call with another input is another run.
+        """
+        return self._digest("run", event, action, call, digest.hex()).hex()
 
     def seed(self, event: int, action: str) -> int:
         """Return what an action's hashes and random numbers derive from."""

@@ -16,6 +16,7 @@ from perdure.call import (
     DurableCall,
     Gathered,
     RetryPolicy,
+    checked_name,
     checked_timeout,
     outcome_of,
 )
@@ -191,6 +192,7 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("wait_for_signal")
         checked_timeout(timeout)
+        checked_name(name)
         return runner.calls.sequentially(lambda: runner.wait_for_signal(name, timeout))
 
     def set_status(self, value: Any) -> None:
