@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -158,11 +159,14 @@ class RetryPolicy:
             name
             for name, bad in (
                 ("max_attempts", self.max_attempts < 1),
-                ("initial_interval", self.initial_interval < 0),
-                ("backoff_coefficient", self.backoff_coefficient < 1),
-                ("max_interval", self.max_interval < 0),
+                ("initial_interval", not 0 <= self.initial_interval < math.inf),
+                ("backoff_coefficient", not 1 <= self.backoff_coefficient < math.inf),
+                ("max_interval", not 0 <= self.max_interval < math.inf),
                 ("jitter", not 0 <= self.jitter <= 1),
-                ("total_timeout", self.total_timeout is not None and self.total_timeout <= 0),
+                (
+                    "total_timeout",
+                    self.total_timeout is not None and not 0 < self.total_timeout < math.inf,
+                ),
             )
             if bad
         ]
@@ -209,7 +213,7 @@ class Limit:
         for name, value in (("concurrency", self.concurrency), ("rate", self.rate)):
             if value is not None and value < 1:
                 raise ConfigurationError(f"Limit: {name}={value!r} is no positive number")
-        if not self.per > 0:
+        if not 0 < self.per < math.inf:
             raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")
 
 
@@ -270,9 +274,20 @@ def checked_timeout(timeout: float | None) -> float | None:
     Raises:
         ConfigurationError: it is neither.
     """
-    if timeout is not None and not timeout > 0:
+    if timeout is not None and not 0 < timeout < math.inf:
         raise ConfigurationError(f"timeout={timeout!r} is no positive number of seconds")
     return timeout
+
+
+def checked_seconds(seconds: float) -> float:
+    """Return `seconds` if it is a finite number.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not math.isfinite(seconds):
+        raise ConfigurationError(f"{seconds!r} is no finite number of seconds")
+    return seconds
 
 
 def checked_name(name: str) -> str:

@@ -88,7 +88,7 @@ def test_precedence_of_retry_keys(tmp_path: Path) -> None:
 
 
 def test_a_policy_from_python_is_kept() -> None:
-    policy = RetryPolicy(max_attempts=7, retry_on=(OSError,), max_interval=float("inf"))
+    policy = RetryPolicy(max_attempts=7, retry_on=(OSError,), max_interval=1e6)
     config = Configuration({"retry": policy})
     assert config.retry_policy() is policy
     assert config.get(Options.RETRY_MAX_ATTEMPTS) == 7

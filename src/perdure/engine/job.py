@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perdure.agent import AgentPlan
-from perdure.call import checked_name
+from perdure.call import checked_name, checked_seconds
 from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.inputs import Field, new_input
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def activity(self) -> Any:
-        """What the run last said with `ctx.set_status`, while it is in flight."""
+        """What the run last said with `ctx.set_status` in this process; None without."""
         return self._ticket.activity if self._ticket is not None else None
 
 
@@ -283,7 +283,7 @@ class Job:
         return schedule
 
     def _due(self, delay: float) -> int:
-        return self.runtime.services.now() + int(delay * 1e9) if delay > 0 else 0
+        return self.runtime.services.now() + int(checked_seconds(delay) * 1e9) if delay > 0 else 0
 
     async def wait_for(self, ticket: RunTicket) -> None:
         """Return when a run has ended; raise what stopped the job."""
@@ -309,14 +309,17 @@ class Job:
             False when the run is finished, so that nobody can wait for it.
 
         Raises:
+            PerdureError: there is no such run.
             EncodeError: the value cannot be journaled.
             StoreError: it is not durable, or nobody knows.
         """
         data = self.runtime.codec.encode(value)
         checked_name(name)
         number = run_number(self.runtime.job_number, run if isinstance(run, str) else run.id)
-        sending = self.runtime.commands.signal(number, name, data)
-        return bool(await self._until_stopped(sending))
+        sent = await self._until_stopped(self.runtime.commands.signal(number, name, data))
+        if not sent and not await self._store.runs([number]):
+            raise PerdureError(f"job {self.name!r} has no run {run_id(number)!r}")
+        return bool(sent)
 
     # A source to its end
 

@@ -98,6 +98,13 @@ class ContinuationActionExecutor:
         """Run `work` on the host loop, outside every turn."""
         self._host.call_soon(work)
 
+    def soon_threadsafe(self, work: Callable[[], None]) -> None:
+        """Run `work` on the host loop, outside every turn; from any thread."""
+        try:
+            self._host.call_soon_threadsafe(work)
+        except RuntimeError:
+            pass  # the host loop is closed: the next process takes the action up
+
     def run_inline(self, invocation: Invocation) -> None:
         """Run a plain callable on the calling thread, with no running loop, and finish it."""
         if self._closed:
@@ -138,17 +145,19 @@ class ContinuationActionExecutor:
                 raise
             self._finish(invocation, None, cancelled)
         except Exception as error:
-            self._finish(invocation, None, error)
+            if not self._is_shutdown():  # which it may have made an error of
+                self._finish(invocation, None, error)
         else:
             self._finish(invocation, value, None)
 
     def _is_shutdown(self) -> bool:
-        """Say, in a task that was cancelled, whether that is how the host loop ends.
+        """Say, in the task of a callable, whether the host loop is coming to its end.
 
         `asyncio.run` cancels all tasks at once when an exception has left the loop: a SystemExit
         of a signal handler, say. A callable that cancels itself is the only one.
         """
-        if not self._ending:
+        task = asyncio.current_task()
+        if not self._ending and task is not None and task.cancelling():
             self._ending = all(task.cancelling() for task in asyncio.all_tasks())
         return self._ending
 

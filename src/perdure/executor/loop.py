@@ -61,6 +61,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._closed = False
         self.violation: ActionLoopError | None = None
+        self.on_violation: Callable[[], None] | None = None  # told on the thread that broke in
         self.tasks: list[ActionTask[Any]] = []
         self.generators: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
 
@@ -202,6 +203,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def close(self) -> None:
         """Drop everything that is scheduled; later scheduling is refused."""
         self._closed = True
+        self.on_violation = None
         self._ready.clear()
         self._timers.clear()
         if all(task.done() for task in self.tasks):
@@ -249,6 +251,8 @@ class ActionLoop(asyncio.AbstractEventLoop):
             " thread or another task); that would be input which the journal does not hold. Return"
             " the value from a durable call instead"
         )
+        if self.on_violation is not None:
+            self.on_violation()
         raise self.violation
 
 

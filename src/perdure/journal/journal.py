@@ -40,12 +40,15 @@ class ActionHistory(NamedTuple):
         settlements: what reached it, in order.
         answers: outcomes behind a cut of a retry, which still answer the same call.
         begun: of calls without an outcome, the last PENDING or ATTEMPT record each.
+        began: when it first started, where it is to start anew with settlements that it keeps;
+            ns since the epoch, else 0.
     """
 
     start: Record | None = None
     settlements: Sequence[Record] = ()
     answers: Sequence[Record] = ()
     begun: Sequence[Record] = ()
+    began: int = 0
 
 
 NEW = ActionHistory()
@@ -85,17 +88,23 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
             continue
         elif record.kind in OF_RUN:
             if record.kind == RecordKind.RETRY:
-                histories = {key: cut_at_failure(old) for key, old in histories.items()}
+                histories = {key: cut_at_failure(old, record.at) for key, old in histories.items()}
             continue
         histories[key] = history
     return histories
 
 
-def cut_at_failure(history: ActionHistory) -> ActionHistory:
+def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
     """Return what a retry leaves of `history`: the settlements before the first failed outcome.
 
     Later successes stay as answers for a call of the same number and identity. The action gets a
-    new START record.
+    new START record. Its time is as it was up to the last settlement that it keeps, since calls
+    may depend on it; from there on it is the time of the retry, so that a timeout that was over
+    then begins anew.
+
+    Args:
+        history: what the journal holds of the action.
+        at: time of the retry, ns since the epoch.
     """
     kept: list[Record] = []
     answers = list(history.answers)
@@ -107,7 +116,11 @@ def cut_at_failure(history: ActionHistory) -> ActionHistory:
         elif record.kind == RecordKind.RESULT:
             answers.append(record)
     in_doubt = [r._replace(n=0) for r in history.begun if r.kind == RecordKind.PENDING]
-    return ActionHistory(settlements=kept, answers=answers, begun=in_doubt)
+    if not kept:
+        return ActionHistory(answers=answers, begun=in_doubt)
+    kept[-1] = kept[-1]._replace(at=max(kept[-1].at, at))
+    began = history.start.at if history.start is not None else history.began
+    return ActionHistory(settlements=kept, answers=answers, begun=in_doubt, began=began)
 
 
 class Journal:
@@ -170,7 +183,7 @@ class Journal:
         if answer is not None and answer.function == function and answer.digest == digest:
             return CallStep(number, Decision.ANSWER, answer)
         if recorded is not None and recorded.kind == RecordKind.PENDING and reconciled:
-            return CallStep(number, Decision.RECONCILE)
+            return CallStep(number, Decision.RECONCILE, failed=recorded)
         return CallStep(number, Decision.RUN, failed=recorded)
 
     def next(self) -> Record | None:

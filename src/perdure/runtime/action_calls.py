@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.call import CallOptions, DurableCall
-from perdure.errors import EncodeError, NonDeterminismError, PerdureError, StoreError
+from perdure.errors import (
+    ContextAccessError,
+    EncodeError,
+    NonDeterminismError,
+    PerdureError,
+    StoreError,
+)
 from perdure.executor.continuation import ContinuationContext
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.codec import brief, digest_call
@@ -102,6 +108,7 @@ class ActionCalls:
         self._sequential = isinstance(action.continuation, ThreadedContinuation)
         self._calls: dict[int, DurableCall[Any]] = {}
         self._waiting: dict[int, Callable[[], None]] = {}
+        self._submissions: set[int] = set()  # of those that wait
         self._running: dict[int, CallAttempts] = {}
         self._converters: dict[int, Callable[[Any], Any]] = {}
         self._children = ChildRuns(action, services)
@@ -161,6 +168,7 @@ class ActionCalls:
         elif step.decision is not Decision.REPLAY:
             new = NewChild(value, key, due)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
+            self._submissions.add(step.number)
             self._start_or_wait(step, begin)
         return call
 
@@ -171,6 +179,11 @@ class ActionCalls:
         def wait(id_: str) -> DurableCall[Any]:
             self._action.check_turn("outputs")
             refuse_own_key(self._action.where(), self._run.key_digest, key)
+            if self._sequential:
+                raise ContextAccessError(
+                    f"{self._action.where()}: without continuations a plain action cannot wait for"
+                    " another run, which it would keep from running; write it as `async def`"
+                )
             outputs = self._services.outputs
             return self.sequentially(
                 lambda: self.make(outputs, (id_,), {}, options, defaults=False)
@@ -238,8 +251,13 @@ class ActionCalls:
         """Start what replay has put off, as far as it is still wanted."""
         waiting, self._waiting = self._waiting, {}
         for number, begin in waiting.items():
-            if not self._calls[number].done():
+            if number in self._submissions or not self._calls[number].done():
                 begin()
+
+    def begin_submissions(self) -> None:
+        """The action ends: start the runs that it submitted and replay has put off."""
+        for number in sorted(self._submissions & self._waiting.keys()):
+            self._waiting.pop(number)()
 
     def _beginning(
         self, step: CallStep, template: Record, callee: Callee, options: CallOptions
@@ -353,5 +371,6 @@ class ActionCalls:
             attempts.cancel()
         self._running.clear()
         self._waiting.clear()
+        self._submissions.clear()
         self._calls.clear()
         self._converters.clear()

@@ -17,7 +17,7 @@ from perdure.agent import ActionSpec
 from perdure.call import DurableCall
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.journal.journal import ActionHistory, CallStep, Decision, Journal
+from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action_calls import ActionCalls
 from perdure.runtime.services import JobServices
@@ -47,6 +47,12 @@ class RunOfAction(Protocol):
 
     def take_signal(self, name: str) -> Record | None:
         """Take the first signal with this name."""
+
+    def give_back(self, signals: list[Record]) -> None:
+        """Take back what an action was handed and has not used."""
+
+    def note(self, data: bytes) -> None:
+        """Publish what the run is doing."""
 
     def stir(self) -> None:
         """Told when something is about to go on."""
@@ -108,11 +114,12 @@ class ActionRunner:
         )
         self._live = False
         self._sequential = False
+        self._note: bytes | None = None  # what it said last while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
         self.calls = ActionCalls(self, run, self._journal, self._services)
-        self.waits = ActionWaits(self, self._services)
+        self.waits = ActionWaits(self, self._services, history.settlements)
 
     def where(self) -> str:
         """Return the action's place, for messages."""
@@ -122,6 +129,16 @@ class ActionRunner:
     def is_live(self) -> bool:
         """True when everything recorded has been replayed."""
         return self._live
+
+    @property
+    def is_sequential(self) -> bool:
+        """True for a plain action without continuations."""
+        return self._sequential
+
+    @property
+    def has_news(self) -> bool:
+        """True while the action does what no process has seen it do."""
+        return self._live or self._history is NEW
 
     @functools.cached_property
     def random(self) -> random.Random:
@@ -140,6 +157,7 @@ class ActionRunner:
         if self._history.start is None:
             self.start_row = started
         self._last_at = started.at
+        self.continuation.loop.on_violation = self._violated
         if isinstance(self.continuation, ThreadedContinuation):
             self._sequential = True
             self.continuation.on_end(self._after_turn)
@@ -190,9 +208,10 @@ class ActionRunner:
         upcoming = self._journal.upcoming()
         if upcoming is None:
             return False
+        if not upcoming.call and self.continuation.is_suspended:
+            return False  # it waits for something that is not there: it must be this
         if upcoming.kind == RecordKind.CANCEL:
-            continuation = self.continuation
-            return isinstance(continuation, ThreadedContinuation) and not continuation.expecting
+            return True
         if upcoming.kind == RecordKind.TIMER:
             return self.continuation.loop.next_deadline() is None
         if upcoming.kind == RecordKind.TAKEN:
@@ -202,7 +221,7 @@ class ActionRunner:
     def _go_live(self) -> None:
         self._live = True
         self.calls.go_live()
-        self.waits.ask()
+        self.waits.go_live()
         self._after_turn()
 
     # What an action asks for, in a turn
@@ -231,6 +250,17 @@ class ActionRunner:
             self._services.counters.calls_replayed += 1
             self._deliver(record)
             self._replay()
+
+    def note(self, data: bytes) -> None:
+        """Publish what the run is doing; of what is said during a replay, the last, after it."""
+        self._note = None if self._live else data
+        if self._live:
+            self._run.note(data)
+
+    def _tell_note(self) -> None:
+        if self._note is not None:
+            self._run.note(self._note)
+            self._note = None
 
     def replay_soon(self) -> None:
         """Go on with the replay outside this turn."""
@@ -281,6 +311,10 @@ class ActionRunner:
     def take_signal(self, name: str) -> Record | None:
         """Take the run's first signal with this name."""
         return self._run.take_signal(name)
+
+    def give_back(self, signals: list[Record]) -> None:
+        """Give signals back to the run."""
+        self._run.give_back(signals)
 
     def submitted(self) -> None:
         """A run that this action started is durable, and no other is on its way."""
@@ -357,15 +391,22 @@ class ActionRunner:
             # action must not go on.
             self._end(self.error or violation)
         elif continuation.finished:
+            self._tell_note()
             self._end(self._ended_early() or continuation.error)
         elif self._live:
             self.waits.arm()
+            if continuation.is_suspended:
+                self._tell_note()
             idles = self.waits.wake_up is not None or self.waits.for_signals
             if self.start_row is not None and (idles or self._services.run_timeout):
                 # A deadline counts from the start, which must survive a crash as well.
                 self.write([], self._tell_if_idle)
             elif idles:
                 self._tell_if_idle()
+
+    def _violated(self) -> None:
+        """Told, on any thread, that the loop was used from outside: nothing else may wake it."""
+        self._services.executor.soon_threadsafe(self._after_turn)
 
     def _tell_if_idle(self) -> None:
         if self.is_idle:
@@ -399,6 +440,8 @@ class ActionRunner:
 
     def _end(self, error: BaseException | None) -> None:
         self.error = error
+        if error is None:
+            self.calls.begin_submissions()
         self.close()
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._services.stop(error)  # it came from the fallback's thread; never an outcome

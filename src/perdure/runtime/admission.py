@@ -258,7 +258,8 @@ class Admission:
                 self._answer_known(ready, future, *known[identity])
             elif identity is not None and identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
-                self._waiting.insert(0, (ready.item, future))
+                queue = self._children if ready.item.is_child else self._waiting
+                queue.insert(0, (ready.item, future))
             else:
                 if identity is not None:
                     first[identity] = future

@@ -55,12 +55,15 @@ class CallAttempts:
         key: of the run, for fairness.
         made_at: durable time at which the action made the call, ns since the epoch.
         before: the record of its last attempt by an earlier process, which had no outcome.
+
+    Attributes:
+        over_at: when the whole call has taken too long, ns since the epoch; None for never.
     """
 
     __slots__ = (
-        "_attempt", "_before", "_callee", "_closed", "_deadline", "_ended", "_error", "_invocation",
-        "_key", "_options", "_over_at", "_owner", "_permit", "_services", "_template", "_timer",
-        "_wake_up",
+        "_attempt", "_before", "_begins", "_callee", "_closed", "_deadline", "_ended", "_error",
+        "_failure", "_invocation", "_key", "_options", "_owner", "_permit", "_services",
+        "_template", "_timer", "_wake_up", "over_at",
     )  # fmt: skip
 
     def __init__(
@@ -85,10 +88,12 @@ class CallAttempts:
         self._attempt = before.n if before is not None else 0
         self._wake_up = before.at if before is not None else 0
         total = options.retry.total_timeout if options.retry is not None else None
-        self._over_at = made_at + int(total * 1e9) if total is not None else None
+        self.over_at = made_at + int(total * 1e9) if total is not None else None
         self._ended = 0  # attempts that are over
         self._closed = False  # the call is over
+        self._begins = False  # an attempt has its record and has not begun to execute
         self._error: BaseException | None = None  # of the last attempt
+        self._failure = before.payload if before is not None else None  # its journal form
         self._invocation: Invocation | None = None
         self._permit: Permit | None = None
         self._timer: Timer | None = None  # of the timeout or the back-off
@@ -96,8 +101,8 @@ class CallAttempts:
 
     def begin(self) -> None:
         """Start the first attempt, or go on waiting for the next."""
-        if self._over_at is not None:
-            self._deadline = self._services.timers.arm(self._over_at, self._too_late)
+        if self.over_at is not None:
+            self._deadline = self._services.timers.arm(self.over_at, self._too_late)
         if (crashed := self._crashed()) is not None:
             self._failed(crashed, self._before.started_at if self._before else 0)
         else:
@@ -109,6 +114,9 @@ class CallAttempts:
         if before is None or before.kind != RecordKind.ATTEMPT or before.payload is not None:
             return None
         if policy is None or not policy.count_crashes or not self._attempt:
+            return None
+        if before.at > self._services.opened_at:  # by this process: its run was read back since
+            self._attempt -= 1
             return None
         return RetryableError(f"the process ended during attempt {self._attempt} of {self._name}")
 
@@ -129,8 +137,13 @@ class CallAttempts:
 
     def stopping(self) -> None:
         """The process ends in good order: an attempt under way is no crash."""
-        if self._invocation is not None and self._counts_crashes():
-            self._owner.write([self._begun(self._attempt - 1)], lambda: None)
+        if self._closed or not self._counts_crashes():
+            return
+        if self._begins or self._invocation is not None:
+            over = self._attempt if self._begins else self._attempt - 1
+            # As it was before the attempt: the last one failed, or there was none.
+            before = self._begun(over)._replace(payload=self._failure if over else None)
+            self._owner.write([before], lambda: None)
 
     # One attempt: its turn under a limit, its record, its execution
 
@@ -157,7 +170,7 @@ class CallAttempts:
     def _record(self) -> None:
         """Write what has to be durable before the attempt starts."""
         if self._options.reconciler is not None:
-            if self._callee.func is not self._options.reconciler:
+            if not self._reconciles:
                 # In doubt from here on until its outcome is recorded (G11).
                 pending = self._template._replace(
                     n=self._attempt, kind=RecordKind.PENDING, at=self._services.now()
@@ -165,9 +178,15 @@ class CallAttempts:
                 self._owner.write([pending], self._start)
                 return
         elif self._counts_crashes():
+            self._begins = True
             self._owner.write([self._begun(self._attempt + 1)], self._start)
             return
         self._start()
+
+    @property
+    def _reconciles(self) -> bool:
+        """True where the attempts ask the reconciler: an earlier process left the call in doubt."""
+        return self._callee.func is self._options.reconciler
 
     def _counts_crashes(self) -> bool:
         policy = self._options.retry
@@ -179,6 +198,7 @@ class CallAttempts:
         )
 
     def _start(self) -> None:
+        self._begins = False
         if self._closed:
             return  # while what had to be durable was written
         callee = self._callee
@@ -223,7 +243,7 @@ class CallAttempts:
     def _timeout(self) -> TimeoutError:
         options = self._options
         total = options.retry.total_timeout if options.retry is not None else None
-        if self._over_at is not None and self._services.now() >= self._over_at:
+        if self.over_at is not None and self._services.now() >= self.over_at:
             return TimeoutError(f"{self._name}: not done after {total:g} s in all its attempts")
         return TimeoutError(
             f"{self._name}, attempt {self._attempt}: not done after {options.timeout:g} s"
@@ -252,10 +272,12 @@ class CallAttempts:
         if wake_up is None:
             self._end(started_at, None, error)
             return
+        self._failure = encode_failure(self._services.codec, error)
         attempt = self._template._replace(
             n=self._attempt,
-            kind=RecordKind.ATTEMPT,
-            payload=encode_failure(self._services.codec, error),
+            # That its reconciler failed leaves the call in doubt (G11).
+            kind=RecordKind.PENDING if self._reconciles else RecordKind.ATTEMPT,
+            payload=self._failure,
             started_at=started_at,
             at=wake_up,
         )
@@ -269,7 +291,7 @@ class CallAttempts:
             return None
         wait = policy.interval(error, self._attempt, self._services.world.chance())
         wake_up = self._services.now() + int(wait * 1e9)
-        return None if self._over_at is not None and wake_up >= self._over_at else wake_up
+        return None if self.over_at is not None and wake_up >= self.over_at else wake_up
 
     def _release(self) -> None:
         permit, self._permit = self._permit, None

@@ -64,9 +64,10 @@ class RunCommands:
             if rows:
                 await self._services.commits.write(rows)
             return False
-        back = self._waiting.wake(ticket)
+        back = self._waiting.wake(ticket, stay=True)
         if back is not None:
             await asyncio.wait([back])
+            return await self.cancel(run, rows)
         execution = self._executions.get(run)
         if execution is not None:
             await execution.stop(CANCELLED, rows)

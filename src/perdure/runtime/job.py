@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from perdure.agent import AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.errors import DecodeError, RunCancelledError, StoreError
-from perdure.executor.executor import ContinuationActionExecutor
 from perdure.journal.codec import Codec
 from perdure.journal.failure import decode_failure
 from perdure.journal.record import Record
@@ -130,11 +129,10 @@ class JobRuntime:
         self._spawn(self.commands.watch())
 
     def _make_services(self) -> None:
-        executor = ContinuationActionExecutor(
+        executor = self._world.make_executor(
             num_async_threads=self.config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),
             continuations=self.config.get(AgentExecutionOptions.CONTINUATIONS) != "off",
             on_shutdown=self.stop,
-            make_pool=self._world.make_pool,
             now=self._world.now,
         )
         self.services = JobServices(
@@ -251,11 +249,16 @@ class JobRuntime:
         emitted = await self._count_outputs(numbers)
         held = await self.mailbox.hold(set(digests.values()))
         try:
-            for count, row in enumerate(rows, 1):
+            tickets = []
+            for row in rows:
                 ticket = RunTicket(row, self.mailbox.keys[digests[row.key]], has_history=True)
                 ticket.records = records.get(row.run, [])
                 ticket.emitted = emitted.get(row.run, 0)
                 self.admission.tickets[row.run] = ticket
+                tickets.append(ticket)
+            # Not before all are known: runs that go on may wait for each other's outputs.
+            for count, ticket in enumerate(tickets, 1):
+                row = ticket.row
                 if row.due and row.place == row.run:  # it has not got its place in the queue yet
                     self.waiting.delay(ticket)
                 else:
@@ -331,7 +334,8 @@ class JobRuntime:
             ticket.finished.set_result(None)
 
     def _waits(self, ticket: RunTicket) -> None:
-        self.waiting.begin(ticket, self._executions[ticket.row.run].wake_up)
+        execution = self._executions[ticket.row.run]
+        self.waiting.begin(ticket, execution.wake_up, must_leave=execution.holds_lane)
 
     def _tell_waiting(self, ticket: RunTicket) -> None:
         for listener in self.listeners:
@@ -397,6 +401,8 @@ class JobRuntime:
             return row, records, await self.store.outputs([number])
 
         row, records, outputs = await self._once_it_answers(read)
+        if self.admission.tickets.get(number) is not ticket:
+            return  # it was cancelled meanwhile
         self._emit_missed(ticket, outputs)
         ticket.row = row
         if row.status >= STATUS_NUMBERS[RunStatus.COMPLETED]:

@@ -67,7 +67,7 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         events, sensory, current, touched, completions, created, outputs, unfinished, snapshots,
         stopped, left_in_journal(records, completed, unfinished),
         frozenset(r.at for r in records if r.kind == RecordKind.SIGNAL), _calls(records, completed),
-        _began(records),
+        _began(records), _noted(records),
     )  # fmt: skip
 
 
@@ -89,12 +89,12 @@ def _calls(records: Sequence[Record], completed: set[tuple[int, str]]) -> int:
 
 def _began(records: Sequence[Record]) -> int:
     """Return when the run began, or was last put back, ns since the epoch; 0 if it did not yet."""
-    began = 0
+    began = put_back = 0
     for record in records:
         if record.kind == RecordKind.RETRY:
-            began = 0
+            began, put_back = 0, record.at
         elif record.kind == RecordKind.START and not began:
-            began = record.at
+            began = max(record.at, put_back)
     return began
 
 
@@ -115,3 +115,9 @@ def _unfinished(
                 continue
             unfinished[key] = histories.get(key, NEW)
     return unfinished
+
+
+def _noted(records: Sequence[Record]) -> bytes | None:
+    """Return what the run last said that it is doing, encoded."""
+    notes = (record.payload for record in reversed(records) if record.kind == RecordKind.NOTE)
+    return next(notes, None)

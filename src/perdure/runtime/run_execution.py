@@ -11,7 +11,7 @@ from typing import Any
 from perdure.agent import ActionSpec
 from perdure.config import AgentExecutionOptions
 from perdure.errors import PerdureError, RunCancelledError, StoreDataError, StoreError
-from perdure.event import Event, InputEvent
+from perdure.event import InputEvent
 from perdure.journal.brief import brief
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import NEW
@@ -22,16 +22,17 @@ from perdure.journal.record import (
     RecordKind,
     encode_completion,
 )
-from perdure.run import Output, RunStatus
+from perdure.run import RunStatus
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.run_events import RunEvents
 from perdure.runtime.run_identity import RunIdentity
 from perdure.runtime.run_rows import memory_rows, retry_rows, status_row
-from perdure.runtime.run_state import CANCELLED, TIMED_OUT, Cells, RunState
+from perdure.runtime.run_state import TIMED_OUT, Cells, RunState
 from perdure.runtime.run_waits import RunWaits
-from perdure.runtime.runner_context import ActionContext, Sent
+from perdure.runtime.runner_context import ActionContext
 from perdure.runtime.services import JobServices
-from perdure.store.base import OutputRow, Row
+from perdure.store.base import Row
 
 logger = logging.getLogger("perdure")
 
@@ -54,15 +55,16 @@ class RunExecution:
         self._state = state
         sequence = ticket.row.sequence
         self._identity = RunIdentity(services.job, ticket.key.row.digest, sequence)
-        self._events = state.events
+        self._events = RunEvents(ticket, services, self._identity, state)
         self._sensory = state.sensory
         self._short_term = state.short_term
         self._touched = state.touched
         self._completions = state.completions
-        self._created = state.created
-        self._outputs = state.outputs
         self._stopping = state.stopped
         self._calls = state.calls
+        self._noted = state.noted
+        if state.noted is not None and ticket.activity is None:
+            ticket.activity = services.codec.decode(state.noted)
         self.waits = RunWaits(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
@@ -89,6 +91,8 @@ class RunExecution:
             specs = {spec.name: spec for spec in self.services.plan.actions}
             pending = [(event, specs[name]) for event, name in self._state.unfinished]
             self._trigger(pending)
+            if not (self.waits.waiting or self.dropped or self._committing):
+                self.services.goes_on(self.ticket)
         if not self._active and not self._ending and not self._committing and not self.dropped:
             self._commit_end()
 
@@ -109,33 +113,15 @@ class RunExecution:
                 continue
             started = history.start or Record(
                 run=self.number, event=runner.event, action=runner.name, n=self._completions,
-                kind=RecordKind.START, at=self.services.now(),
+                kind=RecordKind.START, at=history.began or self.services.now(),
             )  # fmt: skip
             sensory, short_term = self._state.snapshots.get(key, (self._sensory, self._short_term))
             context = ActionContext(self, runner, sensory, short_term, started.at)
             self._contexts[runner] = context
-            main = functools.partial(runner.spec.func, self._event_for(runner), context)
-            runner.start(main, started)
-
-    def _event_for(self, runner: ActionRunner) -> Event:
-        """Return the action's own copy of its event, decoded from the journal form."""
-        codec = self.services.codec
-        spec = runner.spec
-        if runner.event == 0:
-            event: Event = InputEvent(input=codec.decode(self.ticket.row.value))
-            event.id = self._identity.event(0, "", 0)
-        else:
-            record = self._events[runner.event]
-            event = Event(
-                type=record.type, attributes=codec.decode(record.attributes), id=record.id
+            main = functools.partial(
+                runner.spec.func, self._events.received(runner.event, runner.spec), context
             )
-            event.upstream_event_id = self._event_id(record.source_event)
-            event.upstream_action_name = record.action
-        wanted = spec.event_class or self.services.plan.event_class_for(event.type)
-        return event if type(event) is wanted else wanted.from_event(event)
-
-    def _event_id(self, number: int) -> str:
-        return self._events[number].id if number else self._identity.event(0, "", 0)
+            runner.start(main, started)
 
     # Ends of actions: one commit at a time, in the order in which they ended
 
@@ -184,21 +170,20 @@ class RunExecution:
             sensory, sensory_delta = context.sensory.apply(sensory, at)
         if context.short_term.pending():
             short_term, short_delta = context.short_term.apply(short_term, at)
-        sent = context.sent
-        events, outputs, rows = self._number_events(runner, sent)
-        created, made = self._created + len(sent), self._outputs + len(outputs)
+        sent = self._events.number(runner.event, runner.name, context.sent)
         completion = Completion(
-            events=events, sensory=sensory_delta, short_term=short_delta, outputs=made,
-            created=created,
+            events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
+            created=sent.created,
         )  # fmt: skip
         unused = runner.waits.left_over()
-        rows = [*self._completed_rows(runner, completion, at), *unused, *rows]
+        rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
         touched = self._touched | dict.fromkeys(path for path, _ in short_delta)
-        triggered = [] if self._stopping else self._triggered(events)
+        triggered = [] if self._stopping else self._triggered(sent.events)
         is_last = len(self._active) == 1 and not self._ending and not triggered
+        is_last = is_last and self._stopping != TIMED_OUT
+        end = self._end_status()
         if is_last:
-            end, failed = self._end()
-            rows += self._end_rows(end, failed, short_term, touched, at)
+            rows += self._end_rows(end, None, short_term, touched, at)
 
         def committed(error: StoreError | None) -> None:
             if error is not None:
@@ -206,18 +191,16 @@ class RunExecution:
                 return
             self._committing = False
             self._completions += 1
-            self._created, self._outputs = created, made
             self._sensory, self._short_term, self._touched = sensory, short_term, touched
-            self._events.update((event.number, event) for event in events)
+            self._events.show(sent)
             self._forget(runner)
-            for number, output in outputs:
+            for number, output in sent.outputs:
                 self.services.emit(self.ticket, number, output)
             if is_last:
-                self._finish(end, failed)
+                self._finish(end, None)
                 return
             if unused:
-                self.waits.signals.give_back(unused)
-                self._offer()
+                self.give_back(unused)
             if not self._stopping:  # it may have been asked to stop since
                 self._trigger(triggered)
             elif not self._active and not self._ending:
@@ -239,37 +222,6 @@ class RunExecution:
         if self._ending and not self._committing and not self.dropped:
             self._commit_next()
 
-    def _number_events(
-        self, runner: ActionRunner, sent: list[Sent]
-    ) -> tuple[list[EventRecord], list[tuple[int, Output]], list[Row]]:
-        events: list[EventRecord] = []
-        outputs: list[tuple[int, Output]] = []
-        rows: list[Row] = []
-        for n, item in enumerate(sent, 1):
-            id_ = self._identity.event(runner.event, runner.name, n)
-            if item.is_output:
-                number = self._outputs + len(outputs) + 1
-                value = self.services.codec.decode(item.data)
-                outputs.append((number, self.output(value, id_)))
-                rows.append(
-                    OutputRow(
-                        run=self.number, number=number, id=id_, value=item.data,
-                        delivered=self.services.undelivered,
-                    )
-                )  # fmt: skip
-            else:
-                events.append(
-                    EventRecord(
-                        number=self._created + n, type=item.type, id=id_, attributes=item.data,
-                        source_event=runner.event, action=runner.name,
-                    )
-                )  # fmt: skip
-        return events, outputs, rows
-
-    def output(self, value: Any, id_: str) -> Output:
-        """Return an output of this run as users see it."""
-        return Output(value=value, key=self.ticket.key.value, run_id=self.ticket.id, id=id_)
-
     def _triggered(self, events: list[EventRecord]) -> list[tuple[int, ActionSpec]]:
         return [(event.number, spec) for event in events for spec in self._actions_of(event.type)]
 
@@ -279,7 +231,8 @@ class RunExecution:
         """Told that only time or a signal can continue an action: perhaps the run waits."""
         if not self._active or self.waits.waiting:
             return
-        if not (self._committing or self._ending or self.dropped):
+        # One that was asked to stop stays: that is not durable yet, perhaps.
+        if not (self._committing or self._ending or self.dropped or self._stopping):
             if all(runner.is_idle for runner in self._active):
                 self.waits.begin()
 
@@ -287,6 +240,11 @@ class RunExecution:
         """Told that something is about to go on."""
         if self.waits.waiting:
             self.waits.end()
+
+    @property
+    def holds_lane(self) -> bool:
+        """True when, without continuations, an action of it keeps all other plain ones waiting."""
+        return any(runner.is_sequential for runner in self._active)
 
     @property
     def wake_up(self) -> int | None:
@@ -308,6 +266,11 @@ class RunExecution:
         """Take the first signal with this name."""
         return self.waits.signals.take(name)
 
+    def give_back(self, signals: list[Record]) -> None:
+        """Take back what an action was handed and has not used."""
+        self.waits.signals.give_back(signals)
+        self._offer()
+
     async def _time_out(self) -> None:
         try:
             await self.stop(TIMED_OUT, [])
@@ -327,6 +290,9 @@ class RunExecution:
 
     def note(self, data: bytes) -> None:
         """Publish what the run is doing, for those who look from outside."""
+        if data == self._noted:
+            return  # it says so already
+        self._noted = data
         note = Record(
             run=self.number, event=0, action="", n=0, kind=RecordKind.NOTE, payload=data,
             at=self.services.now(),
@@ -336,7 +302,8 @@ class RunExecution:
             if error is not None:
                 self.store_failed(error)
 
-        self.services.commits.add([note], written, self)
+        # Without an owner: it is written though the run leaves memory right after it.
+        self.services.commits.add([note], written)
 
     def stopping(self) -> None:
         """The process ends in good order: what is under way is no crash."""
@@ -349,17 +316,17 @@ class RunExecution:
     def _commit_failure(self, runner: ActionRunner, error: BaseException) -> None:
         """An action failed: its run's other actions stop, and the run fails or is put back."""
         self._stop_actions()
-        config = self.services.config
-        strategy = config.get(AgentExecutionOptions.ERROR_HANDLING_STRATEGY)
-        retries = config.get(AgentExecutionOptions.MAX_RETRIES)
         if isinstance(error, asyncio.CancelledError):
             error = PerdureError(f"{runner.where()} cancelled itself; nobody asked it to")
-        if strategy == "fail" or (strategy == "retry" and self.ticket.row.attempt < retries):
-            self._commit_retry(runner, error, stop=strategy == "fail")
-            return
-        self._commit_failed(
-            runner.where(), error, [runner.start_row] if runner.start_row is not None else []
-        )
+        where, config = runner.where(), self.services.config
+        strategy = config.get(AgentExecutionOptions.ERROR_HANDLING_STRATEGY)
+        retries = config.get(AgentExecutionOptions.MAX_RETRIES)
+        again = strategy == "fail" or (strategy == "retry" and self.ticket.row.attempt < retries)
+        if again and not self._stopping:  # a run that was to stop has had its end
+            self._commit_retry(where, error, stop=strategy == "fail")
+        else:
+            started = [runner.start_row] if runner.start_row is not None else []
+            self._commit_failed(where, error, list[Row](started))
 
     def _commit_failed(self, where: str, error: BaseException, rows: list[Row]) -> None:
         logger.error("%s failed: %s: %s", where, type(error).__name__, error)
@@ -368,7 +335,7 @@ class RunExecution:
         rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, at)
         self._write_end(rows, lambda: self._finish(RunStatus.FAILED, failure))
 
-    def _commit_retry(self, runner: ActionRunner, error: BaseException, *, stop: bool) -> None:
+    def _commit_retry(self, where: str, error: BaseException, *, stop: bool) -> None:
         row = self.ticket.row
         row = row._replace(attempt=row.attempt + 1)
         rows = memory_rows(self.key_number, self._short_term, self._touched)
@@ -386,7 +353,7 @@ class RunExecution:
             if stop:
                 self.services.stop(error)
                 return
-            logger.warning("%s failed, trying again: %s", runner.where(), error)
+            logger.warning("%s failed, trying again: %s", where, error)
             self.services.retry_later(self.ticket)
 
         self._write_end(rows, written)
@@ -423,21 +390,19 @@ class RunExecution:
                 runner.cancel(record)
 
     def _commit_end(self) -> None:
-        status, failed = self._end()
+        """All actions have ended: so does the run."""
+        if self._stopping == TIMED_OUT:
+            seconds = self.services.run_timeout / 1e9
+            error = TimeoutError(f"the run was not done after {seconds:g} s (run-timeout)")
+            self._commit_failed(self.where(), error, [])
+            return
+        status = self._end_status()
         at = self.services.now()
-        rows = self._end_rows(status, failed, self._short_term, self._touched, at)
-        self._write_end(rows, lambda: self._finish(status, failed))
+        rows = self._end_rows(status, None, self._short_term, self._touched, at)
+        self._write_end(rows, lambda: self._finish(status, None))
 
-    def _end(self) -> tuple[RunStatus, bytes | None]:
-        """Return the status of a run whose actions have all ended, and its encoded failure."""
-        if not self._stopping:
-            return RunStatus.COMPLETED, None
-        if self._stopping == CANCELLED:
-            return RunStatus.CANCELLED, None
-        seconds = self.services.run_timeout / 1e9
-        error = TimeoutError(f"{self.where()} was not done after {seconds:g} s (run-timeout)")
-        logger.error("%s", error)
-        return RunStatus.FAILED, encode_failure(self.services.codec, error)
+    def _end_status(self) -> RunStatus:
+        return RunStatus.CANCELLED if self._stopping else RunStatus.COMPLETED
 
     def _write_end(self, rows: list[Row], written: Any) -> None:
         def committed(error: StoreError | None) -> None:

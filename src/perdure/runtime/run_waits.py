@@ -62,8 +62,10 @@ class RunWaits:
             self._services.goes_on(self._ticket)
 
     def close(self) -> None:
-        """The run has ended here."""
-        self.end()
+        """The run has ended here, or leaves memory."""
+        if self.waiting:
+            self.waiting = False
+            self._services.goes_on(self._ticket, dropped=True)
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None

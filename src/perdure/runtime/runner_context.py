@@ -17,6 +17,7 @@ from perdure.call import (
     Gathered,
     RetryPolicy,
     checked_name,
+    checked_seconds,
     checked_timeout,
     outcome_of,
 )
@@ -46,9 +47,6 @@ class RunOfContext(Protocol):
     ticket: RunTicket
     services: JobServices
 
-    def note(self, data: bytes) -> None:
-        """Publish what the run is doing."""
-
 
 class ReplayFilter(logging.Filter):
     """Silences an action's logger while it is replayed: it has said that before."""
@@ -58,7 +56,7 @@ class ReplayFilter(logging.Filter):
         self._runner = runner
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return self._runner.is_live
+        return self._runner.has_news
 
 
 class ActionContext:
@@ -186,6 +184,7 @@ class ActionContext:
     def sleep(self, seconds: float) -> DurableCall[None]:
         runner = self._runner
         runner.check_turn("sleep")
+        checked_seconds(seconds)
         return runner.calls.sequentially(lambda: runner.sleep(seconds))
 
     def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
@@ -205,18 +204,17 @@ class ActionContext:
                 f"{runner.where()}: the status cannot be journaled: {error}"
             ) from error
         self._run.ticket.activity = value
-        if not runner.is_live:
-            return  # it has said that before
         if isinstance(runner.continuation, ThreadedContinuation):
-            runner.continuation.on_host(lambda: self._run.note(data))
+            runner.continuation.on_host(lambda: runner.note(data))
         else:
-            self._run.note(data)
+            runner.note(data)
 
     # Other runs
 
     def submit(self, value: Any, *, key: Any, delay: float = 0.0) -> DurableCall[ChildRun]:
         runner = self._runner
         runner.check_turn("submit")
+        checked_seconds(delay)
         return runner.calls.sequentially(lambda: runner.calls.submit(value, key, delay))
 
     # Calls

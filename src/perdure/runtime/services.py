@@ -41,13 +41,13 @@ class JobCounters:
 class FunctionInfo:
     """What the runtime needs to know of a callable, found out once."""
 
-    __slots__ = ("identity", "is_coroutine", "options")
+    __slots__ = ("declared", "identity", "is_coroutine", "options")
 
     def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
         self.identity = function_identity(func)
         self.is_coroutine = is_coroutine_callable(func)
-        declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
-        self.options = declared.over(defaults)
+        self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
+        self.options = self.declared.over(defaults)
 
 
 class JobServices:
@@ -76,6 +76,7 @@ class JobServices:
         self.executor = executor
         self.world = world
         self.now = world.now
+        self.opened_at = world.now()
         self.timers = TimerService(world.now)
         self.counters = JobCounters()
         self.metrics = MetricGroup()
@@ -95,7 +96,7 @@ class JobServices:
         self.retry_later: Callable[[RunTicket], None]
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
         self.waits: Callable[[RunTicket], None]
-        self.goes_on: Callable[[RunTicket], None]
+        self.goes_on: Callable[..., None]
         self.submit: Callable[[NewInput], asyncio.Future[Admitted]]
         self.outputs: Callable[[str], Coroutine[Any, Any, list[Output]]]
         self._functions: dict[CodeType | None, FunctionInfo] = {}
@@ -103,10 +104,12 @@ class JobServices:
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
         # Plain functions only, by their code, since a lambda is a new object each time. A closure
-        # may be a wrapper that has taken another's name; partials and methods come and go.
+        # may be a wrapper that has taken another's name; partials and methods come and go. What a
+        # factory makes is of one code and may have options of its own each time.
         code = func.__code__ if getattr(func, "__closure__", True) is None else None
         known = self._functions.get(code)
-        if known is None:
+        declared = getattr(func, "__perdure_options__", NO_OPTIONS)
+        if known is None or known.declared is not declared:
             known = FunctionInfo(func, self.defaults)
             for annotated in annotated_types(func):
                 self.codec.registry.register_annotation(annotated)

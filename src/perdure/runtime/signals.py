@@ -57,11 +57,15 @@ class ActionSignals:
 
     Owns: the waits, the signals on their way to the action and those that it has not used. What
     is here changes only with settlements and in turns, so it is the same on replay.
+
+    Args:
+        handed: the TAKEN settlements that the journal has of the action.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handed: Iterable[Record]) -> None:
         self._waits: dict[str, collections.deque[DurableCall[Any]]] = {}
-        self._coming: dict[int, Record] = {}  # settlements that are not durable yet, by signal
+        # What the action is going to be handed, by signal: in a commit, or in the replay.
+        self._coming = {taken.started_at: came_back(taken) for taken in handed}
         self._unused: list[Record] = []
 
     def wait(self, name: str, call: DurableCall[Any]) -> Record | None:
@@ -70,6 +74,8 @@ class ActionSignals:
         for index, signal in enumerate(self._unused):
             if signal.detail == name:
                 return self._unused.pop(index)
+        while waits and waits[0].done():
+            waits.popleft()  # an action that polls makes many
         waits.append(call)
         return None
 
@@ -88,6 +94,12 @@ class ActionSignals:
     def open_names(self) -> list[str]:
         """Return the names that are waited for now."""
         return [name for name, waits in self._waits.items() if any(not c.done() for c in waits)]
+
+    def cut(self) -> list[Record]:
+        """Return, when replay is over, the signals that it has left out (`reexecute`)."""
+        left_out = list(self._coming.values())
+        self._coming.clear()
+        return left_out
 
     def coming(self, signal: Record) -> None:
         """Take note that a signal is on its way to the action."""

@@ -8,16 +8,20 @@ back from its journal.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from perdure.run import RunStatus
-from perdure.runtime.admission import Admission
-from perdure.runtime.backoff import until_store_answers
+from perdure.errors import StoreError
+from perdure.run import STATUS_NUMBERS, RunStatus
+from perdure.runtime.admission import QUEUED, WAITING, Admission
+from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.mailbox import KeyedMailbox, RunTicket
 from perdure.runtime.run_rows import status_row
 from perdure.runtime.timers import Timer, TimerService
 from perdure.store.group_commit import GroupCommit
+
+logger = logging.getLogger("perdure")
 
 LONG_NS = 5_000_000_000  # what waits longer may leave memory and is seen to wait from outside
 
@@ -64,37 +68,58 @@ class WaitingRuns:
         self._here: set[int] = set()  # waiting in memory
         self._marked: set[int] = set()  # the store says that they wait
         self._out: dict[int, Timer | None] = {}
+        self._back: dict[int, asyncio.Task[None]] = {}  # on their way into memory
+        self._staying: set[int] = set()  # not to leave memory until they go on
         self._delayed: dict[int, Timer] = {}
+        self._becoming: set[int] = set()  # of these, those that are due and not in a queue yet
 
     # Runs that have begun
 
-    def begin(self, ticket: RunTicket, wake_up: int | None) -> None:
-        """A run waits from now on, until `wake_up` (ns since the epoch) or for a signal."""
+    def begin(self, ticket: RunTicket, wake_up: int | None, *, must_leave: bool) -> None:
+        """A run waits from now on.
+
+        Args:
+            ticket: the run.
+            wake_up: when time continues it, ns since the epoch; None for a signal alone.
+            must_leave: it is in the way of others in memory.
+        """
         ticket.status = RunStatus.WAITING
         self._here.add(ticket.row.run)
         self._admission.rests(ticket)
         if wake_up is None or wake_up > self._now() + LONG_NS:
             self._mark(ticket, RunStatus.WAITING)
-            if len(self._here) > self._limit:
+            crowded = must_leave or len(self._here) > self._limit
+            if crowded and ticket.row.run not in self._staying:
                 self._put_out(ticket, wake_up)
         self._told(ticket)
 
-    def end(self, ticket: RunTicket) -> None:
-        """A run goes on, or has ended."""
+    def end(self, ticket: RunTicket, *, dropped: bool = False) -> None:
+        """A run goes on, or has ended.
+
+        Args:
+            ticket: the run.
+            dropped: it does not go on from here: it leaves memory, or is read back.
+        """
         run = ticket.row.run
-        if run not in self._here:
-            return  # it is being taken out
-        self._here.discard(run)
-        self._admission.goes_on(ticket)
+        if run in self._here:
+            self._here.discard(run)
+            self._admission.goes_on(ticket)
+        if dropped:
+            return
+        self._staying.discard(run)
         if ticket.status is RunStatus.WAITING:
             ticket.status = RunStatus.RUNNING
-            if run in self._marked:
-                self._mark(ticket, RunStatus.RUNNING)
-        self._marked.discard(run)
+        if run in self._marked or ticket.row.status == WAITING:
+            # Stored alike with those that run: a run is running once its journal has begun.
+            self._mark(ticket, RunStatus.QUEUED)
 
     def _mark(self, ticket: RunTicket, status: RunStatus) -> None:
         """Tell the store, for those who look from outside; nothing depends on it."""
-        self._marked.add(ticket.row.run)
+        if status is RunStatus.WAITING:
+            self._marked.add(ticket.row.run)
+        else:
+            self._marked.discard(ticket.row.run)
+        ticket.row = ticket.row._replace(status=STATUS_NUMBERS[status])
         self._commits.add([status_row(ticket.row, status)], lambda _error: None)
 
     def _put_out(self, ticket: RunTicket, wake_up: int | None) -> None:
@@ -106,24 +131,32 @@ class WaitingRuns:
         self._out[run] = timer
         self._take_out(ticket)
 
-    def wake(self, ticket: RunTicket) -> asyncio.Task[None] | None:
-        """Bring a run back that is out of memory; None when it is not. Done when it goes on."""
+    def wake(self, ticket: RunTicket, *, stay: bool = False) -> asyncio.Task[None] | None:
+        """Bring a run back that is out of memory; None when it is not. Done when it is back.
+
+        Args:
+            ticket: the run.
+            stay: it does not leave memory again before it has gone on.
+        """
         run = ticket.row.run
-        if run not in self._out:
-            return None
-        timer = self._out.pop(run)
-        if timer is not None:
-            self._timers.cancel(timer)
-        self._marked.discard(run)
-        self._admission.goes_on(ticket)
-        return self._bring_back(ticket)
+        if run in self._out:
+            timer = self._out.pop(run)
+            if timer is not None:
+                self._timers.cancel(timer)
+            self._admission.goes_on(ticket)
+            self._back[run] = back = self._bring_back(ticket)
+            back.add_done_callback(lambda _: self._back.pop(run, None))
+        coming = self._back.get(run)
+        if stay and coming is not None:
+            self._staying.add(run)
+        return coming
 
     # Runs that are due later
 
     @property
     def delayed(self) -> int:
         """Number of runs that are not due yet."""
-        return len(self._delayed)
+        return len(self._delayed) - len(self._becoming)
 
     def delay(self, ticket: RunTicket) -> None:
         """Let a run join its key's queue when it is due."""
@@ -131,8 +164,10 @@ class WaitingRuns:
         ticket.key.reserved += 1
         self._admission.rests(ticket)
         self._delayed[ticket.row.run] = self._timers.arm(
-            ticket.row.due, lambda: self._spawn(self._due(ticket))
+            ticket.row.due, lambda: self._becomes_due(ticket)
         )
+        if ticket.row.due <= self._now():
+            self._becoming.add(ticket.row.run)
         self._told(ticket)
 
     def forget(self, ticket: RunTicket) -> bool:
@@ -141,19 +176,31 @@ class WaitingRuns:
         if timer is None:
             return False
         self._timers.cancel(timer)
+        self._becoming.discard(ticket.row.run)
         ticket.key.reserved -= 1
         return True
 
-    async def _due(self, ticket: RunTicket) -> None:
+    def _becomes_due(self, ticket: RunTicket) -> None:
         """Give a run its place in the queue of its key, behind those that came before."""
-        place = self._admission.next_number()
-        row = ticket.row._replace(place=place)
-        await until_store_answers(
-            lambda: self._commits.write([status_row(row, RunStatus.QUEUED)]),
-            f"run {ticket.id} is due and cannot be queued",
-        )
-        if self.forget(ticket):  # not cancelled meanwhile
-            ticket.row = row
-            ticket.status = RunStatus.QUEUED
-            self._admission.goes_on(ticket)
-            self._mailbox.enqueue(ticket)
+        run = ticket.row.run
+        if run not in self._delayed:
+            return  # it is being cancelled
+        self._becoming.add(run)
+        row = ticket.row._replace(place=self._admission.next_number(), status=QUEUED)
+
+        def written(error: StoreError | None) -> None:
+            if error is not None:
+                logger.error("run %s is due and cannot be queued: %s", ticket.id, error)
+                self._spawn(self._again(ticket))
+            elif self.forget(ticket):  # not cancelled meanwhile
+                ticket.row = row
+                ticket.status = RunStatus.QUEUED
+                self._admission.goes_on(ticket)
+                self._mailbox.enqueue(ticket)
+
+        self._commits.add([status_row(row, RunStatus.QUEUED)], written)
+
+    async def _again(self, ticket: RunTicket) -> None:
+        await asyncio.sleep(BACKOFF_SECONDS[0])
+        await until_store_answers(lambda: self._commits.write([]), "the store does not answer")
+        self._becomes_due(ticket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from perdure.call import DurableCall
@@ -31,26 +32,35 @@ class WaitingAction(Protocol):
     def take_signal(self, name: str) -> Record | None:
         """Take the run's first signal with this name."""
 
+    def give_back(self, signals: list[Record]) -> None:
+        """Give signals back to the run."""
+
 
 class ActionWaits:
     """The timers and signals of one action.
 
     Owns: the armed timer, the waits for signals, what came for them. Lifecycle: that of the
     action; `close` disarms. On the host loop's thread, but for what is made in a turn.
+
+    Args:
+        action: the action.
+        services: those of its job.
+        recorded: the settlements that the journal has of it.
     """
 
-    def __init__(self, action: WaitingAction, services: JobServices) -> None:
+    def __init__(
+        self, action: WaitingAction, services: JobServices, recorded: Iterable[Record]
+    ) -> None:
         self._action = action
         self._services = services
         self._armed: Timer | None = None
         self._timers: dict[DurableCall[Any], asyncio.TimerHandle] = {}  # of pending calls
-        self._signals = ActionSignals()
+        self._signals = ActionSignals(r for r in recorded if r.kind == RecordKind.TAKEN)
 
     # In a turn
 
     def sleep(self, seconds: float) -> DurableCall[None]:
         """Make a call that a durable timer settles."""
-
         call: DurableCall[None] = self._call("sleep")
 
         def wake() -> None:
@@ -127,6 +137,12 @@ class ActionWaits:
     def has_waited(self, name: str) -> bool:
         """Say whether the action ever waited for a signal with this name."""
         return self._signals.has_waited(name)
+
+    def go_live(self) -> None:
+        """Replay is over: take what came in the meantime."""
+        if cut := self._signals.cut():
+            self._action.give_back(cut)
+        self.ask()
 
     def ask(self) -> None:
         """Take what has come for the action: the run has got a signal."""

@@ -1,4 +1,7 @@
-"""What the runtime takes from the world: time, chance and threads. Replaced as a whole in tests."""
+"""What the runtime takes from the world: time, chance, and where calls execute.
+
+Replaced as a whole in tests.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import random
 import time
 from collections.abc import Callable
 
-from perdure.executor.pool import Finish, ThreadPool
+from perdure.executor.executor import ContinuationActionExecutor
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +20,9 @@ class World:
     Attributes:
         now: wall-clock time, ns since the epoch.
         chance: a number in [0, 1), for the jitter of back-offs.
-        make_pool: makes the pool for plain callables, given its size and who is told of outcomes.
+        make_executor: makes what executes calls; takes the arguments of the real one.
     """
 
     now: Callable[[], int] = time.time_ns
     chance: Callable[[], float] = random.random
-    make_pool: Callable[[int, Finish], ThreadPool] = ThreadPool
+    make_executor: Callable[..., ContinuationActionExecutor] = ContinuationActionExecutor
