@@ -8,11 +8,10 @@ from typing import Any
 from perdure.errors import PerdureError
 from perdure.journal.codec import Codec, digest
 from perdure.journal.failure import failure_summary
-from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id
-from perdure.run import run_number as number_of
-from perdure.run_detail import RunDetail, build
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id, run_number
+from perdure.run_detail import RunDetail, build, children_of
 from perdure.store.base import RunRow
-from perdure.store.reader import JobRow, StoreReader
+from perdure.store.reader import FINAL_STATUS, JobRow, StoreReader
 from perdure.store.sqlite_file import MIGRATIONS
 from perdure.store.url import open_reader
 
@@ -21,23 +20,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "History",
     "JobRow",
-    "run_number",
 ]
 
 SCHEMA_VERSION = len(MIGRATIONS)  # of every store that can be read
 ALL = 1_000_000  # runs of one listing at most
-
-
-def run_number(job: int, id_: str) -> int:
-    """Return the number of the run with a short id.
-
-    Raises:
-        PerdureError: it is no run id.
-    """
-    try:
-        return number_of(job, id_)
-    except ValueError:
-        raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
+QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 
 
 class History:
@@ -88,11 +75,16 @@ class History:
         raise PerdureError(f"the store has {len(jobs)} jobs: choose one with --job, of {known}")
 
     def counts(self, job: JobRow) -> dict[str, int]:
-        """Return the number of runs: completed, failed, cancelled, unfinished."""
-        counts = {"completed": 0, "failed": 0, "cancelled": 0, "unfinished": 0}
+        """Return the number of runs: completed, failed, cancelled, unfinished.
+
+        "waiting" is how many of the unfinished ones wait for time or a signal.
+        """
+        counts = {"completed": 0, "failed": 0, "cancelled": 0, "unfinished": 0, "waiting": 0}
         for number, count in self.reader.count_runs(job.job).items():
             status = STATUS_BY_NUMBER[number]
             counts[status.value if status.is_final else "unfinished"] += count
+            if status is RunStatus.WAITING:
+                counts["waiting"] += count
         return counts
 
     def job(self, name: str) -> JobRow:
@@ -117,16 +109,28 @@ class History:
     ) -> list[RunInfo]:
         """Return the newest runs, newest first."""
         if key is not None:
-            row = self.reader.key(job.job, digest(key))
-            rows = self.reader.list_runs_of_key(row.key, limit=limit) if row else []
-            return [info for info in self._infos(rows) if status in (None, info.status)]
-        if status is RunStatus.RUNNING or status is RunStatus.QUEUED:
-            # Stored alike: a run is running once its journal has begun.
-            rows = self.reader.list_runs(job.job, status=1, limit=ALL)
-            infos = [info for info in self._infos(rows) if info.status is status]
-            return infos[:limit]
+            return self._runs_of_key(job, status, key, limit)
+        if status is RunStatus.QUEUED:
+            return list(self._infos(self.reader.list_queued(job.job, limit=limit)))
+        if status is RunStatus.RUNNING:
+            return list(self._infos(self.reader.list_running(job.job, limit=limit)))
         number = STATUS_NUMBERS[status] if status else None
         return list(self._infos(self.reader.list_runs(job.job, status=number, limit=limit)))
+
+    def _runs_of_key(
+        self, job: JobRow, status: RunStatus | None, key: Any, limit: int
+    ) -> list[RunInfo]:
+        found = self.reader.key(job.job, digest(key))
+        if found is None:
+            return []
+        if status is None:
+            return list(self._infos(self.reader.list_runs_of_key(found.key, limit=limit)))
+        stored = {STATUS_NUMBERS[status]}
+        if status is RunStatus.RUNNING:
+            stored.add(STATUS_NUMBERS[RunStatus.QUEUED])  # stored so until it has waited
+        rows = self.reader.list_runs_of_key(found.key, limit=ALL)
+        infos = self._infos(row for row in rows if row.status in stored)
+        return [info for info in infos if info.status is status][:limit]
 
     def run(self, job: JobRow, id_: str) -> RunInfo:
         """Return one run.
@@ -138,7 +142,7 @@ class History:
         row = self.reader.runs([number]).get(number)
         if row is None:
             raise PerdureError(f"job {job.name!r} has no run {id_!r}: `perdure runs` lists them")
-        return next(self._infos([row]))
+        return next(self._infos([row], notes_of_all=True))
 
     def infos(self, numbers: list[int]) -> dict[int, RunInfo]:
         """Return these runs, by number."""
@@ -152,15 +156,25 @@ class History:
         """
         info = self.run(job, id_)
         records = self.reader.records([info.number])
-        return build(info, records, self.reader.outputs([info.number]), self.codec)
+        children = self.infos([run_number(job.job, child) for child in children_of(records)])
+        return build(
+            info,
+            records,
+            self.reader.outputs([info.number]),
+            self.codec,
+            children={child.id: child for child in children.values()},
+            commands=self.reader.commands(job.job, info.number),
+        )
 
-    def _infos(self, rows: Iterable[RunRow]) -> Iterator[RunInfo]:
+    def _infos(self, rows: Iterable[RunRow], *, notes_of_all: bool = False) -> Iterator[RunInfo]:
         rows = list(rows)
         keys = self.reader.keys(sorted({row.key for row in rows}))
-        open_runs = [row.run for row in rows if row.status == 1]
-        begun = {record.run for record in self.reader.records(open_runs)}
+        begun = self.reader.begun([row.run for row in rows if row.status == QUEUED])
+        noted = [row.run for row in rows if notes_of_all or row.status < FINAL_STATUS]
+        notes = self.reader.notes(noted)
         for row in rows:
             status = RunStatus.RUNNING if row.run in begun else STATUS_BY_NUMBER[row.status]
+            note = notes.get(row.run)
             yield RunInfo(
                 id=run_id(row.run),
                 number=row.run,
@@ -173,4 +187,8 @@ class History:
                 input=self.codec.to_json(row.value),
                 admitted_at=row.admitted_at,
                 finished_at=row.finished_at,
+                due=row.due,
+                # When it joins its key's queue it gets a new place there.
+                is_delayed=status is RunStatus.WAITING and row.due > 0 and row.place == row.run,
+                activity=self.codec.to_json(note) if note is not None else None,
             )

@@ -1,4 +1,4 @@
-"""What a run is seen as from outside: its head, its status and its outputs."""
+"""What a run is seen as from outside: its head, its status, and what belongs to it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+from perdure.errors import PerdureError
+
 __all__ = [
-    "STATUS_BY_NUMBER", "STATUS_NUMBERS", "Output", "RunInfo", "RunStatus", "run_id", "run_number",
+    "STATUS_BY_NUMBER", "STATUS_NUMBERS", "ChildInfo", "EventInfo", "MemoryWrite", "Output",
+    "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "run_id", "run_number",
 ]  # fmt: skip
 
 
@@ -15,7 +18,8 @@ class RunStatus(enum.Enum):
     """Where a run stands.
 
     QUEUED: waits for earlier runs of its key. RUNNING: actions are executing. WAITING: only
-    timers or signals can continue it. COMPLETED, FAILED and CANCELLED are final.
+    timers or signals can continue it, or it is due later. COMPLETED, FAILED and CANCELLED are
+    final.
     """
 
     QUEUED = "queued"
@@ -67,6 +71,10 @@ class RunInfo:
         input: the input, in readable form.
         admitted_at: ns since the epoch.
         finished_at: ns since the epoch, 0 before.
+        due: of a run that was given a delay, when it is due, ns since the epoch; else 0.
+        is_delayed: it is due later and has not joined its key's queue.
+        activity: what it last said with `ctx.set_status`, in readable form, or None; listings have
+            it of unfinished runs alone.
     """
 
     id: str
@@ -80,6 +88,97 @@ class RunInfo:
     input: Any
     admitted_at: int
     finished_at: int
+    due: int = 0
+    is_delayed: bool = False
+    activity: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventInfo:
+    """An event of a run.
+
+    Attributes:
+        number: number in the run; 0 is the input.
+        type: event type.
+        id: its id, "" of the input.
+        attributes: in readable form.
+        source_event: number of the event that the sending action handled, None of the input.
+        action: name of the action that sent it, "" of the input.
+    """
+
+    number: int
+    type: str
+    id: str
+    attributes: Any
+    source_event: int | None
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryWrite:
+    """One path of "sensory" or "short-term" memory that an action wrote or deleted.
+
+    Attributes:
+        value: in readable form, None when deleted.
+        event: number of the event that the action handled.
+    """
+
+    memory: str
+    path: str
+    value: Any
+    deleted: bool
+    action: str
+    event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputInfo:
+    """An output of a run: its number from 1, id, value in readable form, and its delivery."""
+
+    number: int
+    id: str
+    value: Any
+    delivered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalInfo:
+    """A signal that came for a run.
+
+    Attributes:
+        name: its name.
+        value: in readable form.
+        came_at: ns since the epoch.
+        action: name of the action that took it, "" while none has.
+        event: number of the event that this action handles, None while none has.
+        taken_at: ns since the epoch, 0 before.
+    """
+
+    name: str
+    value: Any
+    came_at: int
+    action: str
+    event: int | None
+    taken_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildInfo:
+    """A run that an action of the run started.
+
+    Attributes:
+        id: the started run's id.
+        run: its head, None where the store no longer has it.
+        action: name of the action that started it.
+        event: number of the event that the action handles.
+        call: number of the call that did it.
+    """
+
+    id: str
+    run: RunInfo | None
+    action: str
+    event: int
+    call: int
 
 
 # How stores keep a status. From COMPLETED on they are final; indexes know these numbers.
@@ -104,6 +203,9 @@ def run_number(job: int, id_: str) -> int:
     """Return the number in the store of the job's run with a short id.
 
     Raises:
-        ValueError: it is no run id.
+        PerdureError: it is no run id.
     """
-    return (job << RUN_NUMBER_BITS) | int(id_.removeprefix("r"), 16)
+    try:
+        return (job << RUN_NUMBER_BITS) | int(id_.removeprefix("r"), 16)
+    except ValueError:
+        raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None

@@ -3,52 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from perdure.event import EventType
 from perdure.journal.codec import Codec
 from perdure.journal.failure import failure_summary
+from perdure.journal.journal import fold
 from perdure.journal.record import (
     SETTLEMENTS,
     Completion,
     Record,
     RecordKind,
     decode_completion,
+    decode_signal,
 )
-from perdure.run import RunInfo, RunStatus
+from perdure.run import (
+    ChildInfo,
+    EventInfo,
+    MemoryWrite,
+    OutputInfo,
+    RunInfo,
+    RunStatus,
+    SignalInfo,
+)
 from perdure.store.base import StoredOutput
 
 __all__ = [
     "ActionTimeline",
     "CallInfo",
+    "ChildInfo",
     "EventInfo",
     "MemoryWrite",
     "OutputInfo",
     "RunDetail",
+    "SignalInfo",
     "build",
+    "children_of",
 ]
 
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class EventInfo:
-    """An event of a run.
-
-    Attributes:
-        number: number in the run; 0 is the input.
-        type: event type.
-        id: its id, "" of the input.
-        attributes: in readable form.
-        source_event: number of the event that the sending action handled, None of the input.
-        action: name of the action that sent it, "" of the input.
-    """
-
-    number: int
-    type: str
-    id: str
-    attributes: Any
-    source_event: int | None
-    action: str
+SUBMIT = "perdure:submit"  # the call that starts another run; it returns that run's id
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +53,11 @@ class CallInfo:
         number: number in its action, from 1.
         function: identity of the callable.
         arguments: short text.
-        status: "returned", "raised", "in doubt": begun, with a reconciler, and without outcome, or
-            "retrying": its newest attempt known of failed, and another is due or under way.
+        status: "returned", "raised", "in doubt": begun, with a reconciler, and without outcome,
+            "retrying": its newest attempt known of failed, and another is due or under way,
+            "begun": an attempt began, and is under way or ended with its process, or
+            "interrupted": its process ended in good order while an attempt was under way, which
+            does not count.
         attempts: 1 and as many as failed and were followed by another.
         outcome: what it returned, in readable form.
         error: type, message, traceback and notes of what it, or its last attempt, raised, or None.
@@ -91,8 +88,8 @@ class ActionTimeline:
         name: the action's name.
         event: number of the event that triggered it.
         event_type: that event's type.
-        status: "completed", "unfinished", "failed", "cancelled", or "stopped" because another
-            action of the run failed.
+        status: "completed", "unfinished", "failed", "cancelled", "timed out", or "stopped" because
+            another action of the run failed.
         started_at: when it first began, ns since the epoch.
         finished_at: when its completion was journaled, ns since the epoch, 0 before.
         calls: in the order of their numbers.
@@ -112,33 +109,6 @@ class ActionTimeline:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryWrite:
-    """One path of "sensory" or "short-term" memory that an action wrote or deleted.
-
-    Attributes:
-        value: in readable form, None when deleted.
-        event: number of the event that the action handled.
-    """
-
-    memory: str
-    path: str
-    value: Any
-    deleted: bool
-    action: str
-    event: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OutputInfo:
-    """An output of a run: its number from 1, id, value in readable form, and its delivery."""
-
-    number: int
-    id: str
-    value: Any
-    delivered: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail:
     """Everything that the store has of one run.
 
@@ -149,6 +119,13 @@ class RunDetail:
         memory: writes in the order of the completions.
         outputs: in commit order.
         retried_at: when it was put back, ns since the epoch.
+        signals: in the order in which they came.
+        children: in the order in which they were started.
+        stopped: why its actions were asked to stop since it was last put back: "cancelled" or
+            "timed out"; "" when they were not.
+        stopped_at: when, ns since the epoch, else 0.
+        commands: what was asked of it and is not carried out yet: "cancel", "retry" or
+            "signal NAME".
     """
 
     run: RunInfo
@@ -157,6 +134,11 @@ class RunDetail:
     memory: tuple[MemoryWrite, ...]
     outputs: tuple[OutputInfo, ...]
     retried_at: tuple[int, ...]
+    signals: tuple[SignalInfo, ...]
+    children: tuple[ChildInfo, ...]
+    stopped: str
+    stopped_at: int
+    commands: tuple[str, ...]
 
     @property
     def span(self) -> tuple[int, int]:
@@ -164,6 +146,7 @@ class RunDetail:
         times = [action.started_at for action in self.actions] or [self.run.admitted_at]
         first = min(times)
         times.append(self.run.finished_at)
+        times += (max(signal.came_at, signal.taken_at) for signal in self.signals)
         for action in self.actions:
             times += (action.finished_at, action.cancelled_at, *action.timers)
             times += (call.settled_at for call in action.calls)
@@ -173,7 +156,12 @@ class RunDetail:
 
 
 def build(
-    info: RunInfo, records: Sequence[Record], outputs: Sequence[StoredOutput], codec: Codec
+    info: RunInfo,
+    records: Sequence[Record],
+    outputs: Sequence[StoredOutput],
+    codec: Codec,
+    children: Mapping[str, RunInfo] | None = None,
+    commands: Iterable[tuple[str, bytes | None]] = (),
 ) -> RunDetail:
     """Return what a run did.
 
@@ -182,6 +170,8 @@ def build(
         records: its journal in commit order.
         outputs: its outputs in commit order.
         codec: makes values readable.
+        children: heads of the runs that it started, by id.
+        commands: those left for it and not carried out, each with its payload.
     """
     completions = [
         (record, decode_completion(record.payload or b""))
@@ -189,6 +179,7 @@ def build(
         if record.kind == RecordKind.COMPLETED
     ]
     events = _events(info, completions, codec)
+    stop = _stop(records)
     return RunDetail(
         run=info,
         events=events,
@@ -204,7 +195,88 @@ def build(
             for output in outputs
         ),
         retried_at=tuple(r.at for r in records if r.kind == RecordKind.RETRY),
+        signals=tuple(_signals(records, codec)),
+        children=tuple(_children(records, codec, children or {})),
+        stopped=_reason(stop),
+        stopped_at=stop.at if stop is not None else 0,
+        commands=tuple(
+            f"signal {decode_signal(payload or b'')[0]}" if command == "signal" else command
+            for command, payload in commands
+        ),
     )
+
+
+def children_of(records: Iterable[Record]) -> list[str]:
+    """Return the ids of the runs that a run started, in the order of its journal."""
+    codec = Codec()
+    return [str(codec.to_json(record.payload or b"")) for record in _submitted(records)]
+
+
+def _submitted(records: Iterable[Record]) -> Iterator[Record]:
+    """Return the outcomes of calls that started a run; one made again started the same run."""
+    seen = set()
+    for record in records:
+        call = (record.event, record.action, record.call)
+        if record.kind == RecordKind.RESULT and record.function == SUBMIT and call not in seen:
+            seen.add(call)
+            yield record
+
+
+def _children(
+    records: Iterable[Record], codec: Codec, heads: Mapping[str, RunInfo]
+) -> Iterator[ChildInfo]:
+    for record in _submitted(records):
+        id_ = str(codec.to_json(record.payload or b""))
+        yield ChildInfo(
+            id=id_, run=heads.get(id_), action=record.action, event=record.event, call=record.call
+        )
+
+
+def _signals(records: Sequence[Record], codec: Codec) -> Iterator[SignalInfo]:
+    """Return the signals; one that was given back, or whose action starts anew, is not taken."""
+    came: dict[int, Record] = {}
+    takers: dict[int, Record] = {}
+    for record in records:
+        if record.kind == RecordKind.SIGNAL:
+            came[record.at] = record
+            takers.pop(record.at, None)
+        elif record.kind == RecordKind.TAKEN:
+            takers[record.started_at] = record
+    held = {
+        record.started_at
+        for history in fold(records).values()
+        for record in history.settlements
+        if record.kind == RecordKind.TAKEN
+    }
+    completed = {(r.event, r.action) for r in records if r.kind == RecordKind.COMPLETED}
+    for at, signal in sorted(came.items()):
+        taken = takers.get(at)
+        if taken is not None and at not in held and (taken.event, taken.action) not in completed:
+            taken = None
+        yield SignalInfo(
+            name=signal.detail,
+            value=codec.to_json(signal.payload or b""),
+            came_at=at,
+            action=taken.action if taken is not None else "",
+            event=taken.event if taken is not None else None,
+            taken_at=taken.at if taken is not None else 0,
+        )
+
+
+def _stop(records: Iterable[Record]) -> Record | None:
+    """Return the first CANCEL record since the run was last put back, if there is one."""
+    stop = None
+    for record in records:
+        if record.kind == RecordKind.RETRY:
+            stop = None
+        elif record.kind == RecordKind.CANCEL and stop is None:
+            stop = record
+    return stop
+
+
+def _reason(stop: Record | None) -> str:
+    # Journals of the first version have none: then there was no other.
+    return "" if stop is None else stop.detail or "cancelled"
 
 
 def _events(
@@ -259,6 +331,7 @@ def _actions(
             journals.setdefault((record.event, record.action), []).append(record)
     ended = {key for key, own in journals.items() if _first(own, RecordKind.COMPLETED)}
     alone = len(journals) - len(ended) == 1
+    stopped = _reason(_stop(records))
     actions = []
     for (event, name), own in journals.items():
         cancelled_at = _first(own, RecordKind.CANCEL)
@@ -268,7 +341,7 @@ def _actions(
                 event=event,
                 event_type=types.get(event, ""),
                 status=_action_status(
-                    info.status, (event, name) in ended, bool(cancelled_at), alone
+                    info.status, (event, name) in ended, stopped if cancelled_at else "", alone
                 ),
                 started_at=_first(own, RecordKind.START),
                 finished_at=_first(own, RecordKind.COMPLETED),
@@ -286,7 +359,8 @@ _STATUSES = {
     RecordKind.PENDING: "in doubt",
     RecordKind.ATTEMPT: "retrying",
 }
-_OPEN = ("in doubt", "retrying")  # without an outcome: the next record is of the same call
+_ATTEMPTED = ("retrying", "begun", "interrupted")
+_OPEN = ("in doubt", *_ATTEMPTED)  # without an outcome: the next record is of the same call
 
 
 class _Calls:
@@ -305,7 +379,8 @@ class _Calls:
                 self._cut(record)
             elif record.kind == RecordKind.START:
                 # Once more: the run was put back, and attempts are counted anew.
-                self._supersede_open("retrying", 0)
+                for status in _ATTEMPTED:
+                    self._supersede_open(status, 0)
             elif record.kind in _STATUSES:
                 self._take(record)
         return tuple(sorted(self._calls, key=lambda call: call.number))
@@ -326,21 +401,40 @@ class _Calls:
 
     def _call(self, record: Record, before: CallInfo | None) -> CallInfo:
         """Return a call as of its newest record; `before`: what it was, without an outcome."""
+        if record.kind == RecordKind.ATTEMPT and record.payload is None:
+            return self._begun_call(record, before)
         kind, payload = RecordKind(record.kind), record.payload or b""
         failed = kind in (RecordKind.ERROR, RecordKind.ATTEMPT)
-        attempts = (before.attempts if before else 1) + (kind == RecordKind.ATTEMPT)
+        attempts = before.attempts if before else 1
         started_at = record.at if kind == RecordKind.PENDING else record.started_at
         return CallInfo(
             number=record.call,
             function=record.function,
             arguments=record.detail,
             status=_STATUSES[kind],
-            attempts=attempts,
+            attempts=record.n + 1 if kind == RecordKind.ATTEMPT else attempts,
             outcome=self._codec.to_json(payload) if kind == RecordKind.RESULT else None,
             error=failure_summary(self._codec, payload) if failed else None,
             started_at=before.started_at if before and before.attempts > 1 else started_at,
             settled_at=record.at if kind in SETTLEMENTS else 0,
             due_at=record.at if kind == RecordKind.ATTEMPT else 0,
+            superseded=False,
+        )
+
+    def _begun_call(self, record: Record, before: CallInfo | None) -> CallInfo:
+        """Return a call of which an attempt began, or, once it is taken back, did not count."""
+        taken_back = before is not None and before.status == "begun" and record.n < before.attempts
+        return CallInfo(
+            number=record.call,
+            function=record.function,
+            arguments=record.detail,
+            status="interrupted" if taken_back else "begun",
+            attempts=before.attempts if before is not None and taken_back else max(record.n, 1),
+            outcome=None,
+            error=before.error if before is not None else None,
+            started_at=before.started_at if before is not None else record.at,
+            settled_at=0,
+            due_at=0,
             superseded=False,
         )
 
@@ -367,12 +461,21 @@ def _first(records: Iterable[Record], kind: RecordKind) -> int:
     return next((record.at for record in records if record.kind == kind), 0)
 
 
-def _action_status(run: RunStatus, completed: bool, cancelled: bool, alone: bool) -> str:
-    """Return how an action stands; `alone`: it is the only one that did not complete."""
-    if completed:
-        return "cancelled" if cancelled and run is RunStatus.CANCELLED else "completed"
-    if run is RunStatus.CANCELLED:
+def _action_status(run: RunStatus, completed: bool, stopped: str, alone: bool) -> str:
+    """Return how an action stands.
+
+    Args:
+        run: how its run stands.
+        completed: it completed.
+        stopped: why it was asked to stop, "" if it was not.
+        alone: it is the only one that did not complete.
+    """
+    if run is RunStatus.CANCELLED and (stopped or not completed):
         return "cancelled"
+    if run is RunStatus.FAILED and stopped == "timed out":
+        return stopped
+    if completed:
+        return "completed"
     if run is RunStatus.FAILED:
         return "failed" if alone else "stopped"
     return "unfinished"

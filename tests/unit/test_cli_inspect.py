@@ -121,7 +121,13 @@ def test_runs_can_be_narrowed(cli: Any, store: str, options: list[str], ids: lis
 def test_runs_as_json_has_everything(cli: Any, store: str) -> None:
     _, out, _ = cli("runs", "--json", "--store", store, "--status", "failed")
     listing = json.loads(out)
-    assert listing["counts"] == {"completed": 3, "failed": 1, "cancelled": 0, "unfinished": 0}
+    assert listing["counts"] == {
+        "completed": 3,
+        "failed": 1,
+        "cancelled": 0,
+        "unfinished": 0,
+        "waiting": 0,
+    }
     assert listing["runs"][0]["status"] == "failed"
     assert listing["runs"][0]["input"] == {"id": "B02", "text": "bad"}
     assert listing["runs"][0]["error"]["message"] == "cannot take bad"

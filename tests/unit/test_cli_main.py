@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from perdure.cli.main import app, main
 
-COMMANDS = ["run", "runs", "show", "trace", "retry", "cancel", "doctor"]
+COMMANDS = ["run", "runs", "show", "trace", "retry", "cancel", "signal", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -51,6 +51,8 @@ def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str])
         (["runs", "--limt", "3"], "--limt"),
         (["runs", "--limit", "x"], "--limit"),
         (["runs", "--limit", "0"], "--limit"),
+        (["signal", "r1"], "NAME"),
+        (["signal", "r1", "go", "1", "2"], "2"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(

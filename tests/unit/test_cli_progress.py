@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perdure.cli import progress, render
-from perdure.engine.job import Progress
+from perdure.engine.progress import Progress
 
 
 def test_the_total_leaves_blank_lines_out(tmp_path: Path) -> None:
@@ -81,6 +81,24 @@ def test_only_what_happened_is_told() -> None:
     busy = progress.details(Progress(failed=1, cancelled=2, retries=3), None)
     assert busy.startswith("0 in flight")
     assert "1 failed · 2 cancelled · 3 retried" in busy
+    assert progress.details(Progress(waiting=3), None).startswith("0 in flight · 3 waiting · ")
+
+
+def test_lines_of_a_job_that_only_waits_are_few(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    lines = progress.Lines("job", progress.Total("-"))
+    counts = Progress(inputs=2, waiting=2)  # the job has one such object, and changes it
+    for _ in range(30):
+        lines.show(counts)
+        now += 3.0
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    counts.waiting, counts.in_flight = 1, 1
+    lines.show(counts)
+    lines.show(counts)
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_a_flood_of_like_warnings_is_cut(capsys: pytest.CaptureFixture[str]) -> None:

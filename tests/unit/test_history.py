@@ -1,4 +1,4 @@
-"""What a journal becomes when people look at it: calls made again, in doubt, cancelled."""
+"""What a journal becomes when people look at it: calls, signals, runs started, cancellation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pytest
 from perdure.history import History
 from perdure.journal.codec import Codec
 from perdure.journal.failure import encode_failure
-from perdure.journal.record import Completion, Record, RecordKind, encode_completion
+from perdure.journal.record import (
+    Completion,
+    Record,
+    RecordKind,
+    encode_completion,
+    encode_signal,
+)
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.run_detail import CallInfo, RunDetail
 from perdure.store.base import NUMBER_BITS, KeyRow, RunRow
@@ -42,6 +48,15 @@ class Reader:
 
     def outputs(self, runs: list[int]) -> list[Any]:
         return []
+
+    def begun(self, runs: list[int]) -> set[int]:
+        return set(runs)
+
+    def notes(self, runs: list[int]) -> dict[int, bytes]:
+        return {}
+
+    def commands(self, job: int, run: int) -> list[tuple[str, bytes | None]]:
+        return [("cancel", None), ("signal", encode_signal("go", CODEC.encode(1)))]
 
 
 def record(kind: RecordKind, n: int = 0, call: int = 0, *, at: int, **more: Any) -> Record:
@@ -119,6 +134,9 @@ def test_a_call_has_its_times_and_outcome() -> None:
         (RunStatus.FAILED, [], "failed"),
         (RunStatus.CANCELLED, [RecordKind.CANCEL, RecordKind.COMPLETED], "cancelled"),
         (RunStatus.CANCELLED, [RecordKind.CANCEL], "cancelled"),
+        (RunStatus.FAILED, [RecordKind.CANCEL], "failed"),
+        (RunStatus.RUNNING, [RecordKind.CANCEL], "unfinished"),
+        (RunStatus.COMPLETED, [RecordKind.CANCEL, RecordKind.COMPLETED], "completed"),
     ],
 )
 def test_how_an_action_stands(run: RunStatus, records: list[RecordKind], expected: str) -> None:
@@ -153,3 +171,114 @@ def test_a_deleted_path_is_a_write() -> None:
     )
     (write,) = found.memory
     assert (write.memory, write.path, write.deleted) == ("short-term", "a.b", True)
+
+
+# Why it was stopped
+
+
+def test_a_run_that_timed_out_says_so() -> None:
+    found = detail(
+        RunStatus.FAILED,
+        record(RecordKind.START, at=10),
+        record(RecordKind.START, at=11, action="other"),
+        record(RecordKind.CANCEL, 1, at=50, detail="timed out"),
+    )
+    assert (found.stopped, found.stopped_at) == ("timed out", 50)
+    assert [action.status for action in found.actions] == ["timed out", "stopped"]
+
+
+def test_what_stopped_a_run_before_it_was_put_back_is_past() -> None:
+    before = [record(RecordKind.START, at=10), record(RecordKind.CANCEL, 1, at=50)]
+    assert detail(RunStatus.CANCELLED, *before).stopped == "cancelled"
+    again = detail(RunStatus.RUNNING, *before, record(RecordKind.RETRY, 1, at=60, action=""))
+    assert (again.stopped, again.stopped_at) == ("", 0)
+
+
+def test_what_was_asked_and_not_done_yet_is_told() -> None:
+    assert detail(RunStatus.RUNNING).commands == ("cancel", "signal go")
+
+
+# Signals
+
+
+def signal(at: int, name: str = "go") -> Record:
+    payload = CODEC.encode({"at": at})
+    return record(RecordKind.SIGNAL, at=at, action="", detail=name, payload=payload)
+
+
+def taken(signal_at: int, n: int, *, at: int) -> Record:
+    return record(RecordKind.TAKEN, n, at=at, detail="go", started_at=signal_at)
+
+
+def signals(*records: Record) -> list[tuple[int, str, int | None, int]]:
+    found = detail(RunStatus.RUNNING, record(RecordKind.START, at=10), *records).signals
+    return [(each.came_at, each.action, each.event, each.taken_at) for each in found]
+
+
+def test_signals_come_with_who_took_them() -> None:
+    found = detail(
+        RunStatus.RUNNING,
+        signal(8),
+        record(RecordKind.START, at=10),
+        signal(20),
+        taken(8, 1, at=21),
+    )
+    assert [(each.name, each.value) for each in found.signals] == [
+        ("go", {"at": 8}),
+        ("go", {"at": 20}),
+    ]
+    assert signals(signal(8), signal(20), taken(8, 1, at=21)) == [
+        (8, "act", 0, 21),
+        (20, "", None, 0),
+    ]
+    assert found.actions[0].calls == ()
+    assert [action.name for action in found.actions] == ["act"]
+
+
+def test_a_signal_that_was_given_back_is_taken_by_nobody() -> None:
+    before = [signal(8), taken(8, 1, at=21), record(RecordKind.COMPLETED, 1, at=30)]
+    assert signals(*before) == [(8, "act", 0, 21)]
+    assert signals(*before, signal(8)) == [(8, "", None, 0)]
+    other = taken(8, 1, at=50)._replace(event=3, action="other")
+    assert signals(*before, signal(8), other) == [(8, "other", 3, 50)]
+
+
+def test_a_signal_behind_the_failure_of_a_run_that_was_put_back_is_free_again() -> None:
+    before = [signal(8), taken(8, 1, at=21), record(RecordKind.ERROR, 2, 1, at=22), signal(30)]
+    found = signals(*before, taken(30, 3, at=31), record(RecordKind.RETRY, 1, at=40, action=""))
+    assert found == [(8, "act", 0, 21), (30, "", None, 0)]
+
+
+def test_signals_lengthen_the_span() -> None:
+    found = detail(RunStatus.RUNNING, record(RecordKind.START, at=10), signal(120))
+    assert found.span == (10, 120)
+
+
+# Runs that it started
+
+
+def test_runs_that_it_started_are_named_once() -> None:
+    def submit(n: int, at: int) -> Record:
+        return record(
+            RecordKind.RESULT, n, 2, at=at, function="perdure:submit", payload=CODEC.encode("r1")
+        )
+
+    (child,) = detail(
+        RunStatus.RUNNING,
+        record(RecordKind.START, at=10),
+        record(RecordKind.RESULT, 1, 1, at=15),
+        submit(2, 20),
+        record(RecordKind.RETRY, 1, at=30, action=""),
+        submit(1, 40),
+    ).children
+    assert (child.id, child.action, child.event, child.call) == ("r1", "act", 0, 2)
+    assert child.run is not None
+    assert child.run.id == "r1"  # the only run that this store has
+
+
+def test_a_started_run_that_is_gone_has_no_head() -> None:
+    gone = record(
+        RecordKind.RESULT, 1, 1, at=20, function="perdure:submit", payload=CODEC.encode("rff")
+    )
+    (child,) = detail(RunStatus.RUNNING, record(RecordKind.START, at=10), gone).children
+    assert (child.id, child.run) == ("rff", None)

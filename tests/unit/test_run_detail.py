@@ -146,24 +146,28 @@ def record(kind: RecordKind, n: int = 0, *, at: int, call: int = 1) -> Record:
     )  # fmt: skip
 
 
-def calls(*records: Record) -> list[CallInfo]:
+def of_records(*records: Record) -> RunDetail:
     head = RunInfo(
         id="r1", number=1, key="k", sequence=1, label="", status=RunStatus.RUNNING, attempts=0,
         error=None, input=None, admitted_at=1, finished_at=0,
     )  # fmt: skip
-    begun = record(RecordKind.START, at=10, call=0)
-    return list(build(head, [begun, *records], [], CODEC).actions[0].calls)
+    started = record(RecordKind.START, at=10, call=0)
+    return build(head, [started, *records], [], CODEC)
+
+
+def calls(*records: Record) -> list[CallInfo]:
+    return list(of_records(*records).actions[0].calls)
 
 
 def test_an_attempt_of_a_reconciled_call_is_in_doubt_again() -> None:
-    begun = [
+    in_doubt = [
         record(RecordKind.PENDING, at=20),
         record(RecordKind.ATTEMPT, 1, at=40),
         record(RecordKind.PENDING, at=41),
     ]
-    (call,) = calls(*begun)
+    (call,) = calls(*in_doubt)
     assert (call.status, call.attempts, call.error, call.due_at) == ("in doubt", 2, None, 0)
-    (call,) = calls(*begun, record(RecordKind.RESULT, 7, at=60))
+    (call,) = calls(*in_doubt, record(RecordKind.RESULT, 7, at=60))
     assert (call.status, call.attempts, call.outcome) == ("returned", 2, 7)
     assert (call.started_at, call.settled_at) == (35, 60)  # from its first attempt
 
@@ -191,3 +195,47 @@ def test_a_cut_leaves_begun_calls_behind(kind: RecordKind) -> None:
     )
     assert [(call.number, call.superseded) for call in found] == [(1, False), (2, True), (2, False)]
     assert found[2].attempts == 1
+
+
+# Attempts that are recorded when they begin
+
+
+def begun(n: int, *, at: int) -> Record:
+    return record(RecordKind.ATTEMPT, n, at=at)._replace(payload=None, started_at=0)
+
+
+def test_an_attempt_that_began_is_there_before_its_outcome() -> None:
+    (call,) = calls(begun(1, at=20))
+    assert (call.status, call.attempts, call.error, call.due_at) == ("begun", 1, None, 0)
+    assert (call.started_at, call.settled_at) == (20, 0)
+    (call,) = calls(begun(1, at=20), record(RecordKind.RESULT, 7, at=60))
+    assert (call.status, call.attempts, call.outcome, call.started_at) == ("returned", 1, 7, 55)
+
+
+def test_an_attempt_after_a_failed_one_keeps_its_error() -> None:
+    failed = [begun(1, at=20), record(RecordKind.ATTEMPT, 1, at=40)]
+    (call,) = calls(*failed)
+    assert (call.status, call.attempts, call.due_at) == ("retrying", 2, 40)
+    (call,) = calls(*failed, begun(2, at=41))
+    assert (call.status, call.attempts, call.due_at, call.started_at) == ("begun", 2, 0, 35)
+    assert call.error is not None
+    assert call.error["message"] == "no 1"
+
+
+def test_an_attempt_whose_process_ended_in_good_order_does_not_count() -> None:
+    stopped = [begun(1, at=20), begun(0, at=30)]
+    (call,) = calls(*stopped)
+    assert (call.status, call.attempts) == ("interrupted", 1)
+    (call,) = calls(*stopped, begun(1, at=50))
+    assert (call.status, call.attempts, call.superseded) == ("begun", 1, False)
+    second = [begun(1, at=20), record(RecordKind.ATTEMPT, 1, at=40), begun(2, at=41)]
+    (call,) = calls(*second, begun(1, at=45))
+    assert (call.status, call.attempts) == ("interrupted", 2)
+
+
+def test_show_and_trace_tell_of_an_attempt_that_began(capsys: pytest.CaptureFixture[str]) -> None:
+    detail = of_records(begun(1, at=20), record(RecordKind.RESULT, 1, at=90, call=2))
+    row = row_of(text_of(detail, capsys).partition("action act")[2], "1 ")
+    assert "begun: attempt 1 is under way, or ended with its process" in row
+    assert "▒" in row_of(drawn(detail, picture._BLOCKS), "1 ")
+    assert "~" in row_of(drawn(detail, picture._ASCII), "1 ")

@@ -1,12 +1,21 @@
-"""`perdure retry` and `perdure cancel`: leave a command for a run's job."""
+"""`perdure retry`, `perdure cancel` and `perdure signal`: leave a command for a run's job."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.cli.options import DEFAULT_STORE, JobOption, StoreOption, epilog, open_job
+from perdure.cli.options import (
+    DEFAULT_STORE,
+    Invocation,
+    JobOption,
+    RunArgument,
+    StoreOption,
+    epilog,
+    open_job,
+)
 from perdure.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,6 +31,16 @@ def register(app: typer.Typer) -> None:
         )
     )(retry)
     app.command(epilog=epilog("perdure cancel r1f", "perdure cancel r1f --job reviews"))(cancel)
+    app.command(
+        epilog=epilog(
+            "perdure signal r1f approve true",
+            """perdure signal r1f approve '{"by": "ann", "amount": 12.5}'""",
+            "perdure signal r1f rename 'a plain text'",
+            "perdure signal r1f adjust -5",
+            "perdure signal r1f go --store sqlite:///reviews.db --job reviews",
+        ),
+        context_settings={"ignore_unknown_options": True},  # -5 is a value
+    )(signal)
 
 
 def retry(
@@ -53,7 +72,7 @@ def retry(
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, such as r1f.")],
+    run: RunArgument,
     store: StoreOption = DEFAULT_STORE,
     job: JobOption = None,
 ) -> None:
@@ -66,6 +85,60 @@ def cancel(
     with open_job(store, job) as (history, row):
         info = control.cancel(history, row, run)
         print(f"run {info.id} (key {info.key!r}) will be cancelled: {_when(history, row)}")
+
+
+def signal(
+    ctx: typer.Context,
+    run: RunArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the agent waits for.")],
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="VALUE", help="JSON; anything else is text; without it null."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    job: JobOption = None,
+) -> None:
+    """Send a run a signal that `ctx.wait_for_signal` waits for.
+
+    It is kept until an action waits for it, and given once. The job's process takes it at once;
+    without one it waits for the next `perdure run`. `perdure runs --status waiting` lists the
+    runs that wait, `perdure show RUN` the signals of one.
+    """
+    import perdure.control as control
+    from perdure.cli import render
+
+    if not name:
+        raise ConfigurationError("signal: NAME is empty: give the name that the agent waits for")
+    # Past a -- everything is meant as it stands.
+    given = ctx.obj.arguments if isinstance(ctx.obj, Invocation) else ()
+    sent = _value(name, value, is_plain="--" in given)
+    with open_job(store, job) as (history, row):
+        info = control.signal(history, row, run, name, sent)
+        shown = render.compact(sent, 60)
+        print(
+            f"run {info.id} (key {info.key!r}) gets the signal {name} = {shown}:"
+            f" {_when(history, row)}"
+        )
+
+
+def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
+    """Return what a value on the command line stands for."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)  # NaN and its like are no JSON
+
+    for text in (name, value or ""):
+        if text.startswith("--") and not is_plain:
+            raise ConfigurationError(
+                f"signal: there is no option {text}: see `perdure signal --help`; write -- before"
+                " NAME where a text begins so"
+            )
+    if value is None:
+        return None
+    try:
+        return json.loads(value, parse_constant=refuse)
+    except ValueError:
+        return value
 
 
 def _when(history: History, job: JobRow) -> str:

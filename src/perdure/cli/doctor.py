@@ -188,13 +188,13 @@ def _measure(path: Path) -> tuple[str, int, float]:
 
 def check_store(url: str) -> Check:
     """Say what is in a store."""
+    from perdure.cli import render
     from perdure.history import SCHEMA_VERSION, History
 
     with History.open(url) as history:
         jobs = []
         for job in history.jobs():
-            counts = history.counts(job)
-            shown = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+            shown = render.counts(history.counts(job))
             alive = "; a live process runs it" if history.is_owned(job) else ""
             jobs.append(f"job {job.name} ({shown or 'no runs'}{alive})")
     listed = ", ".join(jobs) or "no jobs yet"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from perdure.cli import render
+from perdure.cli import render, waits
 from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
 from perdure.cli.progress import Total, View, keep_showing, make_view, show_warnings
@@ -22,9 +22,10 @@ from perdure.connectors.base import Sink
 from perdure.connectors.iterable import CallableSink
 from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
-from perdure.engine.job import DriveResult, Job
-from perdure.engine.job import Progress as Counts
+from perdure.engine.job import Job
 from perdure.engine.local import LocalEngine
+from perdure.engine.progress import DriveResult
+from perdure.engine.progress import Progress as Counts
 from perdure.run import Output, RunStatus
 
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
@@ -60,7 +61,8 @@ class Summary:
     """The counts at the end, as `--summary-json` writes them.
 
     Inputs, completed, failed and cancelled are of all inputs read, those of earlier processes
-    included; the other counts are of this process.
+    included; waiting are the runs left in the store for time or a signal to continue; the other
+    counts are of this process.
     """
 
     inputs: int
@@ -68,9 +70,11 @@ class Summary:
     completed: int
     failed: int
     cancelled: int
+    waiting: int
     calls_made: int
     calls_replayed: int
     retries: int
+    late_results: int
     seconds: float
 
 
@@ -93,13 +97,15 @@ async def drive(plan: Plan) -> int:
         view.close()
         unwatch()
         if stopping.job is not None:
-            summary = _summary(stopping.job.progress, result, time.monotonic() - began)
+            summary = _summary(stopping, stopping.job, result, time.monotonic() - began)
             if plan.summary is not None:
                 _write_summary(plan.summary, summary)
     if stopping.job is not None:
         _print_summary(plan, view, summary, stopping.job.progress)
     if result is not None:
         _list_failures(plan, view, result)
+    if stopping.job is not None:
+        _print_waiting(plan, view, stopping)
     if stopping.received is not None:
         view.note(f"interrupted; nothing is lost. To go on, run the same again:\n  {plan.command}")
         return 128 + stopping.received
@@ -110,13 +116,20 @@ async def drive(plan: Plan) -> int:
 async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) -> DriveResult:
     async with engine.open(plan.agent, sink=_sink(plan)) as job:
         stopping.opened(job)
-        showing = asyncio.get_running_loop().create_task(keep_showing(view, lambda: job.progress))
+        hint = waits.Hint(job, view, plan.selection)
+        loop = asyncio.get_running_loop()
+        showing = [
+            loop.create_task(keep_showing(view, lambda: job.progress)),
+            loop.create_task(hint.watch()),
+        ]
         try:
             return await job.drive(JsonlSource(plan.input), key=plan.key, id=plan.id, collect=False)
         finally:
-            showing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await showing
+            stopping.waiting = job.progress.waiting  # a closed job no longer knows
+            for task in showing:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
 
 def _sink(plan: Plan) -> Sink:
@@ -144,12 +157,14 @@ class Stopping:
         received: number of the first signal, None before.
         is_forced: the job was told not to wait for the runs in flight.
         job: the job, once it is open.
+        waiting: number of runs that only waited at the end.
     """
 
     def __init__(self, view: View) -> None:
         self.received: int | None = None
         self.is_forced = False
         self.job: Job | None = None
+        self.waiting = 0
         self._view = view
         self._deadline: asyncio.TimerHandle | None = None
         self._main: asyncio.Task[Any] | None = None
@@ -182,11 +197,12 @@ class Stopping:
         if self.job is None:
             self._force()
             return
-        in_flight = self.job.progress.in_flight
-        if in_flight:
+        counts = self.job.progress
+        if counts.in_flight:
+            stay = f", {counts.waiting:,} waiting in the store" if counts.waiting else ""
             self._view.note(
-                f"stopping: {render.count(in_flight, 'run')} in flight may end within"
-                f" {GRACE_SECONDS:.0f} s; once more stops at once"
+                f"stopping: {render.count(counts.in_flight, 'run')} in flight may end within"
+                f" {GRACE_SECONDS:.0f} s{stay}; once more stops at once"
             )
         self._deadline = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._force)
         self.job.drain_soon()
@@ -205,12 +221,17 @@ class Stopping:
             undo()
 
 
-def _summary(counts: Counts, result: DriveResult | None, seconds: float) -> Summary:
+def _summary(stopping: Stopping, job: Job, result: DriveResult | None, seconds: float) -> Summary:
+    counts = job.progress
     if result is not None:
         inputs = result.inputs
         failed = sum(info.status is RunStatus.FAILED for info in result.failed)
         cancelled = len(result.failed) - failed
         completed = inputs - len(result.failed)
+        if stopping.received is not None:
+            # What waits are inputs, runs they started, and earlier inputs not read this time.
+            before = counts.already_done - len(result.failed)
+            completed = max(completed - stopping.waiting, before, 0)
     else:
         inputs, failed, cancelled = counts.inputs, counts.failed, counts.cancelled
         completed = min(counts.completed + counts.already_done, inputs)
@@ -220,9 +241,11 @@ def _summary(counts: Counts, result: DriveResult | None, seconds: float) -> Summ
         completed=completed,
         failed=failed,
         cancelled=cancelled,
+        waiting=stopping.waiting,
         calls_made=counts.calls_made,
         calls_replayed=counts.calls_replayed,
         retries=counts.retries,
+        late_results=counts.late_results,
         seconds=round(seconds, 3),
     )
 
@@ -238,7 +261,11 @@ def _write_summary(path: str, summary: Summary) -> None:
 
 def _print_summary(plan: Plan, view: View, summary: Summary, counts: Counts) -> None:
     parts = [f"{summary.completed:,} completed"]
-    for number, name in ((summary.failed, "failed"), (summary.cancelled, "cancelled")):
+    for number, name in (
+        (summary.failed, "failed"),
+        (summary.cancelled, "cancelled"),
+        (summary.waiting, "waiting"),
+    ):
         if number:
             parts.append(f"{number:,} {name}")
     if counts.already_done:
@@ -246,9 +273,29 @@ def _print_summary(plan: Plan, view: View, summary: Summary, counts: Counts) -> 
     calls = f"{render.count(summary.calls_made, 'call')} made, {summary.calls_replayed:,} replayed"
     if summary.retries:
         calls += f", {render.count(summary.retries, 'retry').replace('retrys', 'retries')}"
+    if summary.late_results:
+        calls += f", {render.count(summary.late_results, 'late result')} dropped"
     view.note(
         f"{plan.job}: {render.count(summary.inputs, 'input')} ({', '.join(parts)}); {calls};"
         f" {render.count(summary.outputs, 'output')} in {render.duration(summary.seconds * 1e9)}"
+    )
+
+
+def _print_waiting(plan: Plan, view: View, stopping: Stopping) -> None:
+    """Say what becomes of the runs that wait."""
+    if not stopping.waiting:
+        return
+    those = waits.how_many(stopping.waiting)
+    if stopping.received is not None:
+        view.note(
+            f"{those} in the store for a signal or for time; a signal that is sent meanwhile is"
+            f" kept; {waits.advice(plan.selection)}"
+        )
+        return
+    # Else the job would have waited for them.
+    view.note(
+        f"{those} in the store until due; see which: perdure runs --status waiting{plan.selection};"
+        f" to go on with what is due then, run the same again:\n  {plan.command}"
     )
 
 

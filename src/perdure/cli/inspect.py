@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         epilog=epilog(
             "perdure runs",
             "perdure runs --status failed --limit 10",
+            "perdure runs --status waiting",
             "perdure runs --key B01 --store sqlite:///reviews.db --json",
         )
     )(runs)
@@ -48,7 +49,10 @@ def runs(
     store: StoreOption = DEFAULT_STORE,
     job: JobOption = None,
 ) -> None:
-    """List the runs of a job, newest first."""
+    """List the runs of a job, newest first.
+
+    Waiting are those that only a signal or time can continue, and those that are due later.
+    """
     from perdure.run import RunStatus
 
     wanted = None
@@ -65,8 +69,9 @@ def runs(
         return
     _print_runs(found)
     shown = "" if len(found) < limit else f" (the newest {limit}; --limit shows more)"
-    total = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
-    print(f"job {row.name}: {total or 'no runs yet'}{shown}")
+    from perdure.cli import render
+
+    print(f"job {row.name}: {render.counts(counts) or 'no runs yet'}{shown}")
 
 
 def _runs_of_key(
@@ -91,10 +96,12 @@ def _print_runs(found: list[RunInfo]) -> None:
     if not found:
         print("no such runs")
         return
-    table = render.make_table(
-        "id", "key", "seq", "status", "attempts", "started", "duration", "error",
-        right=("seq", "attempts", "duration"),
-    )  # fmt: skip
+    columns = ["id", "key", "seq", "status", "attempts", "started", "duration", "error"]
+    # Only where there is something to say: the lines are long enough.
+    has_due = any(info.is_delayed for info in found)
+    has_activity = any(info.activity is not None for info in found)
+    columns += ["due"] * has_due + ["activity"] * has_activity
+    table = render.make_table(*columns, right=("seq", "attempts", "duration"))
     for info in found:
         took = info.finished_at - info.admitted_at
         table.add_row(
@@ -106,6 +113,8 @@ def _print_runs(found: list[RunInfo]) -> None:
             render.moment(info.admitted_at),
             render.duration(took) if info.finished_at else "-",
             info.error["type"] if info.error else "",
+            *([render.moment(info.due if info.is_delayed else 0)] if has_due else []),
+            *([render.activity(info.activity)] if has_activity else []),
         )
     render.make_console().print(table)
 
@@ -116,7 +125,7 @@ def show(
     store: StoreOption = DEFAULT_STORE,
     job: JobOption = None,
 ) -> None:
-    """Show a run: events, actions, calls, memory, outputs, error."""
+    """Show a run: events, actions, calls, signals, outputs, error."""
     with open_job(store, job) as (history, row):
         detail = history.detail(row, run)
     if as_json:
@@ -128,7 +137,7 @@ def show(
 
 
 def trace(run: RunArgument, store: StoreOption = DEFAULT_STORE, job: JobOption = None) -> None:
-    """Draw a run's timeline: a row for each action, call and timer.
+    """Draw a run's timeline: actions, calls, timers, signals.
 
     Calls whose bars stand above each other were under way at the same time.
     """

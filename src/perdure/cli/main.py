@@ -24,6 +24,7 @@ app = typer.Typer(
         "perdure run agent.py:agent --input reviews.jsonl --key id --output scores.jsonl",
         "perdure runs --status failed",
         "perdure retry --all-failed",
+        "perdure signal r1f approve true",
     ),
     no_args_is_help=True,
     add_completion=False,

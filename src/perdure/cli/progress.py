@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import dataclasses
 import logging
 import sys
 import threading
@@ -15,10 +16,11 @@ from typing import Protocol
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from perdure.cli import render
-from perdure.engine.job import Progress as Counts
+from perdure.engine.progress import Progress as Counts
 
 BAR_SECONDS = 0.2
 LINE_SECONDS = 3.0
+SAME_LINE_SECONDS = 60.0  # between lines while runs only wait
 RATE_WINDOW_SECONDS = 10.0
 SAME_MESSAGES = 10  # shown of each kind
 
@@ -104,7 +106,8 @@ def details(counts: Counts, rate: str | None) -> str:
     """Return what is said behind the number of finished inputs; a rate only if one is known."""
     parts = [rate] if rate is not None else []
     parts.append(f"{counts.in_flight:,} in flight")
-    for number, name in ((counts.failed, "failed"), (counts.cancelled, "cancelled")):
+    waiting = (counts.waiting, "waiting")
+    for number, name in (waiting, (counts.failed, "failed"), (counts.cancelled, "cancelled")):
         if number:
             parts.append(f"{number:,} {name}")
     if counts.retries:
@@ -155,8 +158,15 @@ class Lines:
         self._job = job
         self._total = total
         self._meter = Meter()
+        self._shown: Counts | None = None
+        self._shown_at = 0.0
 
     def show(self, counts: Counts) -> None:
+        now = time.monotonic()
+        rests = bool(counts.waiting) and not counts.in_flight and counts == self._shown
+        if rests and now - self._shown_at < SAME_LINE_SECONDS:
+            return  # a run may wait for days
+        self._shown, self._shown_at = dataclasses.replace(counts), now
         done, total = self._meter.done(counts), self._total.value
         number = f"{done:,}" if total is None else f"{done:,}/{total:,}"
         rate = self._meter.average(counts)

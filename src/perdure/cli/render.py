@@ -25,6 +25,10 @@ STATUS_STYLES = {
     "in doubt": "yellow",
     "retrying": "yellow",
     "warn": "yellow",
+    "begun": "yellow",
+    "interrupted": "yellow",
+    "timed out": "red",
+    "waiting": "blue",
     "running": "cyan",
     "unfinished": "cyan",
 }
@@ -49,7 +53,7 @@ def make_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """Return a table without lines, for cells of text."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
-        wide = name in ("key", "arguments", "outcome", "value", "attributes")
+        wide = name in ("key", "arguments", "outcome", "value", "attributes", "activity")
         table.add_column(
             name,
             justify="right" if name in right else "left",
@@ -109,6 +113,31 @@ def moment(ns: int) -> str:
         return ""
     at = datetime.datetime.fromtimestamp(ns / 1e9, tz=datetime.UTC).astimezone()
     return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def later(ns: int, now: int) -> str:
+    """Return a point in time with its distance from now, both in ns since the epoch."""
+    if ns <= now:
+        return f"{moment(ns)}, {duration(now - ns)} ago"
+    return f"{moment(ns)}, in {duration(ns - now)}"
+
+
+def activity(value: Any, limit: int = 100) -> str:
+    """Return what a run says that it does: text as it is, anything else as JSON; "" without."""
+    if value is None:
+        return ""
+    return first_line(value, limit) if isinstance(value, str) else compact(value, limit)
+
+
+def counts(numbers: dict[str, int]) -> str:
+    """Return the numbers of runs by status as text, "" when there are none."""
+    parts = []
+    for name, number in numbers.items():
+        if number and name != "waiting":
+            parts.append(f"{number:,} {name}")
+            if name == "unfinished" and numbers.get("waiting"):
+                parts[-1] += f" ({numbers['waiting']:,} waiting)"
+    return ", ".join(parts)
 
 
 def count(number: int, noun: str) -> str:

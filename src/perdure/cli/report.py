@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from rich.console import Console
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.run import RunStatus
 from perdure.run_detail import ActionTimeline, CallInfo, RunDetail
 
 LIMIT = 400  # characters shown of one value; --json has all of it
@@ -18,6 +21,8 @@ def print_detail(detail: RunDetail, job: str) -> None:
     _print_events(console, detail)
     for action in detail.actions:
         _print_action(console, action)
+    _print_signals(console, detail)
+    _print_children(console, detail)
     if detail.memory:
         table = render.make_table("memory", "path", "value", "by")
         for write in detail.memory:
@@ -39,10 +44,15 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
     run = detail.run
     console.print(Text.assemble("run ", (run.id, "bold"), "  ", render.styled(run.status.value)))
     rows = [
+        ("activity", render.activity(run.activity, LIMIT)),
+        ("waits for", _waits_for(detail)),
+        ("asked", _asked(detail)),
         ("job", job),
         ("key", f"{render.shown_key(run.key)}, run {run.sequence} of this key"),
         ("given as", run.label),
         ("admitted", render.moment(run.admitted_at)),
+        ("due", render.moment(run.due)),
+        ("stopped", _stopped(detail)),
         ("finished", _finished(detail)),
         ("attempts", str(run.attempts + 1)),
         ("put back", ", ".join(render.moment(at) for at in detail.retried_at)),
@@ -51,6 +61,31 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
     for name, value in rows:
         if value:
             console.print(f"  {name:<9} {value}")
+
+
+def _waits_for(detail: RunDetail) -> str:
+    """Return what is known of it: which signals are waited for, only the running action knows."""
+    run = detail.run
+    if run.is_delayed:
+        return f"its time: due {render.later(run.due, time.time_ns())}"
+    if run.status is RunStatus.WAITING:
+        return f"a signal or time; send it one: perdure signal {run.id} NAME VALUE"
+    return ""
+
+
+def _asked(detail: RunDetail) -> str:
+    if not detail.commands:
+        return ""
+    return f"{', '.join(detail.commands)}: taken once a process runs its job"
+
+
+def _stopped(detail: RunDetail) -> str:
+    if not detail.stopped:
+        return ""
+    reason = "somebody asked to cancel it"
+    if detail.stopped == "timed out":
+        reason = "it took longer than run-timeout allows"
+    return f"{render.moment(detail.stopped_at)}: {reason}"
 
 
 def _finished(detail: RunDetail) -> str:
@@ -105,10 +140,46 @@ def _print_action(console: Console, action: ActionTimeline) -> None:
     console.print(table)
 
 
+def _print_signals(console: Console, detail: RunDetail) -> None:
+    if not detail.signals:
+        return
+    table = render.make_table("name", "came", "taken by", "taken", "value")
+    for signal in detail.signals:
+        taker = f"{signal.action}, on event {signal.event}" if signal.taken_at else "no action yet"
+        if detail.run.status.is_final and not signal.taken_at:
+            taker = "no action"
+        table.add_row(
+            signal.name,
+            render.moment(signal.came_at),
+            taker,
+            render.moment(signal.taken_at) or "-",
+            render.compact(signal.value, LIMIT),
+        )
+    _section(console, "signals", table)
+
+
+def _print_children(console: Console, detail: RunDetail) -> None:
+    if not detail.children:
+        return
+    table = render.make_table("id", "key", "status", "started by", "due")
+    for child in detail.children:
+        head = child.run
+        table.add_row(
+            child.id,
+            render.shown_key(head.key) if head is not None else "-",
+            render.styled(head.status.value if head is not None else "no longer kept"),
+            f"{child.action}, call {child.call}, on event {child.event}",
+            render.moment(head.due) if head is not None and head.is_delayed else "",
+        )
+    _section(console, "runs it started", table)
+
+
 def _status(call: CallInfo, *, is_open: bool) -> Text:
     status = render.styled(call.status)
     if call.settled_at and call.attempts > 1:
         status += Text(f", {call.attempts} attempts")
+    elif call.status == "begun" and is_open:
+        status += Text(f": attempt {call.attempts} is under way, or ended with its process")
     elif call.attempts > 1:
         status += Text(f", attempt {call.attempts} of call {call.number}")
         if call.due_at and is_open:

@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.run import ChildInfo, SignalInfo
 from perdure.run_detail import ActionTimeline, CallInfo, RunDetail
 
 NARROWEST_BAR = 20
 DURATION_WIDTH = 9
 _BLOCKS = {
-    "action": "─", "returned": "█", "raised": "▓", "in doubt": "░", "retrying": "▒", "timer": "◆",
-    "times": "×",
+    "action": "─", "returned": "█", "raised": "▓", "in doubt": "░", "retrying": "▒", "begun": "▒",
+    "interrupted": "▒", "child": "═", "timer": "◆", "signal": "◇", "times": "×",
 }  # fmt: skip
 _ASCII = {
-    "action": "-", "returned": "#", "raised": "x", "in doubt": "?", "retrying": "~", "timer": "*",
-    "times": "x",
+    "action": "-", "returned": "#", "raised": "x", "in doubt": "?", "retrying": "~", "begun": "~",
+    "interrupted": "~", "child": "=", "timer": "*", "signal": "o", "times": "x",
 }  # fmt: skip
 
 
@@ -65,11 +66,13 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         f"run {run.id} of job {job}, key {render.shown_key(run.key)}: ",
         render.styled(run.status.value),
         f", {render.duration(last - first)} from {render.moment(first)}",
-        f", after {render.duration(first - run.admitted_at)} in the queue",
+        f", {_before(detail, first)}",
     )
-    rows = [row for action in detail.actions for row in _rows(action, last, marks)]
+    rows = [_signal_row(signal) for signal in detail.signals]
+    rows += [row for action in detail.actions for row in _rows(action, detail, last, marks)]
     if not rows:
-        yield Text("nothing is recorded of it yet")
+        due = f": it is due {render.moment(run.due)}" if run.is_delayed else ""
+        yield Text(f"nothing is recorded of it yet{due}")
         return
     longest = max(len(row.label) for row in rows)
     label_width = min(longest, max(12, width * 2 // 5))
@@ -79,10 +82,35 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         yield _line(row, first, last, label_width, bar_width, marks)
 
 
-def _rows(action: ActionTimeline, last: int, marks: dict[str, str]) -> Iterator[Row]:
-    end = action.finished_at or max(
-        (call.settled_at or last for call in action.calls), default=action.started_at
-    )
+def _before(detail: RunDetail, first: int) -> str:
+    """Return how the run spent its time before its first action."""
+    run = detail.run
+    if not run.due:
+        return f"after {render.duration(first - run.admitted_at)} in the queue"
+    delay = f"delayed by {render.duration(run.due - run.admitted_at)}"
+    if run.is_delayed:
+        return delay
+    return f"{delay}, after {render.duration(first - run.due)} in the queue"
+
+
+def _signal_row(signal: SignalInfo) -> Row:
+    note = "" if signal.taken_at else " (not taken)"
+    return _point(f"signal {signal.name}{note}", "signal", signal.came_at, "magenta")
+
+
+def _point(label: str, kind: str, at: int, style: str) -> Row:
+    return Row(label=label, kind=kind, begin=at, end=at, style=style, is_point=True)
+
+
+def _rows(
+    action: ActionTimeline, detail: RunDetail, last: int, marks: dict[str, str]
+) -> Iterator[Row]:
+    own = (action.name, action.event)
+    taken = [signal for signal in detail.signals if (signal.action, signal.event) == own]
+    children = [child for child in detail.children if (child.action, child.event) == own]
+    times = [action.started_at, action.cancelled_at, *action.timers]
+    times += (signal.taken_at for signal in taken)
+    end = action.finished_at or max(*times, *(call.settled_at or last for call in action.calls))
     if action.status == "unfinished":
         end = last
     note = "" if action.status == "completed" else f" ({action.status})"
@@ -94,15 +122,13 @@ def _rows(action: ActionTimeline, last: int, marks: dict[str, str]) -> Iterator[
         style=render.STATUS_STYLES.get(action.status, ""),
     )
     rows = [_call_row(call, last, marks) for call in action.calls]
-    for at in action.timers:
-        rows.append(
-            Row(label="  timer", kind="timer", begin=at, end=at, style="blue", is_point=True)
-        )
+    rows += (_point("  timer", "timer", at, "blue") for at in action.timers)
+    for signal in taken:
+        rows.append(_point(f"  took signal {signal.name}", "signal", signal.taken_at, "magenta"))
+    rows += (_child_row(child, last) for child in children if child.run is not None)
     if action.cancelled_at:
-        at = action.cancelled_at
-        rows.append(
-            Row(label="  cancelled", kind="timer", begin=at, end=at, style="yellow", is_point=True)
-        )
+        stopped = detail.stopped or "cancelled"
+        rows.append(_point(f"  {stopped}", "timer", action.cancelled_at, "yellow"))
     yield from sorted(rows, key=lambda row: row.begin)
 
 
@@ -121,6 +147,18 @@ def _call_row(call: CallInfo, last: int, marks: dict[str, str]) -> Row:
     )
 
 
+def _child_row(child: ChildInfo, last: int) -> Row:
+    run = child.run
+    assert run is not None
+    return Row(
+        label=f"  run {run.id} ({run.status.value})",
+        kind="child",
+        begin=run.admitted_at,
+        end=run.finished_at or last,
+        style=render.STATUS_STYLES.get(run.status.value, ""),
+    )
+
+
 def _axis(width: int, span: int) -> str:
     end = render.duration(span)
     return "0" + end.rjust(width - 1)
@@ -130,7 +168,7 @@ def _line(
     row: Row, first: int, last: int, label_width: int, bar_width: int, marks: dict[str, str]
 ) -> Text:
     scale = bar_width / max(last - first, 1)
-    left = min(int((row.begin - first) * scale), bar_width - 1)
+    left = max(min(int((row.begin - first) * scale), bar_width - 1), 0)
     right = min(max(math.ceil((row.end - first) * scale), left + 1), bar_width)
     if row.is_point:
         right = left + 1
