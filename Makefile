@@ -7,9 +7,10 @@ TOOLS := .venv-tools
 STAMP := $(VENV)/.synced
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
+SEEDS ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint typecheck format bench docs clean distclean
+.PHONY: help venv demo test simulate lint typecheck format bench docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -21,6 +22,9 @@ demo: $(STAMP)  ## 3,000 reviews, a SIGKILL half way, and nothing lost or double
 
 test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
+	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)
 
 lint: $(STAMP) typecheck  ## style, format and types
 	@$(VENV)/bin/ruff check .

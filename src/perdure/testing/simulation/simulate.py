@@ -1,0 +1,273 @@
+"""simulate: an agent, crashed after every commit of its job, under many seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from perdure.agent import Agent, AgentPlan
+from perdure.config import Configuration
+from perdure.errors import ConfigurationError
+from perdure.journal.codec import Codec
+from perdure.journal.record import Record, RecordKind
+from perdure.memory import MemoryRef
+from perdure.run import STATUS_BY_NUMBER, run_id
+from perdure.store.base import OutputRow, Row, RunRow, StatusRow
+from perdure.testing.simulation.calls import UNIT, Outside
+from perdure.testing.simulation.compare import (
+    EVERYTHING,
+    Difference,
+    broken_promises,
+    differences,
+    result_of,
+    unexpected,
+)
+from perdure.testing.simulation.lives import EPOCH, Ended, Script, Signal, live
+
+SHOWN = 5  # differences in a message
+REPEATED = 4  # crashes of one job, one after the other
+
+
+class Simulated(NamedTuple):
+    """How much was simulated."""
+
+    seeds: int
+    crashes: int
+
+
+class SimulationFailed(AssertionError):
+    """After a crash the job came to another result.
+
+    Attributes:
+        seed: under which.
+        crashes: numbers of the commits after which it crashed, counted from the first life on; none
+            where the job broke a promise without.
+        commits: number of commits that the job made without the last crash.
+        differences: what is not as it should be.
+        history: the journal of the run concerned up to the crash, a line each.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        crashes: Sequence[int],
+        commits: int,
+        found: Sequence[Difference],
+        history: list[str],
+    ) -> None:
+        self.seed = seed
+        self.crashes = list(crashes)
+        self.commits = commits
+        self.differences = [difference.text for difference in found]
+        self.history = history
+        after = ", then ".join(map(str, crashes))
+        where = f"crashed after commit {after} of {commits}" if crashes else "no crash"
+        more = [f"... and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        lines = [
+            f"simulation failed with seed {seed}, {where} (seeds=[{seed}] repeats it):",
+            *(f"  - {text}" for text in [*self.differences[:SHOWN], *more]),
+            "the journal of that run up to the crash:",
+            *(history or ["  (nothing)"]),
+        ]
+        super().__init__("\n".join(lines))
+
+
+def simulate(
+    agent: Agent | type[Agent] | Callable[[], Agent],
+    inputs: Iterable[Any],
+    *,
+    key: str | Callable[[Any], Any],
+    seeds: int | Iterable[int] = 100,
+    config: Mapping[str, Any] | Configuration | None = None,
+    callables: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
+    signals: Iterable[tuple[int, float, str, Any]] = (),
+    compare: Collection[str] = EVERYTHING,
+) -> Simulated:
+    """Check that an agent comes to the same result wherever its process crashes.
+
+    Under each seed the inputs are run to their end in a simulated world, where calls and commits
+    take seeded times and no time passes really. Then, for every commit of that job, the job is run
+    again from what its store held right after that commit, as after a crash; and once more with
+    several crashes, also while it recovers. Outputs, memory,
+    statuses and events must come out the same, no call with a recorded outcome may be executed
+    again, and none oftener than a crash explains::
+
+        def test_my_agent_survives_crashes():
+            simulate(MyAgent, [{"id": "a", "text": "hi"}], key="id", callables={ask: fake_ask})
+
+    It finds results that depend on `time.time()`, `random`, a global, the order of a set, or
+    anything else that is not the same when an action runs again. What it assumes of callables, and
+    what may differ by right, is said in `perdure.testing.simulation`.
+
+    Args:
+        agent: an agent; or its class or a factory, to begin each life with a new one, as a new
+            process does.
+        inputs: the inputs, in order; all runs of one key are in this order.
+        key: the key of an input: a field name or a function.
+        seeds: the seeds, or their number, counted from 0.
+        config: configuration of the job.
+        callables: by callable, what is executed in its place; the journal has the original's name.
+        signals: what comes for runs: position of the input, seconds after the start, name, value.
+        compare: what must be the same: some of "statuses", "outputs", "memory" and "events".
+
+    Returns:
+        How much was simulated.
+
+    Raises:
+        SimulationFailed: the result depends on a crash.
+        ConfigurationError: an argument is wrong.
+    """
+    if unknown := set(compare) - set(EVERYTHING):
+        raise ConfigurationError(f"compare={sorted(unknown)} is not among {list(EVERYTHING)}")
+    keyed = [(_key_of(value, key), value) for value in inputs]
+    if not isinstance(config, Configuration):
+        # By default no call waits for a thread: a crash would change who waits for whom.
+        config = Configuration({"num-async-threads": 256, **(config or {})})
+    script = Script(
+        lambda: AgentPlan.from_agent(agent), config, keyed, [], callables or {}, 0, _coming(signals)
+    )
+    with quiet():
+        crashes = [
+            check(script._replace(seed=seed, arrivals=arrivals_of(seed, len(keyed))), compare)
+            for seed in (range(seeds) if isinstance(seeds, int) else seeds)
+        ]
+    return Simulated(len(crashes), sum(crashes))
+
+
+def check(
+    script: Script, compare: Collection[str] = EVERYTHING, expected: str | None = None
+) -> int:
+    """Run one seed without a crash and with a crash after every commit.
+
+    Args:
+        script: what is simulated.
+        compare: what must be the same.
+        expected: dotted name of the only exception that runs may fail with; None for any.
+
+    Returns:
+        The number of crashes.
+
+    Raises:
+        SimulationFailed: the result depends on a crash.
+    """
+    codec = Codec()
+    for annotated in (*script.plan().annotated_types, MemoryRef):
+        codec.registry.register_annotation(annotated)
+    outside = Outside(script.seed)
+    reference = live(script, outside, [], EPOCH)
+    wanted = result_of(reference.tables, codec)
+    known = {attempt[:3] for _, attempt in reference.executed}
+    commits = len(reference.batches)
+    found = list(broken_promises(reference, wanted, 0))
+    if expected is not None:
+        found += unexpected(wanted, expected)
+    if found:
+        raise _failure(script.seed, [], reference, found)
+
+    def crash(before: Ended, after: int, earlier: Sequence[int]) -> Ended:
+        """Go on from what was there after commit `after` of the life `before`."""
+        start = before.moments[after - 1 - (earlier[-1] if earlier else 0)]
+        again = live(script, outside, before.batches[:after], start)
+        result = result_of(again.tables, codec)
+        found = [*broken_promises(again, result, after), *_unknown(again, known)]
+        if result != wanted:
+            found += differences(wanted, result, codec, compare)
+        if found:
+            raise _failure(script.seed, [*earlier, after], before, found)
+        return again
+
+    for after in range(1, commits + 1):
+        crash(reference, after, [])
+    return commits + _crash_repeatedly(reference, crash, random.Random(f"crashes {script.seed}"))
+
+
+def _crash_repeatedly(
+    reference: Ended,
+    crash: Callable[[Ended, int, Sequence[int]], Ended],
+    chance: random.Random,
+) -> int:
+    """Let the job crash again and again, also while it recovers; return how often."""
+    life, crashes = reference, [0]
+    while crashes[-1] < len(life.batches) and len(crashes) <= REPEATED:
+        after = min(crashes[-1] + chance.randint(1, 4), len(life.batches))
+        life = crash(life, after, crashes[1:])
+        crashes.append(after)
+    return len(crashes) - 1
+
+
+def _unknown(again: Ended, known: Collection[Any]) -> list[Difference]:
+    return [
+        Difference(f"{attempt} was executed, which was never made without a crash", attempt.call[0])
+        for _, attempt in again.executed
+        if attempt[:3] not in known
+    ]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep perdure's loggers silent: simulated runs fail by the thousand."""
+    logger = logging.getLogger("perdure")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _coming(signals: Iterable[tuple[int, float, str, Any]]) -> list[Signal]:
+    """Return signals in the order of their times, which all differ."""
+    coming = [
+        Signal(position, int(at * 1e9) + n, name, value)
+        for n, (position, at, name, value) in enumerate(signals)
+    ]
+    return sorted(coming, key=lambda signal: signal.at)
+
+
+def _key_of(value: Any, key: str | Callable[[Any], Any]) -> Any:
+    if callable(key):
+        return key(value)
+    return value[key] if isinstance(value, Mapping) else getattr(value, key)
+
+
+def arrivals_of(seed: int, count: int) -> list[int]:
+    """Return when inputs come: some together, some while others are being handled."""
+    chance = random.Random(f"arrivals {seed}")
+    at, arrivals = 0, []
+    for _ in range(count):
+        at += chance.choice((0, 0, 1, 4)) * UNIT
+        # Off the grid of calls: whether an input comes before an outcome is not left to luck.
+        arrivals.append(at + 7_001 if at else 0)
+    return arrivals
+
+
+def _failure(
+    seed: int, crashes: Sequence[int], life: Ended, found: Sequence[Difference]
+) -> SimulationFailed:
+    run = next((difference.run for difference in found if difference.run), 0)
+    history = list(_history(life.batches[: crashes[-1]] if crashes else life.batches, run))
+    return SimulationFailed(seed, crashes, len(life.batches), found, history)
+
+
+def _history(batches: Sequence[Sequence[Row]], run: int) -> Iterator[str]:
+    """Yield the rows of a run (0: of all), a line each."""
+    for number, batch in enumerate(batches, 1):
+        for row in batch:
+            if isinstance(row, (Record, RunRow, StatusRow, OutputRow)) and run in (0, row.run):
+                yield f"  commit {number:>3}  {run_id(row.run)}  {_line(row)}"
+
+
+def _line(row: Record | RunRow | StatusRow | OutputRow) -> str:
+    if isinstance(row, RunRow):
+        return f"admitted, input {row.sequence} of key {row.key & 0xFFFF}"
+    if isinstance(row, StatusRow):
+        return f"status {STATUS_BY_NUMBER[row.status].value}"
+    if isinstance(row, OutputRow):
+        return f"output {row.number}, id {row.id[:8]}"
+    kind = RecordKind(row.kind).name
+    call = f" call {row.call} {row.function}({row.detail})" if row.call else ""
+    at = (row.at - EPOCH.instant) / 1e9
+    return f"{kind} {row.n} of action {row.action!r} of event {row.event}{call} at {at:.6f} s"

@@ -1,0 +1,192 @@
+"""perdure.testing.simulate, as the author of an agent uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from typing import Any
+
+import pytest
+
+from perdure import Agent, ConfigurationError, InputEvent, OutputEvent, RetryPolicy, action
+from perdure.testing.simulation import SimulationFailed, simulate, takes
+
+INPUTS = [{"id": "a", "n": 1}, {"id": "b", "n": 2}, {"id": "a", "n": 3}]
+
+
+async def double(n: int) -> int:
+    await asyncio.sleep(5)
+    return 2 * n
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+class GoodAgent(Agent):
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        calls = [
+            ctx.durable_execute_async(double, event.input["n"]),
+            ctx.durable_execute_async(add, 1, 2),
+        ]
+        values = [await call for call in asyncio.as_completed(calls)]
+        await ctx.sleep(60)
+        ctx.short_term_memory.update("sum", lambda total: (total or 0) + sum(values))
+        ctx.send_event(OutputEvent(output=[values, str(ctx.uuid4()), ctx.now()]))
+
+    @action(InputEvent)
+    def beside(self, event, ctx):
+        ctx.send_event(
+            OutputEvent(output=ctx.durable_execute_async(add, 0, event.input["n"]).result())
+        )
+
+
+@pytest.mark.parametrize("agent", [GoodAgent, GoodAgent(), lambda: GoodAgent()])
+@pytest.mark.parametrize("continuations", ["auto", "off"])
+def test_a_good_agent_passes(agent: Any, continuations: str) -> None:
+    config = {"continuations": continuations}
+    done = simulate(agent, INPUTS, key="id", seeds=20, config=config)
+    assert done.seeds == 20
+    assert done.crashes > 20 * len(INPUTS)
+
+
+def failure_of(agent: Any, **options: Any) -> SimulationFailed:
+    with pytest.raises(SimulationFailed) as raised:
+        simulate(agent, INPUTS, key="id", **options)
+    return raised.value
+
+
+class AsksTheRealClock(Agent):
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        seen = time.time_ns()
+        await ctx.durable_execute_async(double, 1)
+        ctx.send_event(OutputEvent(output=seen))
+
+
+class Draws(Agent):
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        for _ in range(random.randint(1, 4)):
+            await ctx.durable_execute_async(double, 1)
+
+
+class Counts(Agent):
+    def __init__(self) -> None:
+        self.count = 0
+
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        self.count += 1
+        await ctx.durable_execute_async(double, self.count)
+
+
+@pytest.mark.parametrize("agent", [AsksTheRealClock, Draws, Counts()])
+def test_g7_an_agent_that_is_not_deterministic_is_found(agent: Any) -> None:
+    failure = failure_of(agent, seeds=10)
+    assert failure.crashes
+    assert failure.differences
+    text = str(failure)
+    assert f"seed {failure.seed}, crashed after commit {failure.crashes[0]}" in text
+    assert f"seeds=[{failure.seed}]" in text
+    assert "the journal of that run up to the crash:" in text
+
+
+def test_a_divergence_is_shown_with_the_journal_up_to_the_crash() -> None:
+    failure = failure_of(Counts(), seeds=10)
+    assert any("NonDeterminismError" in difference for difference in failure.differences)
+    assert any("RESULT 1 of action 'go'" in line for line in failure.history)
+    commits = [int(line.split()[1]) for line in failure.history]
+    assert max(commits) <= failure.crashes[-1]
+
+
+def test_what_is_not_compared_may_differ() -> None:
+    with pytest.raises(SimulationFailed):
+        simulate(AsksTheRealClock, INPUTS, key="id", seeds=3)
+    simulate(AsksTheRealClock, INPUTS, key="id", seeds=3, compare=["statuses", "memory"])
+    with pytest.raises(ConfigurationError, match="colours"):
+        simulate(AsksTheRealClock, INPUTS, key="id", compare=["colours"])
+
+
+def test_a_callable_is_replaced() -> None:
+    executed = []
+
+    def fake(n: int) -> int:
+        executed.append(n)
+        return 7
+
+    class Asks(Agent):
+        @action(InputEvent)
+        async def go(self, event, ctx):
+            assert await ctx.durable_execute_async(double, event.input["n"]) == 7
+
+    simulate(Asks, INPUTS, key="id", seeds=2, callables={double: fake})
+    assert set(executed) == {1, 2, 3}
+
+
+def hangs_at_first() -> None:
+    takes(math.inf)
+
+
+def test_a_hanging_call_times_out_in_no_time() -> None:
+    class Impatient(Agent):
+        @action(InputEvent)
+        async def go(self, event, ctx):
+            patient = ctx.with_options(timeout=3600, retry=RetryPolicy(max_attempts=3))
+            try:
+                await patient.durable_execute_async(hangs_at_first)
+            except TimeoutError:
+                ctx.send_event(OutputEvent(output="gave up"))
+
+    began = time.monotonic()
+    simulate(Impatient, INPUTS, key="id", seeds=3)
+    assert time.monotonic() - began < 10
+
+
+def test_what_never_ends_is_reported() -> None:
+    class Hangs(Agent):
+        @action(InputEvent)
+        async def go(self, event, ctx):
+            await ctx.durable_execute_async(hangs_at_first)
+
+    failure = failure_of(Hangs, seeds=1)
+    assert failure.crashes == []
+    assert "nothing is ready and no timer runs" in failure.differences[0]
+
+
+class Waits(Agent):
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        first = await ctx.wait_for_signal("approve")
+        await ctx.durable_execute_async(double, first)
+        try:
+            await ctx.wait_for_signal("more", timeout=60)
+        except TimeoutError:
+            ctx.send_event(OutputEvent(output=[first, await ctx.wait_for_signal("approve")]))
+
+
+def test_signals_come_once_whatever_crashes() -> None:
+    signals = [(n, at, "approve", at) for n in range(len(INPUTS)) for at in (3, 1)]
+    assert simulate(Waits, INPUTS, key="id", seeds=10, signals=signals).seeds == 10
+
+
+class Parent(Agent):
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        if "parent" in event.input:
+            ctx.send_event(OutputEvent(output=event.input["parent"]))
+            return
+        child = await ctx.submit({"parent": event.input["n"]}, key="children", delay=3)
+        outputs = await child.outputs()
+        ctx.send_event(OutputEvent(output=[output.value for output in outputs]))
+
+
+def test_runs_that_an_action_starts_are_started_once() -> None:
+    assert simulate(Parent, INPUTS, key="id", seeds=10).crashes > 10 * 5
+
+
+def test_a_key_may_be_computed() -> None:
+    assert simulate(GoodAgent, INPUTS, key=lambda item: item["n"] % 2, seeds=[5]).seeds == 1
