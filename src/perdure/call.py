@@ -231,6 +231,8 @@ class CallOptions:
         """Return these options, with those of `other` where these have none."""
         if other is NO_OPTIONS:
             return self
+        if self is NO_OPTIONS:
+            return other
         return CallOptions(
             timeout=other.timeout if self.timeout is None else self.timeout,
             retry=other.retry if self.retry is None else self.retry,

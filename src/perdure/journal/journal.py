@@ -52,6 +52,8 @@ class ActionHistory(NamedTuple):
 
 
 NEW = ActionHistory()
+_NO_RECORDS: list[Record] = []
+_NO_CALLS: dict[int, Record] = {}
 
 
 def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
@@ -123,6 +125,10 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
     return ActionHistory(settlements=kept, answers=answers, begun=in_doubt, began=began)
 
 
+def _by_call(records: Sequence[Record]) -> dict[int, Record]:
+    return {r.call: r for r in records if r.call} if records else _NO_CALLS
+
+
 class Journal:
     """The replay state of one running action.
 
@@ -134,14 +140,15 @@ class Journal:
     """
 
     def __init__(self, history: ActionHistory, where: object) -> None:
-        self._recorded = list(history.settlements)
+        # Nothing changes these where nothing is recorded, as in most actions.
+        self._recorded = list(history.settlements) if history.settlements else _NO_RECORDS
         self._where = where
         self._cursor = 0
         self._calls = 0
         self._settled = 0
-        self._outcomes = {r.call: r for r in self._recorded if r.call}
-        self._answers = {r.call: r for r in history.answers}
-        self._begun = {r.call: r for r in history.begun}
+        self._outcomes = _by_call(self._recorded)
+        self._answers = _by_call(history.answers)
+        self._begun = _by_call(history.begun)
 
     @property
     def calls(self) -> int:

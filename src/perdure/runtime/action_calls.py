@@ -32,6 +32,8 @@ from perdure.runtime.children import (
 from perdure.runtime.services import JobServices
 from perdure.store.base import Row
 
+NO_NUMBERS: frozenset[int] = frozenset()
+
 
 class RunOfCalls(Protocol):
     """What calls need of their run."""
@@ -108,10 +110,10 @@ class ActionCalls:
         self._sequential = isinstance(action.continuation, ThreadedContinuation)
         self._calls: dict[int, DurableCall[Any]] = {}
         self._waiting: dict[int, Callable[[], None]] = {}
-        self._submissions: set[int] = set()  # of those that wait
+        self._submissions: frozenset[int] = NO_NUMBERS  # of those that wait
         self._running: dict[int, CallAttempts] = {}
         self._converters: dict[int, Callable[[Any], Any]] = {}
-        self._children = ChildRuns(action, services)
+        self._children: ChildRuns | None = None
 
     # Making them, in a turn
 
@@ -167,8 +169,10 @@ class ActionCalls:
             self._start_or_wait(step, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:
             new = NewChild(value, key, due)
+            if self._children is None:
+                self._children = ChildRuns(self._action, self._services)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
-            self._submissions.add(step.number)
+            self._submissions |= {step.number}
             self._start_or_wait(step, begin)
         return call
 
@@ -353,12 +357,12 @@ class ActionCalls:
     @property
     def running(self) -> bool:
         """True while a call is under way."""
-        return bool(self._running) or self._children.pending
+        return bool(self._running) or self.submitting
 
     @property
     def submitting(self) -> bool:
         """True while a run that the action started is not durable."""
-        return self._children.pending
+        return self._children is not None and self._children.pending
 
     def stopping(self) -> None:
         """The process ends in good order: attempts under way are no crashes."""
@@ -371,6 +375,6 @@ class ActionCalls:
             attempts.cancel()
         self._running.clear()
         self._waiting.clear()
-        self._submissions.clear()
+        self._submissions = NO_NUMBERS
         self._calls.clear()
         self._converters.clear()

@@ -119,7 +119,7 @@ class ActionRunner:
         self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
         self.calls = ActionCalls(self, run, self._journal, self._services)
-        self.waits = ActionWaits(self, self._services, history.settlements)
+        self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
 
     def where(self) -> str:
         """Return the action's place, for messages."""
@@ -129,6 +129,27 @@ class ActionRunner:
     def is_live(self) -> bool:
         """True when everything recorded has been replayed."""
         return self._live
+
+    @property
+    def waits(self) -> ActionWaits:
+        """What it waits for besides its calls."""
+        if self._waits is None:
+            self._waits = ActionWaits(self, self._services, self._history.settlements)
+        return self._waits
+
+    @property
+    def wake_up(self) -> int | None:
+        """When its armed timer comes due, ns since the epoch."""
+        return self._waits.wake_up if self._waits is not None else None
+
+    def ask(self) -> None:
+        """Take what has come for the action: the run has got a signal."""
+        if self._waits is not None:
+            self._waits.ask()
+
+    def left_over(self) -> list[Record]:
+        """Return the signals that it was handed and has not used."""
+        return self.waits.left_over() if self._waits is not None or self._history is not NEW else []
 
     @property
     def is_sequential(self) -> bool:
@@ -221,7 +242,8 @@ class ActionRunner:
     def _go_live(self) -> None:
         self._live = True
         self.calls.go_live()
-        self.waits.go_live()
+        if self._waits is not None or self._history is not NEW:
+            self.waits.go_live()
         self._after_turn()
 
     # What an action asks for, in a turn
@@ -394,15 +416,24 @@ class ActionRunner:
             self._tell_note()
             self._end(self._ended_early() or continuation.error)
         elif self._live:
-            self.waits.arm()
-            if continuation.is_suspended:
+            if self._note is not None and continuation.is_suspended:
                 self._tell_note()
-            idles = self.waits.wake_up is not None or self.waits.for_signals
+            idles = self._arm()
             if self.start_row is not None and (idles or self._services.run_timeout):
                 # A deadline counts from the start, which must survive a crash as well.
                 self.write([], self._tell_if_idle)
             elif idles:
                 self._tell_if_idle()
+
+    def _arm(self) -> bool:
+        """Arm the next timer; say whether time or a signal can continue the action."""
+        waits = self._waits
+        if waits is None:
+            if self.continuation.loop.next_deadline() is None:
+                return False
+            waits = self.waits
+        waits.arm()
+        return waits.wake_up is not None or waits.for_signals
 
     def _violated(self) -> None:
         """Told, on any thread, that the loop was used from outside: nothing else may wake it."""
@@ -418,7 +449,8 @@ class ActionRunner:
         return (
             self._live
             and not (self.ended or self._writing or self.calls.running)
-            and (self.waits.wake_up is not None or self.waits.for_signals)
+            and self._waits is not None
+            and (self._waits.wake_up is not None or self._waits.for_signals)
             and self.continuation.is_suspended
         )
 
@@ -454,13 +486,14 @@ class ActionRunner:
     def close(self) -> None:
         """Drop the action: no more turns, its calls in flight are cancelled."""
         self.ended = True
-        self.waits.close()
+        if self._waits is not None:
+            self._waits.close()
         self.calls.close()
         self.continuation.close()
 
     def release(self) -> None:
         """Let go of the parts that refer back to the action, which has ended for good."""
-        del self.calls, self.waits
+        del self.calls, self._waits
 
     def check_turn(self, what: str) -> None:
         """Refuse what is asked outside a turn of this action (G8)."""

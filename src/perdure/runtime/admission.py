@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
 from perdure.journal.codec import Codec, digest
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
+from perdure.runtime import collector
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.store.base import (
     ActionStateStore,
@@ -117,6 +118,7 @@ class Admission:
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._resting: set[int] = set()  # in flight, but only waiting
+        self._expected = 1_000  # runs in flight that the garbage collector reckons with
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self.tickets: dict[int, RunTicket] = {}
@@ -336,6 +338,8 @@ class Admission:
             )  # fmt: skip
         ticket = RunTicket(row, key)
         self.tickets[number] = ticket
+        if self.in_flight > self._expected:
+            self._expected = collector.expect(self.in_flight)
 
         def done(error: StoreError | None) -> None:
             key.reserved -= 1

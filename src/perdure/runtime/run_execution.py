@@ -166,16 +166,16 @@ class RunExecution:
         sensory, short_term = self._sensory, self._short_term
         sensory_delta: Delta = []
         short_delta: Delta = []
-        if context.sensory.pending():
-            sensory, sensory_delta = context.sensory.apply(sensory, at)
-        if context.short_term.pending():
-            short_term, short_delta = context.short_term.apply(short_term, at)
+        if (written := context.memories.written("sensory")) is not None:
+            sensory, sensory_delta = written.apply(sensory, at)
+        if (written := context.memories.written("short_term")) is not None:
+            short_term, short_delta = written.apply(short_term, at)
         sent = self._events.number(runner.event, runner.name, context.sent)
         completion = Completion(
             events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
             created=sent.created,
         )  # fmt: skip
-        unused = runner.waits.left_over()
+        unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
         touched = self._touched | dict.fromkeys(path for path, _ in short_delta)
         triggered = [] if self._stopping else self._triggered(sent.events)
@@ -249,7 +249,7 @@ class RunExecution:
     @property
     def wake_up(self) -> int | None:
         """When time continues the run, ns since the epoch; None when only a signal can."""
-        times = [runner.waits.wake_up for runner in self._active]
+        times = [runner.wake_up for runner in self._active]
         return min((t for t in (*times, self.waits.deadline) if t is not None), default=None)
 
     def signal(self, signal: Record) -> None:
@@ -260,7 +260,7 @@ class RunExecution:
     def _offer(self) -> None:
         for runner in self._active:
             if not runner.ended and runner.is_live:
-                runner.waits.ask()
+                runner.ask()
 
     def take_signal(self, name: str) -> Record | None:
         """Take the first signal with this name."""
@@ -455,6 +455,8 @@ class RunExecution:
         self.dropped = True
         self.waits.close()
         self._stop_actions()
+        for runner in list(self._active):
+            self._forget(runner)
 
     def _stop_actions(self) -> None:
         for runner in self._active:

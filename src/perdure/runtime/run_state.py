@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from perdure.journal.journal import ActionHistory
 from perdure.journal.record import EventRecord, Record
 from perdure.memory import Cell
 
 Cells = dict[str, Cell]
+NOTHING: Final[dict[Any, Any]] = {}  # what a run begins with; replaced, never changed
 CANCELLED, TIMED_OUT = "cancelled", "timed out"  # why a run was asked to stop
 
 
@@ -43,7 +45,7 @@ class RunState(NamedTuple):
     unfinished: dict[tuple[int, str], ActionHistory] | None
     snapshots: dict[tuple[int, str], tuple[Cells, Cells]]
     stopped: str
-    signals: list[Record]
+    signals: Sequence[Record]
     known: frozenset[int]
     calls: int
     began: int
@@ -52,4 +54,6 @@ class RunState(NamedTuple):
 
 def new_state(short_term: Cells) -> RunState:
     """Return the state of a run that has not begun."""
-    return RunState({}, {}, short_term, {}, 0, 0, 0, None, {}, "", [], frozenset(), 0, 0)
+    return RunState(
+        {}, NOTHING, short_term, NOTHING, 0, 0, 0, None, NOTHING, "", (), frozenset(), 0, 0
+    )  # fmt: skip

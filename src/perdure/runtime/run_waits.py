@@ -23,10 +23,17 @@ class RunWaits:
     def __init__(self, ticket: RunTicket, services: JobServices, state: RunState) -> None:
         self._ticket = ticket
         self._services = services
-        self._began = state.began
+        self._state = state
         self._timer: Timer | None = None
-        self.signals = SignalBox(state.signals, state.known)
+        self._signals: SignalBox | None = None
         self.waiting = False
+
+    @property
+    def signals(self) -> SignalBox:
+        """The signals that no action has taken; made when one comes or is asked for."""
+        if self._signals is None:
+            self._signals = SignalBox(self._state.signals, self._state.known)
+        return self._signals
 
     def start(self, time_out: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
         """Take in what came while the run was not in memory; watch its time.
@@ -38,7 +45,7 @@ class RunWaits:
         for signal in self._ticket.signals or ():
             self.signals.add(signal)
         if self._services.run_timeout and time_out is not None:
-            began = self._began or self._services.now()
+            began = self._state.began or self._services.now()
             deadline = began + self._services.run_timeout
             self._timer = self._services.timers.arm(
                 deadline, functools.partial(self._too_late, time_out)

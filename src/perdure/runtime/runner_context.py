@@ -26,7 +26,7 @@ from perdure.context import ChildRun
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.memory import ActionMemory, Cell, MemoryObject
+from perdure.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
@@ -59,6 +59,48 @@ class ReplayFilter(logging.Filter):
         return self._runner.has_news
 
 
+class ActionMemories:
+    """One action's views of both memories, made when it first looks: many actions never do."""
+
+    __slots__ = ("_bases", "_runner", "_services", "_started_at", "_views")
+
+    def __init__(
+        self,
+        services: JobServices,
+        runner: ActionRunner,
+        bases: tuple[Mapping[str, Cell], Mapping[str, Cell]],
+        started_at: int,
+    ) -> None:
+        self._services = services
+        self._runner = runner
+        self._bases = bases
+        self._started_at = started_at
+        self._views: dict[MemoryKind, ActionMemory] | None = None
+
+    def view(self, kind: MemoryKind) -> ActionMemory:
+        """Return the action's view of one memory."""
+        if self._views is None:
+            self._views = {}
+        view = self._views.get(kind)
+        if view is None:
+            is_sensory = kind == "sensory"
+            view = self._views[kind] = ActionMemory(
+                self._bases[0 if is_sensory else 1],
+                kind=kind,
+                encode=self._services.codec.encode,
+                decode=self._services.codec.decode,
+                check=functools.partial(self._runner.check_turn, "memory"),
+                now=self._started_at,
+                ttl_ns=0 if is_sensory else self._services.short_term_ttl,
+            )
+        return view
+
+    def written(self, kind: MemoryKind) -> ActionMemory | None:
+        """Return the view of a memory that the action has written to; None where it has not."""
+        view = self._views.get(kind) if self._views is not None else None
+        return view if view is not None and view.pending() else None
+
+
 class ActionContext:
     """What one action sees of the runtime (see `perdure.context.RunnerContext`).
 
@@ -74,28 +116,10 @@ class ActionContext:
         short_term: Mapping[str, Cell],
         started_at: int,
     ) -> None:
-        codec = run.services.codec
         self._run = run
         self._runner = runner
         self.sent: list[Sent] = []
-        check = functools.partial(runner.check_turn, "memory")
-        self.sensory = ActionMemory(
-            sensory,
-            kind="sensory",
-            encode=codec.encode,
-            decode=codec.decode,
-            check=check,
-            now=started_at,
-        )
-        self.short_term = ActionMemory(
-            short_term,
-            kind="short_term",
-            encode=codec.encode,
-            decode=codec.decode,
-            check=check,
-            now=started_at,
-            ttl_ns=run.services.short_term_ttl,
-        )
+        self.memories = ActionMemories(run.services, runner, (sensory, short_term), started_at)
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
 
@@ -143,11 +167,11 @@ class ActionContext:
 
     @property
     def sensory_memory(self) -> MemoryObject:
-        return self.sensory.root
+        return self.memories.view("sensory").root
 
     @property
     def short_term_memory(self) -> MemoryObject:
-        return self.short_term.root
+        return self.memories.view("short_term").root
 
     def send_event(self, event: Event) -> None:
         self._runner.check_turn("send_event")
