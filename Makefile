@@ -21,7 +21,7 @@ demo: $(STAMP)  ## 3,000 reviews, a SIGKILL half way, and nothing lost or double
 	@$(PYTHON) examples/product_reviews/demo.py
 
 test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
 
 simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
 	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)

@@ -20,6 +20,7 @@ from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action_calls import ActionCalls
+from perdure.runtime.place import Place
 from perdure.runtime.services import JobServices
 from perdure.runtime.waits import ActionWaits
 from perdure.store.base import Row
@@ -65,19 +66,6 @@ class RunOfAction(Protocol):
 
     def store_failed(self, error: StoreError) -> None:
         """Told when a record of the run could not be written."""
-
-
-class Place:
-    """Where an action is, as text when a message needs it."""
-
-    __slots__ = ("_action", "_run")
-
-    def __init__(self, run: RunOfAction, action: str) -> None:
-        self._run = run
-        self._action = action
-
-    def __str__(self) -> str:
-        return f"{self._run.where()}, action {self._action}"
 
 
 class ActionRunner:
