@@ -145,7 +145,9 @@ def test_g10_total_timeout_ends_the_attempts() -> None:
     def calls(ctx):
         return [ctx.with_options(retry=policy).durable_execute_async(fails, "total", 1000)]
 
-    assert "OSError" in outcomes(LocalEngine(store="memory://"), calls)[0]
+    outcome = outcomes(LocalEngine(store="memory://"), calls)[0]
+    # The last failure between two attempts, and that it took too long in the middle of one.
+    assert "OSError" in outcome or "not done after 0.15 s in all its attempts" in outcome
     assert 2 <= len(attempts["total"]) <= 9
 
 
