@@ -14,7 +14,7 @@ from tests.simulation import broken
 from perdure.testing.simulation.campaign import run_seed, run_seeds
 from perdure.testing.simulation.programs import make_program
 
-SEEDS = int(os.environ.get("PERDURE_SIMULATION_SEEDS", "1000"))
+SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "1000"))
 WITHIN = 60  # seeds in which a broken runtime must be noticed
 
 
