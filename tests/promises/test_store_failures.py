@@ -45,15 +45,15 @@ class Trouble:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = SqliteStore._commit
 
-        def commit(store: SqliteStore, rows: Sequence[Row]) -> None:
+        def commit(store: SqliteStore, rows: Sequence[Row], **where: bool) -> None:
             failing = self.left > 0 and self.wanted(rows)
             if failing and self.after:
-                real(store, rows)
+                real(store, rows, **where)
             if failing:
                 self.left -= 1
                 self.failed += 1
                 raise sqlite3.OperationalError("disk I/O error")
-            real(store, rows)
+            real(store, rows, **where)
 
         monkeypatch.setattr(SqliteStore, "_commit", commit)
 

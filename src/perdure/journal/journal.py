@@ -228,9 +228,15 @@ class Journal:
         return None
 
     def settle(self) -> int:
-        """Return the number of a new settlement."""
+        """Return the number of a new settlement: after all that are recorded, fed or not."""
+        if self.replaying:
+            self._settled = max(self._settled, self._recorded[-1].n)
         self._settled += 1
         return self._settled
+
+    def add(self, record: Record) -> None:
+        """Take in a settlement that came during the replay: it is fed after those before it."""
+        self._recorded = [*self._recorded, record]
 
     def cut_from(self, call: int) -> int:
         """Drop the recorded settlements from the first one of call `call` or a later call on.

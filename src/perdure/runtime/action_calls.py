@@ -52,6 +52,9 @@ class CallingAction(Protocol):
     continuation: ContinuationContext
     error: BaseException | None
     ended: bool
+    event: int
+    name: str
+    run_number: int
     start_row: Record | None  # as long as it is not written
 
     @property
@@ -60,9 +63,6 @@ class CallingAction(Protocol):
 
     def where(self) -> str:
         """Return the action's place, for messages."""
-
-    def template(self, kind: RecordKind) -> Record:
-        """Return a record of the action without its number and time."""
 
     def settle(self, outcome: Record) -> None:
         """Number a settlement, make it durable and deliver it."""
@@ -232,9 +232,10 @@ class ActionCalls:
             on_cancel=self._cancelled,
         )
         self._calls[step.number] = call
-        template = action.template(RecordKind.RESULT)._replace(
-            call=step.number, function=function, digest=digest, detail=detail
-        )
+        template = Record(
+            action.run_number, action.event, action.name, 0, RecordKind.RESULT, step.number,
+            function, digest, detail,
+        )  # fmt: skip
         if step.decision is Decision.REPLAY and self._sequential:
             # Its maker waits for it now, whatever was settled first when calls overlapped.
             action.deliver_soon(step.number)

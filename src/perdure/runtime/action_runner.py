@@ -89,6 +89,7 @@ class ActionRunner:
         self.spec = spec
         self.event = event
         self.name = spec.name
+        self.run_number = run.number
         self.error: BaseException | None = None
         self.ended = False
         self.start_row: Record | None = None
@@ -377,8 +378,12 @@ class ActionRunner:
         )  # fmt: skip
 
     def cancel(self, record: Record) -> None:
-        """Deliver a CANCEL settlement that is durable."""
-        self._deliver(record)
+        """Deliver a CANCEL settlement that is durable; in a replay, after what it is behind."""
+        if self._live:
+            self._deliver(record)
+        else:
+            self._journal.add(record)
+            self._replay()
 
     # Turns and the end
 

@@ -8,8 +8,8 @@ a slower disk, and for anything that may wait, the thread is the place.
 from __future__ import annotations
 
 SMALL = 4  # rows of a commit that may be made in place
-QUICK_SECONDS = 0.0005  # a commit that takes longer is not quick
-PROVEN = 64  # quick small commits in a row before one is made in place
+QUICK_SECONDS = 0.001  # a commit that takes longer is not quick
+PROVEN = 16  # quick small commits in a row before one is made in place
 CHECKPOINT_EVERY = 512  # commits in place before the thread gets one, which may checkpoint
 
 

@@ -234,6 +234,9 @@ class SqliteStore(ActionStateStore):
 
     def _write(self, rows: Sequence[Row]) -> None:
         db = self._db
+        if len(rows) == 1:
+            write_rows(db, rows)  # a statement outside a transaction is one
+            return
         db.execute("BEGIN IMMEDIATE")
         try:
             write_rows(db, rows)
