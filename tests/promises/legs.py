@@ -1,4 +1,4 @@
-"""What the tests of runs that wait share: jobs that crash, and actions of every kind.
+"""What the tests of runs that wait share: jobs that crash, actions of every kind, and waits.
 
 An action is written once, as a generator that yields what it waits for; `agent_for` makes a
 coroutine or a plain action of it.
@@ -12,10 +12,24 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
-from tests.promises.support import COROUTINE, SECONDS, State, agent_of, config_of
+from tests.promises.support import (
+    COROUTINE,
+    PLAIN,
+    SECONDS,
+    State,
+    agent_of,
+    config_of,
+    echo,
+    out,
+    values,
+)
 
-from perdure import Agent, LocalEngine
-from perdure.engine.job import Job
+from perdure import Agent, LocalEngine, RunStatus
+from perdure.engine.job import Job, Run
+
+# Without continuations plain actions go one at a time: one that waits for another's outputs would
+# wait for ever, so the tests that do so leave that out.
+KINDS = [COROUTINE, PLAIN]
 
 Steps = Callable[[Any, Any], Generator[Any, Any, None]]
 
@@ -117,6 +131,61 @@ def action_for(kind: str, steps: Steps) -> Callable[[Any, Any], Any]:
 def agent_for(kind: str, steps: Steps) -> Agent:
     """Return an agent with one action of the kind, triggered by the input."""
     return agent_of(action_for(kind, steps))
+
+
+def waits_for(*names: str) -> Any:
+    """Return steps that wait for signals, one after another."""
+
+    def steps(event: Any, ctx: Any) -> Any:
+        taken = []
+        for name in names:
+            taken.append((yield ctx.wait_for_signal(name)))
+        out(ctx, taken)
+
+    return steps
+
+
+def family(kind: str, parent: Any) -> Agent:
+    """Return an agent whose runs are children, but for that of the key "parent"."""
+
+    def steps(event: Any, ctx: Any) -> Any:
+        if ctx.key == "parent":
+            yield from parent(event, ctx)
+        else:
+            State.calls.append(event.input)
+            if event.input == "fail":
+                raise LookupError("the child failed")
+            if event.input == "wait":
+                yield ctx.wait_for_signal("x")
+            yield ctx.durable_execute_async(echo, event.input, 0.01)
+            out(ctx, ["child", event.input])
+
+    return agent_for(kind, steps)
+
+
+def children_of(legs: Legs) -> list[Any]:
+    """Return the inputs of the runs that are not the parent's, oldest first."""
+    return [info.input for info in legs.engine.runs()[::-1] if info.key != "parent"]
+
+
+async def results(run_: Run) -> list[Any]:
+    """Return what a run sent out, in the time that everything may take."""
+    return values(await asyncio.wait_for(run_.outputs(), SECONDS))
+
+
+async def stuck() -> None:
+    """Wait until the first leg has reached its crash."""
+    await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+
+
+def in_memory(job: Job) -> int:
+    """Return how many runs of the job are in memory."""
+    return len(job.runtime._executions)
+
+
+async def all_wait(runs: list[Run]) -> None:
+    """Wait until all the runs wait."""
+    await until(lambda: all(run_.status is RunStatus.WAITING for run_ in runs))
 
 
 async def until(condition: Callable[[], Any]) -> None:

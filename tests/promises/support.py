@@ -24,6 +24,7 @@ from perdure import Agent, InputEvent, LocalEngine, Output, OutputEvent, RunsFai
 ROOT = Path(__file__).parents[2]
 COROUTINE, PLAIN, OFF = "coroutine", "plain", "off"
 SECONDS = 10.0  # how long a test waits for what should happen at once
+ONE = [{"k": "a"}]  # the inputs of a test that one run is enough for
 
 
 class Gate:
