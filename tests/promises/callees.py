@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.promises.support import (
-    State,
-    hold,
-)
+from tests.promises.support import State, hold
 
 LONG = 600.0
 

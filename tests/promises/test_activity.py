@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 from tests.promises.legs import Legs, agent_for, all_wait, go, in_memory, until
-from tests.promises.support import (
-    COROUTINE,
-    SECONDS,
-    State,
-    echo,
-    hold,
-)
+from tests.promises.support import COROUTINE, SECONDS, State, echo, hold
 
 from perdure import Agent, InputEvent, RunStatus
 from perdure.engine.job import Run

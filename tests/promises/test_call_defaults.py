@@ -6,21 +6,9 @@ from typing import Any
 
 import pytest
 from tests.promises.callees import LONG, fails, never, told
-from tests.promises.support import (
-    ONE,
-    State,
-    agent_of,
-    config_of,
-    echo,
-    out,
-    pick,
-    run,
-)
+from tests.promises.support import ONE, State, agent_of, config_of, echo, out, pick, run
 
-from perdure import (
-    RetryPolicy,
-    durable,
-)
+from perdure import RetryPolicy, durable
 
 
 @durable(retry=RetryPolicy(max_attempts=2, initial_interval=0.0))

@@ -8,22 +8,9 @@ from typing import Any
 
 import pytest
 from tests.promises.callees import never, told
-from tests.promises.support import (
-    ONE,
-    State,
-    agent_of,
-    config_of,
-    echo,
-    out,
-    pick,
-    run,
-    values,
-)
+from tests.promises.support import ONE, State, agent_of, config_of, echo, out, pick, run, values
 
-from perdure import (
-    LocalEngine,
-    RetryPolicy,
-)
+from perdure import LocalEngine, RetryPolicy
 
 
 @pytest.mark.parametrize("how", ["reconciler", "count_crashes"])

@@ -7,23 +7,10 @@ from typing import Any
 
 import pytest
 from tests.promises.legs import KINDS, Legs, agent_for, family, go, results, until
-from tests.promises.support import (
-    COROUTINE,
-    OFF,
-    SECONDS,
-    State,
-    agent_of,
-    echo,
-    hold,
-    out,
-    values,
-)
+from tests.promises.support import COROUTINE, OFF, SECONDS, State, agent_of, echo, hold, out, values
 
 from perdure import LocalEngine, RunStatus
-from perdure.errors import (
-    ContextAccessError,
-    RunCancelledError,
-)
+from perdure.errors import ContextAccessError, RunCancelledError
 
 # Outputs
 
@@ -185,7 +172,7 @@ def test_g20_children_run_though_their_parents_take_all_the_room(kind: str, stor
     go(test)
 
 
-# Later
+# Without continuations
 
 
 def test_g19_a_plain_parent_without_continuations_cannot_wait_for_a_child(store: str) -> None:

@@ -20,21 +20,10 @@ from tests.promises.legs import (
     results,
     until,
 )
-from tests.promises.support import (
-    COROUTINE,
-    SECONDS,
-    State,
-    echo,
-    hold,
-    out,
-    values,
-)
+from tests.promises.support import COROUTINE, SECONDS, State, echo, hold, out, values
 
 from perdure import Agent, InputEvent, LocalEngine, RunStatus
-from perdure.errors import (
-    EncodeError,
-    RunsFailedError,
-)
+from perdure.errors import EncodeError, RunsFailedError
 
 # Once
 
@@ -209,7 +198,7 @@ def test_g2_a_retried_parent_does_not_start_its_children_again(kind: str, store:
     go(test)
 
 
-# Its own key
+# What cannot be kept
 
 
 def test_g8_a_child_that_cannot_be_kept_is_refused(kind: str, store: str) -> None:
@@ -293,7 +282,7 @@ def test_g2_two_actions_that_do_the_same_start_a_child_each(kind: str, store: st
     go(test)
 
 
-# Later
+# Of a source
 
 
 def test_g20_children_of_a_source_end_with_it(store: str) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from tests.promises.patterns import STAGGERED, OddError, call, crash_at_each_call, saw, text
-from tests.promises.support import (
-    COROUTINE,
-)
+from tests.promises.support import COROUTINE
 
 
 async def gathers(ctx: Any) -> Any:

@@ -27,12 +27,7 @@ from tests.promises.support import (
     values,
 )
 
-from perdure import (
-    LocalEngine,
-    RetryableError,
-    RetryPolicy,
-    StoreError,
-)
+from perdure import LocalEngine, RetryableError, RetryPolicy, StoreError
 from perdure.runtime.call_attempts import CallAttempts
 
 AGENTS = [

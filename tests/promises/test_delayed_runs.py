@@ -8,22 +8,10 @@ from typing import Any
 
 import pytest
 from tests.promises.legs import KINDS, Legs, agent_for, go, results, until
-from tests.promises.support import (
-    COROUTINE,
-    SECONDS,
-    State,
-    agent_of,
-    echo,
-    hold,
-    out,
-    values,
-)
+from tests.promises.support import COROUTINE, SECONDS, State, agent_of, echo, hold, out, values
 
 from perdure import RunStatus
-from perdure.errors import (
-    InputError,
-    RunCancelledError,
-)
+from perdure.errors import InputError, RunCancelledError
 
 
 def records_time(event: Any, ctx: Any) -> Any:

@@ -9,19 +9,9 @@ from typing import Any
 
 import pytest
 from tests.promises.callees import told
-from tests.promises.support import (
-    ONE,
-    SECONDS,
-    State,
-    agent_of,
-    out,
-    run,
-    values,
-)
+from tests.promises.support import ONE, SECONDS, State, agent_of, out, run, values
 
-from perdure import (
-    LocalEngine,
-)
+from perdure import LocalEngine
 
 
 @pytest.mark.parametrize("how", ["timeout", "cancel"])

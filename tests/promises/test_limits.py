@@ -25,13 +25,7 @@ from tests.promises.support import (
     run,
 )
 
-from perdure import (
-    Event,
-    Limit,
-    LocalEngine,
-    RetryPolicy,
-    durable,
-)
+from perdure import Event, Limit, LocalEngine, RetryPolicy, durable
 from perdure.executor.limits import Limits
 
 NONE = "none of it"

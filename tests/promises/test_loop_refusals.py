@@ -10,14 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.promises.support import (
-    OFF,
-    ONE,
-    agent_of,
-    config_of,
-    error_text,
-    failures,
-)
+from tests.promises.support import OFF, ONE, agent_of, config_of, error_text, failures
 
 REFUSED: dict[str, Callable[[Any], Any]] = {
     "run_in_executor": lambda loop: loop.run_in_executor(None, str, 1),

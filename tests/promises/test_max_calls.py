@@ -20,13 +20,7 @@ from tests.promises.support import (
     run,
 )
 
-from perdure import (
-    Agent,
-    Event,
-    InputEvent,
-    RunsFailedError,
-    action,
-)
+from perdure import Agent, Event, InputEvent, RunsFailedError, action
 
 
 def test_g20_a_run_that_loops_for_ever_is_failed(kind: str, store: str) -> None:

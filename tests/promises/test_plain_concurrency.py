@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 from tests.promises.patterns import STAGGERED, OddError, call, crash_at_each_call, saw, text
-from tests.promises.support import (
-    OFF,
-)
+from tests.promises.support import OFF
 
 from perdure import wait
 

@@ -7,13 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from tests.promises.support import (
-    COROUTINE,
-    State,
-    crash_and_resume,
-    out,
-    pick,
-)
+from tests.promises.support import COROUTINE, State, crash_and_resume, out, pick
 
 from perdure import wait
 

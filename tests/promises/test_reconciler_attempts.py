@@ -6,21 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.promises.support import (
-    ONE,
-    SECONDS,
-    State,
-    agent_of,
-    crash_and_resume,
-    hold,
-    out,
-    run,
-)
+from tests.promises.support import ONE, SECONDS, State, agent_of, crash_and_resume, hold, out, run
 
-from perdure import (
-    LocalEngine,
-    RetryPolicy,
-)
+from perdure import LocalEngine, RetryPolicy
 
 AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.3, jitter=0.0, backoff_coefficient=1.0)
 AT_ONCE = RetryPolicy(max_attempts=3, initial_interval=0.0)

@@ -7,21 +7,9 @@ from typing import Any
 
 import pytest
 from tests.promises.callees import LONG, told
-from tests.promises.support import (
-    ONE,
-    State,
-    agent_of,
-    config_of,
-    out,
-    pick,
-    run,
-)
+from tests.promises.support import ONE, State, agent_of, config_of, out, pick, run
 
-from perdure import (
-    RetryableError,
-    RetryPolicy,
-    TerminalError,
-)
+from perdure import RetryableError, RetryPolicy, TerminalError
 
 
 def says(error: Exception) -> None:

@@ -24,15 +24,7 @@ from tests.promises.support import (
     values,
 )
 
-from perdure import (
-    Agent,
-    Event,
-    InputEvent,
-    LocalEngine,
-    RunsFailedError,
-    RunStatus,
-    action,
-)
+from perdure import Agent, Event, InputEvent, LocalEngine, RunsFailedError, RunStatus, action
 
 
 async def overstays(event: Any, ctx: Any) -> None:

@@ -20,13 +20,7 @@ from tests.promises.legs import (
     until,
     waits_for,
 )
-from tests.promises.support import (
-    COROUTINE,
-    SECONDS,
-    State,
-    hold,
-    out,
-)
+from tests.promises.support import COROUTINE, SECONDS, State, hold, out
 
 from perdure import Agent, InputEvent, RunStatus
 from perdure.engine.job import Run

@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 from tests.promises.legs import KINDS, Legs, action_for, agent_for, go, results, stuck, until
-from tests.promises.support import (
-    COROUTINE,
-    State,
-    agent_of,
-    echo,
-    hold,
-    out,
-)
+from tests.promises.support import COROUTINE, State, agent_of, echo, hold, out
 
 import perdure
 from perdure import Agent, Event, RunStatus

@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 from tests.promises.legs import KINDS, Legs, agent_for, go, results, stuck, until
-from tests.promises.support import (
-    SECONDS,
-    State,
-    echo,
-    hold,
-    out,
-)
+from tests.promises.support import SECONDS, State, echo, hold, out
 
 from perdure import RunStatus
 from perdure.errors import NonDeterminismError

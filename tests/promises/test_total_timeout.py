@@ -19,10 +19,7 @@ from tests.promises.support import (
     run,
 )
 
-from perdure import (
-    Limit,
-    RetryPolicy,
-)
+from perdure import Limit, RetryPolicy
 
 BRIEF = RetryPolicy(max_attempts=5, initial_interval=0.0, total_timeout=0.15)
 

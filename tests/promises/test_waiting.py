@@ -18,15 +18,7 @@ from tests.promises.legs import (
     results,
     until,
 )
-from tests.promises.support import (
-    COROUTINE,
-    SECONDS,
-    State,
-    echo,
-    hold,
-    out,
-    values,
-)
+from tests.promises.support import COROUTINE, SECONDS, State, echo, hold, out, values
 
 from perdure import Agent, InputEvent, LocalEngine, RunStatus
 from perdure.errors import RunCancelledError

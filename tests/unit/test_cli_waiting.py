@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,12 @@ from perdure.store.reader import StoreReader
 FOR_EVER = 1000.0
 
 
+submitted = threading.Event()  # not before the inputs have their numbers may runs start others
+submitted.set()
+
+
 def name(text: str) -> str:
+    submitted.wait(10)
     return text
 
 
@@ -52,11 +58,13 @@ class Desk(Agent):
 # r3 executes; r4 was started by r1 and is due later; r5 was, too, and is completed.
 async def _fill(url: str) -> None:
     engine = LocalEngine(url, job="desk")
+    submitted.clear()
     with contextlib.suppress(asyncio.CancelledError):
         async with engine.open(Desk) as job:
             asking = await job.submit({"do": "ask"}, key="a")
             queued = await job.submit({"do": "ask"}, key="a")
             await job.submit({"do": "busy"}, key="b")
+            submitted.set()
             await job.signal(asking, "early", [1])
             await job.signal(queued, "early")
             until = time.monotonic() + 10
