@@ -435,7 +435,7 @@ class Job:
         live = {(run, number) for run, number, _ in self._collected}
         known = [run for run, is_new in numbers.items() if not is_new]
         stored = [
-            self._output(output)
+            self.runtime.output(output)
             for output in await self._store.outputs(known)
             if (output.run, output.number) not in live
         ]
@@ -454,10 +454,6 @@ class Job:
     def _infos(self, numbers: list[int]) -> dict[int, RunInfo]:
         with reader_of(self._store) as reader:
             return History(reader).infos(numbers)
-
-    def _output(self, stored: StoredOutput) -> Output:
-        decode = self.runtime.codec.decode
-        return Output(decode(stored.value), decode(stored.key), run_id(stored.run), stored.id)
 
     async def _until_stopped(self, work: Any) -> Any:
         """Await `work`, but raise what stops the job as soon as that happens."""

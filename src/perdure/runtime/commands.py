@@ -61,9 +61,7 @@ class RunCommands:
         rows: list[Row] = more or []
         ticket = self._admission.tickets.get(run)
         if ticket is None:
-            if rows:
-                await self._services.commits.write(rows)
-            return False
+            return await self._nothing_to_do(rows)
         back = self._waiting.wake(ticket, stay=True)
         if back is not None:
             await asyncio.wait([back])
@@ -89,14 +87,17 @@ class RunCommands:
             self._finish(ticket, None)
         return True
 
+    async def _nothing_to_do(self, rows: list[Row]) -> bool:
+        if rows:
+            await self._services.commits.write(rows)
+        return False
+
     async def retry(self, run: int, more: list[Row] | None = None) -> bool:
         """Put a failed or cancelled run at the end of its key's queue; False when it is neither."""
         rows: list[Row] = more or []
         row = (await self._store.runs([run])).get(run)
         if row is None or row.status not in _UNSUCCESSFUL or run in self._admission.tickets:
-            if rows:
-                await self._services.commits.write(rows)
-            return False
+            return await self._nothing_to_do(rows)
         row = row._replace(
             status=STATUS_NUMBERS[RunStatus.QUEUED], place=self._admission.next_number(),
             attempt=row.attempt + 1, error=None, finished_at=0,
@@ -121,9 +122,7 @@ class RunCommands:
         rows: list[Row] = more or []
         ticket = self._admission.tickets.get(run)
         if ticket is None:
-            if rows:
-                await self._services.commits.write(rows)
-            return False
+            return await self._nothing_to_do(rows)
         # The time identifies the signal in its run, so it must be new.
         self._last_signal = max(self._last_signal + 1, self._services.now())
         signal = came(run, name, value, self._last_signal)

@@ -360,11 +360,12 @@ class JobRuntime:
         error = self._error_of(row)
         if error is not None:
             raise error
+        return [self.output(stored) for stored in await self.store.outputs([run])]
+
+    def output(self, stored: StoredOutput) -> Output:
+        """Return a stored output as users see it."""
         decode = self.codec.decode
-        return [
-            Output(decode(stored.value), decode(stored.key), run_id(run), stored.id)
-            for stored in await self.store.outputs([run])
-        ]
+        return Output(decode(stored.value), decode(stored.key), run_id(stored.run), stored.id)
 
     async def _outputs_by_id(self, id_: str) -> list[Output]:
         return await self.outputs_of(run_number(self.job_number, id_))
