@@ -18,19 +18,23 @@ SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 # What declares things and does nothing. Each may import those before it.
 DECLARATIONS = [
-    "event", "call", "run", "config_values", "config", "memory", "metrics", "resource", "context",
-    "agent",
+    "event", "call", "run", "config_values", "config", "memory", "metrics", "resource", "message",
+    "prompts", "output_schema", "tool_schema", "tools", "chat_model", "document", "embedding_model",
+    "vector_stores", "builtin_events", "long_term_memory", "condition_syntax", "condition",
+    "context", "agent_resources", "agent", "agent_plan",
 ]  # fmt: skip
 
 # What each package, or module at the top, may import besides `errors` and itself.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "journal": set(),
-    "store": {"journal", "resource"},
+    "store": {"journal", "document"},
     "executor": {"call"},
     "runtime": {"executor", "store", "journal", *DECLARATIONS},
     "actions": {*DECLARATIONS},
     "integrations": {*DECLARATIONS},
+    "loading": set(),
+    "yaml_agent": {"loading", "actions", *DECLARATIONS},
     "connectors": {*DECLARATIONS},
     "run_detail": {"store", "journal", *DECLARATIONS},
     "history": {"run_detail", "store", "journal", *DECLARATIONS},
@@ -46,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         "engine", "history", "run_detail", "control", "observe", "connectors", "config", "agent",
-        "run",
+        "run", "loading", "yaml_agent",
         "executor.continuation",  # for `doctor`
     },
     "web": {"engine", "history", "run_detail", "control", "observe", "connectors", "config"},

@@ -3,6 +3,7 @@
     PerdureError
     ├── ConfigurationError   (ValueError)    a bad option, key or store URL
     ├── AgentDefinitionError (TypeError)     an agent that cannot be run as declared
+    ├── ConditionError                       a condition that cannot tell whether an event meets it
     ├── ContextAccessError   (RuntimeError)  a context used outside a turn of its action
     ├── NonDeterminismError  (RuntimeError)  a replay that left its journal
     ├── SpinningActionError  (RuntimeError)  an action that polls instead of waiting
@@ -10,6 +11,9 @@
     ├── EncodeError          (TypeError)     a value the journal cannot hold
     ├── DecodeError          (ValueError)    journal bytes that cannot be read back
     ├── DurableCallError                     a failure whose own type cannot be rebuilt
+    ├── OutputSchemaError    (ValueError)    an answer of a model that does not fit its schema
+    ├── ToolArgumentsError   (ValueError)    arguments of a model that do not fit a tool
+    ├── ChatLimitError                       a chat that took more rounds or tokens than it may
     ├── RetryableError                       raised by a callable: try again
     ├── TerminalError                        raised by a callable: do not try again
     ├── StoreError                           the store did not do what it was asked
@@ -32,6 +36,8 @@ from typing import Any
 __all__ = [
     "ActionLoopError",
     "AgentDefinitionError",
+    "ChatLimitError",
+    "ConditionError",
     "ConfigurationError",
     "ContextAccessError",
     "DecodeError",
@@ -39,6 +45,7 @@ __all__ = [
     "EncodeError",
     "InputError",
     "NonDeterminismError",
+    "OutputSchemaError",
     "PerdureError",
     "RetryableError",
     "RunCancelledError",
@@ -50,6 +57,7 @@ __all__ = [
     "StoreFormatError",
     "StoreLockedError",
     "TerminalError",
+    "ToolArgumentsError",
 ]
 
 
@@ -63,6 +71,10 @@ class ConfigurationError(PerdureError, ValueError):
 
 class AgentDefinitionError(PerdureError, TypeError):
     """An agent cannot be run as declared: change its code."""
+
+
+class ConditionError(PerdureError):
+    """A condition could not tell whether an event meets it: an attribute is missing, say."""
 
 
 class ContextAccessError(PerdureError, RuntimeError):
@@ -117,6 +129,18 @@ class DurableCallError(PerdureError):
     def __str__(self) -> str:
         """Return `type: message`, or the type alone when it said nothing."""
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class OutputSchemaError(PerdureError, ValueError):
+    """An answer of a model does not fit the schema that was asked for."""
+
+
+class ToolArgumentsError(PerdureError, ValueError):
+    """The arguments that a model gave do not fit the tool; the text is for the model."""
+
+
+class ChatLimitError(PerdureError):
+    """A chat took more rounds of tools, or more tokens, than its chat model allows."""
 
 
 class RetryableError(PerdureError):
