@@ -1,0 +1,1 @@
+"""Outside libraries and protocols, one file each; every one is an optional extra."""

@@ -1,0 +1,81 @@
+"""What the integrations of agent libraries share: options of their durable calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypedDict, cast
+
+from perdure.call import RetryPolicy
+from perdure.errors import ConfigurationError
+
+__all__ = ["ANY_TOOL", "CallSettings", "HostCall", "checked_settings", "needs_extra", "settings_of"]
+
+ANY_TOOL = "*"
+"""In `tool_options`: the tools that have no options of their own."""
+
+
+class CallSettings(TypedDict, total=False):
+    """Options of an agent's model requests or tool calls: those of `ctx.with_options`."""
+
+    timeout: float | None
+    retry: RetryPolicy | None
+    limit: str | None
+    reconciler: Callable[..., Any] | None
+
+
+def checked_settings(what: str, settings: Mapping[str, Any] | None) -> CallSettings:
+    """Return `settings` if each of them is an option of a durable call.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    given = dict(settings or {})
+    unknown = sorted(given.keys() - CallSettings.__annotations__.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"{what}: {unknown[0]!r} is no option of a durable call; there are"
+            f" {', '.join(CallSettings.__annotations__)}"
+        )
+    return cast(CallSettings, given)
+
+
+def settings_of(tools: Mapping[str, CallSettings], name: str) -> CallSettings:
+    """Return the options of a tool: its own, else those of any."""
+    found = tools.get(name)
+    return found if found is not None else tools.get(ANY_TOOL, CallSettings())
+
+
+def needs_extra(what: str, need: str, install: str, error: ImportError) -> ConfigurationError:
+    """Return the error for what is not installed, such as "the extra `llm`"."""
+    return ConfigurationError(f"{what} needs {need}: pip install '{install}' ({error})")
+
+
+class HostCall:
+    """A durable callable that makes a coroutine on the host loop, in given context variables.
+
+    The agent loop sets context variables in the action that must not reach the outside, such as
+    "use no threads".
+
+    Args:
+        body: makes the coroutine; called once an attempt.
+        variables: what each attempt runs in a copy of.
+        types: a function whose annotations name the types that the result may hold.
+    """
+
+    def __init__(
+        self,
+        body: Callable[[], Coroutine[Any, Any, Any]],
+        variables: contextvars.Context,
+        types: Callable[..., Any] | None = None,
+    ) -> None:
+        self._body = body
+        self._variables = variables
+        if types is not None:
+            self.__wrapped__ = types
+
+    async def __call__(self, *_args: Any) -> Any:
+        """Run one attempt; the arguments are only there for the journal."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_task(self._body(), context=self._variables.copy())

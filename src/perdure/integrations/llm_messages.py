@@ -1,0 +1,247 @@
+"""Conversations in perdure's form and in that of Pydantic AI's model layer, both ways.
+
+A response that holds more than a ChatMessage does (signatures of reasoning, ids of items, parts of
+tools that the provider runs itself) is kept whole, as JSON, in the message's
+`extra_args["pydantic_ai"]`, and sent back as it was: providers refuse a conversation without it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import (
+        ModelMessage,
+        ModelRequestPart,
+        ModelResponse,
+        ModelResponsePart,
+        MultiModalContent,
+    )
+    from pydantic_ai.usage import RequestUsage
+
+__all__ = ["KEPT", "from_response", "split_reasoning", "to_model_messages"]
+
+KEPT: Final = "pydantic_ai"
+"""Key of `ChatMessage.extra_args` under which a response is kept whole."""
+
+FINISH_REASON: Final = "finish_reason"
+"""Key of `ChatMessage.extra_args` that says why a response ended, where it is out of the usual."""
+
+_USUAL_ENDS: Final = (None, "stop", "tool_call")
+
+# What models write around their reasoning that know no other way to tell it from the answer.
+_REASONING: Final = (
+    re.compile(r"<(think|thinking|analysis|reasoning)>(.*?)</\1>", re.DOTALL | re.IGNORECASE),
+    re.compile(r"```(think|reasoning|thought)[ \t]*\n(.*?)\n```", re.DOTALL | re.IGNORECASE),
+)
+
+
+def to_model_messages(messages: Sequence[ChatMessage]) -> tuple[list[ModelMessage], bool]:
+    """Return a conversation as Pydantic AI's model layer takes it.
+
+    Args:
+        messages: The conversation.
+
+    Returns:
+        The messages, and whether some models take them only after `Model.prepare_messages`.
+    """
+    from pydantic_ai.messages import ModelRequest, SystemPromptPart, ToolReturnPart, UserPromptPart
+
+    made: list[ModelMessage] = []
+    parts: list[ModelRequestPart] = []
+    unusual = False
+    led = True  # only system messages so far
+    for message in messages:
+        role = message.role
+        if role is MessageRole.ASSISTANT:
+            if parts:
+                made.append(ModelRequest(parts))
+                parts = []
+            kept = message.extra_args.get(KEPT)
+            unusual |= kept is not None
+            made.append(_restored(kept) if kept else _response_of(message))
+        elif role is MessageRole.SYSTEM:
+            unusual |= not led
+            parts.append(SystemPromptPart(message.content))
+            continue
+        elif role is MessageRole.TOOL:
+            content: Any = message.content
+            if message.attachments:
+                unusual = True
+                content = [content, *map(_media, message.attachments)]
+            name = message.tool_name or _tool_name(messages, message.tool_call_id)
+            parts.append(ToolReturnPart(name, content, tool_call_id=message.tool_call_id or ""))
+        elif message.attachments:
+            said = [message.content] if message.content else []
+            parts.append(UserPromptPart([*said, *map(_media, message.attachments)]))
+        else:
+            parts.append(UserPromptPart(message.content))
+        led = False
+    if parts:
+        made.append(ModelRequest(parts))
+    return made, unusual
+
+
+def _tool_name(messages: Sequence[ChatMessage], call_id: str | None) -> str:
+    calls = (call for message in messages for call in message.tool_calls)
+    return next((call.name for call in calls if call.id == call_id), "tool")
+
+
+def _media(attachment: Attachment) -> MultiModalContent:
+    from pydantic_ai.messages import AudioUrl, BinaryContent, DocumentUrl, ImageUrl, VideoUrl
+
+    media_type = attachment.media_type
+    if attachment.data is not None:
+        return BinaryContent(data=attachment.data, media_type=media_type)
+    kinds: dict[str, Any] = {"image": ImageUrl, "audio": AudioUrl, "video": VideoUrl}
+    kind = kinds.get(media_type.partition("/")[0], DocumentUrl)
+    made: MultiModalContent = kind(url=attachment.url, media_type=media_type)
+    return made
+
+
+def _restored(kept: str) -> ModelResponse:
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+    made: Any = ModelMessagesTypeAdapter.validate_json(kept)[0]
+    response: ModelResponse = made
+    return response
+
+
+def _response_of(message: ChatMessage) -> ModelResponse:
+    from pydantic_ai.messages import (
+        BinaryContent,
+        FilePart,
+        ModelResponse,
+        TextPart,
+        ToolCallPart,
+    )
+
+    parts: list[ModelResponsePart] = []
+    if message.content:
+        parts.append(TextPart(message.content))
+    for each in message.attachments:
+        if each.data is not None:
+            parts.append(FilePart(BinaryContent(data=each.data, media_type=each.media_type)))
+    for call in message.tool_calls:
+        parts.append(ToolCallPart(call.name, call.arguments, tool_call_id=call.id))
+    return ModelResponse(parts)
+
+
+def from_response(
+    response: ModelResponse, *, extract_reasoning: bool = True, cost: float | None = None
+) -> ChatMessage:
+    """Return a response of Pydantic AI's model layer as a ChatMessage.
+
+    Args:
+        response: The response.
+        extract_reasoning: Whether reasoning that the model marks in its text is taken out of it.
+        cost: What it cost, in US dollars, where known.
+    """
+    texts: list[str] = []
+    thoughts: list[str] = []
+    files: list[Attachment] = []
+    calls: list[ToolCall] = []
+    more = broken = False  # whether there is more than we keep; whether a text was interrupted
+    parts: Sequence[Any] = response.parts  # what is read of each kind, its type has
+    for part in parts:
+        kind = part.part_kind
+        if kind == "text":
+            if part.content:
+                texts.append("\n\n" + part.content if broken and texts else part.content)
+                broken = False
+            more |= bool(part.id or part.provider_details or part.citations)
+            continue
+        broken = True
+        if kind == "thinking":
+            if part.content:
+                thoughts.append(part.content)
+            more |= bool(part.id or part.signature or part.provider_details)
+        elif kind == "tool-call":
+            calls.append(
+                ToolCall(id=part.tool_call_id, name=part.tool_name, arguments=_arguments(part.args))
+            )
+            more |= bool(part.id or part.provider_details)
+        elif kind == "file":
+            found = part.content
+            files.append(Attachment(media_type=found.media_type, data=bytes(found.data)))
+            more |= bool(part.id or part.provider_details)
+        else:
+            more = True
+    text = "".join(texts)
+    if extract_reasoning and ("<" in text or "```" in text):
+        text, marked = split_reasoning(text)
+        thoughts += [marked] if marked else []
+    extra: dict[str, Any] = {KEPT: _dump(response)} if more else {}
+    if response.finish_reason not in _USUAL_ENDS:
+        extra[FINISH_REASON] = response.finish_reason
+    return ChatMessage(
+        role=MessageRole.ASSISTANT,
+        content=text,
+        attachments=files,
+        tool_calls=calls,
+        reasoning="\n\n".join(thoughts) or None,
+        usage=_usage(response.usage, cost),
+        model=response.model_name,
+        extra_args=extra,
+    )
+
+
+def _usage(usage: RequestUsage, cost: float | None) -> Usage:
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost=cost,
+    )
+
+
+def _arguments(args: Any) -> dict[str, Any] | str:
+    if isinstance(args, dict):
+        return args
+    if not args:
+        return {}
+    try:
+        found = json.loads(args)
+    except ValueError:
+        return str(args)
+    return found if isinstance(found, dict) else str(args)
+
+
+def _dump(response: ModelResponse) -> str:
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+    left_out = {"__all__": {"usage"}}  # it is in the message, and no provider wants it back
+    found = ModelMessagesTypeAdapter.dump_json([response], exclude=left_out, exclude_none=True)
+    return found.decode()
+
+
+def split_reasoning(text: str) -> tuple[str, str | None]:
+    """Take the reasoning that a model marks in its text out of it.
+
+    It is what stands in `<think>`, `<thinking>`, `<analysis>` or `<reasoning>` elements, or in
+    fenced blocks of `think`, `reasoning` or `thought`.
+
+    Args:
+        text: What the model wrote.
+
+    Returns:
+        The rest of the text, and the reasoning; None where there is none.
+    """
+    thoughts: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        thoughts.append(match.group(2).strip())
+        return ""
+
+    rest = text
+    for pattern in _REASONING:
+        rest = pattern.sub(take, rest)
+    if rest == text:
+        return text, None
+    return rest.strip(), "\n\n".join(filter(None, thoughts)) or None
