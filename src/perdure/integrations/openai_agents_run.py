@@ -1,0 +1,297 @@
+"""One run of agents of the OpenAI Agents SDK in an action; loaded on a runner's first run.
+
+The SDK gets copies of the agents, made for this run alone, whose models, function tools and
+guardrails make durable calls, and a model provider that wraps what it makes of names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import dataclasses
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any
+
+from agents import (
+    Agent,
+    FunctionTool,
+    GuardrailFunctionOutput,
+    Handoff,
+    ModelProvider,
+    ModelResponse,
+    MultiProvider,
+    RunConfig,
+    Runner,
+    RunResult,
+    handoff,
+)
+from agents.models.interface import Model
+from agents.usage import Usage
+
+from perdure.context import RunnerContext
+from perdure.errors import ConfigurationError
+from perdure.integrations import openai_agents_forms as forms
+from perdure.integrations.call_settings import CallSettings, HostCall, settings_of
+
+_ORIGINAL = "_perdure_original"
+
+# Tools that the model's provider runs, as part of the request.
+_HOSTED = frozenset(
+    {
+        "CodeInterpreterTool", "FileSearchTool", "HostedMCPTool", "ImageGenerationTool",
+        "ToolSearchTool", "WebSearchTool",
+    }
+)  # fmt: skip
+
+
+def default_provider() -> ModelProvider:
+    """Return the SDK's own provider; one for all runs, so that its HTTP clients are shared."""
+    return MultiProvider()
+
+
+class RunnerCalls:
+    """The durable calls of one run.
+
+    Owns: the copies of its agents. Lifecycle: one `DurableRunner.run`. What runs outside of the
+    action, such as an agent inside a tool, uses the models as they are.
+    """
+
+    def __init__(
+        self,
+        ctx: RunnerContext,
+        name: str,
+        *,
+        model_options: CallSettings,
+        tool_options: Mapping[str, CallSettings],
+        variables: contextvars.Context,
+    ) -> None:
+        self.ctx = ctx
+        self.name = name
+        self._model_options = model_options
+        self._tool_options = tool_options
+        self._variables = variables
+        self._loop = asyncio.get_running_loop()
+        self._agents: dict[int, Agent[Any]] = {}
+
+    @property
+    def inside(self) -> bool:
+        """True for code that runs on the action's loop."""
+        return asyncio._get_running_loop() is self._loop
+
+    async def request(self, body: Callable[[], Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Make a durable model request."""
+        return await self._make("model", self._model_options, body, args)
+
+    async def call(
+        self, kind: str, name: str, body: Callable[[], Coroutine[Any, Any, Any]], *args: Any
+    ) -> Any:
+        """Make a durable call of a tool or guardrail."""
+        return await self._make(f"{kind}:{name}", settings_of(self._tool_options, name), body, args)
+
+    async def _make(
+        self,
+        what: str,
+        settings: CallSettings,
+        body: Callable[[], Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+    ) -> Any:
+        ctx = self.ctx.with_options(**settings, durable_id=f"openai_agents:{self.name}:{what}")
+        return await ctx.durable_execute_async(HostCall(body, self._variables), *args)
+
+    # Copies of agents
+
+    def agent(self, agent: Agent[Any]) -> Agent[Any]:
+        """Return the copy of `agent` for this run, with those that it hands off to."""
+        agent = getattr(agent, _ORIGINAL, agent)
+        known = self._agents.get(id(agent))
+        if known is not None:
+            return known
+        self._refuse(agent)
+        # No `clone`: it takes a model that is replaced for another model, with other settings.
+        made = self._agents[id(agent)] = copy.copy(agent)
+        setattr(made, _ORIGINAL, agent)
+        if isinstance(agent.model, Model):
+            made.model = self.model(agent.model)
+        made.tools = [
+            self._tool(tool) if isinstance(tool, FunctionTool) else tool for tool in agent.tools
+        ]
+        made.handoffs = [self._handoff(target) for target in agent.handoffs]
+        made.input_guardrails = [self._guardrail(guard) for guard in agent.input_guardrails]
+        made.output_guardrails = [self._guardrail(guard) for guard in agent.output_guardrails]
+        return made
+
+    def _refuse(self, agent: Agent[Any]) -> None:
+        where = f"DurableRunner {self.name!r}, agent {agent.name!r}"
+        if not isinstance(agent, Agent) or type(agent).__name__ == "SandboxAgent":
+            raise ConfigurationError(
+                f"{where}: a {type(agent).__name__} cannot run in an action; run it in a durable"
+                " call of its own, as a whole"
+            )
+        if agent.mcp_servers:
+            raise ConfigurationError(
+                f"{where}: mcp_servers cannot be used in an action; use HostedMCPTool, or function"
+                " tools that call the server"
+            )
+        for tool in agent.tools:
+            if not isinstance(tool, FunctionTool) and type(tool).__name__ not in _HOSTED:
+                raise ConfigurationError(
+                    f"{where}: a {type(tool).__name__} runs on this machine and is not durable;"
+                    " use a function tool"
+                )
+
+    def model(self, model: Model) -> DurableModel:
+        """Return the model whose requests are durable calls."""
+        return model if isinstance(model, DurableModel) else DurableModel(model, self)
+
+    def _tool(self, tool: FunctionTool) -> FunctionTool:
+        invoke = tool.on_invoke_tool
+
+        async def durable(context: Any, arguments: str) -> Any:
+            if not self.inside:
+                return await invoke(context, arguments)
+
+            async def body() -> dict[str, Any]:
+                inner = copy.copy(context)
+                inner.usage = Usage()
+                result = await invoke(inner, arguments)
+                return forms.dump_result(result, inner.usage)
+
+            kept = await self.call("tool", tool.name, body, arguments, context.tool_call_id)
+            result, used = forms.load_result(kept)
+            if used is not None:
+                context.usage.add(used)
+            return result
+
+        made = copy.copy(tool)
+        made.on_invoke_tool = durable
+        return made
+
+    def _handoff(self, target: Any) -> Handoff[Any, Any]:
+        made: Handoff[Any, Any] = copy.copy(
+            target if isinstance(target, Handoff) else handoff(target)
+        )
+        invoke = made.on_invoke_handoff
+
+        async def to_copy(context: Any, arguments: str) -> Any:
+            return self.agent(await invoke(context, arguments))
+
+        made.on_invoke_handoff = to_copy
+        return made
+
+    def _guardrail(self, guardrail: Any) -> Any:
+        function, name = guardrail.guardrail_function, guardrail.get_name()
+
+        async def durable(context: Any, agent: Any, checked: Any) -> GuardrailFunctionOutput:
+            async def body() -> list[Any]:
+                found = function(context, getattr(agent, _ORIGINAL, agent), checked)
+                found = await found if inspect.isawaitable(found) else found
+                return [forms.plain(found.output_info), bool(found.tripwire_triggered)]
+
+            args = (agent.name, forms.digest(checked))
+            info, triggered = await self.call("guardrail", name, body, *args)
+            return GuardrailFunctionOutput(output_info=info, tripwire_triggered=triggered)
+
+        return dataclasses.replace(guardrail, guardrail_function=durable, name=name)
+
+    def guardrails(self, guardrails: list[Any] | None) -> list[Any] | None:
+        """Return guardrails of the run's configuration as durable calls."""
+        return guardrails and [self._guardrail(guard) for guard in guardrails]
+
+
+class DurableModel(Model):
+    """A model whose requests are durable calls of the action."""
+
+    def __init__(self, wrapped: Model, calls: RunnerCalls) -> None:
+        self.wrapped = wrapped
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "wrapped":  # a copy in the making has none
+            raise AttributeError(name)
+        return getattr(self.wrapped, name)  # what the SDK asks some models and not others
+
+    def get_retry_advice(self, request: Any) -> Any:
+        return self.wrapped.get_retry_advice(request)
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: Any,
+        model_settings: Any,
+        tools: list[Any],
+        output_schema: Any,
+        handoffs: list[Any],
+        *more: Any,
+        **options: Any,
+    ) -> ModelResponse:
+        async def ask() -> ModelResponse:
+            return await self.wrapped.get_response(
+                system_instructions, input, model_settings, tools, output_schema, handoffs,
+                *more, **options,
+            )  # fmt: skip
+
+        async def body() -> dict[str, Any]:
+            return forms.dump_response(await ask())
+
+        if not self._calls.inside:
+            return await ask()
+        digest = forms.digest(
+            [
+                system_instructions, input, forms.settings_of(model_settings),
+                [forms.tool_of(tool) for tool in tools], forms.schema_of(output_schema),
+                [forms.handoff_of(target) for target in handoffs],
+                {name: value for name, value in options.items() if name != "tracing"},
+            ]
+        )  # fmt: skip
+        model = getattr(self.wrapped, "model", type(self.wrapped).__name__)
+        kept = await self._calls.request(body, str(model), forms.last_text(input), digest)
+        return forms.load_response(kept)
+
+    def stream_response(self, *_args: Any, **_options: Any) -> AsyncIterator[Any]:
+        raise ConfigurationError(
+            f"DurableRunner {self._calls.name!r}: streamed runs are not durable; use run()"
+        )
+
+
+class DurableProvider(ModelProvider):
+    """Makes models of names, as durable models."""
+
+    def __init__(self, wrapped: ModelProvider, calls: RunnerCalls) -> None:
+        self._wrapped = wrapped
+        self._calls = calls
+
+    def get_model(self, model_name: str | None) -> Model:
+        return self._calls.model(self._wrapped.get_model(model_name))
+
+
+async def run(
+    calls: RunnerCalls,
+    provider: ModelProvider,
+    agent: Agent[Any],
+    input: Any,
+    options: dict[str, Any],
+) -> RunResult:
+    """Run the agents on the action's loop, with their requests and calls made through `calls`."""
+    given = options.pop("run_config", None)
+    if isinstance(given, dict):
+        given = RunConfig(**given)
+    config = given or RunConfig(model_provider=provider)
+    if getattr(config, "sandbox", None) is not None:
+        raise ConfigurationError(
+            f"DurableRunner {calls.name!r}: a sandbox cannot be used in an action; use it inside a"
+            " function tool"
+        )
+    own = config.model
+    config = dataclasses.replace(
+        config,
+        model=calls.model(own) if isinstance(own, Model) else own,
+        model_provider=DurableProvider(config.model_provider, calls),
+        input_guardrails=calls.guardrails(config.input_guardrails),
+        output_guardrails=calls.guardrails(config.output_guardrails),
+        tracing_disabled=True,
+        # Else the SDK draws one for the cache of prompts, and another one on replay.
+        group_id=config.group_id or str(calls.ctx.uuid4()),
+    )
+    return await Runner.run(calls.agent(agent), input, run_config=config, **options)
