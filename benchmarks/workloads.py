@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import agent_workloads
 import common
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
@@ -400,7 +401,9 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
     for work in (
         overlap, one_step, listed, many_calls, sequential, idle, bare_idle, sleeping, asleep,
-        threads, hanging, half, resume,
+        threads, hanging, half, resume, agent_workloads.chat_cpu,
+        agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
+        agent_workloads.beside_a_retry,
     )
 }  # fmt: skip
 

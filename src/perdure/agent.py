@@ -1,6 +1,6 @@
 """Agents: actions and what triggers them, declared as a class or built by calls.
 
-Declaring runs nothing. `AgentPlan.from_agent` compiles an agent to the frozen plan that a runtime
+Declaring runs nothing. `perdure.agent_plan` compiles an agent to the frozen plan that a runtime
 works from; what is wrong with an agent is an `AgentDefinitionError`, at class creation where it
 can be seen there.
 """
@@ -8,40 +8,41 @@ can be seen there.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
 
+from perdure.agent_resources import (
+    ResourceSpec,
+    added_resource,
+    declared_resources,
+    merged,
+)
+from perdure.condition import Condition, event_type_of, is_condition
 from perdure.errors import AgentDefinitionError
 from perdure.event import (
     Event,
     EventType,
-    InputEvent,
-    OutputEvent,
-    event_field_types,
-    resolve_annotation,
 )
+from perdure.resource import ResourceType
 
-__all__ = ["ActionSpec", "Agent", "AgentPlan", "action"]
+__all__ = ["ActionMark", "Agent", "action", "action_functions", "agent_resources", "type_of"]
 
 F = TypeVar("F", bound="Callable[..., Any] | staticmethod[..., Any]")
 Trigger = type[Event] | str
 
 _MARK: Final = "__perdure_action__"
-_EVENT_TYPE: Final = re.compile(r"[\w.\-]+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Mark:
+class ActionMark:
     """What `@action` leaves on a function."""
 
     name: str
-    triggers: tuple[Trigger, ...]
+    triggers: tuple[Trigger | Condition, ...]
     config: Mapping[str, Any]
 
 
@@ -49,30 +50,9 @@ class _Mark:
 class _Declared:
     """One action as found on a class: its mark, and the definition that runs."""
 
-    mark: _Mark
+    mark: ActionMark
     attribute: str
     definition: Any
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ActionSpec:
-    """One action, ready to be called as `func(event, ctx)`.
-
-    Attributes:
-        name: Unique in its agent.
-        triggers: Event types; any of them triggers it.
-        func: Takes the event and the context.
-        is_coroutine: Whether `func` is a coroutine function.
-        event_class: Class that it receives its event as; None: the one registered for the type.
-        config: Options given where it was declared.
-    """
-
-    name: str
-    triggers: tuple[str, ...]
-    func: Callable[[Any, Any], Any]
-    is_coroutine: bool
-    event_class: type[Event] | None
-    config: Mapping[str, Any]
 
 
 def action(
@@ -84,7 +64,8 @@ def action(
     parameters with defaults do not count. It may be plain or a coroutine function.
 
     Args:
-        *trigger_conditions: Event classes or event types; any of them triggers the action.
+        *trigger_conditions: Event classes, event types or conditions in CEL, such as
+            `type == EventType.InputEvent && input.score > 80`; any of them triggers the action.
         name: The action's name, the function's own by default.
         **config: Options of this action, which it finds in its context.
 
@@ -93,10 +74,13 @@ def action(
 
     Raises:
         AgentDefinitionError: A trigger, or the function, cannot be what it is meant to be.
+        ConfigurationError: A condition needs the extra `conditions`.
     """
     # `@action` without parentheses is given the function as a trigger.
     where = f"@action(name={name!r})" if name is not None else "@action"
-    triggers = _checked_triggers(where, trigger_conditions)
+    plain = [each for each in trigger_conditions if not _is_condition(each)]
+    if plain or not trigger_conditions:
+        _checked_triggers(where, plain)
 
     def decorate(definition: F) -> F:
         func = _function_of(definition)
@@ -110,8 +94,9 @@ def action(
             raise AgentDefinitionError(
                 f"{body['__qualname__']} declares action {func.__name__!r} twice: rename one"
             )
+        triggers = _checked_triggers(where, trigger_conditions, own_name)
         config_view = types.MappingProxyType(dict(config))
-        mark = _Mark(name=own_name, triggers=triggers, config=config_view)
+        mark = ActionMark(name=own_name, triggers=triggers, config=config_view)
         setattr(func, _MARK, mark)
         return definition
 
@@ -141,7 +126,7 @@ class Agent:
 
         Args:
             name: Unique in this agent.
-            trigger_conditions: An event class or event type, or several.
+            trigger_conditions: An event class, event type or condition, or several.
             func: Takes `(event, ctx)`; plain or a coroutine function.
             **config: Options of this action.
 
@@ -150,6 +135,7 @@ class Agent:
 
         Raises:
             AgentDefinitionError: The name is taken, or a trigger or `func` is not fit.
+            ConfigurationError: A condition needs the extra `conditions`.
         """
         _checked_name(name)
         where = f"add_action({name!r})"
@@ -163,84 +149,38 @@ class Agent:
             several = (trigger_conditions,)
         else:
             several = trigger_conditions
-        triggers = _checked_triggers(where, several)
+        triggers = _checked_triggers(where, several, name)
         if not callable(func):
             raise AgentDefinitionError(f"{where}: {func!r} cannot be called: pass a function")
         if _parameter_count(where, func) != 2:
             raise AgentDefinitionError(f"{where}: its function must take (event, ctx)")
-        mark = _Mark(name=name, triggers=triggers, config=types.MappingProxyType(dict(config)))
+        mark = ActionMark(name=name, triggers=triggers, config=types.MappingProxyType(dict(config)))
         added[name] = (mark, func)
         return self
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AgentPlan:
-    """An agent compiled: what a runtime needs to know of it.
-
-    Attributes:
-        name: The agent's class name.
-        actions: In declaration order, those of base classes first.
-        event_classes: Registered event class by event type.
-        annotated_types: Annotations of the fields of all event classes that the agent names.
-    """
-
-    name: str
-    actions: tuple[ActionSpec, ...]
-    event_classes: Mapping[str, type[Event]]
-    annotated_types: tuple[Any, ...]
-    _by_type: Mapping[str, tuple[ActionSpec, ...]] = dataclasses.field(
-        init=False, repr=False, compare=False
-    )
-
-    def __post_init__(self) -> None:
-        """Index the actions by what triggers them."""
-        by_type: dict[str, tuple[ActionSpec, ...]] = {}
-        for spec in self.actions:
-            for trigger in spec.triggers:
-                by_type[trigger] = (*by_type.get(trigger, ()), spec)
-        object.__setattr__(self, "_by_type", by_type)
-
-    def actions_for(self, event_type: str) -> tuple[ActionSpec, ...]:
-        """Return the actions that `event_type` triggers, in declaration order."""
-        return self._by_type.get(event_type, ())
-
-    def event_class_for(self, event_type: str) -> type[Event]:
-        """Return the class registered for `event_type`, `Event` when there is none."""
-        return self.event_classes.get(event_type, Event)
-
-    @classmethod
-    def from_agent(cls, agent: Agent | type[Agent] | Callable[[], Agent]) -> AgentPlan:
-        """Compile an agent.
+    def add_resource(self, name: str, resource_type: ResourceType, instance: Any) -> Self:
+        """Add a resource to this agent.
 
         Args:
-            agent: An agent, an agent class or a factory without arguments.
+            name: Unique among the agent's resources of this type.
+            resource_type: What sort of resource it is.
+            instance: A resource, or a ResourceDescriptor; a tool may be a function.
 
         Returns:
-            The plan; its actions are bound to the one instance.
+            This agent.
 
         Raises:
-            AgentDefinitionError: The agent has no actions, or they contradict each other.
+            AgentDefinitionError: The name is taken, or it is no resource of this type.
         """
-        instance = _instance_of(agent)
-        name = type(instance).__name__
-        marked = [
-            (declared.mark, _bound(name, instance, declared))
-            for declared in _declared_actions(type(instance)).values()
-        ]
-        actions: list[ActionSpec] = []
-        named: list[type[Event]] = [InputEvent, OutputEvent]
-        for mark, func in (*marked, *_added_actions(instance).values()):
-            spec, classes = _compiled(mark, func)
-            actions.append(spec)
-            named += classes
-        if not actions:
-            raise AgentDefinitionError(f"{name} has no actions: declare one with @action")
-        return cls(
-            name=name,
-            actions=tuple(actions),
-            event_classes=_registered(name, named),
-            annotated_types=_annotated_types(named),
-        )
+        spec = added_resource(name, resource_type, instance, type(self).__name__)
+        merged([*agent_resources(self), spec])
+        vars(self).setdefault("_added_resources", []).append(spec)
+        return self
+
+
+def agent_resources(agent: Agent) -> list[ResourceSpec]:
+    """Return the resources of an agent, those of its class first."""
+    return [*declared_resources(agent), *vars(agent).get("_added_resources", ())]
 
 
 def _checked_name(name: Any) -> str:
@@ -249,28 +189,36 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _checked_triggers(where: str, conditions: Iterable[Any]) -> tuple[Trigger, ...]:
-    triggers = tuple(dict.fromkeys(_checked_trigger(where, each) for each in conditions))
-    if not triggers:
+def _is_condition(trigger: Any) -> bool:
+    return isinstance(trigger, str) and is_condition(trigger)
+
+
+def _checked_triggers(
+    where: str, conditions: Iterable[Any], name: str = ""
+) -> tuple[Trigger | Condition, ...]:
+    checked = [
+        Condition(each, f"action {name!r}")
+        if _is_condition(each)
+        else _checked_trigger(where, each)
+        for each in conditions
+    ]
+    if not checked:
         raise AgentDefinitionError(f"{where} names no trigger: name an event class or type")
-    return triggers
+    return tuple(dict.fromkeys(checked))
 
 
 def _checked_trigger(where: str, condition: Any) -> Trigger:
     if isinstance(condition, type) and issubclass(condition, Event):
         trigger: Trigger = condition
     elif isinstance(condition, str):
-        if not _EVENT_TYPE.fullmatch(condition):
-            raise AgentDefinitionError(
-                f"{where}, trigger {condition!r}: conditions are not supported yet: "
-                "name an event class or type"
-            )
-        trigger = condition
+        trigger = event_type_of(condition)
+        if not trigger:
+            raise AgentDefinitionError(f"{where}, trigger {condition!r}: it is blank: name a type")
     else:
         raise AgentDefinitionError(
             f"{where}, trigger {condition!r}: write @action with an event class or type"
         )
-    event_type = _type_of(trigger)
+    event_type = type_of(trigger)
     if not event_type:
         raise AgentDefinitionError(f"{where}, trigger Event: it has no type: name a subclass")
     if event_type == EventType.OutputEvent:
@@ -280,7 +228,8 @@ def _checked_trigger(where: str, condition: Any) -> Trigger:
     return trigger
 
 
-def _type_of(trigger: Trigger) -> str:
+def type_of(trigger: Trigger) -> str:
+    """Return the event type that a trigger names."""
     return trigger if isinstance(trigger, str) else trigger.EVENT_TYPE
 
 
@@ -292,7 +241,7 @@ def _function_of(definition: Any) -> Any:
     return func if hasattr(func, "__dict__") else None
 
 
-def _mark_of(definition: Any) -> _Mark | None:
+def _mark_of(definition: Any) -> ActionMark | None:
     func = _function_of(definition)
     return None if func is None else vars(func).get(_MARK)
 
@@ -325,9 +274,9 @@ def _declared_actions(cls: type) -> dict[str, _Declared]:
     return found
 
 
-def _added_actions(agent: Agent) -> dict[str, tuple[_Mark, Callable[[Any, Any], Any]]]:
+def _added_actions(agent: Agent) -> dict[str, tuple[ActionMark, Callable[[Any, Any], Any]]]:
     """Return what `add_action` added; made on first use, for a subclass may skip our __init__."""
-    added: dict[str, tuple[_Mark, Callable[[Any, Any], Any]]]
+    added: dict[str, tuple[ActionMark, Callable[[Any, Any], Any]]]
     added = vars(agent).setdefault("_added_actions", {})
     return added
 
@@ -367,24 +316,16 @@ def _binds_self(where: str, definition: Any) -> bool:
     )
 
 
-def _instance_of(agent: Any) -> Agent:
-    if isinstance(agent, Agent):
-        return agent
-    what = getattr(agent, "__qualname__", repr(agent))
-    if not callable(agent):
-        raise AgentDefinitionError(f"{what} is no agent: pass an Agent, its class or a factory")
-    try:
-        inspect.signature(agent).bind()
-    except TypeError as error:
-        raise AgentDefinitionError(
-            f"{what} cannot be called without arguments ({error}): pass an agent made of it"
-        ) from None
-    except ValueError:
-        pass  # no signature to be had: calling it will tell
-    made = agent()
-    if not isinstance(made, Agent):
-        raise AgentDefinitionError(f"{what} gave {made!r}, not an Agent")
-    return made
+def action_functions(agent: Agent) -> list[tuple[ActionMark, Callable[[Any, Any], Any]]]:
+    """Return the actions of an agent, as `(mark, func)` to be called as `func(event, ctx)`.
+
+    Those of its class first, then those added to it.
+    """
+    name = type(agent).__name__
+    declared = [
+        (each.mark, _bound(name, agent, each)) for each in _declared_actions(type(agent)).values()
+    ]
+    return [*declared, *_added_actions(agent).values()]
 
 
 def _bound(agent_name: str, agent: Agent, declared: _Declared) -> Callable[[Any, Any], Any]:
@@ -392,91 +333,3 @@ def _bound(agent_name: str, agent: Agent, declared: _Declared) -> Callable[[Any,
     if not _binds_self(f"{agent_name}.{declared.attribute}", declared.definition):
         return typing.cast("Callable[[Any, Any], Any]", func)
     return typing.cast("Callable[[Any, Any], Any]", types.MethodType(func, agent))
-
-
-def _compiled(mark: _Mark, func: Callable[[Any, Any], Any]) -> tuple[ActionSpec, list[type[Event]]]:
-    """Return an action's spec and the event classes that it names."""
-    classes = [trigger for trigger in mark.triggers if not isinstance(trigger, str)]
-    annotated = _annotated_classes(mark.name, func, classes)
-    if len(annotated) == 1:
-        event_class: type[Event] | None = annotated[0]
-    elif len(mark.triggers) == 1 and classes:
-        event_class = classes[0]
-    else:
-        event_class = None
-    spec = ActionSpec(
-        name=mark.name,
-        triggers=tuple(dict.fromkeys(map(_type_of, mark.triggers))),
-        func=func,
-        is_coroutine=_is_coroutine_function(func),
-        event_class=event_class,
-        config=mark.config,
-    )
-    return spec, [*classes, *annotated]
-
-
-def _is_coroutine_function(func: Callable[..., Any]) -> bool:
-    # An object is called through its class's __call__, which may be a coroutine function too.
-    call = inspect.getattr_static(type(func), "__call__", None)
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
-
-
-def _annotated_classes(
-    name: str, func: Callable[[Any, Any], Any], triggers: Iterable[type[Event]]
-) -> list[type[Event]]:
-    """Return the event classes that the event parameter is annotated with; none for Any."""
-    annotation = next(iter(inspect.signature(func).parameters.values())).annotation
-    if annotation is inspect.Parameter.empty:
-        return []
-    # A class local to a function is not among the globals, but may be among the triggers.
-    names = {trigger.__name__: trigger for trigger in triggers}
-    resolved = resolve_annotation(annotation, _globals_of(func), names)
-    union = typing.get_args(resolved) if _is_union(resolved) else (resolved,)
-    # Any is a class since Python 3.11, and says nothing here.
-    members = [each for each in union if isinstance(each, type) and each is not Any]
-    for member in members:
-        if not issubclass(member, Event):
-            raise AgentDefinitionError(
-                f"action {name!r}: its event parameter is annotated {member.__name__}, "
-                "which is no event class"
-            )
-    return members
-
-
-def _globals_of(func: Any) -> dict[str, Any]:
-    """Return the names that a callable's annotations are written in."""
-    inner = inspect.unwrap(func)
-    while isinstance(inner, functools.partial):
-        inner = inspect.unwrap(inner.func)
-    if not hasattr(inner, "__globals__"):
-        inner = inspect.getattr_static(type(inner), "__call__", None)
-    names: dict[str, Any] = getattr(inner, "__globals__", {})
-    return names
-
-
-def _is_union(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _registered(agent_name: str, named: Iterable[type[Event]]) -> Mapping[str, type[Event]]:
-    classes: dict[str, type[Event]] = {}
-    for each in named:
-        if not each.EVENT_TYPE:
-            continue
-        first = classes.setdefault(each.EVENT_TYPE, each)
-        # A subclass that keeps its base's type is another view of the same events.
-        if not issubclass(each, first) and not issubclass(first, each):
-            raise AgentDefinitionError(
-                f"{agent_name}: {first.__qualname__} and {each.__qualname__} are both events of "
-                f"type {each.EVENT_TYPE!r}: set another EVENT_TYPE on one"
-            )
-    return types.MappingProxyType(classes)
-
-
-def _annotated_types(named: Iterable[type[Event]]) -> tuple[Any, ...]:
-    found: list[Any] = []
-    for each in named:
-        for annotation in event_field_types(each).values():
-            if annotation is not Any and annotation not in found:
-                found.append(annotation)
-    return tuple(found)

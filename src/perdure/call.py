@@ -225,7 +225,7 @@ class CallOptions:
     retry: RetryPolicy | None = None
     reconciler: Callable[..., Any] | None = None
     durable_id: str | None = None
-    limit: str | None = None
+    limit: str | tuple[str, ...] | None = None
 
     def over(self, other: CallOptions) -> CallOptions:
         """Return these options, with those of `other` where these have none."""

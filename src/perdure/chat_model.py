@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from perdure.call import RetryPolicy, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
@@ -15,8 +15,9 @@ from perdure.prompts import Prompt
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 from perdure.tools import AnyTool, Tool, as_tool, checked_tool_name
 
-__all__ = ["BaseChatModelConnection", "BaseChatModelSetup", "ChatModel"]
+__all__ = ["FINAL_RESULT", "BaseChatModelConnection", "BaseChatModelSetup", "ChatModel"]
 
+FINAL_RESULT: Final = "final_result"  # the tool by which a model answers in output mode "tool"
 CONNECTION = "perdure.integrations.llm.ChatConnection"
 
 
@@ -183,7 +184,12 @@ class BaseChatModelSetup(Resource):
         self._check_tools()
         self.fallback_list()
         if isinstance(self.prompt, str) and _is_name(self.prompt):
-            self._prompt_resource(self.prompt)
+            try:
+                self._prompt_resource(self.prompt)
+            except ConfigurationError as error:
+                raise ConfigurationError(
+                    f"{error}; one word is the name of a prompt: for a text pass Prompt(...)"
+                ) from None
 
     def _resolved_connection(self) -> BaseChatModelConnection:
         found: Any = self.connection
@@ -226,6 +232,11 @@ class BaseChatModelSetup(Resource):
                 checked_tool_name(each.name)
             except AgentDefinitionError as error:
                 raise ConfigurationError(f"{where}: {error}") from None
+            if each.name == FINAL_RESULT:
+                raise ConfigurationError(
+                    f"{where}: {FINAL_RESULT!r} is how a model gives its structured output: give"
+                    " the tool another name="
+                )
             if each.name in seen:
                 raise ConfigurationError(
                     f"{where}: two of its tools are called {each.name!r}: give one another name="

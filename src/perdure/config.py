@@ -92,6 +92,14 @@ class AgentExecutionOptions:
     RETRY_WAIT_INTERVAL: ClassVar = ConfigOption(
         "retry-wait-interval", float, 1.0, "Seconds before a run is tried again", minimum=0
     )
+    ACTION_TRIGGER_CONDITION_EVALUATE_FAILURE_STRATEGY: ClassVar = ConfigOption(
+        "action.trigger-condition.evaluate-failure-strategy",
+        str,
+        "WARN_AND_SKIP",
+        "What happens when a condition fails on an event: it counts as not met, or the run fails",
+        choices=("WARN_AND_SKIP", "FAIL"),
+        aliases=types.MappingProxyType({"warn_and_skip": "WARN_AND_SKIP", "fail": "FAIL"}),
+    )
     MAX_PAYLOAD_BYTES: ClassVar = ConfigOption(
         "max-payload-bytes",
         int,
@@ -111,6 +119,21 @@ class AgentExecutionOptions:
     )
     RAG_ASYNC: ClassVar = ConfigOption(
         "rag.async", bool, True, "Whether context retrieval leaves other actions running"
+    )
+    LONG_TERM_MEMORY_VECTOR_STORE: ClassVar = ConfigOption(
+        "long-term-memory.vector-store",
+        str,
+        "",
+        "Vector store resource that keeps long-term memory; without one the job's own store does",
+    )
+    LONG_TERM_MEMORY_EMBEDDING_MODEL: ClassVar = ConfigOption(
+        "long-term-memory.embedding-model",
+        str,
+        "",
+        "Embedding model resource of the job's own store; without one it is searched by keywords",
+    )
+    LONG_TERM_MEMORY_CHAT_MODEL: ClassVar = ConfigOption(
+        "long-term-memory.chat-model", str, "", "Chat model resource that compacts memory sets"
     )
     SHORT_TERM_MEMORY_STATE_TTL_MS: ClassVar = ConfigOption(
         "short-term-memory.state-ttl.ms",
@@ -253,13 +276,16 @@ class Configuration:
         config: Configuration | Mapping[str, Any] | str | os.PathLike[str] | None = None,
         environ: Mapping[str, str] | None = None,
         overrides: Iterable[str] = (),
+        *,
+        below: Mapping[str, Any] | None = None,
     ) -> Configuration:
-        """Put all sources together: defaults, `config`, the environment, overrides.
+        """Put all sources together: defaults, `below`, `config`, the environment, overrides.
 
         Args:
             config: A configuration, a mapping, or the path of a YAML file.
             environ: Environment variables, the process's own by default.
             overrides: `KEY=VALUE` strings.
+            below: Options that an agent brings with it.
 
         Raises:
             ConfigurationError: A key is unknown or a value is wrong, in any of them.
@@ -275,6 +301,8 @@ class Configuration:
             raise ConfigurationError(
                 f"config is {config!r}: pass a mapping, a Configuration or the path of a YAML file"
             )
+        if below:
+            entries = {**_of_mapping(below, "the agent's config"), **entries}
         entries = _with_environment(entries, os.environ if environ is None else environ)
         return cls._of(_with_overrides(entries, overrides))
 

@@ -12,8 +12,10 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from perdure.call import DurableCall, Gathered, RetryPolicy
 from perdure.config import Configuration
 from perdure.event import Event
+from perdure.long_term_memory import LongTermMemory
 from perdure.memory import MemoryObject
 from perdure.metrics import MetricGroup
+from perdure.resource import ResourceType
 from perdure.run import Output
 
 P = ParamSpec("P")
@@ -62,6 +64,10 @@ class RunnerContext(Protocol):
         """Memory of the key, which outlives runs."""
 
     @property
+    def long_term_memory(self) -> LongTermMemory:
+        """Searchable memory of the key, reached through durable calls."""
+
+    @property
     def config(self) -> Configuration:
         """The job's configuration."""
 
@@ -88,8 +94,15 @@ class RunnerContext(Protocol):
     def get_action_config_value(self, name: str, default: Any = None) -> Any:
         """Return one value of `action_config`."""
 
+    def get_resource(self, name: str, type: ResourceType) -> Any:
+        """Return a resource of the agent or the engine; all keys share it.
+
+        Raises:
+            ConfigurationError: there is none of this name and type.
+        """
+
     def send_event(self, event: Event) -> None:
-        """Send an event within the run, or an `OutputEvent` out of it.
+        """Send an event within the run, or an `OutputEvent` out of it; it has its `id` then.
 
         It is encoded now and becomes visible when this action completes, in the same transaction.
 
@@ -119,11 +132,18 @@ class RunnerContext(Protocol):
                 limit. A restart does not begin them anew.
         """
 
-    def set_status(self, value: Any) -> None:
+    def set_status(self, value: Any, *, entry: tuple[str, str] | None = None) -> None:
         """Publish what the run is doing, for those who look at it; the newest value counts.
 
         `perdure show`, `Run.activity` and `RunInfo.activity` show it. It is written with the next
         commit; nothing waits for that.
+
+        Args:
+            value: any value that the journal takes.
+            entry: the name of a list and a name in it: `value` becomes one of that list, beside
+                what the run's other actions say, and None takes it out. As long as a list has
+                values, the status is a mapping with the list under its name, and under "status"
+                what was set without `entry`.
 
         Raises:
             EncodeError: it cannot be journaled.
@@ -204,7 +224,7 @@ class RunnerContext(Protocol):
         *,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
-        limit: str | None = None,
+        limit: str | tuple[str, ...] | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
     ) -> RunnerContext:
@@ -216,7 +236,8 @@ class RunnerContext(Protocol):
                 is not bounded by it.
             retry: when a failed attempt is followed by another.
             limit: name of a limit of the job's configuration (`limits`); each attempt waits until
-                it allows one more.
+                it allows one more. Of several names, one after the other: name them in the same
+                order everywhere.
             reconciler: asked for the outcome, instead of executing again, when a crash leaves it
                 open whether the call executed; takes the call's arguments, plain or coroutine.
             durable_id: name of the callable in the journal, where its own may change.

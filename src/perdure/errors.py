@@ -208,11 +208,17 @@ class RunsFailedError(PerdureError):
         """
         self.outputs: list[Any] = list(outputs)
         self.failed: list[Any] = list(failed)
+        super().__init__(message or self._counted())
+
+    def _counted(self) -> str:
         count = len(self.failed)
-        noun = "run" if count == 1 else "runs"
-        super().__init__(
-            message or f"{count} {noun} failed: see .failed, and .outputs for the rest"
-        )
+        text = "1 run failed" if count == 1 else f"{count} runs failed"
+        error = getattr(self.failed[0], "error", None) if self.failed else None
+        if error:  # with the logging off this message is all that tells why
+            info, type_name = self.failed[0], error["type"].rpartition(".")[2]
+            first = "" if count == 1 else "the first "
+            text += f" ({first}{info.id} of key {info.key!r}: {type_name}: {error['message']})"
+        return f"{text}: see .failed, and .outputs for the rest"
 
 
 class RunCancelledError(PerdureError):

@@ -152,14 +152,13 @@ class ResourceDescriptor:
         self,
         clazz: str | type[Resource],
         arguments: Mapping[str, Any] | None = None,
-        /,
         **more: Any,
     ) -> None:
         """Describe a resource.
 
         Args:
             clazz: The class, or its full name.
-            arguments: Keyword arguments of the class.
+            arguments: Keyword arguments of the class, also those called `clazz` or `arguments`.
             **more: Further ones.
         """
         is_class = isinstance(clazz, type)

@@ -22,6 +22,7 @@ __all__ = ["FunctionSchema", "keep_locals"]
 _MOST_ERRORS: Final = 5
 _KEPT: Final = "__perdure_locals__"
 _WORD: Final = re.compile(r"\w+")
+_RESERVED: Final = ("durable_id", "reconciler")
 _VARIADIC: Final = {
     inspect.Parameter.POSITIONAL_ONLY: "the positional-only parameter {}",
     inspect.Parameter.VAR_POSITIONAL: "*{}",
@@ -118,6 +119,11 @@ def _parameters(func: Callable[..., Any]) -> dict[str, inspect.Parameter]:
             raise AgentDefinitionError(
                 f"tool {_said(func)} takes {_VARIADIC[each.kind].format(name)}, which a model"
                 " cannot name: give it parameters with names"
+            )
+        if name in _RESERVED:
+            raise AgentDefinitionError(
+                f"tool {_said(func)} has a parameter {name!r}, which is an option of durable calls:"
+                " give it another name"
             )
     return parameters
 

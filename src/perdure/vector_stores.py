@@ -417,4 +417,8 @@ def keyword_scores(
 
 
 def _as_list(documents: Document | Sequence[Document]) -> list[Document]:
-    return [documents] if isinstance(documents, Document) else list(documents)
+    given = [documents] if isinstance(documents, Document) else list(documents)
+    for each in given:
+        if not isinstance(each, Document):
+            raise TypeError(f"a vector store takes Documents, not {each!r:.80}: Document(text)")
+    return given

@@ -10,7 +10,7 @@ import pytest
 
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, action
 
-RUNS = 50
+RUNS = 100
 
 
 async def echo(value: int) -> int:

@@ -290,6 +290,7 @@ def test_closed_for_one_job_it_stays_open_for_another(server: Server) -> None:
         ("openai:gpt-5", "set OPENAI_API_KEY or pass api_key="),
         ("gpt-5", "provider:model"),
         ("opnai:gpt-5", "did you mean openai:gpt-5"),
+        ("qwen3:8b", "such as ollama:qwen3:8b, or pass base_url="),
         (None, "which model"),
         ("anthropic:claude-sonnet-4-5", "pip install 'pydantic-ai-slim[anthropic]'"),
     ],

@@ -21,7 +21,7 @@ from tests.promises.support import (
     run,
 )
 
-from perdure import DurableCallError
+from perdure import DurableCallError, LocalEngine, RunsFailedError
 from perdure.errors import EncodeError
 
 ONE = [{"k": "a"}]
@@ -281,3 +281,15 @@ def test_g9_durable_call_error_keeps_the_traceback_as_text() -> None:
     assert name.endswith("Local")
     assert message == "where from"
     assert "in raise_local" in text
+
+
+def test_g9_what_the_engine_raises_says_why_the_first_run_failed() -> None:
+    async def refused(event: Any, ctx: Any) -> None:
+        raise Rejected(42, "no stock")
+
+    for inputs, match in (
+        (ONE, "1 run failed \\(r1 of key 'a': Rejected: .*no stock.*\\): see .failed"),
+        ([{"k": "a"}, {"k": "b"}], "2 runs failed \\(the first r1 of key 'a': Rejected: "),
+    ):
+        with pytest.raises(RunsFailedError, match=match):
+            LocalEngine("memory://").run(agent_of(refused), inputs, key="k")

@@ -14,7 +14,7 @@ import enum
 import pathlib
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import perdure
@@ -27,6 +27,14 @@ from perdure import (
     RetryPolicy,
     action,
 )
+from perdure.document import Document, VectorStoreQuery
+from perdure.embedding_model import (
+    BaseEmbeddingModelConnection,
+    BaseEmbeddingModelSetup,
+    EmbedKind,
+)
+from perdure.resource import ResourceType, vector_store
+from perdure.vector_stores import VectorStore
 
 
 class State:
@@ -443,6 +451,41 @@ class Measures(Agent):
         out(ctx, [event.others[0], same, again, repr(kept) == repr(VALUES)])
         out(ctx, repr(seen))
         out(ctx, event.sample)
+
+
+class Letters(BaseEmbeddingModelConnection):
+    """Embeddings that count letters: the same on every machine."""
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str, kind: EmbedKind = "document", **_kwargs: Any
+    ) -> list[list[float]]:
+        note("embed", kind, *texts)
+        return [[float(text.count(letter)) for letter in "aehs"] for text in texts]
+
+
+class Library(Agent):
+    """Keeps documents, and looks one up."""
+
+    @vector_store
+    @staticmethod
+    def books() -> VectorStore:
+        model = BaseEmbeddingModelSetup(Letters(), "letters")
+        return VectorStore(embedding_model=model, collection="books")
+
+    @action(InputEvent)
+    async def look_up(self, event: InputEvent, ctx: Any) -> None:
+        books = ctx.get_resource("books", ResourceType.VECTOR_STORE)
+        added = [
+            Document("The whale", {"pages": 600, "tags": ["sea", None]}, "whale"),
+            Document("The ship it's after", {"pages": 0.5}, "ship"),
+            Document("Lost", {}, "lost"),
+        ]
+        await ctx.durable_execute_async(books.add, added)
+        await ctx.durable_execute_async(books.add, Document("Ships ☃", {"new": True}, "ship"))
+        await ctx.durable_execute_async(books.delete, "lost")
+        await ctx.durable_execute_async(fetch, event.input)
+        found = await ctx.durable_execute_async(books.query, VectorStoreQuery(event.input))
+        out(ctx, [document.id for document in found.documents])
 
 
 async def _keys(event: Any, ctx: Any) -> None:

@@ -235,6 +235,11 @@ EXPECTED: dict[str, Expected] = {
         executed=[("compare",)],
         memory={"'v'": {"kept": agents.VALUES}},
     ),
+    "documents": Expected(
+        begin=2,
+        outputs={"r1": [["whale", "ship"]]},
+        executed=[*fetched("whale"), ("embed", "query", "whale")],
+    ),
     "sink": Expected(
         begin=3,
         outputs={"r1": ["one!"], "r2": ["two!"], "r3": ["three!"]},

@@ -38,7 +38,9 @@ JOB = "golden"
 EPOCH = 1_767_225_600_000_000_000  # the first moment of 2026
 SECOND = 1_000_000_000
 VERSION = len(MIGRATIONS)
-TABLES = ("job", "key", "run", "input", "record", "memory", "output", "sink", "command")
+TABLES = (
+    "job", "key", "run", "input", "record", "memory", "output", "sink", "document", "command",
+)  # fmt: skip
 CENTURIES = 200 * 365 * 86_400.0
 
 Body = Callable[[Job], Coroutine[Any, Any, Any]]
@@ -354,6 +356,10 @@ SCENARIOS: dict[str, Scenario] = {
         "Values of many types in an input, a result, arguments, an event, both memories.",
         agents.Measures, submits((agents.VALUES, "v")), 3.5,
     ),
+    "documents": one(
+        "Documents that were added, replaced and deleted; a search still to come.",
+        agents.Library, submits(("whale", "d")), 0.5, first=3,
+    ),
     "keys": one("Keys and ids with awkward characters.", agents.keys, _keys, 5),
     "sink": one(
         "Outputs in the outbox: one delivered, one not; a run in the middle.",
@@ -364,7 +370,14 @@ SCENARIOS: dict[str, Scenario] = {
 # Made by an older release of the newest schema version, which wrote them in another way that is
 # still read: they stay, and are not made again.
 FROZEN: frozenset[str] = frozenset()
-VERSION_1 = [name for name, scenario in SCENARIOS.items() if scenario.first == 1]
+
+
+def of_version(version: int) -> list[str]:
+    """Return the scenarios that a schema version can hold."""
+    return [name for name, scenario in SCENARIOS.items() if scenario.first <= version]
+
+
+VERSION_1 = of_version(1)
 
 
 # Making them
@@ -373,7 +386,8 @@ VERSION_1 = [name for name, scenario in SCENARIOS.items() if scenario.first == 1
 def journal(name: str, version: int = VERSION) -> str:
     """Make the journal of a scenario; return its text.
 
-    Version 1 is no longer written by any code here: what it wrote lacks nothing but a column.
+    Older versions are no longer written by any code here: what version 1 wrote lacks nothing but
+    a column, and in version 2 there were no documents.
     """
     scenario, text = SCENARIOS[name], ""
     agents.reset(making=True)
@@ -429,7 +443,7 @@ def _as_version_1(text: str, about: str) -> str:
 
 def write(version: int = VERSION) -> None:
     """Write the journals of a schema version."""
-    for name in VERSION_1 if version == 1 else SCENARIOS.keys() - FROZEN:
+    for name in sorted({*of_version(version)} - FROZEN):
         path = JOURNALS / f"v{version}" / f"{name}.sql"
         path.write_text(journal(name, version), "utf-8")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from perdure.agent import ActionSpec, Agent, AgentPlan, action
+from perdure.agent import Agent, action
+from perdure.agent_plan import ActionSpec, AgentPlan
 from perdure.errors import AgentDefinitionError
 from perdure.event import Event, InputEvent, OutputEvent
 
@@ -187,9 +188,7 @@ def test_two_classes_of_one_type_are_refused() -> None:
 @pytest.mark.parametrize(
     ("trigger", "message"),
     [
-        ("score > 3", "conditions are not supported yet: name an event class or type"),
-        ("type=='x'", "conditions are not supported yet"),
-        ("", "conditions are not supported yet"),
+        ("", "it is blank: name a type"),
         (OutputEvent, "outputs leave the run"),
         ("_output_event", "outputs leave the run"),
         (Event, "it has no type"),
@@ -202,6 +201,35 @@ def test_triggers_that_are_refused(trigger: Any, message: str) -> None:
         action(trigger)
     with pytest.raises(AgentDefinitionError, match=message):
         Agent().add_action("a", [trigger], lambda e, c: 1)
+
+
+def test_a_condition_that_is_none_is_refused_with_the_name_of_its_action() -> None:
+    message = r"^action 'check', condition 'score >' is not CEL: column 8: "
+    with pytest.raises(AgentDefinitionError, match=message):
+
+        @action(InputEvent, "score >")
+        def check(event: Any, ctx: Any) -> None: ...
+
+    with pytest.raises(AgentDefinitionError, match=message):
+        Agent().add_action("check", "score >", lambda e, c: 1)
+
+
+def test_types_and_conditions_are_told_apart() -> None:
+    class Mixed(Agent):
+        @action(Scored, "'order:created'", " plain ", "score > 3", "score  > 4", "score > 3")
+        def both(self, event: Any, ctx: Any) -> None: ...
+
+    spec = _specs(Mixed)["both"]
+    assert spec.triggers == ("Scored", "order:created", "plain")
+    assert [condition.text for condition in spec.conditions] == ["score > 3", "score  > 4"]
+    assert spec.event_class is None
+    plan = AgentPlan.from_agent(Mixed)
+    assert plan.has_conditions
+    assert [each.name for each in plan.actions_for("Scored")] == ["both"]
+    assert plan.conditions_for("Scored") == ()
+    assert [(each.name, asked) for each, asked in plan.conditions_for("other")] == [
+        ("both", spec.conditions)
+    ]
 
 
 def test_no_trigger_is_refused() -> None:

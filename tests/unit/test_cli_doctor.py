@@ -39,7 +39,7 @@ def test_a_good_machine_is_all_ok(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     found = lines(capsys.readouterr().out)
     assert {"python", "platform", "perdure", "continuations", "greenlet", "msgspec"} <= set(found)
-    assert found["sqlite"] == ("ok", sqlite3.sqlite_version)
+    assert found["sqlite"] == ("ok", f"{sqlite3.sqlite_version} (FTS5)")
     assert found["commits"][0] == "ok"
     assert "WAL, synchronous FULL" in found["commits"][1]
     assert "store" not in found
@@ -51,7 +51,7 @@ def test_a_store_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["doctor", "--store", url]) == 0
     status, text = lines(capsys.readouterr().out)["store"]
     assert status == "ok"
-    assert "schema version 2: job idle (2 completed)" in text
+    assert "schema version 3: job idle (2 completed)" in text
 
 
 @pytest.mark.parametrize("content", [None, b"no database at all, but of some length " * 50])

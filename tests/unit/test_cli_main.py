@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from perdure.cli.main import app, main
 
-COMMANDS = ["run", "runs", "show", "trace", "retry", "cancel", "signal", "doctor"]
+COMMANDS = ["run", "runs", "show", "trace", "retry", "cancel", "signal", "doctor", "schema"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

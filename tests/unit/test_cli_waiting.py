@@ -432,3 +432,27 @@ def test_the_hint_comes_again_when_others_wait_but_not_often() -> None:
 
 def test_runs_that_are_due_later_need_no_hint() -> None:
     assert Shown(delayed=3).look(0, 100) == []
+
+
+def test_show_says_how_to_approve_a_tool_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting = {"waiting_for_approval": [{"tool": "refund", "signal": "approve-1f2e3d4c"}]}
+
+    class Careful(Agent):
+        @action(InputEvent)
+        async def ask(self, event: InputEvent, ctx: Any) -> None:
+            ctx.set_status(waiting)
+            await ctx.wait_for_signal("approve-1f2e3d4c")
+
+    async def main_() -> None:
+        async with LocalEngine(f"sqlite:///{tmp_path}/s.db").open(Careful) as job:
+            run = await job.submit(1, key=1)
+            while run.status is not RunStatus.WAITING:
+                await asyncio.sleep(0.005)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        asyncio.run(main_())
+    assert main(["show", "r1", "--store", f"sqlite:///{tmp_path}/s.db"]) == 0
+    assert "perdure signal r1 approve-1f2e3d4c true" in capsys.readouterr().out

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from perdure.agent import Agent, AgentPlan
+from perdure.agent import Agent
+from perdure.agent_plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.record import Completion, EventRecord, Record, RecordKind, encode_completion

@@ -373,3 +373,10 @@ def test_whatever_a_model_gives_is_taken_or_refused(arguments: dict[str, Any]) -
         refused = "not at all"
     assert refused
     assert set(found) <= set(VALUES)
+
+
+def test_options_of_durable_calls_are_no_parameters() -> None:
+    def look(durable_id: str) -> None: ...
+
+    with pytest.raises(AgentDefinitionError, match="'durable_id', which is an option of durable"):
+        FunctionSchema(look)

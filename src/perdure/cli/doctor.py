@@ -136,7 +136,14 @@ def check_sqlite() -> Check:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         return Check("fail", "sqlite", f"{found}: use a Python with SQLite {oldest} or newer")
-    return Check("ok", "sqlite", found)
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("CREATE VIRTUAL TABLE text USING fts5 (content)")
+    except sqlite3.OperationalError:
+        return Check("fail", "sqlite", f"{found} without FTS5: use a Python whose SQLite has it")
+    finally:
+        connection.close()
+    return Check("ok", "sqlite", f"{found} (FTS5)")
 
 
 def check_commits(store: str | None) -> Check:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inspect, run
+from perdure.cli import act, doctor, inspect, run, schema
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError
 
@@ -36,6 +36,7 @@ run.register(app)
 inspect.register(app)
 act.register(app)
 doctor.register(app)
+schema.register(app)
 
 
 def _print_version(wanted: bool) -> None:

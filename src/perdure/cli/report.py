@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -69,8 +70,20 @@ def _waits_for(detail: RunDetail) -> str:
     if run.is_delayed:
         return f"its time: due {render.later(run.due, time.time_ns())}"
     if run.status is RunStatus.WAITING:
-        return f"a signal or time; send it one: perdure signal {run.id} NAME VALUE"
+        names = _approvals(run.activity)
+        if not names:
+            return f"a signal or time; send it one: perdure signal {run.id} NAME VALUE"
+        orders = (f"perdure signal {run.id} {name} true" for name in names)
+        return f"a person's approval: {'; '.join(orders)} (or false)"
     return ""
+
+
+def _approvals(activity: Any) -> list[str]:
+    """Return the signals that tool calls wait for, as their action has published them."""
+    waiting = activity.get("waiting_for_approval") if isinstance(activity, dict) else None
+    if not isinstance(waiting, list):
+        return []
+    return [each["signal"] for each in waiting if isinstance(each, dict) and "signal" in each]
 
 
 def _asked(detail: RunDetail) -> str:

@@ -14,7 +14,8 @@ from perdure.errors import ConfigurationError
 AgentArgument = Annotated[
     str,
     typer.Argument(
-        metavar="MODULE_OR_FILE:AGENT", help="An Agent, its class, or a function that makes it."
+        metavar="MODULE_OR_FILE:AGENT",
+        help="An Agent, its class, a function that makes it, or an agent of a YAML file.",
     ),
 ]
 InputOption = Annotated[
@@ -36,7 +37,9 @@ EnvelopeOption = Annotated[
 ]
 NewJobOption = Annotated[
     str | None,
-    typer.Option("--job", metavar="NAME", help="The job; else the agent's file or module."),
+    typer.Option(
+        "--job", metavar="NAME", help="The job; else the agent's file, module or YAML name."
+    ),
 ]
 ConfigOption = Annotated[
     str | None, typer.Option("--config", metavar="FILE.yaml", help="Options from a YAML file.")
@@ -57,6 +60,7 @@ def register(app: typer.Typer) -> None:
         epilog=epilog(
             "perdure run agent.py:agent --input reviews.jsonl --key id --output scores.jsonl",
             "perdure run shop.agents:ReviewAgent --input - --key id < reviews.jsonl | jq .mean",
+            "perdure run agents.yaml:review_agent --input reviews.jsonl --key id",
             "perdure run agent.py --input reviews.jsonl --key id --output scores.jsonl \\",
             "    --store sqlite:///reviews.db --job reviews --set num-async-threads=16",
         )
@@ -102,7 +106,7 @@ def run(
         id=id,
         output=output,
         envelope=envelope,
-        config=Configuration.load(config, overrides=set_ or ()),
+        config=Configuration.load(config, overrides=set_ or (), below=loaded.config),
         summary=summary_json,
         quiet=quiet,
         command=ctx.obj.command if isinstance(ctx.obj, Invocation) else "perdure run",

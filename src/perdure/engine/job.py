@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from perdure.agent import AgentPlan
+from perdure.agent_plan import AgentPlan
 from perdure.call import checked_name, checked_seconds
 from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from perdure.agent import Agent, AgentPlan
+from perdure.actions.builtin import builtin, builtin_resources
+from perdure.agent import Agent
+from perdure.agent_plan import AgentPlan
+from perdure.agent_resources import ResourceSpec, added_resource, merged
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
@@ -16,6 +19,7 @@ from perdure.control import cancel, retry, signal
 from perdure.engine.job import Job
 from perdure.errors import RunsFailedError
 from perdure.history import History
+from perdure.resource import ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store, reader_of
@@ -49,6 +53,21 @@ class LocalEngine:
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
         relaxed = self.config.get(AgentExecutionOptions.DURABILITY) == "relaxed"
         self._store: ActionStateStore = open_store(store, relaxed=relaxed)
+        self._resources: list[ResourceSpec] = []
+
+    def add_resource(self, name: str, resource_type: ResourceType, instance: Any) -> Self:
+        """Add a resource for all agents that this engine runs; an agent's own of that name wins.
+
+        Returns:
+            This engine.
+
+        Raises:
+            AgentDefinitionError: the name is taken, or it is no resource of this type.
+        """
+        spec = added_resource(name, resource_type, instance, "the engine")
+        merged([*self._resources, spec])
+        self._resources.append(spec)
+        return self
 
     # Running
 
@@ -113,7 +132,8 @@ class LocalEngine:
         Unfinished runs go on at once. Leaving the block normally waits for the runs in flight;
         leaving it with an exception stops them, and the next `open` goes on with them.
         """
-        plan = AgentPlan.from_agent(agent)
+        resources = [*self._resources, *builtin_resources(self.config)]
+        plan = AgentPlan.from_agent(agent, builtin=builtin(), resources=resources)
         job = Job(
             self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
         )

@@ -53,6 +53,45 @@ class Permit:
             self._gate.leave(self)
 
 
+class PermitChain:
+    """One attempt's places under several limits; each is waited for when it has the one before.
+
+    Owns: the permits taken so far. Lifecycle: from `Limits.acquire_all` to `release`.
+    """
+
+    __slots__ = ("_key", "_limits", "_permits", "_released", "_rest", "_start")
+
+    def __init__(
+        self, limits: Limits, names: tuple[str, ...], key: Hashable, start: Callable[[], None]
+    ) -> None:
+        self._limits = limits
+        self._rest = list(names)
+        self._key = key
+        self._start = start
+        self._permits: list[Permit] = []
+        self._released = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._rest:
+            try:
+                self._start()
+            except BaseException:
+                self.release()
+                raise
+            return
+        permit = self._limits.acquire(self._rest.pop(0), self._key, self._go_on)
+        self._permits.append(permit)
+        if self._released:
+            permit.release()
+
+    def release(self) -> None:
+        """The attempt has ended, or shall not begin; again it does nothing."""
+        self._released = True
+        for permit in self._permits:
+            permit.release()
+
+
 class Limits:
     """The limits of a job, by name; each is fair between the keys that wait for it.
 
@@ -89,6 +128,17 @@ class Limits:
         raise ConfigurationError(
             f"limit {name!r} is not configured: {hint} the option limits.{name}.concurrency"
         )
+
+    def acquire_all(
+        self, names: tuple[str, ...], key: Hashable, start: Callable[[], None]
+    ) -> PermitChain:
+        """Call `start` as soon as every one of several limits allows one more, taken in order.
+
+        As `acquire`; whoever takes several must take them in one order everywhere.
+        """
+        for name in names:
+            self.check(name)
+        return PermitChain(self, names, key, start)
 
     def acquire(self, name: str, key: Hashable, start: Callable[[], None]) -> Permit:
         """Call `start` as soon as the limit allows one more attempt and the key's turn has come.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 from perdure.errors import ConfigurationError
-from perdure.integrations.llm_errors import translated
+from perdure.integrations.llm_errors import translated, unusable
 
 if TYPE_CHECKING:
     from pydantic_ai.embeddings import EmbeddingModel, EmbeddingSettings
@@ -164,7 +164,4 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         return cls(**self._arguments)
 
     def _unusable(self, error: Exception) -> ConfigurationError:
-        said = " ".join(str(error).split())
-        return ConfigurationError(
-            f"the embedding provider {self.provider!r} cannot be used: {said}"
-        )
+        return unusable(self.provider, error, "embedding provider")

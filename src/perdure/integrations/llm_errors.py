@@ -25,12 +25,13 @@ def missing_extra(what: str) -> ConfigurationError:
     return ConfigurationError(f"{what} needs the extra `llm`: pip install 'perdure[llm]'")
 
 
-def unusable(name: str, error: Exception) -> ConfigurationError:
+def unusable(name: str, error: Exception, what: str = "chat model") -> ConfigurationError:
     """Return the error that says why a model cannot be used, and what to do.
 
     Args:
-        name: The model, as `provider:model`.
+        name: The model, as `provider:model`, or the provider.
         error: What Pydantic AI raised: a missing package, a missing key, an unknown name.
+        what: What that is the name of.
     """
     if isinstance(error, PerdureError):
         return ConfigurationError(f"{error}")
@@ -38,19 +39,17 @@ def unusable(name: str, error: Exception) -> ConfigurationError:
     if isinstance(error, ImportError):
         package = re.search(r"pip install [\"']?([\w\-\[\],]+)", text)
         wanted = f"pip install '{package.group(1)}'" if package else text
-        return ConfigurationError(
-            f"the chat model {name!r} needs a package of its provider: {wanted}"
-        )
+        return ConfigurationError(f"the {what} {name!r} needs a package of its provider: {wanted}")
     variable = re.search(r"Set the `([A-Z][A-Z0-9_]+)` environment variable", text)
     if variable and "KEY" in variable.group(1):
         return ConfigurationError(
-            f"the chat model {name!r} has no API key: set {variable.group(1)} or pass api_key="
+            f"the {what} {name!r} has no API key: set {variable.group(1)} or pass api_key="
         )
     if variable and "URL" in variable.group(1):
         return ConfigurationError(
-            f"the chat model {name!r} has no address: set {variable.group(1)} or pass base_url="
+            f"the {what} {name!r} has no address: set {variable.group(1)} or pass base_url="
         )
-    return ConfigurationError(f"the chat model {name!r} cannot be used: {text}")
+    return ConfigurationError(f"the {what} {name!r} cannot be used: {text}")
 
 
 def filtered(name: str, details: Any) -> TerminalError:

@@ -123,7 +123,11 @@ class ModelSource:
             return None, name
         if rest:
             close = difflib.get_close_matches(provider, _known_providers(), 1)
-            hint = f"did you mean {close[0]}:{rest}" if close else "see docs/chat-models.md"
+            hint = (
+                f"did you mean {close[0]}:{rest}"
+                if close
+                else f"write it as provider:model, such as ollama:{name}, or pass base_url="
+            )
             raise ConfigurationError(f"the chat model {name!r} names no known provider: {hint}")
         raise ConfigurationError(
             f"the chat model {name!r} names no provider: write it as provider:model, such as"

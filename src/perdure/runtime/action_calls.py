@@ -147,7 +147,7 @@ class ActionCalls:
         if defaults:
             options = options.over(info.options)
         if options.limit is not None:
-            self._services.limits.check(options.limit)
+            self._services.check_limit(options.limit)
         step, call, template = self._number(
             options.durable_id or info.identity,
             args,

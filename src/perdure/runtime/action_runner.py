@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from perdure.agent import ActionSpec
+from perdure.agent_plan import ActionSpec
 from perdure.call import DurableCall
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.fallback import ThreadedContinuation
@@ -52,7 +52,7 @@ class RunOfAction(Protocol):
     def give_back(self, signals: list[Record]) -> None:
         """Take back what an action was handed and has not used."""
 
-    def note(self, data: bytes) -> None:
+    def note(self) -> None:
         """Publish what the run is doing."""
 
     def stir(self) -> None:
@@ -103,7 +103,7 @@ class ActionRunner:
         )
         self._live = False
         self._sequential = False
-        self._note: bytes | None = None  # what it said last while it was replayed
+        self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
@@ -262,16 +262,16 @@ class ActionRunner:
             self._deliver(record)
             self._replay()
 
-    def note(self, data: bytes) -> None:
-        """Publish what the run is doing; of what is said during a replay, the last, after it."""
-        self._note = None if self._live else data
+    def note(self) -> None:
+        """Publish what the run is doing; what is said during a replay after it, once."""
+        self._note = not self._live
         if self._live:
-            self._run.note(data)
+            self._run.note()
 
     def _tell_note(self) -> None:
-        if self._note is not None:
-            self._run.note(self._note)
-            self._note = None
+        if self._note:
+            self._note = False
+            self._run.note()
 
     def replay_soon(self) -> None:
         """Go on with the replay outside this turn."""
@@ -409,7 +409,7 @@ class ActionRunner:
             self._tell_note()
             self._end(self._ended_early() or continuation.error)
         elif self._live:
-            if self._note is not None and continuation.is_suspended:
+            if self._note and continuation.is_suspended:
                 self._tell_note()
             idles = self._arm()
             if self.start_row is not None and (idles or self._services.run_timeout):

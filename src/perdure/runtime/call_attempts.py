@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from perdure.call import CallOptions
 from perdure.errors import RetryableError
-from perdure.executor.limits import Permit
+from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Invocation
 from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
@@ -95,7 +95,7 @@ class CallAttempts:
         self._error: BaseException | None = None  # of the last attempt
         self._failure = before.payload if before is not None else None  # its journal form
         self._invocation: Invocation | None = None
-        self._permit: Permit | None = None
+        self._permit: Permit | PermitChain | None = None
         self._timer: Timer | None = None  # of the timeout or the back-off
         self._deadline: Timer | None = None  # of the whole call
 
@@ -161,7 +161,12 @@ class CallAttempts:
             self._record()
             return
         ended = self._ended
-        permit = self._services.limits.acquire(self._options.limit, self._key, self._record)
+        permit: Permit | PermitChain
+        limit, limits = self._options.limit, self._services.limits
+        if isinstance(limit, str):
+            permit = limits.acquire(limit, self._key, self._record)
+        else:
+            permit = limits.acquire_all(limit, self._key, self._record)
         if self._ended == ended:
             self._permit = permit
         else:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from perdure.agent import AgentPlan
+from perdure.agent_plan import AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.errors import DecodeError, RunCancelledError, StoreError
 from perdure.journal.codec import Codec
@@ -26,9 +26,11 @@ from perdure.runtime import collector
 from perdure.runtime.admission import Admission
 from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.commands import RunCommands
+from perdure.runtime.documents import JobDocuments
 from perdure.runtime.listener import JobListener
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.recovery import recover
+from perdure.runtime.resources import JobResources
 from perdure.runtime.run_execution import RunExecution
 from perdure.runtime.run_state import Cells, new_state
 from perdure.runtime.services import JobServices
@@ -93,6 +95,7 @@ class JobRuntime:
         self.job_number = 0
         self.stopped: asyncio.Future[None]
         self.services: JobServices
+        self.resources: JobResources
         self.mailbox: KeyedMailbox
         self.admission: Admission
         self.commits: GroupCommit
@@ -119,6 +122,9 @@ class JobRuntime:
         self._make_queues(info)
         self._make_commands()
         try:
+            await self.resources.open()
+            for annotated in self.resources.journaled_types():
+                self.codec.registry.register_annotation(annotated)
             if self._before_recovery is not None:
                 await self._before_recovery(await self.store.undelivered())
             await self._take_up(await self.store.unfinished())
@@ -135,6 +141,9 @@ class JobRuntime:
             on_shutdown=self.stop,
             now=self._world.now,
         )
+        self.resources = JobResources(
+            self.plan.resources, lambda: JobDocuments(self.store, self.commits, self.codec)
+        )
         self.services = JobServices(
             job=self.job,
             plan=self.plan,
@@ -144,6 +153,7 @@ class JobRuntime:
             executor=executor,
             has_sink=self._before_recovery is not None,
             world=self._world,
+            resources=self.resources,
         )
         self.services.restart = self._restart
         self.services.finish = self._finish
@@ -214,8 +224,11 @@ class JobRuntime:
         await self.commits.drain()
         for execution in list(self._executions.values()):
             execution.drop()
-        await self.store.close()
-        collector.restore()
+        try:
+            await self.resources.close()
+        finally:
+            await self.store.close()
+            collector.restore()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

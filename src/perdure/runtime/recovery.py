@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perdure.agent import AgentPlan
+from perdure.agent_plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
@@ -105,11 +105,16 @@ def _unfinished(
     plan: AgentPlan,
     stopped: bool,
 ) -> dict[tuple[int, str], ActionHistory]:
-    """Return the actions to go on with: those of every visible event that did not complete."""
+    """Return the actions to go on with: those of every visible event that did not complete.
+
+    One without a history that only a condition triggers may not be triggered at all.
+    """
     types = {0: InputEvent.EVENT_TYPE, **{n: event.type for n, event in events.items()}}
     unfinished = {}
     for number in sorted(types):
-        for spec in plan.actions_for(types[number]):
+        kind = types[number]
+        # Those whose conditions were not asked yet are among them.
+        for spec in (*plan.actions_for(kind), *(spec for spec, _ in plan.conditions_for(kind))):
             key = (number, spec.name)
             if key in completed or (stopped and key not in histories):
                 continue
@@ -117,7 +122,7 @@ def _unfinished(
     return unfinished
 
 
-def _noted(records: Sequence[Record]) -> bytes | None:
-    """Return what the run last said that it is doing, encoded."""
-    notes = (record.payload for record in reversed(records) if record.kind == RecordKind.NOTE)
+def _noted(records: Sequence[Record]) -> Record | None:
+    """Return what the run last said that it is doing."""
+    notes = (record for record in reversed(records) if record.kind == RecordKind.NOTE)
     return next(notes, None)

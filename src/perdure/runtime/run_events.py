@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from perdure.agent import ActionSpec
+from perdure.agent_plan import ActionSpec
 from perdure.event import Event, InputEvent
 from perdure.journal.record import EventRecord
 from perdure.run import Output
@@ -52,19 +52,21 @@ class RunEvents:
 
     def received(self, number: int, spec: ActionSpec) -> Event:
         """Return an action's own copy of an event, decoded from the journal form."""
-        codec = self._services.codec
-        if number == 0:
-            event: Event = InputEvent(input=codec.decode(self._ticket.row.value))
-            event.id = self._id(0)
-        else:
-            record = self._visible[number]
-            event = Event(
-                type=record.type, attributes=codec.decode(record.attributes), id=record.id
-            )
-            event.upstream_event_id = self._id(record.source_event)
-            event.upstream_action_name = record.action
+        event = self.decoded(self._visible[number] if number else None)
         wanted = spec.event_class or self._services.plan.event_class_for(event.type)
         return event if type(event) is wanted else wanted.from_event(event)
+
+    def decoded(self, record: EventRecord | None) -> Event:
+        """Return an event anew from its journal form; None: the input."""
+        codec = self._services.codec
+        if record is None:
+            event: Event = InputEvent(input=codec.decode(self._ticket.row.value))
+            event.id = self._id(0)
+            return event
+        event = Event(type=record.type, attributes=codec.decode(record.attributes), id=record.id)
+        event.upstream_event_id = self._id(record.source_event)
+        event.upstream_action_name = record.action
+        return event
 
     def _id(self, number: int) -> str:
         return self._visible[number].id if number else self._identity.event(0, "", 0)
@@ -76,21 +78,20 @@ class RunEvents:
         rows: list[OutputRow] = []
         ticket, services = self._ticket, self._services
         for n, item in enumerate(sent, 1):
-            id_ = self._identity.event(event, action, n)
             if item.is_output:
                 number = self._outputs + len(outputs) + 1
                 value = services.codec.decode(item.data)
-                outputs.append((number, Output(value, ticket.key.value, ticket.id, id_)))
+                outputs.append((number, Output(value, ticket.key.value, ticket.id, item.id)))
                 rows.append(
                     OutputRow(
-                        run=ticket.row.run, number=number, id=id_, value=item.data,
+                        run=ticket.row.run, number=number, id=item.id, value=item.data,
                         delivered=services.undelivered,
                     )
                 )  # fmt: skip
             else:
                 events.append(
                     EventRecord(
-                        number=self._created + n, type=item.type, id=id_, attributes=item.data,
+                        number=self._created + n, type=item.type, id=item.id, attributes=item.data,
                         source_event=event, action=action,
                     )
                 )  # fmt: skip

@@ -6,18 +6,23 @@ import asyncio
 import collections
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from perdure.agent import ActionSpec
+from perdure.agent_plan import ActionSpec
 from perdure.config import AgentExecutionOptions
-from perdure.errors import PerdureError, RunCancelledError, StoreDataError, StoreError
-from perdure.event import InputEvent
+from perdure.errors import (
+    ConditionError,
+    PerdureError,
+    RunCancelledError,
+    StoreDataError,
+    StoreError,
+)
 from perdure.journal.brief import brief
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import NEW
 from perdure.journal.record import (
     Completion,
-    EventRecord,
     Record,
     RecordKind,
     encode_completion,
@@ -25,6 +30,7 @@ from perdure.journal.record import (
 from perdure.run import RunStatus
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.run_activity import RunActivity
 from perdure.runtime.run_events import RunEvents
 from perdure.runtime.run_identity import RunIdentity
 from perdure.runtime.run_rows import memory_rows, retry_rows, status_row
@@ -32,11 +38,19 @@ from perdure.runtime.run_state import TIMED_OUT, Cells, RunState
 from perdure.runtime.run_waits import RunWaits
 from perdure.runtime.runner_context import ActionContext
 from perdure.runtime.services import JobServices
+from perdure.runtime.triggers import to_begin, triggered_by
 from perdure.store.base import Row
 
 logger = logging.getLogger("perdure")
 
 Delta = list[tuple[str, bytes | None]]
+
+
+WITH_LISTS = 1  # the `n` of a note that is a mapping with lists
+
+
+def _fail(error: Exception) -> None:
+    raise error
 
 
 class RunExecution:
@@ -62,9 +76,12 @@ class RunExecution:
         self._completions = state.completions
         self._stopping = state.stopped
         self._calls = state.calls
-        self._noted = state.noted
-        if state.noted is not None and ticket.activity is None:
-            ticket.activity = services.codec.decode(state.noted)
+        note = state.noted
+        said = services.codec.decode(note.payload or b"") if note is not None else None
+        self._noted = note.payload if note is not None else None
+        self._activity = RunActivity(said, has_lists=note is not None and note.n == WITH_LISTS)
+        if ticket.activity is None:
+            ticket.activity = said
         self.waits = RunWaits(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
@@ -78,26 +95,29 @@ class RunExecution:
         """Return the run and its key, for messages."""
         return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
 
+    def sent_id(self, runner: ActionRunner, n: int) -> str:
+        """Return the id of the nth event that an action sends."""
+        return self._identity.event(runner.event, runner.name, n)
+
     # Beginning
 
     def start(self) -> None:
         """Begin a new run, or resume one where its journal ends."""
         self.ticket.status = RunStatus.RUNNING
         self.waits.start(None if self._stopping else self._time_out)
-        if self._state.unfinished is None:
-            self._trigger([(0, spec) for spec in self._actions_of(InputEvent.EVENT_TYPE)])
-        else:
-            # The events' order is the order in which their actions first began.
-            specs = {spec.name: spec for spec in self.services.plan.actions}
-            pending = [(event, specs[name]) for event, name in self._state.unfinished]
-            self._trigger(pending)
-            if not (self.waits.waiting or self.dropped or self._committing):
+        resumed = self._state.unfinished is not None
+        try:
+            pending = to_begin(self.services, self._state, self._events.decoded)
+        except ConditionError as error:
+            if resumed:
                 self.services.goes_on(self.ticket)
+            self._commit_failure(None, error)
+            return
+        self._trigger(pending)
+        if resumed and not (self.waits.waiting or self.dropped or self._committing):
+            self.services.goes_on(self.ticket)
         if not self._active and not self._ending and not self._committing and not self.dropped:
             self._commit_end()
-
-    def _actions_of(self, event_type: str) -> tuple[ActionSpec, ...]:
-        return self.services.plan.actions_for(event_type)
 
     def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
         histories = self._state.unfinished or {}
@@ -118,10 +138,15 @@ class RunExecution:
             sensory, short_term = self._state.snapshots.get(key, (self._sensory, self._short_term))
             context = ActionContext(self, runner, sensory, short_term, started.at)
             self._contexts[runner] = context
-            main = functools.partial(
-                runner.spec.func, self._events.received(runner.event, runner.spec), context
-            )
-            runner.start(main, started)
+            runner.start(self._main(runner, context), started)
+
+    def _main(self, runner: ActionRunner, context: ActionContext) -> Callable[[], Any]:
+        """Return what the action does; where it cannot take the event, it fails by that."""
+        try:
+            event = self._events.received(runner.event, runner.spec)
+        except Exception as error:
+            return functools.partial(_fail, error)
+        return functools.partial(runner.spec.func, event, context)
 
     # Ends of actions: one commit at a time, in the order in which they ended
 
@@ -178,7 +203,9 @@ class RunExecution:
         unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
         touched = self._touched | dict.fromkeys(path for path, _ in short_delta)
-        triggered = [] if self._stopping else self._triggered(sent.events)
+        triggered = []
+        if sent.events and not self._stopping:
+            triggered = triggered_by(self.services, sent.events, self._events.decoded)
         is_last = len(self._active) == 1 and not self._ending and not triggered
         is_last = is_last and self._stopping != TIMED_OUT
         end = self._end_status()
@@ -221,9 +248,6 @@ class RunExecution:
     def _go_on(self) -> None:
         if self._ending and not self._committing and not self.dropped:
             self._commit_next()
-
-    def _triggered(self, events: list[EventRecord]) -> list[tuple[int, ActionSpec]]:
-        return [(event.number, spec) for event in events for spec in self._actions_of(event.type)]
 
     # Waiting
 
@@ -288,14 +312,20 @@ class RunExecution:
         """Return the id that a run started by this call has for ever."""
         return self._identity.child(call.event, call.action, call.call, call.digest or b"")
 
-    def note(self, data: bytes) -> None:
+    def set_status(self, value: Any, entry: tuple[str, str] | None) -> None:
+        """Say what the run is doing; `note` publishes it."""
+        self._activity.set(value, entry)
+        self.ticket.activity = self._activity.shown()
+
+    def note(self) -> None:
         """Publish what the run is doing, for those who look from outside."""
+        data = self.services.codec.encode(self._activity.shown())
         if data == self._noted:
             return  # it says so already
         self._noted = data
         note = Record(
-            run=self.number, event=0, action="", n=0, kind=RecordKind.NOTE, payload=data,
-            at=self.services.now(),
+            run=self.number, event=0, action="", kind=RecordKind.NOTE, payload=data,
+            n=WITH_LISTS if self._activity.has_lists else 0, at=self.services.now(),
         )  # fmt: skip
 
         def written(error: StoreError | None) -> None:
@@ -313,20 +343,20 @@ class RunExecution:
 
     # The end of the run
 
-    def _commit_failure(self, runner: ActionRunner, error: BaseException) -> None:
-        """An action failed: its run's other actions stop, and the run fails or is put back."""
+    def _commit_failure(self, runner: ActionRunner | None, error: BaseException) -> None:
+        """An action failed, or none could begin: the others stop; the run fails or is put back."""
         self._stop_actions()
+        where, config = (runner or self).where(), self.services.config
         if isinstance(error, asyncio.CancelledError):
-            error = PerdureError(f"{runner.where()} cancelled itself; nobody asked it to")
-        where, config = runner.where(), self.services.config
+            error = PerdureError(f"{where} cancelled itself; nobody asked it to")
         strategy = config.get(AgentExecutionOptions.ERROR_HANDLING_STRATEGY)
         retries = config.get(AgentExecutionOptions.MAX_RETRIES)
         again = strategy == "fail" or (strategy == "retry" and self.ticket.row.attempt < retries)
         if again and not self._stopping:  # a run that was to stop has had its end
             self._commit_retry(where, error, stop=strategy == "fail")
         else:
-            started = [runner.start_row] if runner.start_row is not None else []
-            self._commit_failed(where, error, list[Row](started))
+            started = None if runner is None else runner.start_row
+            self._commit_failed(where, error, [] if started is None else [started])
 
     def _commit_failed(self, where: str, error: BaseException, rows: list[Row]) -> None:
         logger.error("%s failed: %s: %s", where, type(error).__name__, error)

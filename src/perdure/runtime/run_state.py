@@ -31,7 +31,7 @@ class RunState(NamedTuple):
         signals: signals that came and that no action holds.
         known: the `at` of all signals that the journal has.
         calls: number of durable calls of completed actions.
-        noted: what it last said that it is doing, encoded.
+        noted: what it last said that it is doing.
         began: when it first began, ns since the epoch; 0 if it did not yet.
     """
 
@@ -49,7 +49,7 @@ class RunState(NamedTuple):
     known: frozenset[int]
     calls: int
     began: int
-    noted: bytes | None = None
+    noted: Record | None = None
 
 
 def new_state(short_term: Cells) -> RunState:

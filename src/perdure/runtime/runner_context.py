@@ -8,7 +8,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from perdure.call import (
     NO_OPTIONS,
@@ -22,12 +22,14 @@ from perdure.call import (
     outcome_of,
 )
 from perdure.config import Configuration
-from perdure.context import ChildRun
+from perdure.context import ChildRun, RunnerContext
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
 from perdure.executor.fallback import ThreadedContinuation
+from perdure.long_term_memory import LongTermMemory
 from perdure.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
+from perdure.resource import ResourceType
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.services import JobServices
@@ -39,6 +41,7 @@ class Sent(NamedTuple):
     type: str
     data: bytes  # encoded attributes; of an output, the encoded value
     is_output: bool
+    id: str
 
 
 class RunOfContext(Protocol):
@@ -46,6 +49,13 @@ class RunOfContext(Protocol):
 
     ticket: RunTicket
     services: JobServices
+    key_digest: bytes
+
+    def set_status(self, value: Any, entry: tuple[str, str] | None) -> None:
+        """Say what the run is doing."""
+
+    def sent_id(self, runner: ActionRunner, n: int) -> str:
+        """Return the id of the nth event that an action sends."""
 
 
 class ReplayFilter(logging.Filter):
@@ -163,6 +173,10 @@ class ActionContext:
             self._logger = logger
         return self._logger
 
+    def get_resource(self, name: str, type: ResourceType) -> Any:
+        self._runner.check_turn("get_resource")
+        return self._run.services.resources.get_resource(name, type)
+
     # Memory and events
 
     @property
@@ -172,6 +186,17 @@ class ActionContext:
     @property
     def short_term_memory(self) -> MemoryObject:
         return self.memories.view("short_term").root
+
+    @property
+    def long_term_memory(self) -> LongTermMemory:
+        self._runner.check_turn("long_term_memory")
+        builtin = self._run.services.plan.builtin
+        if builtin is None:
+            raise ContextAccessError(f"{self._runner.where()}: there is no long-term memory here")
+        # Of this job and key alone, also in a store that others share.
+        scope = f"{self._run.services.job}/{self._run.key_digest.hex()}"
+        # The overloads of the protocol are for callers; this is its one implementation.
+        return builtin.long_term_memory(cast(RunnerContext, self), scope)
 
     def send_event(self, event: Event) -> None:
         self._runner.check_turn("send_event")
@@ -187,7 +212,8 @@ class ActionContext:
             raise EncodeError(
                 f"{self._runner.where()}: the event {event.type} cannot be journaled: {error}"
             ) from error
-        self.sent.append(Sent(event.type, data, is_output))
+        event.id = self._run.sent_id(self._runner, len(self.sent) + 1)
+        self.sent.append(Sent(event.type, data, is_output, event.id))
 
     # Time and chance
 
@@ -218,20 +244,25 @@ class ActionContext:
         checked_name(name)
         return runner.calls.sequentially(lambda: runner.wait_for_signal(name, timeout))
 
-    def set_status(self, value: Any) -> None:
-        runner = self._runner
+    def set_status(self, value: Any, *, entry: tuple[str, str] | None = None) -> None:
+        runner, run = self._runner, self._run
         runner.check_turn("set_status")
         try:
-            data = self._run.services.codec.encode(value)
+            data = run.services.codec.encode(value)
         except EncodeError as error:
             raise EncodeError(
                 f"{runner.where()}: the status cannot be journaled: {error}"
             ) from error
-        self._run.ticket.activity = value
+        own = run.services.codec.decode(data)  # what its maker does with the value is not said
+
+        def publish() -> None:
+            run.set_status(own, entry)
+            runner.note()
+
         if isinstance(runner.continuation, ThreadedContinuation):
-            runner.continuation.on_host(lambda: runner.note(data))
+            runner.continuation.on_host(publish)
         else:
-            runner.note(data)
+            publish()
 
     # Other runs
 
@@ -248,12 +279,12 @@ class ActionContext:
         *,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
-        limit: str | None = None,
+        limit: str | tuple[str, ...] | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
     ) -> ActionContext:
         if limit is not None:
-            self._run.services.limits.check(limit)
+            self._run.services.check_limit(limit)
         options = CallOptions(
             timeout=checked_timeout(timeout),
             retry=retry,

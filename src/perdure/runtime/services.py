@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from types import CodeType
 from typing import Any
 
-from perdure.agent import AgentPlan
-from perdure.call import NO_OPTIONS, CallOptions
+from perdure.agent_plan import AgentPlan
+from perdure.call import NO_OPTIONS, CallOptions, Limit
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.errors import StoreError
 from perdure.executor.executor import ContinuationActionExecutor
@@ -20,6 +20,7 @@ from perdure.metrics import MetricGroup
 from perdure.run import Output
 from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.resources import JobResources
 from perdure.runtime.timers import TimerService
 from perdure.runtime.world import World
 from perdure.store.group_commit import GroupCommit
@@ -67,6 +68,7 @@ class JobServices:
         executor: ContinuationActionExecutor,
         has_sink: bool,
         world: World,
+        resources: JobResources,
     ) -> None:
         self.job = job
         self.plan = plan
@@ -75,6 +77,7 @@ class JobServices:
         self.commits = commits
         self.executor = executor
         self.world = world
+        self.resources = resources
         self.now = world.now
         self.opened_at = world.now()
         self.timers = TimerService(world.now)
@@ -84,7 +87,8 @@ class JobServices:
         self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
         ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
         self.short_term_ttl = ttl_ms * 1_000_000
-        self.limits = Limits(config.limits(), world.now, self.timers.arm)
+        limits = {**config.limits(), **_blocking(config)}
+        self.limits = Limits(limits, world.now, self.timers.arm)
         self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
         self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
@@ -101,6 +105,15 @@ class JobServices:
         self.outputs: Callable[[str], Coroutine[Any, Any, list[Output]]]
         self._functions: dict[CodeType | None, FunctionInfo] = {}
 
+    def check_limit(self, limit: str | tuple[str, ...]) -> None:
+        """Make sure that limits of these names are configured.
+
+        Raises:
+            ConfigurationError: one is not.
+        """
+        for name in (limit,) if isinstance(limit, str) else limit:
+            self.limits.check(name)
+
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
         # Plain functions only, by their code, since a lambda is a new object each time. A closure
@@ -116,3 +129,13 @@ class JobServices:
             if code is not None:
                 self._functions[code] = known
         return known
+
+
+def _blocking(config: Configuration) -> dict[str, Limit]:
+    """Return a limit of one for each sort of built-in call that shall not overlap with its kind."""
+    toggles = (
+        AgentExecutionOptions.CHAT_ASYNC,
+        AgentExecutionOptions.TOOL_CALL_ASYNC,
+        AgentExecutionOptions.RAG_ASYNC,
+    )
+    return {each.name: Limit(concurrency=1) for each in toggles if not config.get(each)}

@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from perdure.errors import StoreError
 from perdure.journal.record import Record
+from perdure.store.documents import DocumentReader, DocumentRow
 
 NUMBER_BITS = 40  # a job's runs and keys are numbered from job << 40
 
@@ -134,14 +136,14 @@ class CommandDoneRow(NamedTuple):
 
 Row = (
     KeyRow | RunRow | InputRow | Record | StatusRow | MemoryRow | OutputRow | DeliveredRow
-    | SinkRow | CommandRow | CommandDoneRow
+    | SinkRow | DocumentRow | CommandRow | CommandDoneRow
 )  # fmt: skip
 
 # One fixed order of kinds inside a commit: no row depends on one of a later kind. A command comes
 # after the statuses it may refer to; what marks it done comes last.
 ROW_ORDER: tuple[type, ...] = (
     KeyRow, RunRow, InputRow, Record, StatusRow, MemoryRow, OutputRow, DeliveredRow, SinkRow,
-    CommandRow, CommandDoneRow,
+    DocumentRow, CommandRow, CommandDoneRow,
 )  # fmt: skip
 
 
@@ -252,3 +254,12 @@ class ActionStateStore(abc.ABC):
     @abc.abstractmethod
     async def commands(self) -> list[Command] | None:
         """Return the open commands, or None when nothing was written from outside since."""
+
+    @property
+    def documents(self) -> DocumentReader:
+        """What reads the documents of the job; they are written with `commit`.
+
+        Raises:
+            StoreError: this store keeps none.
+        """
+        raise StoreError(f"{self.url} keeps no documents: use an sqlite:/// store or memory://")

@@ -54,6 +54,11 @@ class GroupCommit:
         self._idle: list[asyncio.Future[None]] = []
         self.commits = 0
 
+    @property
+    def host(self) -> asyncio.AbstractEventLoop:
+        """The event loop that its methods run on."""
+        return self._host
+
     def add(self, rows: Sequence[Row], done: Done, owner: Owner | None = None) -> None:
         """Write `rows` in one transaction with what else is pending, then call `done`.
 

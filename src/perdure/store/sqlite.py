@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perdure.errors import StoreError
+from perdure.errors import PerdureError, StoreError
 from perdure.journal.record import Record
 from perdure.store.base import (
     NUMBER_BITS,
@@ -32,8 +32,10 @@ from perdure.store.base import (
     SinkRow,
     StoredOutput,
 )
+from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.ownership import JobLock
 from perdure.store.pace import CommitPace
+from perdure.store.sqlite_documents import SqliteDocuments
 from perdure.store.sqlite_file import (
     BUSY_SECONDS,
     CHECKPOINT_PAGES,
@@ -71,7 +73,12 @@ class SqliteStore(ActionStateStore):
         self._pace = CommitPace()
         self._asked = 0  # of the thread, and not answered yet
         self._patient = True  # the connection waits for locks and checkpoints by itself
+        self._documents = SqliteDocuments(self._call, lambda: self._db, lambda: self.job)
         self.job = 0
+
+    @property
+    def documents(self) -> DocumentReader:
+        return self._documents
 
     async def open(self, job: str) -> JobInfo:
         if self._thread is not None:
@@ -95,6 +102,9 @@ class SqliteStore(ActionStateStore):
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         if not self._asked and self._connection is not None and self._pace.allows(len(rows)):
+            # A document may have the index of words tidied up, which takes its time.
+            if any(type(row) is DocumentRow for row in rows):
+                return self._call(lambda: self._commit(rows))
             return self._commit_in_place(rows)
         return self._call(lambda: self._commit(rows))
 
@@ -197,6 +207,7 @@ class SqliteStore(ActionStateStore):
         if self._connection is None:
             self._connection = connect(self._path, relaxed=self._relaxed)
         db = self._db
+        self._documents.forget()
         self._seen_version = -1
         row = db.execute(READ["job"], (job,)).fetchone()
         if row is None:
@@ -224,6 +235,7 @@ class SqliteStore(ActionStateStore):
         if self._patient is in_place:
             self._be_patient(not in_place)
         self._write(rows)
+        self._documents.forget(rows)
         self._pace.took(len(rows), time.perf_counter() - began, in_place=in_place)
 
     def _be_patient(self, patient: bool) -> None:
@@ -268,7 +280,7 @@ class SqliteStore(ActionStateStore):
             value, failed = None, None
             try:
                 value = work()
-            except StoreError as error:
+            except PerdureError as error:
                 failed = error
             except Exception as error:
                 failed = translate(error, self._path)
@@ -277,7 +289,7 @@ class SqliteStore(ActionStateStore):
             except RuntimeError:
                 pass  # the host loop is closed: nobody waits
 
-        def settle(value: Any, error: StoreError | None) -> None:
+        def settle(value: Any, error: PerdureError | None) -> None:
             self._asked -= 1
             if future.done():
                 return

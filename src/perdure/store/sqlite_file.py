@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from perdure.store.statements import load_script, load_statements
 
 APPLICATION_ID = 0x50455244  # "PERD"
 # Number n brings version n - 1 to n.
-MIGRATIONS: tuple[str, ...] = ("0001_schema.sql", "0002_due.sql")
+MIGRATIONS: tuple[str, ...] = ("0001_schema.sql", "0002_due.sql", "0003_documents.sql")
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0
 CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back
@@ -181,12 +181,13 @@ def select_many(
     name: str,
     values: Collection[Any],
     *before: Any,
+    statements: Mapping[str, str] = READ,
 ) -> list[Any]:
     """Run the named read statement over `values`, in chunks; return all rows."""
     rows: list[Any] = []
     listed: Sequence[Any] = list(values)
     for start in range(0, len(listed), CHUNK):
         chunk = listed[start : start + CHUNK]
-        sql = READ[name].replace(":many", ",".join("?" * len(chunk)))
+        sql = statements[name].replace(":many", ",".join("?" * len(chunk)))
         rows.extend(connection.execute(sql, (*before, *chunk)))
     return rows

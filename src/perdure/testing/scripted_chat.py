@@ -16,6 +16,7 @@ from perdure.chat_model import BaseChatModelConnection
 from perdure.errors import TerminalError
 from perdure.message import ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
 from perdure.testing.chat_forms import digest_of, plain_request
+from perdure.testing.execution import takes, this_attempt
 from perdure.testing.request_log import RequestLog
 from perdure.tools import Tool
 
@@ -104,8 +105,10 @@ class ScriptedChatModel(BaseChatModelConnection):
         self, messages: Sequence[ChatMessage], tools: Sequence[Tool] | None = None, **kwargs: Any
     ) -> ChatMessage:
         number, attempt = self._noted(messages, tools, kwargs)
-        if self._delay:
+        if self._delay and this_attempt() is None:
             time.sleep(self._delay)
+        elif self._delay:
+            takes(self._delay)
         return self._answer(number, attempt, messages, tools)
 
     async def chat_stream(
@@ -138,6 +141,8 @@ class ScriptedChatModel(BaseChatModelConnection):
         with self._lock:
             number = self.log.request(digest, message=text)
             self._attempts[digest] += 1
+            attempt = this_attempt()  # in a simulation, where each request is made in many lives
+            count = attempt.number + attempt.retries if attempt else self._attempts[digest]
             self.requests.append(
                 ScriptedRequest(
                     messages=tuple(messages),
@@ -146,7 +151,7 @@ class ScriptedChatModel(BaseChatModelConnection):
                     digest=digest,
                 )
             )
-            return number, self._attempts[digest]
+            return number, count
 
     def _answer(
         self,

@@ -13,10 +13,8 @@ Plain methods named `test_*`, so that pytest collects them; nothing here imports
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from perdure.errors import StoreDataError, StoreError
 from perdure.store.base import (
@@ -28,33 +26,14 @@ from perdure.store.base import (
     Row,
     SinkRow,
 )
+from perdure.testing.contract_support import on_a_loop, refusal
+from perdure.testing.document_contract import DocumentContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
 
 __all__ = ["StoreContract"]
 
 
-def on_a_loop(
-    test: Callable[[Any], Coroutine[Any, Any, None]],
-) -> Callable[[Any], None]:
-    """Make a plain test method of a coroutine one: each has an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(self: Any) -> None:
-        asyncio.run(test(self))
-
-    return run
-
-
-async def refusal(work: Any) -> BaseException | None:
-    """Return what awaiting `work` raised."""
-    try:
-        await work
-    except Exception as error:
-        return error
-    return None
-
-
-class StoreContract:
+class StoreContract(DocumentContract):
     """Tests of a store; a subclass says how to make one."""
 
     job = "contract"

@@ -13,7 +13,7 @@ begins again with the attempt), and whether an outcome that nobody waits for was
 run failed and was put back.
 """
 
-from perdure.testing.simulation.calls import takes, this_attempt
+from perdure.testing.execution import takes, this_attempt
 from perdure.testing.simulation.simulate import Simulated, SimulationFailed, simulate
 
 __all__ = ["Simulated", "SimulationFailed", "simulate", "takes", "this_attempt"]

@@ -8,7 +8,6 @@ over at that very moment, or at once where that has passed. So races come out as
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,32 +16,14 @@ from typing import Any, NamedTuple
 from perdure.executor.pool import Invocation
 from perdure.journal.record import Record, RecordKind
 from perdure.store.base import InputRow, Row
+from perdure.testing.execution import Attempt, CallKey, Execution, current
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 
 UNIT = 16_000_000  # ns: calls end on a grid of this width
+ANSWERS = 107_009  # ns: answers of people come off the grid, each at an instant of its own
 LANES = 64  # every action of a run has a grid of its own, shifted by a part of it
 POSITIONS = 1 << 20  # within the instant at which an attempt is over
 OUTCOMES = (RecordKind.RESULT, RecordKind.ERROR)
-
-CallKey = tuple[int, int, str, int]  # run, event, action, number of the call
-
-
-class Attempt(NamedTuple):
-    """One attempt of one call."""
-
-    call: CallKey
-    retries: int  # times that its run was put back
-    number: int  # from 1
-    function: str
-    detail: str
-
-    def __str__(self) -> str:
-        run, event, action, call = self.call
-        again = f", run put back {self.retries} times" if self.retries else ""
-        return (
-            f"attempt {self.number} of call {call}, {self.function}({self.detail}), of action"
-            f" {action!r} (event {event} of run {run & ((1 << 40) - 1)}{again})"
-        )
 
 
 class Progress:
@@ -54,6 +35,7 @@ class Progress:
         self.failed: dict[CallKey, int] = {}
         self.due: dict[CallKey, int] = {}
         self.retries: dict[int, int] = {}
+        self.signalled: set[tuple[int, str]] = set()  # run, name
         self.cancelled: set[int] = set()  # positions of inputs whose runs were asked to stop
         self._positions: dict[int, int] = {}  # run -> position of its input
         self._signals: dict[tuple[int, str], set[int]] = {}
@@ -81,6 +63,7 @@ class Progress:
             elif row.kind == RecordKind.CANCEL:
                 self.cancelled.add(self._positions.get(row.run, -1))
             elif row.kind == RecordKind.SIGNAL:
+                self.signalled.add((row.run, row.detail))
                 place = (self._positions.get(row.run, -1), row.detail)
                 self._signals.setdefault(place, set()).add(row.at)
 
@@ -99,13 +82,14 @@ class Progress:
 class Outside:
     """The world outside, common to all lives of one seed.
 
-    Owns: the moments at which attempts are over, the actions' places in the grid.
+    Owns: the moments at which attempts are over and people answer, the actions' places in the grid.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._over: dict[tuple[CallKey, int, int], Moment] = {}
         self._lanes: dict[int, dict[tuple[int, str], int]] = {}
+        self._answers: dict[tuple[int, str], Moment] = {}
 
     def knows(self, attempt: Attempt) -> bool:
         """Say whether it is settled when `attempt` is over."""
@@ -133,6 +117,16 @@ class Outside:
             known = self._over[key] = Moment(
                 self._on_grid(attempt.call, now + wait), position, order
             )
+        return known
+
+    def answered(self, run: int, question: str, now: int) -> Moment:
+        """Return when a person answers a question of a run, which was seen at `now` at first."""
+        known = self._answers.get((run, question))
+        if known is None:
+            drawn = hashlib.blake2b(f"{self._seed} {run} {question}".encode(), digest_size=2)
+            units = 1 + int.from_bytes(drawn.digest(), "big") % 6
+            at = now // UNIT * UNIT + units * UNIT + ANSWERS + 17 * len(self._answers)
+            known = self._answers[run, question] = Moment(at)
         return known
 
     def _on_grid(self, call: CallKey, at: int) -> int:
@@ -209,6 +203,10 @@ class Life:
         """Return when an execution is over, now that its function has returned."""
         return self._outside.over(execution.attempt, self.loop.instant, execution.seconds)
 
+    def answered(self, run: int, question: str) -> Moment:
+        """Return when a person answers a question of a run that is seen now."""
+        return self._outside.answered(run, question, self.loop.instant)
+
     def wrapped(self, invocation: Invocation) -> Callable[..., Any]:
         """Return a coroutine function that executes `invocation` in simulated time."""
         described = describe(invocation)
@@ -218,7 +216,7 @@ class Life:
             execution = self.begin(described)
             error: Exception | None = None
             value = None
-            _current.set(execution)  # in the context of this call's own task
+            current.set(execution)  # in the context of this call's own task
             try:
                 value = func(*args, **kwargs)
                 if hasattr(value, "__await__"):
@@ -226,7 +224,7 @@ class Life:
             except Exception as raised:
                 error = raised
             finally:
-                _current.set(None)  # what follows from its end inherits the context
+                current.set(None)  # what follows from its end inherits the context
             await self._until(self.over(execution))
             if error is not None:
                 raise error
@@ -247,54 +245,15 @@ class Life:
 
     def fake(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return what stands in for `func`."""
-        return self._fakes.get(func, func)
-
-
-class Execution:
-    """One execution of a callable; `takes` and `this_attempt` refer to the one that runs now."""
-
-    __slots__ = ("again", "attempt", "seconds")
-
-    def __init__(self, attempt: Attempt, *, again: bool) -> None:
-        self.attempt = attempt
-        self.again = again  # when it is over is settled, so it need not sleep until then
-        self.seconds: float | None = None
-
-    def enter(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call a plain `func`."""
-        token = _current.set(self)
         try:
-            return func(*args, **kwargs)
-        finally:
-            _current.reset(token)
-
-
-_current: contextvars.ContextVar[Execution | None] = contextvars.ContextVar("current", default=None)
+            return self._fakes.get(func, func)
+        except TypeError:  # an object that has no hash
+            return func
 
 
 def _hurries() -> bool:
-    execution = _current.get()
+    execution = current.get()
     return execution is not None and execution.again
-
-
-def takes(seconds: float) -> None:
-    """Say, in a durable callable, how long this execution of it takes in simulated time.
-
-    Outside a simulation it does nothing.
-
-    Args:
-        seconds: its duration, rounded up to the grid of the simulation; `math.inf` for a call that
-            hangs.
-    """
-    execution = _current.get()
-    if execution is not None:
-        execution.seconds = seconds
-
-
-def this_attempt() -> Attempt | None:
-    """Return, in a durable callable, which attempt of which call this is; None outside."""
-    execution = _current.get()
-    return execution.attempt if execution is not None else None
 
 
 class Described(NamedTuple):

@@ -26,7 +26,7 @@ def run_seed(seed: int) -> SeedResult:
     program = make_program(seed)
     try:
         with quiet():
-            return SeedResult(seed, check(script_of(program), expected=EXPECTED), "")
+            return SeedResult(seed, check(script_of(program), expected=[EXPECTED]), "")
     except SimulationFailed as failed:
         again = f"to repeat: python -m perdure.testing.simulation --first {seed} --seeds 1"
         return SeedResult(seed, max([0, *failed.crashes]), f"{failed}\n{program}\n{again}")

@@ -35,12 +35,14 @@ class Result(NamedTuple):
         statuses: by run: status, times put back, error.
         outputs: by key, in order: run, number, id, encoded value.
         memory: by key and path: encoded value.
+        documents: by collection and id: content, metadata, embedding.
         events: by run, event and action: number of its completion, encoded completion.
     """
 
     statuses: Mapping[Any, Any]
     outputs: Mapping[Any, Any]
     memory: Mapping[Any, Any]
+    documents: Mapping[Any, Any]
     events: Mapping[Any, Any]
 
 
@@ -58,13 +60,18 @@ def result_of(tables: Tables, codec: Codec) -> Result:
         key: {path: cell.data for path, cell in cells.items() if cell.data is not None}
         for key, cells in tables.memory.items()
     }
+    documents = {
+        (collection, id_): (row.content, row.metadata, row.embedding)
+        for (_, collection), rows in tables.documents.items()
+        for id_, row in rows.items()
+    }
     events = {
         (record.run, record.event, record.action): (record.n, record.payload)
         for records in tables.records.values()
         for record in records
         if record.kind == RecordKind.COMPLETED
     }
-    return Result(statuses, outputs, memory, events)
+    return Result(statuses, outputs, memory, documents, events)
 
 
 def _error(codec: Codec, data: bytes | None) -> str | None:
@@ -106,6 +113,10 @@ def differences(
                     f"memory {path!r} of key {key & 0xFFFF}: {_value(codec, was.get(path))}, not"
                     f" {_value(codec, now.get(path))}"
                 )
+        for collection, id_ in _changed(wanted.documents, found.documents):
+            was = wanted.documents.get((collection, id_))
+            now = found.documents.get((collection, id_))
+            yield Difference(f"document {id_!r} of {collection!r}: {was}, not {now}")
 
 
 def broken_promises(ended: Ended, result: Result, before: int) -> Iterator[Difference]:
@@ -136,10 +147,10 @@ def broken_promises(ended: Ended, result: Result, before: int) -> Iterator[Diffe
         yield Difference(f"committed outputs {committed}, but listeners were told {ended.told}")
 
 
-def unexpected(result: Result, expected: str) -> Iterator[Difference]:
-    """Yield the runs that failed with another exception than `expected`."""
+def unexpected(result: Result, expected: Collection[str]) -> Iterator[Difference]:
+    """Yield the runs that failed with another exception than those expected."""
     for run, (_, _, _, _, error) in result.statuses.items():
-        if error is not None and not error.startswith(f"{expected}:"):
+        if error is not None and error.partition(":")[0] not in expected:
             yield Difference(f"run {run_id(run)} failed with {error}", run)
 
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.agent import AgentPlan
+from perdure.agent_plan import AgentPlan
 from perdure.config import Configuration
 from perdure.run import Output
 from perdure.runtime.admission import Admitted, NewInput
@@ -16,7 +16,8 @@ from perdure.runtime.job import JobRuntime
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.world import World
 from perdure.store.base import Command, Row
-from perdure.testing.simulation.calls import Attempt, Life, Outside
+from perdure.testing.execution import Attempt
+from perdure.testing.simulation.calls import Life, Outside
 from perdure.testing.simulation.executor import SimulatedExecutor
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 from perdure.testing.simulation.store import SimulatedStore, Tables
@@ -56,6 +57,8 @@ class Script(NamedTuple):
         seed: of all that is drawn.
         signals: what comes for the inputs' runs, in the order of their times.
         cancels: which runs are asked to stop: position of the input, ns after the start.
+        approve: what a person says to a tool call that waits for approval: name and arguments of
+            the tool.
     """
 
     plan: Callable[[], AgentPlan]
@@ -66,6 +69,7 @@ class Script(NamedTuple):
     seed: int
     signals: Sequence[Signal] = ()
     cancels: Sequence[tuple[int, int]] = ()
+    approve: Callable[[str, Any], Any] = lambda tool, arguments: True
 
 
 class Ended(NamedTuple):
@@ -171,6 +175,7 @@ async def _drive(script: Script, life: Life, store: SimulatedStore, listener: _L
     await runtime.open()
     listener.tickets = runtime.admission.tickets
     stopped = runtime.stopped
+    loop.before_time_passes = _Person(script.approve, life, runtime).look
     try:
         await _until(_submit(script, runtime, loop, life), stopped)
         while runtime.admission.tickets:
@@ -179,7 +184,47 @@ async def _drive(script: Script, life: Life, store: SimulatedStore, listener: _L
             if stopped.done():
                 stopped.result()
     finally:
+        loop.before_time_passes = lambda: None
         await runtime.close()
+
+
+class _Person:
+    """Answers the tool calls that wait for approval, each once over all lives.
+
+    Owns: what it was asked in this life. It looks at the status of the runs, as a person does.
+    """
+
+    def __init__(self, approve: Callable[[str, Any], Any], life: Life, runtime: JobRuntime) -> None:
+        self._approve = approve
+        self._life = life
+        self._runtime = runtime
+        self._seen: set[tuple[int, str]] = set()
+
+    def look(self) -> None:
+        """Look for what waits and was not seen before."""
+        for run, ticket in self._runtime.admission.tickets.items():
+            status = ticket.activity
+            waiting = status.get("waiting_for_approval") if isinstance(status, dict) else None
+            for asked in waiting or ():
+                question = (run, asked["signal"])
+                if question not in self._seen and question not in self._life.progress.signalled:
+                    self._seen.add(question)
+                    loop = self._life.loop
+                    at = self._life.answered(*question)
+                    loop.call_at_moment(at, self._begin, run, asked)
+
+    def _begin(self, run: int, asked: Mapping[str, Any]) -> None:
+        task = self._life.loop.create_task(self._answer(run, asked))
+        task.add_done_callback(self._note_failure)
+
+    async def _answer(self, run: int, asked: Mapping[str, Any]) -> None:
+        value = self._approve(asked["tool"], asked["arguments"])
+        data = self._runtime.codec.encode(value)
+        await self._runtime.commands.signal(run, asked["signal"], data)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._life.problems.append(f"approval failed: {type(error).__name__}: {error}")
 
 
 async def _submit(script: Script, runtime: JobRuntime, loop: SimulatedLoop, life: Life) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from perdure.errors import PerdureError
+
+T = TypeVar("T")
 
 MAX_ROUNDS = 1_000_000
 
@@ -43,6 +45,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.instant, self.position, _ = start
         self.problems: list[str] = []
         self.hurries: Callable[[], bool] = lambda: False  # whether its caller's delays are none
+        self.before_time_passes: Callable[[], None] = lambda: None  # when nothing is ready
         self._count = 0
         self._popped = start[:2]  # the moment that the newest timer was for
         self._rounds = 0
@@ -88,10 +91,27 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Call `callback` in this instant, but so much later in it."""
         self.call_at_moment(Moment(self.instant, self.position + positions), callback, *args)
 
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Call `func` at once: there are no threads here. What it takes, `takes` says."""
+        future: asyncio.Future[T] = self.create_future()
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        finally:
+            asyncio._set_running_loop(running)
+        return future
+
     # What BaseEventLoop asks of its subclasses
 
     def _run_once(self) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
+        if not ready:
+            self.before_time_passes()
         if not ready:
             ready.append(self._next_timer())
             timers, moment = self._timers, self._popped

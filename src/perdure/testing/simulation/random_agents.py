@@ -12,13 +12,15 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from perdure.agent import Agent, AgentPlan
+from perdure.agent import Agent
+from perdure.agent_plan import AgentPlan
 from perdure.call import DurableCall, RetryPolicy, wait
 from perdure.config import Configuration
 from perdure.context import RunnerContext
 from perdure.errors import PerdureError
 from perdure.event import Event, InputEvent, OutputEvent
-from perdure.testing.simulation.calls import UNIT, takes, this_attempt
+from perdure.testing.execution import takes, this_attempt
+from perdure.testing.simulation.calls import UNIT
 from perdure.testing.simulation.lives import Script, Signal
 from perdure.testing.simulation.programs import SECONDS, ActionProgram, Program, Step
 from perdure.testing.simulation.simulate import arrivals_of

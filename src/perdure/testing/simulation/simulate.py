@@ -8,7 +8,9 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.agent import Agent, AgentPlan
+from perdure.actions.builtin import builtin, builtin_resources
+from perdure.agent import Agent
+from perdure.agent_plan import AgentPlan
 from perdure.config import Configuration
 from perdure.errors import ConfigurationError
 from perdure.journal.codec import Codec
@@ -26,6 +28,9 @@ from perdure.testing.simulation.compare import (
     unexpected,
 )
 from perdure.testing.simulation.lives import EPOCH, Ended, Script, Signal, live
+from perdure.testing.simulation.store import Tables
+
+Invariant = Callable[[Tables], Iterable[Difference]]
 
 SHOWN = 5  # differences in a message
 REPEATED = 4  # crashes of one job, one after the other
@@ -84,6 +89,7 @@ def simulate(
     config: Mapping[str, Any] | Configuration | None = None,
     callables: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
     signals: Iterable[tuple[int, float, str, Any]] = (),
+    approve: Callable[[str, Any], Any] = lambda tool, arguments: True,
     compare: Collection[str] = EVERYTHING,
 ) -> Simulated:
     """Check that an agent comes to the same result wherever its process crashes.
@@ -111,7 +117,10 @@ def simulate(
         config: configuration of the job.
         callables: by callable, what is executed in its place; the journal has the original's name.
         signals: what comes for runs: position of the input, seconds after the start, name, value.
-        compare: what must be the same: some of "statuses", "outputs", "memory" and "events".
+        approve: what a person says, some time later, to a tool call that waits for approval: called
+            with the tool's name and arguments; what it returns is the signal's value.
+        compare: what must be the same: some of "statuses", "outputs", "memory" (documents of
+            long-term memory and of the job's vector stores included) and "events".
 
     Returns:
         How much was simulated.
@@ -126,8 +135,16 @@ def simulate(
     if not isinstance(config, Configuration):
         # By default no call waits for a thread: a crash would change who waits for whom.
         config = Configuration({"num-async-threads": 256, **(config or {})})
+    options = config
     script = Script(
-        lambda: AgentPlan.from_agent(agent), config, keyed, [], callables or {}, 0, _coming(signals)
+        plan=lambda: plan_of(agent, options),
+        config=config,
+        inputs=keyed,
+        arrivals=[],
+        fakes=callables or {},
+        seed=0,
+        signals=_coming(signals),
+        approve=approve,
     )
     with quiet():
         crashes = [
@@ -137,15 +154,25 @@ def simulate(
     return Simulated(len(crashes), sum(crashes))
 
 
+def plan_of(agent: Agent | type[Agent] | Callable[[], Agent], config: Configuration) -> AgentPlan:
+    """Return an agent's plan, with the built-in actions and resources that an engine adds."""
+    resources = builtin_resources(config)
+    return AgentPlan.from_agent(agent, builtin=builtin(), resources=resources)
+
+
 def check(
-    script: Script, compare: Collection[str] = EVERYTHING, expected: str | None = None
+    script: Script,
+    compare: Collection[str] = EVERYTHING,
+    expected: Collection[str] | None = None,
+    invariant: Invariant | None = None,
 ) -> int:
     """Run one seed without a crash and with a crash after every commit.
 
     Args:
         script: what is simulated.
         compare: what must be the same.
-        expected: dotted name of the only exception that runs may fail with; None for any.
+        expected: dotted names of the only exceptions that runs may fail with; None for any.
+        invariant: yields what is wrong with what any life left, crashed or not.
 
     Returns:
         The number of crashes.
@@ -159,9 +186,10 @@ def check(
     outside = Outside(script.seed)
     reference = live(script, outside, [], EPOCH)
     wanted = result_of(reference.tables, codec)
+    invariant = invariant or _nothing
     known = {attempt[:3] for _, attempt in reference.executed}
     commits = len(reference.batches)
-    found = list(broken_promises(reference, wanted, 0))
+    found = [*broken_promises(reference, wanted, 0), *invariant(reference.tables)]
     if expected is not None:
         found += unexpected(wanted, expected)
     if found:
@@ -173,6 +201,7 @@ def check(
         again = live(script, outside, before.batches[:after], start)
         result = result_of(again.tables, codec)
         found = [*broken_promises(again, result, after), *_unknown(again, known)]
+        found += invariant(again.tables)
         if result != wanted:
             found += differences(wanted, result, codec, compare)
         if found:
@@ -182,6 +211,10 @@ def check(
     for after in range(1, commits + 1):
         crash(reference, after, [])
     return commits + _crash_repeatedly(reference, crash, random.Random(f"crashes {script.seed}"))
+
+
+def _nothing(_tables: Tables) -> Iterator[Difference]:
+    return iter(())
 
 
 def _crash_repeatedly(

@@ -29,6 +29,8 @@ from perdure.store.base import (
     StatusRow,
     StoredOutput,
 )
+from perdure.store.documents import DocumentReader, DocumentRow
+from perdure.testing.simulation.documents import Rows, SimulatedDocuments, write_document
 
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _LARGEST = 1 << 63
@@ -51,6 +53,7 @@ class Tables:
         self.outputs: dict[tuple[int, int], OutputRow] = {}
         self.sinks: dict[tuple[int, str], SinkRow] = {}
         self.commands: dict[int, CommandRow] = {}
+        self.documents: Rows = {}
         self._last_command = 0
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -115,6 +118,8 @@ class Tables:
         elif isinstance(row, CommandRow):
             self._last_command += 1
             self.commands[self._last_command] = row
+        elif isinstance(row, DocumentRow):
+            write_document(self.documents, row)
         elif isinstance(row, CommandDoneRow):
             self.commands.pop(row.number, None)
 
@@ -155,6 +160,7 @@ class SimulatedStore(ActionStateStore):
         self._committed = committed
         self._job = 0
         self._open = False
+        self._documents = SimulatedDocuments(self._document_rows, lambda: self._job)
         self._asked: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
         for batch in batches:
             self.tables.write(batch)
@@ -217,6 +223,13 @@ class SimulatedStore(ActionStateStore):
         if self._asked:
             await asyncio.wait([self._asked[-1][1]])
         return self.tables
+
+    @property
+    def documents(self) -> DocumentReader:
+        return self._documents
+
+    async def _document_rows(self) -> Rows:
+        return (await self._caught_up()).documents
 
     async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
         tables = await self._caught_up()

@@ -29,6 +29,11 @@ UPDATE output SET delivered = 1 WHERE run = ? AND number = ?;
 -- name: SinkRow
 INSERT INTO sink (job, name, base, "offset") VALUES (?, ?, ?, ?)
 ON CONFLICT (job, name) DO UPDATE SET base = excluded.base, "offset" = excluded."offset";
+-- name: DocumentRow
+INSERT INTO document (job, collection, id, content, metadata, embedding)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (job, collection, id) DO UPDATE SET content = excluded.content,
+    metadata = excluded.metadata, embedding = excluded.embedding;
 -- name: CommandRow
 INSERT INTO command (job, run, command, payload, at) VALUES (?, ?, ?, ?, ?);
 -- name: CommandDoneRow

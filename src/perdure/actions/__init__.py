@@ -1,0 +1,1 @@
+"""The built-in actions: chats, tool calls, context retrieval."""

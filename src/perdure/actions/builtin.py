@@ -1,0 +1,52 @@
+"""What an engine adds to every agent: the built-in actions, and long-term memory."""
+
+from __future__ import annotations
+
+import functools
+
+from perdure.actions.chat import chat_model_action
+from perdure.actions.memory_sets import DEFAULT_STORE, KeyMemory
+from perdure.actions.retrieval import context_retrieval_action
+from perdure.actions.tool_call import tool_call_action
+from perdure.agent import Agent
+from perdure.agent_plan import Builtin
+from perdure.agent_resources import ResourceSpec
+from perdure.builtin_events import (
+    ChatRequestEvent,
+    ContextRetrievalRequestEvent,
+    ToolRequestEvent,
+    ToolResponseEvent,
+)
+from perdure.config import AgentExecutionOptions, Configuration
+from perdure.long_term_memory import MemorySetItem
+from perdure.resource import ResourceType
+from perdure.vector_stores import VectorStore
+
+__all__ = ["builtin", "builtin_resources"]
+
+
+@functools.cache
+def builtin() -> Builtin:
+    """Return what every agent has beside its own."""
+    actions = (
+        Agent()
+        .add_action("chat_model_action", [ChatRequestEvent, ToolResponseEvent], chat_model_action)
+        .add_action("tool_call_action", ToolRequestEvent, tool_call_action)
+        .add_action(
+            "context_retrieval_action", ContextRetrievalRequestEvent, context_retrieval_action
+        )
+    )
+    return Builtin(actions=actions, long_term_memory=KeyMemory, annotated_types=(MemorySetItem,))
+
+
+def builtin_resources(config: Configuration) -> list[ResourceSpec]:
+    """Return the resources that every job has: the vector store of long-term memory."""
+    if config.get(AgentExecutionOptions.LONG_TERM_MEMORY_VECTOR_STORE):
+        return []
+    model = config.get(AgentExecutionOptions.LONG_TERM_MEMORY_EMBEDDING_MODEL) or None
+    store = VectorStore(embedding_model=model)
+    return [
+        ResourceSpec(
+            type=ResourceType.VECTOR_STORE, name=DEFAULT_STORE, source=store, where="the engine"
+        )
+    ]

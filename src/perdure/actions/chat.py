@@ -1,0 +1,105 @@
+"""Chats: the built-in chat action, and a chat inside an action of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perdure.actions.conversation import Conversation
+from perdure.actions.tool_call import call_tools
+from perdure.builtin_events import (
+    ChatRequestEvent,
+    ChatResponseEvent,
+    ToolRequestEvent,
+    ToolResponseEvent,
+)
+from perdure.chat_model import BaseChatModelSetup
+from perdure.context import RunnerContext
+from perdure.message import ChatMessage
+from perdure.resource import ResourceType
+
+__all__ = ["chat", "chat_model_action"]
+
+_STATES = "_chat"  # in sensory memory: chats that wait for tools, by the id of the tool request
+
+
+async def chat_model_action(
+    event: ChatRequestEvent | ToolResponseEvent, ctx: RunnerContext
+) -> None:
+    """Begin the chat that an event asks for, or go on with one when its tools have answered."""
+    if isinstance(event, ChatRequestEvent):
+        conversation = Conversation.begin(
+            ctx.get_resource(event.model, ResourceType.CHAT_MODEL),
+            event.messages,
+            request_id=event.id,
+            prompt_args=event.prompt_args,
+            output_schema=event.output_schema,
+        )
+    else:
+        found = _taken_up(event, ctx)
+        if found is None:
+            return  # somebody else asked for these tools
+        conversation = found
+    response = await conversation.ask(ctx)
+    if not response.tool_calls:
+        ctx.send_event(conversation.answered(response))
+        return
+    request = ToolRequestEvent(tool_calls=response.tool_calls, model=conversation.setup.name)
+    ctx.send_event(request)
+    ctx.sensory_memory.set(f"{_STATES}.{request.id}", conversation.state())
+
+
+def _taken_up(event: ToolResponseEvent, ctx: RunnerContext) -> Conversation | None:
+    path = f"{_STATES}.{event.request_id}"
+    state = ctx.sensory_memory.get(path)
+    if state is None:
+        return None
+    ctx.sensory_memory.delete(path)
+    setup = ctx.get_resource(state["model"], ResourceType.CHAT_MODEL)
+    conversation = Conversation.of_state(setup, state)
+    conversation.take(event.responses)
+    return conversation
+
+
+async def chat(
+    ctx: RunnerContext,
+    model: str | BaseChatModelSetup,
+    messages: str | ChatMessage | Sequence[ChatMessage | str] = (),
+    *,
+    prompt_args: Mapping[str, Any] | None = None,
+    output_schema: Any = None,
+) -> ChatResponseEvent:
+    """Chat inside an `async def` action, tools included, and return the final answer.
+
+    The same as a ChatRequestEvent, without events in between: each request and each tool call is a
+    durable call of this action. Several overlap with `asyncio.gather`.
+
+    Args:
+        ctx: The context of the action.
+        model: A chat model resource, or its name.
+        messages: The conversation; a str is one user message.
+        prompt_args: What the places of the chat model's prompt are filled with.
+        output_schema: What the answer shall fit; None: as the chat model says.
+
+    Returns:
+        The answer: `.response` is the message, `.response.output` the structured output.
+
+    Raises:
+        ConfigurationError: no job has opened the chat model.
+        TypeError: a message is neither a ChatMessage nor a str.
+        ChatLimitError: it took more rounds or tokens than the chat model allows.
+        OutputSchemaError: the answers did not fit the schema.
+        BaseException: what the chat model's last attempt raised.
+    """
+    setup: BaseChatModelSetup
+    setup = ctx.get_resource(model, ResourceType.CHAT_MODEL) if isinstance(model, str) else model
+    _ = setup.context  # says so where no job has opened it
+    request = ChatRequestEvent(setup.name, messages)
+    conversation = Conversation.begin(
+        setup, request.messages, prompt_args=prompt_args, output_schema=output_schema
+    )
+    while True:
+        response = await conversation.ask(ctx)
+        if not response.tool_calls:
+            return conversation.answered(response)
+        conversation.take(await call_tools(ctx, conversation.callable_tools, response.tool_calls))

@@ -1,0 +1,202 @@
+"""One request to a chat model, as a durable call; fallbacks where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from perdure.call import DurableCall, RetryPolicy
+from perdure.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, checked_response
+from perdure.config import AgentExecutionOptions
+from perdure.context import RunnerContext
+from perdure.errors import DurableCallError, PerdureError, RetryableError, TerminalError
+from perdure.message import ChatDelta, ChatMessage, MessageRole
+from perdure.output_schema import OutputSchema
+from perdure.tools import Tool
+
+__all__ = ["FINAL_RESULT", "Emit", "ask", "emitter"]
+
+logger = logging.getLogger("perdure")
+
+DEFAULT_RETRY: Final = RetryPolicy(max_attempts=4, retry_on=(TimeoutError, ConnectionError))
+
+Emit = Callable[[ChatDelta], None]
+
+
+class ModelRequest:
+    """What the durable call of a request calls; the journal keeps its arguments, not it.
+
+    Args:
+        setup: the model that is asked.
+        tools: what it may ask for.
+        schema: what the provider shall enforce; None: nothing.
+        emit: told the pieces of the response; None: it is not streamed.
+    """
+
+    __slots__ = ("_emit", "_schema", "_setup", "_tools")
+
+    def __init__(
+        self,
+        setup: BaseChatModelSetup,
+        tools: Sequence[Tool],
+        schema: OutputSchema | None,
+        emit: Emit | None,
+    ) -> None:
+        self._setup = setup
+        self._tools = tools
+        self._schema = schema
+        self._emit = emit
+
+    @property
+    def call(self) -> Callable[[list[ChatMessage]], Any]:
+        """What to call: `send`, or `send_plain` where the connection's `chat` is plain."""
+        chat = inspect.unwrap(self._setup.opened_connection.chat)
+        if self._emit is not None or inspect.iscoroutinefunction(chat):
+            return self.send
+        return self.send_plain
+
+    async def send(self, messages: list[ChatMessage]) -> ChatMessage:
+        """Make the request, on the host loop."""
+        connection, options = self._setup.opened_connection, self._options()
+        tools = self._tools or None
+        if self._emit is None:
+            return await answered(connection.chat, messages, tools, **options)
+        response = await connection.chat_stream(messages, tools, emit=self._emit, **options)
+        self._emit(ChatDelta(done=True))
+        return response
+
+    def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
+        """Make the request, on a thread of the job's pool."""
+        chat = self._setup.opened_connection.chat
+        found = chat(messages, self._tools or None, **self._options())
+        if inspect.isawaitable(found):  # of a plain function around a coroutine function
+            found = asyncio.run(_awaited(found))
+        return checked_response(found)
+
+    def _options(self) -> dict[str, Any]:
+        options = self._setup.model_kwargs
+        return options if self._schema is None else {**options, "output_schema": self._schema}
+
+
+async def _awaited(found: Awaitable[Any]) -> Any:
+    return await found
+
+
+async def ask(
+    ctx: RunnerContext,
+    setup: BaseChatModelSetup,
+    messages: list[ChatMessage],
+    tools: Sequence[Tool],
+    schema: OutputSchema | None,
+    emit: Emit | None,
+) -> ChatMessage:
+    """Return a chat model's response; where it fails, that of the first fallback that does not.
+
+    Each model that is asked is one durable call, with its own attempts.
+    """
+    fallbacks = setup.fallback_list()
+    for candidate in (setup, *fallbacks):
+        try:
+            return await _request(ctx, candidate, messages, tools, schema, emit)
+        except Exception as error:
+            if not _is_of_the_model(error) or candidate is (fallbacks or [setup])[-1]:
+                raise
+            ctx.logger.warning("chat model %s failed, asking the next: %s", candidate.name, error)
+    raise AssertionError("unreachable: the last candidate returns or raises")
+
+
+def _is_of_the_model(error: Exception) -> bool:
+    """Say whether the model's call failed, and not the runtime around it."""
+    own = (RetryableError, TerminalError, DurableCallError)
+    return isinstance(error, own) or not isinstance(error, PerdureError)
+
+
+def _request(
+    ctx: RunnerContext,
+    setup: BaseChatModelSetup,
+    messages: list[ChatMessage],
+    tools: Sequence[Tool],
+    schema: OutputSchema | None,
+    emit: Emit | None,
+) -> DurableCall[ChatMessage]:
+    """Make the durable call of one request.
+
+    Its name is `chat:NAME` and its arguments are the messages: what else the setup says may change
+    while a run is under way.
+    """
+    enforced = None
+    if schema is not None:
+        mode = _mode_of(setup)
+        if mode == "native":
+            enforced = schema
+        elif mode == "tool":
+            tools = [*tools, _final_tool(schema)]
+        else:
+            messages = _instructed(messages, schema)
+    request = ModelRequest(setup, tools, enforced, emit)
+    return _bounded(ctx, setup).durable_execute_async(request.call, messages)
+
+
+def _bounded(ctx: RunnerContext, setup: BaseChatModelSetup) -> RunnerContext:
+    limits = [] if ctx.config.get(AgentExecutionOptions.CHAT_ASYNC) else ["chat.async"]
+    if setup.limit is not None:
+        limits.append(setup.limit)
+    return ctx.with_options(
+        timeout=setup.timeout,
+        retry=setup.retry or ctx.config.retry_policy() or DEFAULT_RETRY,
+        limit=limits[0] if len(limits) == 1 else tuple(limits) or None,
+        durable_id=f"chat:{setup.name}",
+    )
+
+
+def _mode_of(setup: BaseChatModelSetup) -> str:
+    if setup.output_mode != "auto":
+        return setup.output_mode
+    return setup.opened_connection.output_mode(setup.model)
+
+
+async def _not_called(**arguments: Any) -> None:
+    raise AssertionError("the call of this tool is the answer")
+
+
+def _final_tool(schema: OutputSchema) -> Tool:
+    return Tool(
+        _not_called,
+        name=FINAL_RESULT,
+        description="Give the final answer. Call it once, when nothing else is left to do.",
+        parameters=schema.json_schema,
+    )
+
+
+def _instructed(messages: list[ChatMessage], schema: OutputSchema) -> list[ChatMessage]:
+    """Return the messages with an instruction after the system messages at their beginning."""
+    index = 0
+    while index < len(messages) and messages[index].role is MessageRole.SYSTEM:
+        index += 1
+    return [*messages[:index], ChatMessage.system(schema.instruction()), *messages[index:]]
+
+
+def emitter(ctx: RunnerContext, setup: BaseChatModelSetup, request_id: str) -> Emit | None:
+    """Return what tells the setup's listener the pieces of a response; None without a listener.
+
+    What the listener raises is logged: it changes no outcome.
+    """
+    listener = setup.stream
+    if listener is None:
+        return None
+    run_id, key, name = ctx.run_id, ctx.key, setup.name
+
+    def emit(delta: ChatDelta) -> None:
+        whole = ChatDelta(
+            model=name, run_id=run_id, key=key, request_id=request_id, text=delta.text,
+            reasoning=delta.reasoning, done=delta.done,
+        )  # fmt: skip
+        try:
+            listener(whole)
+        except Exception:
+            logger.exception("the stream listener of chat model %r failed", name)
+
+    return emit

@@ -1,0 +1,161 @@
+"""Tool calls: each one durable, several at the same time, with a person's approval where needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from perdure.actions.approval import approval
+from perdure.builtin_events import ToolRequestEvent, ToolResponseEvent
+from perdure.chat_model import BaseChatModelSetup
+from perdure.config import AgentExecutionOptions
+from perdure.context import RunnerContext
+from perdure.errors import (
+    ChatLimitError,
+    ConfigurationError,
+    DurableCallError,
+    OutputSchemaError,
+    PerdureError,
+    RetryableError,
+    TerminalError,
+    ToolArgumentsError,
+)
+from perdure.message import ToolCall, ToolResponse
+from perdure.resource import Resource, ResourceType
+from perdure.tools import Tool
+
+__all__ = ["call_tools", "tool_call_action"]
+
+_RAISES: Final = "_perdure_raises"  # set on what a tool with on_error="raise" raised
+
+
+async def tool_call_action(event: ToolRequestEvent, ctx: RunnerContext) -> None:
+    """Call the tools that an event asks for and answer it."""
+    responses = await call_tools(
+        ctx, _tools_of(event.model, event.tool_calls, ctx), event.tool_calls
+    )
+    ctx.send_event(ToolResponseEvent(request_id=event.id, responses=responses))
+
+
+def _tools_of(model: str, calls: Iterable[ToolCall], ctx: RunnerContext) -> Mapping[str, Resource]:
+    if model:
+        setup: BaseChatModelSetup = ctx.get_resource(model, ResourceType.CHAT_MODEL)
+        return {each.name: each for each in setup.tool_list()}
+    found = {}
+    for each in calls:
+        with contextlib.suppress(ConfigurationError):  # an unknown one is answered as such
+            found[each.name] = ctx.get_resource(each.name, ResourceType.TOOL)
+    return found
+
+
+async def call_tools(
+    ctx: RunnerContext, tools: Mapping[str, Resource], calls: Iterable[ToolCall]
+) -> dict[str, ToolResponse]:
+    """Call tools, `tool-call.parallelism` at a time, and return what came of each call.
+
+    Args:
+        ctx: The context of the action.
+        tools: Tools and sub-agents by name.
+        calls: What shall be called.
+
+    Raises:
+        BaseException: What a tool with `on_error="raise"` raised.
+    """
+    places = asyncio.Semaphore(ctx.config.get(AgentExecutionOptions.TOOL_CALL_PARALLELISM))
+
+    async def answered(call: ToolCall) -> ToolResponse:
+        tool = tools.get(call.name)
+        if tool is None:
+            known = ", ".join(tools) or "none"
+            return _failed(call, f"there is no tool {call.name!r}; there are: {known}")
+        arguments = call.arguments
+        if isinstance(arguments, str):
+            return _failed(call, f"the arguments are no JSON object: {arguments[:200]}")
+        if isinstance(tool, Tool) and tool.requires_approval:
+            try:
+                tool.checked(dict(arguments))  # nobody is asked about what cannot be called
+            except ToolArgumentsError as error:
+                return _failed(call, str(error))
+            verdict = await approval(ctx, call)
+            if verdict.denied is not None:
+                return _failed(call, verdict.denied)
+            arguments = verdict.arguments
+        async with places:
+            return await _called(ctx, tool, call, arguments)
+
+    tasks = [asyncio.create_task(answered(call)) for call in calls]
+    try:
+        responses = await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+    return {each.id: each for each in responses}
+
+
+def _failed(call: ToolCall, error: str) -> ToolResponse:
+    return ToolResponse(id=call.id, name=call.name, error=error)
+
+
+async def _called(
+    ctx: RunnerContext, tool: Resource, call: ToolCall, arguments: dict[str, Any]
+) -> ToolResponse:
+    try:
+        if isinstance(tool, Tool):
+            result = await _call(ctx, tool, arguments)
+        else:
+            agent: Any = tool
+            result = await agent.run(ctx, arguments)
+    except ToolArgumentsError as error:
+        return _failed(call, str(error))
+    except Exception as error:
+        if getattr(tool, "on_error", "return") == "raise":
+            vars(error)[_RAISES] = True  # through the sub-agents that asked for it, too
+        if _RAISES in vars(error) or not _is_of_the_tool(error):
+            raise
+        return _failed(call, f"{type(error).__name__}: {error}")
+    return ToolResponse(id=call.id, name=call.name, result=result)
+
+
+def _is_of_the_tool(error: Exception) -> bool:
+    """Say whether the tool failed, and not the runtime around it."""
+    # The limits and misfits are those of a sub-agent's own chat.
+    own = (
+        RetryableError, TerminalError, DurableCallError, ChatLimitError, OutputSchemaError,
+    )  # fmt: skip
+    return isinstance(error, own) or not isinstance(error, PerdureError)
+
+
+async def _call(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any]) -> Any:
+    checked = tool.checked(arguments)
+    checked.update(tool.injected(lambda kind, name: _injected(ctx, kind, name)))
+    limits = [] if ctx.config.get(AgentExecutionOptions.TOOL_CALL_ASYNC) else ["tool-call.async"]
+    if tool.limit is not None:
+        limits.append(tool.limit)
+    bounded = ctx.with_options(
+        timeout=tool.timeout,
+        retry=tool.retry,
+        limit=limits[0] if len(limits) == 1 else tuple(limits) or None,
+        durable_id=f"tool:{tool.name}",
+    )
+    return await bounded.durable_execute_async(tool.func, **checked)
+
+
+def _injected(ctx: RunnerContext, kind: str, name: str) -> Any:
+    """Return a value that a tool gets without the model knowing."""
+    match kind:
+        case "short_term_memory":
+            return ctx.short_term_memory.get(name)
+        case "sensory_memory":
+            return ctx.sensory_memory.get(name)
+        case "config":
+            return ctx.config.agent.get(name.removeprefix("agent."))
+        case "action_config":
+            return ctx.get_action_config_value(name)
+        case "key":
+            return ctx.key
+        case "run_id":
+            return ctx.run_id
+    raise AssertionError(f"unknown source of an injected argument: {kind}")

@@ -1,0 +1,33 @@
+"""An action that cannot take an event as the class it names fails its run, and no other (G9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.promises import support
+
+from perdure import Agent, Event, InputEvent, OutputEvent, action
+
+
+class Scored(Event):
+    score: int
+
+
+class Plain(Agent):
+    @action(Scored, InputEvent)
+    def take(self, event: Scored, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=event.score))
+
+
+class Coroutine(Agent):
+    @action(Scored, InputEvent)
+    async def take(self, event: Scored, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=event.score))
+
+
+@pytest.mark.parametrize("agent", [Plain, Coroutine])
+def test_g9_an_event_that_an_action_cannot_take_fails_its_run(store: str, agent: Any) -> None:
+    failed = support.failures(agent, [1, 2], store=store, key=lambda value: value)
+    assert len(failed.failed) == 2
+    assert "is no Scored: it lacks 'score'" in support.error_text(failed)
