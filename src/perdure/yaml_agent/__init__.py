@@ -1,0 +1,1 @@
+"""Agents declared in YAML files, with the keys of Flink Agents."""

@@ -1,0 +1,261 @@
+"""YAML as a tree that knows where each of its values stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from perdure.errors import ConfigurationError
+from perdure.loading import nearest_file
+
+__all__ = ["Place", "Value", "near", "read_file", "typed"]
+
+# `$${` stands for `${`; a name that is no variable's is refused, for it may be a mistyped one.
+_VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STRING: Final = "tag:yaml.org,2002:str"
+_MERGE: Final = "tag:yaml.org,2002:merge"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something stands in a file; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """One value of a YAML file.
+
+    Attributes:
+        place: Where it begins.
+        data: A str, int, float, bool, None or date, a list of values, or values by key.
+        key_places: Where the keys stand, of a mapping.
+        quoted: Whether a str is in quotes or a block: then it never becomes a number.
+        literal: Whether a `${` in a str stands for itself: it is from the environment.
+    """
+
+    place: Place
+    data: Any
+    key_places: dict[str, Place] = dataclasses.field(default_factory=dict)
+    quoted: bool = False
+    literal: bool = False
+
+    def error(self, message: str) -> ConfigurationError:
+        """Return an error that says where this value stands."""
+        return _error(self.place, message)
+
+    def key_error(self, key: str, message: str) -> ConfigurationError:
+        """Return an error that says where a key of this mapping stands."""
+        return _error(self.key_places.get(key, self.place), message)
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether it is a text with environment variables in it."""
+        return isinstance(self.data, str) and "${" in self.data and not self.literal
+
+    def text(self) -> str:
+        """Return a str with the environment's variables in it.
+
+        Raises:
+            ConfigurationError: A variable is not set and has no default.
+        """
+        found: str = self.data
+        return _VARIABLE.sub(self._variable, found) if self.is_variable else found
+
+    def plain(self) -> Any:
+        """Return it as plain data, with the environment's variables in its strings.
+
+        What a string without quotes becomes by its variables is read as YAML reads it: a number
+        or a truth value may stand in the environment.
+
+        Raises:
+            ConfigurationError: A variable is not set and has no default.
+        """
+        if isinstance(self.data, dict):
+            return {key: each.plain() for key, each in self.data.items()}
+        if isinstance(self.data, list):
+            return [each.plain() for each in self.data]
+        if not isinstance(self.data, str):
+            return self.data
+        found = self.text()
+        return found if self.quoted or found == self.data else typed(found)
+
+    def _variable(self, match: re.Match[str]) -> str:
+        if match.group(0) == "$${":
+            return "${"
+        name, default = match["name"], match["default"]
+        if not _NAME.fullmatch(name):
+            raise self.error(
+                f"{match.group(0)} names no environment variable: write $${{ for a plain ${{"
+            )
+        value = os.environ.get(name)
+        # As in a shell, `:-` stands for an empty variable too.
+        if default is not None and not value:
+            return default
+        if value is None:
+            raise self.error(
+                f"the environment variable {name} is not set: set it, or write ${{{name}:-default}}"
+            )
+        return value
+
+
+def _error(place: Place, message: str) -> ConfigurationError:
+    # Messages of other packages may have several lines.
+    line = " ".join(message.split()) if "\n" in message else message
+    return ConfigurationError(f"{place}: {line}")
+
+
+def typed(text: str) -> Any:
+    """Return a number or a truth value as YAML reads it, anything else as it is."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return found if isinstance(found, bool | int | float) else text
+
+
+def near(name: str, known: Iterable[str], what: str = "there are") -> str:
+    """Return what to say after naming something that is not there: the nearest, or all."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"{what}: {', '.join(names) or 'none'}"
+
+
+def read_file(path: str | os.PathLike[str]) -> Value:
+    """Read a YAML file.
+
+    Raises:
+        ConfigurationError: It is not there, is no YAML, has a key twice, or is empty.
+    """
+    file = os.fspath(path)
+    if not Path(file).is_file():
+        if Path(file).is_dir():
+            raise ConfigurationError(f"{file} is a folder: name a file in it, such as agent.yaml")
+        raise ConfigurationError(f"there is no file {file}{nearest_file(Path(file), '*.y*ml')}")
+    try:
+        # utf-8-sig: some editors begin a file with a byte order mark.
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {file}: {error}") from error
+    return _Reader(file).read(text)
+
+
+class _Reader:
+    """Makes values of the nodes of one file.
+
+    Owns: the value of each node, for an anchor's node stands in several places.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._made: dict[int, Value | None] = {}
+
+    def read(self, text: str) -> Value:
+        try:
+            loader = yaml.SafeLoader(text)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise ConfigurationError(
+                f"{self._file}:{line}: the character U+{ord(text[error.position]):04X} may not"
+                " stand in YAML"
+            ) from error
+        self._loader = loader
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                raise ConfigurationError(f"{self._file} is empty: declare an agent in it")
+            return self._value(node)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = self._file if mark is None else str(self._at(mark))
+            problem = error.problem or error.context or "it cannot be read"
+            if problem.startswith("but ") and error.context:
+                problem = f"{error.context}, {problem}"
+            reason = " ".join(problem.split())
+            if mark is not None and "${" in (mark.buffer or "").splitlines()[mark.line]:
+                reason += "; inside { } and [ ], put ${...} in quotes"
+            raise ConfigurationError(f"{where}: this is no YAML: {reason}") from error
+        finally:
+            loader.dispose()
+
+    def _at(self, mark: Any) -> Place:
+        return Place(file=self._file, line=mark.line + 1, column=mark.column + 1)
+
+    def _value(self, node: yaml.Node) -> Value:
+        if id(node) in self._made:
+            known = self._made[id(node)]
+            if known is None:
+                raise ConfigurationError(
+                    f"{self._at(node.start_mark)}: this anchor stands inside itself"
+                )
+            return known
+        self._made[id(node)] = None
+        made = self._new_value(node)
+        self._made[id(node)] = made
+        return made
+
+    def _new_value(self, node: yaml.Node) -> Value:
+        place = self._at(node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return Value(place=place, data=[self._value(each) for each in node.value])
+        try:
+            data = self._loader.construct_object(node)
+        except (ValueError, OverflowError):  # such as a date of month 13
+            data = node.value
+        is_plain = getattr(node, "style", None) is None
+        return Value(place=place, data=data, quoted=not is_plain)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> Value:
+        own: dict[str, Value] = {}
+        places: dict[str, Place] = {}
+        merged: list[Value] = []
+        for key_node, value_node in node.value:
+            at = self._at(key_node.start_mark)
+            if key_node.tag == _MERGE:
+                merged += self._merged(value_node)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigurationError(f"{at}: a key must be text")
+            if key_node.tag != _STRING:
+                raise ConfigurationError(
+                    f"{at}: the key {key_node.value!r} is no text: put it in quotes"
+                )
+            if key_node.value in own:
+                raise ConfigurationError(
+                    f"{at}: the key {key_node.value!r} stands here twice, first in line"
+                    f" {places[key_node.value].line}: remove one"
+                )
+            own[key_node.value] = self._value(value_node)
+            places[key_node.value] = at
+        for base in merged:
+            for key, value in base.data.items():
+                if key not in own:
+                    own[key] = value
+                    places[key] = base.key_places[key]
+        return Value(place=place, data=own, key_places=places)
+
+    def _merged(self, node: yaml.Node) -> list[Value]:
+        value = self._value(node)
+        several = value.data if isinstance(value.data, list) else [value]
+        for each in several:
+            if not isinstance(each.data, dict):
+                raise each.error("<< takes in a mapping, or a list of mappings")
+        return several
