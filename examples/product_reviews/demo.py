@@ -22,7 +22,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-WORK = PROJECT / "build" / "demo"
+WORK = PROJECT / "build" / "demo-reviews"
 INPUTS = WORK / "reviews.jsonl"
 OUTPUTS = WORK / "scores.jsonl"
 CALLS = WORK / "calls.tsv"
