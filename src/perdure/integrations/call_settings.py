@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypedDict, cast
+from typing import Any, ClassVar, TypedDict, cast
 
 from perdure.call import RetryPolicy
+from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 
-__all__ = ["ANY_TOOL", "CallSettings", "HostCall", "checked_settings", "needs_extra", "settings_of"]
+__all__ = [
+    "ANY_TOOL",
+    "CallSettings",
+    "HostCall",
+    "LibraryCalls",
+    "check_context",
+    "checked_settings",
+    "needs_extra",
+    "settings_of",
+]
 
 ANY_TOOL = "*"
 """In `tool_options`: the tools that have no options of their own."""
@@ -39,6 +49,18 @@ def checked_settings(what: str, settings: Mapping[str, Any] | None) -> CallSetti
             f" {', '.join(CallSettings.__annotations__)}"
         )
     return cast(CallSettings, given)
+
+
+def check_context(what: str, ctx: Any) -> None:
+    """Refuse what is no context of an action: the libraries' own calls take none.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not hasattr(ctx, "durable_execute_async"):
+        raise TypeError(
+            f"{what} takes the action's context first: {what}(ctx, ...), not {ctx!r:.60}"
+        )
 
 
 def settings_of(tools: Mapping[str, CallSettings], name: str) -> CallSettings:
@@ -79,3 +101,51 @@ class HostCall:
         """Run one attempt; the arguments are only there for the journal."""
         loop = asyncio.get_running_loop()
         return await loop.create_task(self._body(), context=self._variables.copy())
+
+
+class LibraryCalls:
+    """The durable calls of one run of a library's agent.
+
+    Owns: the loop it belongs to. Lifecycle: one run of the agent. `inside` tells the action from
+    what runs outside of it: an agent inside a tool uses the models as they are.
+
+    Args:
+        ctx: the action's context.
+        name: the agent's name in the journal.
+        model_options: options of its model requests.
+        tool_options: options of its tool calls, by the tool's name.
+        variables: what runs on the host loop runs in a copy of these.
+    """
+
+    LIBRARY: ClassVar[str]
+
+    def __init__(
+        self,
+        ctx: RunnerContext,
+        name: str,
+        *,
+        model_options: CallSettings,
+        tool_options: Mapping[str, CallSettings],
+        variables: contextvars.Context,
+    ) -> None:
+        self.ctx = ctx
+        self.name = name
+        self._model_options = model_options
+        self._tool_options = tool_options
+        self._variables = variables
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def inside(self) -> bool:
+        """True for code that runs on the action's loop."""
+        return asyncio._get_running_loop() is self._loop
+
+    async def _make(
+        self, what: str, settings: CallSettings, call: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Any:
+        ctx = self.ctx.with_options(**settings, durable_id=f"{self.LIBRARY}:{self.name}:{what}")
+        return await ctx.durable_execute_async(call, *args)
+
+    def on_host(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> HostCall:
+        """Return a callable that runs `body` on the host loop, with the host's variables."""
+        return HostCall(body, self._variables)

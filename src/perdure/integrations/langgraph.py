@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
-from perdure.integrations.call_settings import CallSettings, checked_settings, needs_extra
+from perdure.integrations.call_settings import (
+    CallSettings,
+    check_context,
+    checked_settings,
+    needs_extra,
+)
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -70,9 +75,11 @@ class DurableGraph:
             The graph's final state, as `graph.ainvoke` returns it.
 
         Raises:
+            TypeError: `ctx` is no context.
             NonDeterminismError: the graph runs other nodes, or on another state, than the journal
                 holds.
         """
+        check_context("DurableGraph.ainvoke", ctx)
         run = self._library.GraphRun(ctx, self.graph, self.name, self._node_options, self._types)
         return await run.ainvoke(input, config, options)
 

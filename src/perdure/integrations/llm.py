@@ -132,6 +132,16 @@ class ChatConnection(BaseChatModelConnection):
             found = self._modes[name] = self._source.output_mode(name, self._default)
         return found
 
+    async def check(
+        self, *, model: str | None = None, extract_reasoning: bool = True, **settings: Any
+    ) -> None:
+        """Make the model of a setup, and refuse settings that no model knows; asks nothing.
+
+        Raises:
+            ConfigurationError: The model or a setting is unknown, or a package or key missing.
+        """
+        self._settings(await self._ready(model), settings)
+
     async def chat(
         self,
         messages: Sequence[ChatMessage],

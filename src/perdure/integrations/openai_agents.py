@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
-from perdure.integrations.call_settings import CallSettings, checked_settings, needs_extra
+from perdure.integrations.call_settings import (
+    CallSettings,
+    check_context,
+    checked_settings,
+    needs_extra,
+)
 
 if TYPE_CHECKING:
     from agents import Agent, RunResult
@@ -85,9 +90,11 @@ class DurableRunner:
             The SDK's result. Its `last_agent` is a copy made for this run.
 
         Raises:
+            TypeError: `ctx` is no context.
             ConfigurationError: an argument or a tool has no place here.
             NonDeterminismError: the agents make other requests than the journal holds.
         """
+        check_context("DurableRunner.run", ctx)
         for argument, instead in _REFUSED.items():
             if options.get(argument) is not None:
                 raise ConfigurationError(

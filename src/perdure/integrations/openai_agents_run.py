@@ -6,12 +6,10 @@ guardrails make durable calls, and a model provider that wraps what it makes of 
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import copy
 import dataclasses
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from agents import (
@@ -33,7 +31,7 @@ from agents.usage import Usage
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import openai_agents_forms as forms
-from perdure.integrations.call_settings import CallSettings, HostCall, settings_of
+from perdure.integrations.call_settings import LibraryCalls, settings_of
 
 _ORIGINAL = "_perdure_original"
 
@@ -51,54 +49,28 @@ def default_provider() -> ModelProvider:
     return MultiProvider()
 
 
-class RunnerCalls:
-    """The durable calls of one run.
+class RunnerCalls(LibraryCalls):
+    """The durable calls of one `DurableRunner.run`.
 
-    Owns: the copies of its agents. Lifecycle: one `DurableRunner.run`. What runs outside of the
-    action, such as an agent inside a tool, uses the models as they are.
+    Owns: the copies of its agents.
     """
 
-    def __init__(
-        self,
-        ctx: RunnerContext,
-        name: str,
-        *,
-        model_options: CallSettings,
-        tool_options: Mapping[str, CallSettings],
-        variables: contextvars.Context,
-    ) -> None:
-        self.ctx = ctx
-        self.name = name
-        self._model_options = model_options
-        self._tool_options = tool_options
-        self._variables = variables
-        self._loop = asyncio.get_running_loop()
-        self._agents: dict[int, Agent[Any]] = {}
+    LIBRARY = "openai_agents"
 
-    @property
-    def inside(self) -> bool:
-        """True for code that runs on the action's loop."""
-        return asyncio._get_running_loop() is self._loop
+    def __init__(self, ctx: RunnerContext, name: str, **options: Any) -> None:
+        super().__init__(ctx, name, **options)
+        self._agents: dict[int, Agent[Any]] = {}
 
     async def request(self, body: Callable[[], Coroutine[Any, Any, Any]], *args: Any) -> Any:
         """Make a durable model request."""
-        return await self._make("model", self._model_options, body, args)
+        return await self._make("model", self._model_options, self.on_host(body), args)
 
     async def call(
         self, kind: str, name: str, body: Callable[[], Coroutine[Any, Any, Any]], *args: Any
     ) -> Any:
         """Make a durable call of a tool or guardrail."""
-        return await self._make(f"{kind}:{name}", settings_of(self._tool_options, name), body, args)
-
-    async def _make(
-        self,
-        what: str,
-        settings: CallSettings,
-        body: Callable[[], Coroutine[Any, Any, Any]],
-        args: tuple[Any, ...],
-    ) -> Any:
-        ctx = self.ctx.with_options(**settings, durable_id=f"openai_agents:{self.name}:{what}")
-        return await ctx.durable_execute_async(HostCall(body, self._variables), *args)
+        settings = settings_of(self._tool_options, name)
+        return await self._make(f"{kind}:{name}", settings, self.on_host(body), args)
 
     # Copies of agents
 

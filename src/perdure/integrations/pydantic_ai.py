@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
-from perdure.integrations.call_settings import CallSettings, checked_settings, needs_extra
+from perdure.integrations.call_settings import (
+    CallSettings,
+    check_context,
+    checked_settings,
+    needs_extra,
+)
 
 if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent, AgentRunResult
@@ -85,9 +90,11 @@ class DurableAgent(Generic[DepsT, OutputT]):
             The agent's result; its messages are the same on replay, times and ids included.
 
         Raises:
+            TypeError: `ctx` is no context.
             ConfigurationError: an argument has no place here.
             NonDeterminismError: the agent makes other requests than the journal holds.
         """
+        check_context("DurableAgent.run", ctx)
         for argument, instead in _REFUSED.items():
             if options.get(argument) is not None:
                 raise ConfigurationError(

@@ -7,8 +7,6 @@ both in and gives times and ids that are the same on replay.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import dataclasses
 import datetime
 import uuid
@@ -42,40 +40,22 @@ from pydantic_ai.usage import RequestUsage
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import pydantic_ai_forms as forms
-from perdure.integrations.call_settings import CallSettings, HostCall, settings_of
+from perdure.integrations.call_settings import HostCall, LibraryCalls, settings_of
 
 _CONVERSATIONS = uuid.UUID("6e0f4a52-3b0c-4b53-9a2e-0d6f2a0a9a51")
 
 
-class AgentCalls:
-    """The durable calls of one agent run.
+class AgentCalls(LibraryCalls):
+    """The durable calls of one `DurableAgent.run`.
 
-    Owns: the loop it belongs to, the messages that have got their times. Lifecycle: one
-    `DurableAgent.run`. `inside` tells the action from what runs outside of it: a tool that is
-    handed the agent's model or toolsets uses them as they are.
+    Owns: the messages that have got their times.
     """
 
-    def __init__(
-        self,
-        ctx: RunnerContext,
-        name: str,
-        *,
-        model_options: CallSettings,
-        tool_options: Mapping[str, CallSettings],
-        variables: contextvars.Context,
-    ) -> None:
-        self.ctx = ctx
-        self.name = name
-        self._model_options = model_options
-        self._tool_options = tool_options
-        self._variables = variables
-        self._loop = asyncio.get_running_loop()
-        self._stamped: dict[int, ModelMessage] = {}
+    LIBRARY = "pydantic_ai"
 
-    @property
-    def inside(self) -> bool:
-        """True for code that runs on the action's loop."""
-        return asyncio._get_running_loop() is self._loop
+    def __init__(self, ctx: RunnerContext, name: str, **options: Any) -> None:
+        super().__init__(ctx, name, **options)
+        self._stamped: dict[int, ModelMessage] = {}
 
     async def request(
         self,
@@ -109,16 +89,6 @@ class AgentCalls:
         settings = settings_of(self._tool_options, name)
         call = HostCall(body, self._variables, types)
         return await self._make(f"output:{name}", settings, call, args)
-
-    def on_host(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> HostCall:
-        """Return a callable that runs `body` on the host loop, with the host's variables."""
-        return HostCall(body, self._variables)
-
-    async def _make(
-        self, what: str, settings: CallSettings, call: Callable[..., Any], args: tuple[Any, ...]
-    ) -> Any:
-        ctx = self.ctx.with_options(**settings, durable_id=f"pydantic_ai:{self.name}:{what}")
-        return await ctx.durable_execute_async(call, *args)
 
     def stamp(self, messages: list[ModelMessage], run_id: str | None) -> None:
         """Give new messages of this run the durable time: the agent loop read the clock."""
