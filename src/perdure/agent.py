@@ -300,13 +300,18 @@ def _parameter_count(where: str, func: Any) -> int:
     return len(needed)
 
 
+def _first_parameter(func: Any) -> str:
+    return next(iter(inspect.signature(func).parameters), "")
+
+
 def _binds_self(where: str, definition: Any) -> bool:
     """Return whether a definition in a class body is a method, by its parameter count."""
     func = _function_of(definition)
     if func is None:
         raise AgentDefinitionError(f"{where} overrides an action with {definition!r}: use a method")
     count = _parameter_count(where, func)
-    if count == 2:
+    is_method = not isinstance(definition, staticmethod) and _first_parameter(func) == "self"
+    if count == 2 and not is_method:  # (self, event) would be called with (event, ctx)
         return False
     if count == 3 and not isinstance(definition, staticmethod):
         return True

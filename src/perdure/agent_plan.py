@@ -15,7 +15,14 @@ from perdure.agent_resources import ResourceKey, ResourceSpec, merged
 from perdure.condition import Condition, ConditionIndex
 from perdure.context import RunnerContext
 from perdure.errors import AgentDefinitionError
-from perdure.event import Event, InputEvent, OutputEvent, event_field_types, resolve_annotation
+from perdure.event import (
+    Event,
+    EventType,
+    InputEvent,
+    OutputEvent,
+    event_field_types,
+    resolve_annotation,
+)
 from perdure.long_term_memory import LongTermMemory
 
 __all__ = ["ActionSpec", "AgentPlan", "Builtin"]
@@ -100,6 +107,12 @@ class AgentPlan:
     def actions_for(self, event_type: str) -> tuple[ActionSpec, ...]:
         """Return the actions that `event_type` alone triggers, in declaration order."""
         return self._by_type.get(event_type, ())
+
+    @property
+    def takes_inputs(self) -> bool:
+        """Whether an input can trigger any action."""
+        inputs = EventType.InputEvent
+        return bool(self.actions_for(inputs) or self.conditions_for(inputs))
 
     def conditions_for(
         self, event_type: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, Self
 
 from perdure.call import RetryPolicy, checked_timeout
@@ -58,6 +58,20 @@ class BaseChatModelConnection(Resource):
         response = await answered(self.chat, messages, tools, **kwargs)
         emit(ChatDelta(text=response.content, reasoning=response.reasoning or ""))
         return response
+
+    def check(self, **kwargs: Any) -> Awaitable[None] | None:
+        """Refuse what no request can succeed with, such as a model or a setting that there is not.
+
+        Called for each setup when a job opens, the connection being open; may be a coroutine
+        function. By default nothing is checked.
+
+        Args:
+            **kwargs: What each request of the setup passes to `chat`: `model` and its settings.
+
+        Raises:
+            ConfigurationError: The message says what is wrong and what to do.
+        """
+        return None
 
     def output_mode(self, model: str) -> Literal["native", "tool", "prompted"]:
         """Return how a model is best made to answer in a schema."""
@@ -178,11 +192,19 @@ class BaseChatModelSetup(Resource):
         schema = self.output_schema
         return () if schema is None or schema.type is None else (schema.type,)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Find the connection; make sure that everything it names is there."""
         self._connection = self._resolved_connection()
         self._check_tools()
         self.fallback_list()
+        if self.output_schema is not None:
+            self.output_schema.check()
+        try:
+            checking = self._connection.check(**self.model_kwargs)
+            if inspect.isawaitable(checking):
+                await checking
+        except ConfigurationError as error:
+            raise ConfigurationError(f"chat model {self.name!r}: {error}") from error
         if isinstance(self.prompt, str) and _is_name(self.prompt):
             try:
                 self._prompt_resource(self.prompt)

@@ -240,12 +240,14 @@ class Configuration:
 
     __slots__ = ("_entries", "_limits", "_retry")
 
-    def __init__(self, mapping: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, mapping: Mapping[str, Any] | Mapping[ConfigOption[Any], Any] | None = None
+    ) -> None:
         """Take values from a mapping.
 
         Args:
-            mapping: Values by key; nested mappings mean keys with dots. `retry` may be a
-                RetryPolicy, and a limit a Limit.
+            mapping: Values by key, or by option; nested mappings mean keys with dots. `retry` may
+                be a RetryPolicy, and a limit a Limit.
 
         Raises:
             ConfigurationError: A key is unknown or a value is wrong.
@@ -273,7 +275,12 @@ class Configuration:
     @classmethod
     def load(
         cls,
-        config: Configuration | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        config: Configuration
+        | Mapping[str, Any]
+        | Mapping[ConfigOption[Any], Any]
+        | str
+        | os.PathLike[str]
+        | None = None,
         environ: Mapping[str, str] | None = None,
         overrides: Iterable[str] = (),
         *,

@@ -192,7 +192,8 @@ def flattened(mapping: Mapping[Any, Any], source: str) -> Iterator[tuple[str, An
 
 
 def _leaves(mapping: Mapping[Any, Any], source: str, prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
+    for name, value in mapping.items():
+        key = name.name if isinstance(name, ConfigOption) and not prefix else name
         if not isinstance(key, str):
             raise ConfigurationError(f"{source}: key {prefix}{key!r} must be a string: quote it")
         path = f"{prefix}{key}"

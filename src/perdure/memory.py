@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final, Literal, NamedTuple
 
-from perdure.errors import ContextAccessError
+from perdure.errors import ContextAccessError, EncodeError
 
 __all__ = ["ActionMemory", "Cell", "MemoryKind", "MemoryObject", "MemoryRef", "apply_delta"]
 
@@ -279,7 +279,7 @@ class ActionMemory:
     def set(self, path: str, value: Any) -> None:
         """Set `path` to `value`, encoded now."""
         self._enter()
-        self._record(_Write(path, data=self._encode(value)))
+        self._record(_Write(path, data=self._encoded(path, value)))
 
     def new_object(self, path: str) -> None:
         """Make `path` an object."""
@@ -323,9 +323,18 @@ class ActionMemory:
             raise TypeError(f"memory.update({path!r}): it is an object: update a value below it")
         self._updating = True
         try:
-            return self._encode(fn(None if data is None else self._decode(data)))
+            value = fn(None if data is None else self._decode(data))
         finally:
             self._updating = False
+        return self._encoded(path, value)
+
+    def _encoded(self, path: str, value: Any) -> bytes:
+        try:
+            return self._encode(value)
+        except EncodeError as error:
+            raise EncodeError(
+                f"{self.kind}_memory, path {path!r}, cannot be set: {error}"
+            ) from error
 
 
 class MemoryObject:

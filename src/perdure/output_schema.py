@@ -107,6 +107,25 @@ class OutputSchema:
             said = [f"{e.json_path}: {e.message}" for e in errors[:_MOST_ERRORS]]
             raise OutputSchemaError("; ".join(said))
 
+    def check(self) -> None:
+        """Make sure that a JSON schema is one, before a model is asked for an answer to it.
+
+        Raises:
+            AgentDefinitionError: It is none.
+            ConfigurationError: The extra `llm` is not installed.
+        """
+        if self._adapter is not None:
+            return
+        validator = _validator(self.json_schema)
+        from jsonschema import SchemaError
+
+        try:
+            validator.check_schema(self.json_schema)
+        except SchemaError as error:
+            raise AgentDefinitionError(
+                f"output_schema is no JSON schema: {error.json_path}: {error.message}"
+            ) from None
+
     def instruction(self) -> str:
         """Return what a model is told that takes no schema of its own."""
         return (
@@ -135,8 +154,9 @@ def _made_of_type(output: Any) -> OutputSchema:
         adapter = TypeAdapter(output)
         schema = adapter.json_schema()
     except (PydanticUserError, NameError, TypeError, AttributeError) as error:
+        said = str(error).partition("\n")[0]
         raise AgentDefinitionError(
-            f"output_schema {output!r} has no JSON schema: {error}; pass a pydantic model, a"
+            f"output_schema {output!r} has no JSON schema: {said}; pass a pydantic model, a"
             " dataclass, a TypedDict or a JSON schema"
         ) from None
     made = OutputSchema(schema, name=getattr(output, "__name__", None))

@@ -14,6 +14,7 @@ from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 
+from perdure import BaseChatModelSetup, ChatModel, LocalEngine, ReActAgent, ResourceType
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.integrations.llm import ChatConnection
 from perdure.message import Attachment, ChatDelta, ChatMessage, ToolCall
@@ -305,6 +306,26 @@ def test_what_is_missing(model: str | None, said: str, monkeypatch: pytest.Monke
         assert said in str(found.value)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model": "openai:gpt-5"}, "chat model 'm': .*set OPENAI_API_KEY or pass api_key="),
+        ({"model": "opnai:gpt-5"}, "chat model 'm': .*did you mean openai:gpt-5"),
+        ({}, "chat model 'm': .*which model to ask"),
+        ({"model": "test", "temprature": 0}, "chat model 'm': .*did you mean temperature"),
+    ],
+)
+def test_what_a_setup_asks_for_is_checked_before_the_first_input(
+    options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    agent = ReActAgent(chat_model=ChatModel("test", connection=ChatConnection("test")))
+    agent.add_resource("c", ResourceType.CHAT_MODEL_CONNECTION, ChatConnection())
+    agent.add_resource("m", ResourceType.CHAT_MODEL, BaseChatModelSetup(connection="c", **options))
+    with pytest.raises(ConfigurationError, match=said):
+        LocalEngine("memory://").run(agent, ["a"], key=str)
 
 
 def test_a_setting_that_is_none_is_refused(server: Server) -> None:

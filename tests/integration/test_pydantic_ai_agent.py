@@ -558,6 +558,8 @@ def test_dynamic_and_own_toolsets() -> None:
 def test_what_has_no_place_in_an_action_is_refused() -> None:
     durable = DurableAgent(PydanticAgent(TestModel()))
     assert "workspace= cannot be used" in failure_of(asking(durable, workspace="new"))
+    with pytest.raises(TypeError, match=r"DurableAgent\.run\(ctx, \.\.\.\), not 'hi'"):
+        asyncio.run(durable.run("hi"))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="'retires' is no option"):
         DurableAgent(PydanticAgent(TestModel()), model_options={"retires": 3})  # type: ignore[typeddict-unknown-key]
 

@@ -173,7 +173,7 @@ def test_what_goes_wrong_with_a_tool_is_told_to_the_model(sort: Any, store: str)
     assert failed == "Error: LookupError: nothing under x"
     assert terminal == "Error: TerminalError: no such thing"
     assert good == "sunny in Oslo"
-    assert State.calls == ["x", "terminal", "Oslo"]
+    assert sorted(State.calls) == ["Oslo", "terminal", "x"]  # they overlap, some on threads
 
 
 @pytest.mark.parametrize("sort", BOTH)

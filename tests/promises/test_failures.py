@@ -224,8 +224,10 @@ def test_g5_what_is_sent_or_remembered_must_have_a_journal_form(kind: str) -> No
     def both(event: Any, ctx: Any) -> None:
         with pytest.raises(EncodeError, match="Opaque"):
             out(ctx, Opaque())
-        with pytest.raises(EncodeError, match="Opaque"):
+        with pytest.raises(EncodeError, match=r"^short_term_memory, path 'x', .*Opaque"):
             ctx.short_term_memory.set("x", Opaque())
+        with pytest.raises(EncodeError, match=r"^sensory_memory, path 'y', .*Opaque"):
+            ctx.sensory_memory.update("y", lambda value: Opaque())
         out(ctx, [ctx.short_term_memory.is_exist("x")])
 
     async def coroutine(event: Any, ctx: Any) -> None:

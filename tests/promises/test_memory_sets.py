@@ -11,8 +11,6 @@ from tests.promises.support import (
     ONE,
     agent_of,
     crash_and_resume,
-    error_text,
-    failures,
     hold,
     out,
     run,
@@ -20,7 +18,7 @@ from tests.promises.support import (
 )
 from tests.promises.test_long_term_memory import fills, looks, notes, texts, works_on_all
 
-from perdure import LocalEngine
+from perdure import Agent, ConfigurationError, InputEvent, LocalEngine
 from perdure.document import Document, parse_filters
 from perdure.resource import ResourceType
 from perdure.vector_stores import BaseVectorStore, VectorStore, id_list, keyword_scores
@@ -191,9 +189,10 @@ def test_the_embedded_store_may_be_named_too(store: str) -> None:
     assert run(agent, ONE, store=store, config=OWN) == [[3, 0]]
 
 
-def test_a_vector_store_that_is_not_there_is_named() -> None:
-    def go(event: Any, ctx: Any) -> None:
-        notes(ctx)
-
-    text = error_text(failures(agent_of(go), ONE, config=OWN))
-    assert "there is no vector_store 'own'" in text
+@pytest.mark.parametrize(
+    ("option", "kind"), [("vector-store", "vector_store"), ("chat-model", "chat_model")]
+)
+def test_options_that_name_what_is_not_declared_are_refused_at_once(option: str, kind: str) -> None:
+    agent = Agent().add_action("a", InputEvent, out)
+    with pytest.raises(ConfigurationError, match=f"long-term-memory.{option}: there is no {kind}"):
+        run(agent, ONE, config={f"long-term-memory.{option}": "x"})

@@ -252,6 +252,7 @@ async def _async_generator(self: Any, event: Any, ctx: Any) -> Any:
 
 def _four(self: Any, event: Any, ctx: Any, more: Any) -> None: ...
 def _varargs(*args: Any) -> None: ...
+def _no_context(self: Any, event: Any) -> None: ...
 def _keyword(self: Any, event: Any, ctx: Any, *, must: Any) -> None: ...
 
 
@@ -260,6 +261,7 @@ def _keyword(self: Any, event: Any, ctx: Any, *, must: Any) -> None: ...
     [
         (_one, "needs 0 arguments"),
         (_four, "needs 4 arguments"),
+        (_no_context, "needs 2 arguments"),
         (_generator, "is a generator"),
         (_async_generator, "is a generator"),
         (_varargs, r"takes \*args"),
@@ -349,3 +351,12 @@ def test_what_is_no_agent_is_refused() -> None:
         AgentPlan.from_agent(lambda: 3)  # type: ignore[arg-type, return-value]
     with pytest.raises(AgentDefinitionError, match="is no agent"):
         AgentPlan.from_agent(3)  # type: ignore[arg-type]
+
+
+def test_whether_an_input_triggers_anything() -> None:
+    def act(event: Any, ctx: Any) -> None: ...
+
+    assert AgentPlan.from_agent(Agent().add_action("a", InputEvent, act)).takes_inputs
+    assert AgentPlan.from_agent(Agent().add_action("a", "input.x > 1", act)).takes_inputs
+    assert not AgentPlan.from_agent(Agent().add_action("a", "inpt", act)).takes_inputs
+    assert not AgentPlan.from_agent(Agent().add_action("a", "type == 'x'", act)).takes_inputs

@@ -80,6 +80,13 @@ def test_loading_again_keeps_overrides_over_the_environment() -> None:
     assert again == once
 
 
+def test_an_option_is_a_key_too() -> None:
+    config = Configuration({Options.NUM_ASYNC_THREADS: 3, THRESHOLD: 0.7})
+    assert (config.get(Options.NUM_ASYNC_THREADS), config.get(THRESHOLD)) == (3, 0.7)
+    with pytest.raises(ConfigurationError, match="must be a string"):
+        Configuration({"chat": {Options.CHAT_ASYNC: False}})
+
+
 def test_load_takes_every_kind_of_base(tmp_path: Path) -> None:
     path = _yaml(tmp_path, "max-retries: 4")
     for base in ({"max-retries": 4}, path, str(path), Configuration({"max-retries": 4})):

@@ -192,6 +192,16 @@ def test_g9_groups_come_back_with_their_members() -> None:
     )
 
 
+def test_the_summary_of_a_group_tells_its_first_failure() -> None:
+    group = ExceptionGroup(
+        "in a TaskGroup", [ExceptionGroup("h", [OSError("refused"), ValueError()])]
+    )
+    told = failure_summary(CODEC, encode_failure(CODEC, group))["message"]
+    assert told == (
+        "in a TaskGroup (1 sub-exception): ExceptionGroup: h (2 sub-exceptions): OSError: refused"
+    )
+
+
 def test_long_chains_texts_and_values_are_bounded() -> None:
     exc: BaseException = ValueError("x" * 100_000)
     for _ in range(50):

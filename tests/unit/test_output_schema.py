@@ -137,8 +137,16 @@ def test_a_type_without_a_schema_is_refused_with_what_to_pass() -> None:
             self.x = x
 
     for output in (Opaque, 7, "Weather", object()):
-        with pytest.raises(AgentDefinitionError, match="pass a pydantic model"):
+        with pytest.raises(AgentDefinitionError, match="pass a pydantic model") as caught:
             OutputSchema.of(output)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_json_schema_is_refused_when_it_is_checked() -> None:
+    with pytest.raises(AgentDefinitionError, match=r"no JSON schema: \$.*'objekt' is not valid"):
+        OutputSchema.of({"type": "objekt"}).check()
+    OutputSchema.of({"type": "array", "items": {"type": "integer"}}).check()
+    OutputSchema.of(list[int]).check()
 
 
 # JSON schemas

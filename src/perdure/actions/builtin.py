@@ -9,7 +9,7 @@ from perdure.actions.memory_sets import DEFAULT_STORE, KeyMemory
 from perdure.actions.retrieval import context_retrieval_action
 from perdure.actions.tool_call import tool_call_action
 from perdure.agent import Agent
-from perdure.agent_plan import Builtin
+from perdure.agent_plan import AgentPlan, Builtin
 from perdure.agent_resources import ResourceSpec
 from perdure.builtin_events import (
     ChatRequestEvent,
@@ -18,11 +18,12 @@ from perdure.builtin_events import (
     ToolResponseEvent,
 )
 from perdure.config import AgentExecutionOptions, Configuration
+from perdure.errors import ConfigurationError
 from perdure.long_term_memory import MemorySetItem
 from perdure.resource import ResourceType
 from perdure.vector_stores import VectorStore
 
-__all__ = ["builtin", "builtin_resources"]
+__all__ = ["builtin", "builtin_resources", "check_named_resources"]
 
 
 @functools.cache
@@ -50,3 +51,22 @@ def builtin_resources(config: Configuration) -> list[ResourceSpec]:
             type=ResourceType.VECTOR_STORE, name=DEFAULT_STORE, source=store, where="the engine"
         )
     ]
+
+
+def check_named_resources(config: Configuration, plan: AgentPlan) -> None:
+    """Make sure that the resources which options name are declared.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    for option, type_ in (
+        (AgentExecutionOptions.LONG_TERM_MEMORY_VECTOR_STORE, ResourceType.VECTOR_STORE),
+        (AgentExecutionOptions.LONG_TERM_MEMORY_CHAT_MODEL, ResourceType.CHAT_MODEL),
+    ):
+        name = config.get(option)
+        if name and (type_, name) not in plan.resources:
+            known = ", ".join(known for kind, known in plan.resources if kind is type_)
+            raise ConfigurationError(
+                f"{option.name}: there is no {type_.value} {name!r}: declare it on the agent or the"
+                f" engine; declared are: {known or 'none'}"
+            )

@@ -71,9 +71,24 @@ def styled(status: str) -> Text:
 
 
 def compact(value: Any, limit: int = 0) -> str:
-    """Return a readable value as one line of JSON, cut to `limit` characters if that is given."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """Return a readable value as one line of JSON, cut to `limit` characters if that is given.
+
+    Of records only the fields that say something are shown, and the name of their class alone.
+    """
+    text = json.dumps(_lean(value), ensure_ascii=False, default=str)
     return text if not limit or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _lean(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_lean(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("$type"), str):
+        return {name: _lean(each) for name, each in value.items()}
+    said = {name: _lean(each) for name, each in value.items() if each not in (None, "", [], {})}
+    said["$type"] = said["$type"].rpartition(":")[2]
+    return said
 
 
 def shown_key(key: Any) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.actions.builtin import builtin, builtin_resources
+from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
 from perdure.agent import Agent
 from perdure.agent_plan import AgentPlan
 from perdure.agent_resources import ResourceSpec, added_resource, merged
-from perdure.config import AgentExecutionOptions, Configuration
+from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry, signal
@@ -23,6 +24,8 @@ from perdure.resource import ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store, reader_of
+
+logger = logging.getLogger("perdure")
 
 Field = str | Callable[[Any], Any]
 AnyAgent = Agent | type[Agent] | Callable[[], Agent]
@@ -47,7 +50,12 @@ class LocalEngine:
         self,
         store: str = DEFAULT_STORE,
         job: str = "default",
-        config: Configuration | dict[str, Any] | str | Path | None = None,
+        config: Configuration
+        | dict[str, Any]
+        | dict[ConfigOption[Any], Any]
+        | str
+        | Path
+        | None = None,
     ) -> None:
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
@@ -134,6 +142,13 @@ class LocalEngine:
         """
         resources = [*self._resources, *builtin_resources(self.config)]
         plan = AgentPlan.from_agent(agent, builtin=builtin(), resources=resources)
+        check_named_resources(self.config, plan)
+        if not plan.takes_inputs:
+            logger.warning(
+                "%s: no action is triggered by an input: its runs end without doing anything; name"
+                " InputEvent in an @action",
+                plan.name,
+            )
         job = Job(
             self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
         )

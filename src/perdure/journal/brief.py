@@ -14,6 +14,7 @@ __all__ = ["brief"]
 
 _MAX_DEPTH = 4
 _SMALL_REPRS = (bool, float, complex, type(None), date, time, timedelta, UUID)
+_EMPTY = (str, list, dict, tuple)  # types whose empty values say nothing in a record
 _BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
 
 
@@ -80,7 +81,18 @@ def _value(value: Any, room: int, depth: int) -> str:
         if cls is tuple and len(value) == 1:
             inner += ","
         return brackets[0] + inner + brackets[1]
+    fields = getattr(cls, "__dataclass_fields__", None)
+    if fields is not None:
+        return f"{cls.__qualname__}({_joined(_fields(value, fields, room, depth), room)})"
     return f"<{cls.__qualname__}>"
+
+
+def _fields(value: Any, names: Iterable[str], room: int, depth: int) -> Iterator[str]:
+    """Return the fields of a dataclass that say something."""
+    for name in names:
+        held = getattr(value, name, None)
+        if held is not None and (type(held) not in _EMPTY or held):
+            yield f"{name}={_value(held, room, depth + 1)}"
 
 
 def _joined(parts: Iterable[str], room: int) -> str:

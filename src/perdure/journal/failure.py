@@ -86,10 +86,19 @@ def failure_summary(codec: Codec, data: bytes) -> dict[str, Any]:
     tree = _read(codec, data)
     return {
         "type": _dotted(tree["type"]),
-        "message": tree["message"],
+        "message": _told(tree),
         "traceback": tree["traceback"],
         "notes": list(tree["notes"]),
     }
+
+
+def _told(tree: dict[str, Any]) -> str:
+    """Return the message of a failure; of a group also the first failure that is in it."""
+    message: str = tree["message"]
+    members = tree.get("members")
+    if not members:
+        return message
+    return f"{message}: {_dotted(members[0]['type']).rpartition('.')[2]}: {_told(members[0])}"
 
 
 def _read(codec: Codec, data: bytes) -> dict[str, Any]:

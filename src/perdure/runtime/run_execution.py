@@ -19,7 +19,7 @@ from perdure.errors import (
     StoreError,
 )
 from perdure.journal.brief import brief
-from perdure.journal.failure import decode_failure, encode_failure
+from perdure.journal.failure import decode_failure, encode_failure, failure_summary
 from perdure.journal.journal import NEW
 from perdure.journal.record import (
     Completion,
@@ -359,8 +359,9 @@ class RunExecution:
             self._commit_failed(where, error, [] if started is None else [started])
 
     def _commit_failed(self, where: str, error: BaseException, rows: list[Row]) -> None:
-        logger.error("%s failed: %s: %s", where, type(error).__name__, error)
         failure = encode_failure(self.services.codec, error)
+        told = failure_summary(self.services.codec, failure)["message"]
+        logger.error("%s failed: %s: %s", where, type(error).__name__, told)
         at = self.services.now()
         rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, at)
         self._write_end(rows, lambda: self._finish(RunStatus.FAILED, failure))
