@@ -1,20 +1,25 @@
 """Random agents, crashed after every commit: whatever the crash, the result is the same.
 
-The number of seeds is chosen so that this takes about a minute on two cores; `make simulate` runs
-more. Failures that were found and are not mended have tests of their own in `test_found.py`.
+The number of seeds is chosen so that this takes about a minute and a half on two cores; `make
+simulate` runs more. Failures that were found and are not mended have tests of their own in
+`test_found.py`.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 
 import pytest
 from tests.simulation import broken
 
-from perdure.testing.simulation.campaign import run_seed, run_seeds
+from perdure.testing.simulation.campaign import SeedResult, run_chats, run_seed, run_seeds
+from perdure.testing.simulation.chat_programs import make_chats
 from perdure.testing.simulation.programs import make_program
 
 SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "1000"))
+OF_CHATS = max(1, SEEDS // 16)  # an agent with models takes several times as long
 WITHIN = 60  # seeds in which a broken runtime must be noticed
 
 
@@ -25,9 +30,16 @@ def test_g6_random_agents_come_to_the_same_result_from_every_crash() -> None:
     assert sum(result.crashes for result in results) > 10 * SEEDS
 
 
-def first_failure() -> str:
+def test_g6_random_agents_with_models_come_to_the_same_result_from_every_crash() -> None:
+    results = list(run_seeds(0, OF_CHATS, kind="chats"))
+    failures = [result.failure for result in results if result.failure]
+    assert not failures, f"{len(failures)} of {OF_CHATS} seeds:\n\n" + "\n\n".join(failures[:3])
+    assert sum(result.crashes for result in results) > 10 * OF_CHATS
+
+
+def first_failure(run: Callable[[int], SeedResult] = run_seed) -> str:
     for seed in range(WITHIN):
-        if failure := run_seed(seed).failure:
+        if failure := run(seed).failure:
             return failure
     return ""
 
@@ -61,9 +73,42 @@ def test_it_notices_memory_that_is_written_twice(monkeypatch: pytest.MonkeyPatch
     assert "memory" in first_failure()
 
 
+def test_it_notices_a_chat_that_is_kept_after_it_was_taken_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.actions.chat._taken_up", broken.taken_up_and_kept)
+    assert "in sensory memory" in first_failure(run_chats)
+
+
+def test_it_notices_tools_that_are_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiling = sys.modules["perdure.testing.simulation.simulate"]
+    monkeypatch.setattr(compiling, "builtin", broken.builtin_that_answers_twice)
+    failure = first_failure(run_chats)
+    assert "was asked for twice" in failure or "outputs, not" in failure
+    assert "--only chats" in failure
+
+
+def test_it_notices_long_term_memory_that_is_written_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.actions.memory_sets._document_id", broken.drawn_document_id)
+    assert "document 'drawn-" in first_failure(run_chats)
+
+
+def test_it_notices_a_finished_request_that_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.runtime.job.recover", broken.without_newest_settlement)
+    failure = first_failure(run_chats)
+    assert "chat:" in failure
+    assert "was executed though its outcome was recorded" in failure
+
+
 def test_a_seed_makes_the_same_program_and_the_same_history_again() -> None:
     assert str(make_program(7)) == str(make_program(7))
     assert run_seed(7) == run_seed(7)
+    assert str(make_chats(7)) == str(make_chats(7))
+    assert run_chats(7) == run_chats(7)
 
 
 def test_every_kind_of_agent_and_step_occurs() -> None:
@@ -76,3 +121,20 @@ def test_every_kind_of_agent_and_step_occurs() -> None:
         "forget", "dice", "clock", "hang", "fail", "signal", "maybe",
         "child", "limited",
     }  # fmt: skip
+
+
+def test_every_kind_of_agent_with_models_occurs() -> None:
+    programs = [make_chats(seed) for seed in range(400)]
+    assert {program.shape for program in programs} == {"inside", "events", "react", "loose"}
+    assert {step.op for program in programs for step in program.steps} == {
+        "inside", "chat", "agent", "retrieve", "add", "search", "update", "drop", "compact",
+        "size", "remember", "gather", "deadline", "race", "group", "memories", "retrieval",
+    }  # fmt: skip
+    assert {tool.does for program in programs for tool in program.tools} == {
+        "text", "data", "fails", "terminal", "flaky", "unlucky", "hangs",
+    }  # fmt: skip
+    assert {model.output for program in programs for model in program.models} == {
+        "", "native", "tool", "prompted",
+    }  # fmt: skip
+    for name in ("chat.async", "tool-call.async", "rag.async"):
+        assert {program.config.get(name) for program in programs} == {None, True, False}

@@ -163,7 +163,7 @@ class ScriptedChatModel(BaseChatModelConnection):
         try:
             found = self._scripted(messages, tools or (), attempt)
             if isinstance(found, BaseException):
-                raise found
+                raise found.with_traceback(None)  # or it grows by each time that it is raised
         except BaseException:
             self.log.response(number, 500)
             raise

@@ -7,10 +7,10 @@ Callables are executed, many times each: give fakes for those that reach outside
 function `asyncio.sleep` is simulated; `takes` says how long any callable takes. When an attempt of
 a call is over is settled once for all lives under a seed, so that races come out the same.
 
-By right these may differ after a crash, so no result must depend on them: what `ctx.now()` and
-memory say in an action of which nothing is recorded yet, when a call's own timeout is over (it
-begins again with the attempt), and whether an outcome that nobody waits for was recorded before its
-run failed and was put back.
+By right these may differ after a crash, so no result must depend on them: what `ctx.now()`, the
+times of items in long-term memory and memory say in an action of which nothing is recorded yet,
+when a call's own timeout is over (it begins again with the attempt), and whether an outcome that
+nobody waits for was recorded before its run failed and was put back.
 """
 
 from perdure.testing.execution import takes, this_attempt

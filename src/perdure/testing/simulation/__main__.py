@@ -6,7 +6,9 @@ import argparse
 import sys
 import time
 
-from perdure.testing.simulation.campaign import run_seeds
+from perdure.testing.simulation.campaign import RUNS, run_seeds
+
+SHARE_OF_CHATS = 4  # of so many seeds, one is run of chats as well: they are the longer ones
 
 
 def main() -> int:
@@ -16,22 +18,37 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--all", action="store_true", help="go on after a failure")
+    parser.add_argument(
+        "--only", choices=[*RUNS], help="all seeds of one kind (default: all seeds of calls, and"
+        f" the first of {SHARE_OF_CHATS} parts of chats)",
+    )  # fmt: skip
     options = parser.parse_args()
+    counts = {"calls": options.seeds, "chats": -(-options.seeds // SHARE_OF_CHATS)}
+    if options.only:
+        counts = {options.only: options.seeds}
+    failures = 0
+    for kind, count in counts.items():
+        failures += _run(kind, options.first, count, options.jobs, go_on=options.all)
+    return 1 if failures else 0
+
+
+def _run(kind: str, first: int, count: int, jobs: int, *, go_on: bool) -> int:
+    """Run seeds of one kind and say what came of them; return how many failed."""
     began, done, crashes, failures = time.monotonic(), 0, 0, 0
-    for result in run_seeds(options.first, options.seeds, options.jobs):
+    for result in run_seeds(first, count, jobs, kind):
         done += 1
         crashes += result.crashes
         if result.failure:
             failures += 1
             sys.stdout.write(f"{result.failure}\n\n")
-            if not options.all:
+            if not go_on:
                 break
     seconds = time.monotonic() - began
     sys.stdout.write(
-        f"{done} seeds, {crashes} crashes, {failures} failed; {seconds:.1f} s,"
+        f"{kind}: {done} seeds, {crashes} crashes, {failures} failed; {seconds:.1f} s,"
         f" {done / seconds:.0f} seeds a second\n"
     )
-    return 1 if failures else 0
+    return failures
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -166,7 +167,9 @@ class Life:
         self._began: set[tuple[CallKey, int, int]] = set()
         self._outside = outside
         self._fakes = fakes
-        loop.hurries = _hurries
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()  # that execute
+        loop.hurries = self._hurries
+        loop.set_task_factory(self._make_task)
 
     def committed(self, batch: Sequence[Row]) -> None:
         """Take note of a batch that is durable."""
@@ -207,6 +210,22 @@ class Life:
         """Return when a person answers a question of a run that is seen now."""
         return self._outside.answered(run, question, self.loop.instant)
 
+    def _hurries(self) -> bool:
+        # By its task: what a callable sets off in the runtime, such as a commit, inherits its
+        # context too, and has time of its own.
+        execution = current.get()
+        if execution is None or not execution.again:
+            return False
+        return asyncio.current_task(self.loop) in self._tasks
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+        if asyncio.current_task(loop) in self._tasks:
+            self._tasks.add(task)  # a callable may have tasks of its own
+        return task
+
     def wrapped(self, invocation: Invocation) -> Callable[..., Any]:
         """Return a coroutine function that executes `invocation` in simulated time."""
         described = describe(invocation)
@@ -217,6 +236,9 @@ class Life:
             error: Exception | None = None
             value = None
             current.set(execution)  # in the context of this call's own task
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
             try:
                 value = func(*args, **kwargs)
                 if hasattr(value, "__await__"):
@@ -225,6 +247,7 @@ class Life:
                 error = raised
             finally:
                 current.set(None)  # what follows from its end inherits the context
+                self._tasks.discard(task)
             await self._until(self.over(execution))
             if error is not None:
                 raise error
@@ -249,11 +272,6 @@ class Life:
             return self._fakes.get(func, func)
         except TypeError:  # an object that has no hash
             return func
-
-
-def _hurries() -> bool:
-    execution = current.get()
-    return execution is not None and execution.again
 
 
 class Described(NamedTuple):

@@ -6,11 +6,17 @@ import multiprocessing
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from perdure.testing.simulation.chat_programs import make_chats
 from perdure.testing.simulation.programs import make_program
 from perdure.testing.simulation.random_agents import EXPECTED, script_of
+from perdure.testing.simulation.random_chats import (
+    EXPECTED_OF_CHATS,
+    chat_invariant,
+    chats_script_of,
+)
 from perdure.testing.simulation.simulate import SimulationFailed, check, quiet
 
-__all__ = ["SeedResult", "run_seed", "run_seeds"]
+__all__ = ["SeedResult", "run_chats", "run_seed", "run_seeds"]
 
 
 class SeedResult(NamedTuple):
@@ -28,16 +34,46 @@ def run_seed(seed: int) -> SeedResult:
         with quiet():
             return SeedResult(seed, check(script_of(program), expected=[EXPECTED]), "")
     except SimulationFailed as failed:
-        again = f"to repeat: python -m perdure.testing.simulation --first {seed} --seeds 1"
-        return SeedResult(seed, max([0, *failed.crashes]), f"{failed}\n{program}\n{again}")
+        return _failed(seed, failed, program, "calls")
 
 
-def run_seeds(first: int, count: int, jobs: int = 2) -> Iterator[SeedResult]:
-    """Yield what `run_seed` returns for `count` seeds, on `jobs` processes, in any order."""
+def run_chats(seed: int) -> SeedResult:
+    """Simulate the random agent with models of one seed, likewise."""
+    program = make_chats(seed)
+    try:
+        with quiet():
+            crashes = check(
+                chats_script_of(program),
+                expected=EXPECTED_OF_CHATS,
+                invariant=chat_invariant(program),
+            )
+            return SeedResult(seed, crashes, "")
+    except SimulationFailed as failed:
+        return _failed(seed, failed, program, "chats")
+
+
+def _failed(seed: int, failed: SimulationFailed, program: object, kind: str) -> SeedResult:
+    again = f"python -m perdure.testing.simulation --only {kind} --first {seed} --seeds 1"
+    text = f"{failed}\n{program}\nto repeat: {again}"
+    return SeedResult(seed, max([0, *failed.crashes]), text)
+
+
+RUNS = {"calls": run_seed, "chats": run_chats}
+
+
+def run_seeds(first: int, count: int, jobs: int = 2, kind: str = "calls") -> Iterator[SeedResult]:
+    """Yield what came of `count` seeds, on `jobs` processes, in any order.
+
+    Args:
+        first: the first seed.
+        count: how many.
+        jobs: processes.
+        kind: "calls": random durable calls and memory; "chats": random chats, tools and memory.
+    """
     seeds = range(first, first + count)
     if jobs == 1:
-        yield from map(run_seed, seeds)
+        yield from map(RUNS[kind], seeds)
         return
     # Not forked: the process may have threads.
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(run_seed, seeds, chunksize=8)
+        yield from pool.imap_unordered(RUNS[kind], seeds, chunksize=8)

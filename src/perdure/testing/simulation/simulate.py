@@ -97,9 +97,9 @@ def simulate(
     Under each seed the inputs are run to their end in a simulated world, where calls and commits
     take seeded times and no time passes really. Then, for every commit of that job, the job is run
     again from what its store held right after that commit, as after a crash; and once more with
-    several crashes, also while it recovers. Outputs, memory,
-    statuses and events must come out the same, no call with a recorded outcome may be executed
-    again, and none oftener than a crash explains::
+    several crashes, also while it recovers. Outputs, memory, statuses and events must come out the
+    same, no call with a recorded outcome may be executed again, and none oftener than a crash
+    explains::
 
         def test_my_agent_survives_crashes():
             simulate(MyAgent, [{"id": "a", "text": "hi"}], key="id", callables={ask: fake_ask})
@@ -109,18 +109,17 @@ def simulate(
     what may differ by right, is said in `perdure.testing.simulation`.
 
     Args:
-        agent: an agent; or its class or a factory, to begin each life with a new one, as a new
-            process does.
+        agent: an agent; its class or a factory begins each life with a new one, as a process does.
         inputs: the inputs, in order; all runs of one key are in this order.
         key: the key of an input: a field name or a function.
         seeds: the seeds, or their number, counted from 0.
         config: configuration of the job.
         callables: by callable, what is executed in its place; the journal has the original's name.
         signals: what comes for runs: position of the input, seconds after the start, name, value.
-        approve: what a person says, some time later, to a tool call that waits for approval: called
-            with the tool's name and arguments; what it returns is the signal's value.
-        compare: what must be the same: some of "statuses", "outputs", "memory" (documents of
-            long-term memory and of the job's vector stores included) and "events".
+        approve: what a person says to a tool call that waits for approval, as the signal's value;
+            called with the tool's name and arguments.
+        compare: what must be the same: some of "statuses", "outputs", "memory" (with documents
+            of the job's own vector stores) and "events".
 
     Returns:
         How much was simulated.
@@ -132,26 +131,22 @@ def simulate(
     if unknown := set(compare) - set(EVERYTHING):
         raise ConfigurationError(f"compare={sorted(unknown)} is not among {list(EVERYTHING)}")
     keyed = [(_key_of(value, key), value) for value in inputs]
-    if not isinstance(config, Configuration):
-        # By default no call waits for a thread: a crash would change who waits for whom.
-        config = Configuration({"num-async-threads": 256, **(config or {})})
-    options = config
-    script = Script(
-        plan=lambda: plan_of(agent, options),
-        config=config,
-        inputs=keyed,
-        arrivals=[],
-        fakes=callables or {},
-        seed=0,
-        signals=_coming(signals),
-        approve=approve,
-    )
+    options = _configuration(config)
+    script = Script(lambda: plan_of(agent, options), options, keyed, [], callables or {}, 0)
+    script = script._replace(signals=_coming(signals), approve=approve)
     with quiet():
         crashes = [
             check(script._replace(seed=seed, arrivals=arrivals_of(seed, len(keyed))), compare)
             for seed in (range(seeds) if isinstance(seeds, int) else seeds)
         ]
     return Simulated(len(crashes), sum(crashes))
+
+
+def _configuration(config: Mapping[str, Any] | Configuration | None) -> Configuration:
+    if isinstance(config, Configuration):
+        return config
+    # By default no call waits for a thread: a crash would change who waits for whom.
+    return Configuration({"num-async-threads": 256, **(config or {})})
 
 
 def plan_of(agent: Agent | type[Agent] | Callable[[], Agent], config: Configuration) -> AgentPlan:
