@@ -103,7 +103,10 @@ def test_review_analysis_survives_a_kill_and_asks_for_no_recorded_answer_again(
     assert len(calls) == 10
     assert at_once(calls) == 4
     requests = RequestLog(folder / "requests.jsonl").requests()
-    assert len({request["message"] for request in requests}) == 10
+    whole = [request for request in requests if request["message"] is not None]
+    assert len({request["message"] for request in whole}) == 10
+    # One may have been sent in part only when the process was killed.
+    assert len(requests) <= len(whole) + 1
     assert len(requests) <= 10 + 4  # those under way at the kill came again
 
 
