@@ -270,7 +270,11 @@ class PgVectorStore(BaseVectorStore):
             raise ConfigurationError(
                 f"vector store {self.name!r}: the dsn cannot be used: {error}"
             ) from error
-        except (pg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
+        except (pg.InterfaceError, pg.InternalClientError, OSError) as error:
+            # TimeoutError is an OSError. A connection that is cut at the wrong moment can confuse
+            # the client's state; none that is open now is used again.
+            if isinstance(error, pg.InternalClientError):
+                await pool.expire_connections()
             raise RetryableError(
                 f"vector store {self.name!r}: {type(error).__name__}: {error}"
             ) from error
