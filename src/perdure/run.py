@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, RunCancelledError
 
 __all__ = [
     "STATUS_BY_NUMBER", "STATUS_NUMBERS", "ChildInfo", "EventInfo", "MemoryWrite", "Output",
@@ -33,6 +33,11 @@ class RunStatus(enum.Enum):
     def is_final(self) -> bool:
         """Whether the run will not go on by itself from here."""
         return self in _FINAL
+
+
+def run_cancelled(id: str) -> RunCancelledError:
+    """Return what those who wait for a cancelled run get."""
+    return RunCancelledError(f"run {id} was cancelled")
 
 
 _FINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from perdure.errors import DecodeError, RunCancelledError, StoreError
+from perdure.errors import DecodeError, StoreError
 from perdure.journal.record import decode_signal
-from perdure.run import STATUS_NUMBERS, RunStatus
+from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled
 from perdure.runtime.admission import Admission
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.run_execution import RunExecution
@@ -83,7 +83,7 @@ class RunCommands:
             await begun.stop(CANCELLED, [])
         elif run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
-            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
+            ticket.error = run_cancelled(ticket.id)
             self._finish(ticket, None)
         return True
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from perdure.agent_plan import AgentPlan
 from perdure.config import AgentExecutionOptions, Configuration
-from perdure.errors import DecodeError, RunCancelledError, StoreError
+from perdure.errors import DecodeError, StoreError
 from perdure.journal.codec import Codec
 from perdure.journal.failure import decode_failure
 from perdure.journal.record import Record
@@ -19,6 +19,7 @@ from perdure.run import (
     STATUS_NUMBERS,
     Output,
     RunStatus,
+    run_cancelled,
     run_id,
     run_number,
 )
@@ -387,7 +388,7 @@ class JobRuntime:
         if row.error is not None:
             return decode_failure(self.codec, row.error)
         if STATUS_BY_NUMBER[row.status] is RunStatus.CANCELLED:
-            return RunCancelledError(f"run {run_id(row.run)} was cancelled")
+            return run_cancelled(run_id(row.run))
         return None
 
     def _retry_later(self, ticket: RunTicket) -> None:

@@ -14,7 +14,6 @@ from perdure.config import AgentExecutionOptions
 from perdure.errors import (
     ConditionError,
     PerdureError,
-    RunCancelledError,
     StoreDataError,
     StoreError,
 )
@@ -27,7 +26,7 @@ from perdure.journal.record import (
     RecordKind,
     encode_completion,
 )
-from perdure.run import RunStatus
+from perdure.run import RunStatus, run_cancelled
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.run_activity import RunActivity
@@ -465,7 +464,7 @@ class RunExecution:
         ticket.status = status
         ticket.error = None if failure is None else decode_failure(self.services.codec, failure)
         if status is RunStatus.CANCELLED:
-            ticket.error = RunCancelledError(f"run {ticket.id} was cancelled")
+            ticket.error = run_cancelled(ticket.id)
         self.services.finish(ticket, self._short_term if self._touched else None)
 
     def store_failed(self, error: StoreError) -> None:

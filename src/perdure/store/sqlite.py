@@ -101,7 +101,7 @@ class SqliteStore(ActionStateStore):
         self._thread = None
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        if not self._asked and self._connection is not None and self._pace.allows(len(rows)):
+        if not self._asked and self._thread is not None and self._pace.allows(len(rows)):
             # A document may have the index of words tidied up, which takes its time.
             if any(type(row) is DocumentRow for row in rows):
                 return self._call(lambda: self._commit(rows))
