@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -397,3 +398,18 @@ async def test_only_dropped_items_need_no_commit() -> None:
     commits.add([row(2)], store.done(2))
     await commits.drain()
     assert store.log == [("write", 2), (2, "ok")]
+
+
+@on_host
+async def test_variables_of_a_writer_are_not_seen_by_what_is_told() -> None:
+    span: contextvars.ContextVar[str] = contextvars.ContextVar("span", default="none")
+    commits = GroupCommit(FakeStore())
+    seen: list[str] = []
+
+    async def writer() -> None:
+        span.set("the writer's")
+        commits.add([row(1)], lambda error: seen.append(span.get()))
+
+    await asyncio.create_task(writer())
+    await commits.drain()
+    assert seen == ["none"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -47,6 +48,7 @@ class GroupCommit:
     def __init__(self, store: ActionStateStore) -> None:
         self._store = store
         self._host = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._pending: list[Item] = []
         self._finished: collections.deque[Item] = collections.deque()
         self._busy = False  # a flush is scheduled or a commit is under way
@@ -70,7 +72,9 @@ class GroupCommit:
         self._pending.append(Item(rows, done, owner))
         if not self._busy:
             self._busy = True
-            self._host.call_soon(self._flush)
+            # Not in the caller's context: a callable that writes would leave its variables, such
+            # as a trace's span, to all that the commit sets going.
+            self._host.call_soon(self._flush, context=self._context)
 
     async def write(self, rows: Sequence[Row]) -> None:
         """Write `rows`; return when they are durable.
