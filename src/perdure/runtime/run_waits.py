@@ -25,6 +25,7 @@ class RunWaits:
         self._services = services
         self._state = state
         self._timer: Timer | None = None
+        self.deadline: int | None = None  # when it has taken too long, ns; None for never
         self._signals: SignalBox | None = None
         self.waiting = False
 
@@ -46,15 +47,12 @@ class RunWaits:
             self.signals.add(signal)
         if self._services.run_timeout and time_out is not None:
             began = self._state.began or self._services.now()
-            deadline = began + self._services.run_timeout
+            # Kept when it has passed: a run that begins to wait then must not leave memory before
+            # it is stopped.
+            self.deadline = began + self._services.run_timeout
             self._timer = self._services.timers.arm(
-                deadline, functools.partial(self._too_late, time_out)
+                self.deadline, functools.partial(self._too_late, time_out)
             )
-
-    @property
-    def deadline(self) -> int | None:
-        """When the run has taken too long, ns since the epoch; None for never."""
-        return self._timer.deadline if self._timer is not None else None
 
     def begin(self) -> None:
         """From now on only time or a signal can continue the run."""
