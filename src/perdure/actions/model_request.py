@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from perdure.actions.bounds import bounded, is_of_the_callee
 from perdure.call import DurableCall, RetryPolicy
 from perdure.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, checked_response
 from perdure.config import AgentExecutionOptions
 from perdure.context import RunnerContext
-from perdure.errors import DurableCallError, PerdureError, RetryableError, TerminalError
 from perdure.message import ChatDelta, ChatMessage, MessageRole
 from perdure.output_schema import OutputSchema
 from perdure.tools import Tool
@@ -102,16 +103,10 @@ async def ask(
         try:
             return await _request(ctx, candidate, messages, tools, schema, emit)
         except Exception as error:
-            if not _is_of_the_model(error) or candidate is (fallbacks or [setup])[-1]:
+            if not is_of_the_callee(error) or candidate is (fallbacks or [setup])[-1]:
                 raise
             ctx.logger.warning("chat model %s failed, asking the next: %s", candidate.name, error)
     raise AssertionError("unreachable: the last candidate returns or raises")
-
-
-def _is_of_the_model(error: Exception) -> bool:
-    """Say whether the model's call failed, and not the runtime around it."""
-    own = (RetryableError, TerminalError, DurableCallError)
-    return isinstance(error, own) or not isinstance(error, PerdureError)
 
 
 def _request(
@@ -137,19 +132,15 @@ def _request(
         else:
             messages = _instructed(messages, schema)
     request = ModelRequest(setup, tools, enforced, emit)
-    return _bounded(ctx, setup).durable_execute_async(request.call, messages)
-
-
-def _bounded(ctx: RunnerContext, setup: BaseChatModelSetup) -> RunnerContext:
-    limits = [] if ctx.config.get(AgentExecutionOptions.CHAT_ASYNC) else ["chat.async"]
-    if setup.limit is not None:
-        limits.append(setup.limit)
-    return ctx.with_options(
+    asking = bounded(
+        ctx,
+        f"chat:{setup.name}",
+        AgentExecutionOptions.CHAT_ASYNC,
         timeout=setup.timeout,
         retry=setup.retry or ctx.config.retry_policy() or DEFAULT_RETRY,
-        limit=limits[0] if len(limits) == 1 else tuple(limits) or None,
-        durable_id=f"chat:{setup.name}",
+        limit=setup.limit,
     )
+    return asking.durable_execute_async(request.call, messages)
 
 
 def _mode_of(setup: BaseChatModelSetup) -> str:
@@ -162,6 +153,7 @@ async def _not_called(**arguments: Any) -> None:
     raise AssertionError("the call of this tool is the answer")
 
 
+@functools.lru_cache(maxsize=256)  # one object for a schema: connections know a tool again by it
 def _final_tool(schema: OutputSchema) -> Tool:
     return Tool(
         _not_called,

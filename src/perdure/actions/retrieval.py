@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
+from perdure.actions.bounds import bounded
 from perdure.builtin_events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
 from perdure.config import AgentExecutionOptions
 from perdure.context import RunnerContext
@@ -12,8 +13,6 @@ from perdure.resource import ResourceType
 from perdure.vector_stores import BaseVectorStore
 
 __all__ = ["context_retrieval_action", "retrieve"]
-
-ONE_AT_A_TIME: Final = "rag.async"  # the built-in limit of searches that shall not overlap
 
 
 async def context_retrieval_action(event: ContextRetrievalRequestEvent, ctx: RunnerContext) -> None:
@@ -71,9 +70,7 @@ async def retrieve(
     ) -> list[Document]:
         return (await store.query(asked)).documents
 
-    searching = ctx.with_options(durable_id=f"retrieval:{vector_store}")
-    if not ctx.config.get(AgentExecutionOptions.RAG_ASYNC):
-        searching = searching.with_options(limit=ONE_AT_A_TIME)
+    searching = bounded(ctx, f"retrieval:{vector_store}", AgentExecutionOptions.RAG_ASYNC)
     return await searching.durable_execute_async(
         search,
         query,

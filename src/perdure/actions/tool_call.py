@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from perdure.actions.approval import approval
+from perdure.actions.bounds import bounded, is_of_the_callee
 from perdure.builtin_events import ToolRequestEvent, ToolResponseEvent
 from perdure.chat_model import BaseChatModelSetup
 from perdure.config import AgentExecutionOptions
@@ -15,11 +16,7 @@ from perdure.context import RunnerContext
 from perdure.errors import (
     ChatLimitError,
     ConfigurationError,
-    DurableCallError,
     OutputSchemaError,
-    PerdureError,
-    RetryableError,
-    TerminalError,
     ToolArgumentsError,
 )
 from perdure.message import ToolCall, ToolResponse
@@ -28,6 +25,7 @@ from perdure.tools import Tool
 
 __all__ = ["call_tools", "tool_call_action"]
 
+_OF_A_CHAT: Final = (ChatLimitError, OutputSchemaError)  # what a sub-agent's own chat may raise
 _RAISES: Final = "_perdure_raises"  # set on what a tool with on_error="raise" raised
 
 
@@ -113,34 +111,24 @@ async def _called(
     except Exception as error:
         if getattr(tool, "on_error", "return") == "raise":
             vars(error)[_RAISES] = True  # through the sub-agents that asked for it, too
-        if _RAISES in vars(error) or not _is_of_the_tool(error):
+        if _RAISES in vars(error) or not is_of_the_callee(error, *_OF_A_CHAT):
             raise
         return _failed(call, f"{type(error).__name__}: {error}")
     return ToolResponse(id=call.id, name=call.name, result=result)
 
 
-def _is_of_the_tool(error: Exception) -> bool:
-    """Say whether the tool failed, and not the runtime around it."""
-    # The limits and misfits are those of a sub-agent's own chat.
-    own = (
-        RetryableError, TerminalError, DurableCallError, ChatLimitError, OutputSchemaError,
-    )  # fmt: skip
-    return isinstance(error, own) or not isinstance(error, PerdureError)
-
-
 async def _call(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any]) -> Any:
     checked = tool.checked(arguments)
     checked.update(tool.injected(lambda kind, name: _injected(ctx, kind, name)))
-    limits = [] if ctx.config.get(AgentExecutionOptions.TOOL_CALL_ASYNC) else ["tool-call.async"]
-    if tool.limit is not None:
-        limits.append(tool.limit)
-    bounded = ctx.with_options(
+    calling = bounded(
+        ctx,
+        f"tool:{tool.name}",
+        AgentExecutionOptions.TOOL_CALL_ASYNC,
         timeout=tool.timeout,
         retry=tool.retry,
-        limit=limits[0] if len(limits) == 1 else tuple(limits) or None,
-        durable_id=f"tool:{tool.name}",
+        limit=tool.limit,
     )
-    return await bounded.durable_execute_async(tool.func, **checked)
+    return await calling.durable_execute_async(tool.func, **checked)
 
 
 def _injected(ctx: RunnerContext, kind: str, name: str) -> Any:
