@@ -144,13 +144,13 @@ class BaseChatModelSetup(Resource):
         self.connection = _made(connection)
         self.model = model
         self.prompt = prompt
-        self.tools = tuple(as_tool(each) for each in tools)
-        self.output_schema = None if output_schema is None else OutputSchema.of(output_schema)
+        self.tools = _tools(tools)
+        self.output_schema = _schema(output_schema)
         self.output_mode = output_mode
         self.output_retries = output_retries
         self.max_rounds = max_rounds
         self.token_budget = token_budget
-        self.fallbacks = tuple(_fallback(each) for each in fallbacks)
+        self.fallbacks = _fallbacks(fallbacks)
         self.timeout = checked_timeout(timeout)
         self.retry = retry
         self.limit = limit
@@ -172,16 +172,15 @@ class BaseChatModelSetup(Resource):
         """
         other = object.__new__(type(self))
         vars(other).update(vars(self))
-        other.tools = (*self.tools, *(as_tool(each) for each in tools))
-        if "output_schema" in options:
-            schema = options.pop("output_schema")
-            other.output_schema = None if schema is None else OutputSchema.of(schema)
-        known = vars(self)
+        other.tools = (*self.tools, *_tools(tools))
+        settings = dict(self.settings)
         for name, value in options.items():
-            if name in known:
-                setattr(other, name, value)
-        settings = {name: value for name, value in options.items() if name not in known}
-        other.settings = {**self.settings, **settings}
+            if name in vars(self):
+                taken = _TAKEN.get(name)
+                setattr(other, name, value if taken is None else taken(value))
+            else:
+                settings[name] = value
+        other.settings = settings
         return other
 
     def parts(self) -> Iterable[Resource]:
@@ -389,9 +388,28 @@ def _made(connection: str | Resource | ResourceDescriptor) -> str | Resource:
     return connection
 
 
-def _fallback(fallback: str | Resource) -> str | Resource:
-    """Return a fallback: `provider:model` is a chat model by itself, another text a name."""
-    return ChatModel(fallback) if isinstance(fallback, str) and ":" in fallback else fallback
+def _tools(tools: Iterable[AnyTool]) -> tuple[str | Resource, ...]:
+    return tuple(as_tool(each) for each in tools)
+
+
+def _schema(output: Any) -> OutputSchema | None:
+    return None if output is None else OutputSchema.of(output)
+
+
+def _fallbacks(fallbacks: Iterable[str | Resource]) -> tuple[str | Resource, ...]:
+    """Return fallbacks: `provider:model` is a chat model by itself, another text a name."""
+    return tuple(
+        ChatModel(each) if isinstance(each, str) and ":" in each else each for each in fallbacks
+    )
+
+
+# How an option is taken that is not kept as it is given; by `varied` as by the class.
+_TAKEN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "connection": _made,
+    "output_schema": _schema,
+    "fallbacks": _fallbacks,
+    "timeout": checked_timeout,
+}
 
 
 def _is_name(prompt: str) -> bool:

@@ -291,3 +291,12 @@ def test_types_of_the_output_are_what_the_journal_must_know() -> None:
     assert list(model(output_schema={"type": "object"}).journaled_types()) == []
     assert list(model(output_schema=list[int]).journaled_types()) == [list[int]]
     assert model().resource_type() is ResourceType.CHAT_MODEL
+
+
+def test_a_varied_model_takes_its_options_as_the_class_does() -> None:
+    made = model().varied(fallbacks=["openai:gpt-5"], timeout=3, temperature=0.5)
+    (fallback,) = made.fallbacks
+    assert isinstance(fallback, ChatModel)
+    assert (made.timeout, made.settings["temperature"]) == (3, 0.5)
+    with pytest.raises(ConfigurationError, match="no positive number of seconds"):
+        model().varied(timeout=-1)
