@@ -8,7 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from perdure.agent import ActionMark, Agent, action_functions, agent_resources, type_of
 from perdure.agent_resources import ResourceKey, ResourceSpec, merged
@@ -51,6 +51,14 @@ class ActionSpec:
     conditions: tuple[Condition, ...] = ()
 
 
+class Compiled(NamedTuple):
+    """Compiled actions, the event classes that they name, and annotations of their fields."""
+
+    actions: tuple[ActionSpec, ...] = ()
+    event_classes: tuple[type[Event], ...] = ()
+    annotated_types: tuple[Any, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Builtin:
     """What every agent has beside its own; an engine hands it to the plan.
@@ -64,6 +72,12 @@ class Builtin:
     actions: Agent
     long_term_memory: Callable[[RunnerContext, str], LongTermMemory]
     annotated_types: tuple[Any, ...] = ()
+
+    @functools.cached_property
+    def compiled(self) -> Compiled:
+        """Its actions, compiled once for all agents."""
+        compiled = _compiled_all(action_functions(self.actions))
+        return compiled._replace(annotated_types=compiled.annotated_types + self.annotated_types)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,33 +164,39 @@ class AgentPlan:
         own = action_functions(instance)
         if not own:
             raise AgentDefinitionError(f"{name} has no actions: declare one with @action")
-        added = [] if builtin is None else action_functions(builtin.actions)
-        _refuse_reserved(name, own, added)
-        actions: list[ActionSpec] = []
-        named: list[type[Event]] = [InputEvent, OutputEvent]
-        for mark, func in (*own, *added):
-            spec, classes = _compiled(mark, func)
-            actions.append(spec)
-            named += classes
+        compiled = _compiled_all(own)
+        added = Compiled() if builtin is None else builtin.compiled
+        _refuse_reserved(name, compiled.actions, added.actions)
         return cls(
             name=name,
-            actions=tuple(actions),
-            event_classes=_registered(name, named),
-            annotated_types=_annotated_types(named)
-            + (() if builtin is None else builtin.annotated_types),
+            actions=compiled.actions + added.actions,
+            event_classes=_registered(name, compiled.event_classes + added.event_classes),
+            annotated_types=compiled.annotated_types + added.annotated_types,
             resources=merged(agent_resources(instance), resources),
             builtin=builtin,
         )
 
 
+def _compiled_all(
+    functions: Iterable[tuple[ActionMark, Callable[[Any, Any], Any]]],
+) -> Compiled:
+    actions: list[ActionSpec] = []
+    named: list[type[Event]] = [InputEvent, OutputEvent]
+    for mark, func in functions:
+        spec, classes = _compiled(mark, func)
+        actions.append(spec)
+        named += classes
+    return Compiled(tuple(actions), tuple(named), _annotated_types(named))
+
+
 def _refuse_reserved(
-    agent_name: str, own: Iterable[tuple[ActionMark, Any]], added: Iterable[tuple[ActionMark, Any]]
+    agent_name: str, own: Iterable[ActionSpec], added: Iterable[ActionSpec]
 ) -> None:
-    reserved = {mark.name for mark, _ in added}
-    for mark, _ in own:
-        if mark.name in reserved:
+    reserved = {spec.name for spec in added}
+    for spec in own:
+        if spec.name in reserved:
             raise AgentDefinitionError(
-                f"{agent_name}: {mark.name!r} is the name of a built-in action: rename yours"
+                f"{agent_name}: {spec.name!r} is the name of a built-in action: rename yours"
             )
 
 
