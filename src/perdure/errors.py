@@ -58,6 +58,7 @@ __all__ = [
     "StoreLockedError",
     "TerminalError",
     "ToolArgumentsError",
+    "the_extra",
 ]
 
 
@@ -223,3 +224,12 @@ class RunsFailedError(PerdureError):
 
 class RunCancelledError(PerdureError):
     """The run was cancelled: it gives no further outputs."""
+
+
+def the_extra(name: str) -> str:
+    """Return which extra is needed and how it is installed, for messages.
+
+    Args:
+        name: The extra's name.
+    """
+    return f"the extra `{name}`: pip install 'perdure[{name}]'"

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from perdure.errors import AgentDefinitionError, ConfigurationError, OutputSchemaError
+from perdure.errors import AgentDefinitionError, ConfigurationError, OutputSchemaError, the_extra
 
-__all__ = ["OutputMode", "OutputSchema"]
+__all__ = ["OutputMode", "OutputSchema", "json_validator"]
 
 OutputMode = Literal["auto", "native", "tool", "prompted"]
 
@@ -100,12 +100,16 @@ class OutputSchema:
             raise OutputSchemaError(_explained(error)) from None
 
     def _validate(self, data: Any) -> None:
-        if self._validator is None:
-            self._validator = _validator(self.json_schema)
-        errors = sorted(self._validator.iter_errors(data), key=lambda e: list(map(str, e.path)))
+        found = self._json_validator().iter_errors(data)
+        errors = sorted(found, key=lambda e: list(map(str, e.path)))
         if errors:
             said = [f"{e.json_path}: {e.message}" for e in errors[:_MOST_ERRORS]]
             raise OutputSchemaError("; ".join(said))
+
+    def _json_validator(self) -> Any:
+        if self._validator is None:
+            self._validator = json_validator(self.json_schema)
+        return self._validator
 
     def check(self) -> None:
         """Make sure that a JSON schema is one, before a model is asked for an answer to it.
@@ -116,7 +120,7 @@ class OutputSchema:
         """
         if self._adapter is not None:
             return
-        validator = _validator(self.json_schema)
+        validator = self._json_validator()
         from jsonschema import SchemaError
 
         try:
@@ -148,7 +152,7 @@ def _made_of_type(output: Any) -> OutputSchema:
         from pydantic.errors import PydanticUserError
     except ImportError:
         raise ConfigurationError(
-            "an output schema made of a type needs the extra `llm`: pip install 'perdure[llm]'"
+            f"an output schema made of a type needs {the_extra('llm')}"
         ) from None
     try:
         adapter = TypeAdapter(output)
@@ -171,14 +175,17 @@ def _refers_to_object(schema: Mapping[str, Any]) -> bool:
     return bool(target.get("type") == "object")
 
 
-def _validator(schema: Mapping[str, Any]) -> Any:
+def json_validator(schema: Mapping[str, Any]) -> Any:
+    """Return the validator of a JSON schema, of jsonschema's.
+
+    Raises:
+        ConfigurationError: The extra `llm` is not installed.
+    """
     try:
         from jsonschema import Draft202012Validator
         from referencing import Registry
     except ImportError:
-        raise ConfigurationError(
-            "an output schema needs the extra `llm`: pip install 'perdure[llm]'"
-        ) from None
+        raise ConfigurationError(f"an output schema needs {the_extra('llm')}") from None
     # With a registry of its own it fetches no schema that this one refers to.
     return Draft202012Validator(schema, registry=Registry())
 

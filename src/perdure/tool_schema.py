@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from perdure.errors import AgentDefinitionError, ConfigurationError, ToolArgumentsError
+from perdure.errors import AgentDefinitionError, ConfigurationError, ToolArgumentsError, the_extra
 
 __all__ = ["FunctionSchema", "keep_locals"]
 
@@ -208,7 +208,7 @@ def _documented(func: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 
 def _missing() -> ConfigurationError:
-    return ConfigurationError("a tool needs the extra `llm`: pip install 'perdure[llm]'")
+    return ConfigurationError(f"a tool needs {the_extra('llm')}")
 
 
 def _model(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, the_extra
 from perdure.integrations.llm_errors import translated, unusable
 
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
             from pydantic_ai.exceptions import UserError
         except ImportError as error:
             raise ConfigurationError(
-                f"the embedding provider {self.provider!r} needs the extra `llm`:"
-                f" pip install 'perdure[llm]' ({error})"
+                f"the embedding provider {self.provider!r} needs {the_extra('llm')} ({error})"
             ) from None
         try:
             client = self._made()

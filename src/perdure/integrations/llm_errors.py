@@ -6,7 +6,13 @@ import asyncio
 import re
 from typing import Any, Final
 
-from perdure.errors import ConfigurationError, PerdureError, RetryableError, TerminalError
+from perdure.errors import (
+    ConfigurationError,
+    PerdureError,
+    RetryableError,
+    TerminalError,
+    the_extra,
+)
 
 __all__ = ["filtered", "missing_extra", "translated", "unusable"]
 
@@ -22,7 +28,7 @@ _TRANSPORT_NAME: Final = re.compile(r"Timeout|Connect|Protocol|Network|Read|Writ
 
 def missing_extra(what: str) -> ConfigurationError:
     """Return the error that says that Pydantic AI is not installed."""
-    return ConfigurationError(f"{what} needs the extra `llm`: pip install 'perdure[llm]'")
+    return ConfigurationError(f"{what} needs {the_extra('llm')}")
 
 
 def unusable(name: str, error: Exception, what: str = "chat model") -> ConfigurationError:

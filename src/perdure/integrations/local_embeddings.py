@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, the_extra
 
 __all__ = ["LocalEmbeddings"]
 
@@ -108,8 +108,7 @@ def _loaded(threads: int) -> tuple[Any, Any]:
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     except ImportError as error:
         raise ConfigurationError(
-            "local embeddings need the extra `embeddings-local`:"
-            f" pip install 'perdure[embeddings-local]' ({error})"
+            f"local embeddings need {the_extra('embeddings-local')} ({error})"
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -19,6 +19,7 @@ from perdure.call import RetryPolicy
 from perdure.errors import ConfigurationError, TerminalError, ToolArgumentsError
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
 from perdure.message import Attachment, ChatMessage, MessageRole
+from perdure.output_schema import json_validator
 from perdure.prompts import Prompt
 from perdure.resource import Resource, ResourceType
 from perdure.tools import Tool
@@ -450,15 +451,12 @@ def _check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     Raises:
         ToolArgumentsError: They do not fit.
     """
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
     try:
-        Draft202012Validator.check_schema(schema)
-        # An empty registry: nothing that a server's schema refers to is ever fetched.
-        validator = Draft202012Validator(schema, registry=Registry())
+        validator = json_validator(schema)
+        validator.check_schema(schema)
         errors = sorted(validator.iter_errors(arguments), key=lambda error: error.json_path)
     except (SchemaError, Unresolvable):
         return

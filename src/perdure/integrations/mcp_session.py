@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from perdure.errors import ConfigurationError, RetryableError, TerminalError
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
 
 __all__ = ["Endpoint", "Link", "load_extra"]
 
@@ -41,9 +41,7 @@ async def load_extra() -> None:
     try:
         await asyncio.to_thread(_load)
     except ImportError:
-        raise ConfigurationError(
-            "an MCPServer needs the extra `mcp`: pip install 'perdure[mcp]'"
-        ) from None
+        raise ConfigurationError(f"an MCPServer needs {the_extra('mcp')}") from None
 
 
 def _load() -> None:

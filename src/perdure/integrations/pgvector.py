@@ -23,7 +23,7 @@ from perdure.document import (
     words_of,
 )
 from perdure.embedding_model import BaseEmbeddingModelSetup
-from perdure.errors import ConfigurationError, RetryableError, TerminalError
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
 from perdure.vector_stores import BaseVectorStore, id_list
 
 __all__ = ["PgVectorStore", "sql_of"]
@@ -393,7 +393,5 @@ def _load() -> Any:
     try:
         import asyncpg  # type: ignore[import-untyped]
     except ImportError as error:
-        raise ConfigurationError(
-            "PgVectorStore needs the extra `pgvector`: pip install 'perdure[pgvector]'"
-        ) from error
+        raise ConfigurationError(f"PgVectorStore needs {the_extra('pgvector')}") from error
     return asyncpg

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from perdure.context import RunnerContext
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, the_extra
 from perdure.integrations.call_settings import (
     CallSettings,
     check_context,
     checked_settings,
-    needs_extra,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class DurableAgent(Generic[DepsT, OutputT]):
         try:
             from perdure.integrations import pydantic_ai_run
         except ImportError as error:
-            raise needs_extra("DurableAgent", "the extra `llm`", "perdure[llm]", error) from error
+            raise ConfigurationError(f"DurableAgent needs {the_extra('llm')} ({error})") from error
         self._library = pydantic_ai_run
         self.agent = agent
         self.name = name or agent.name or "agent"

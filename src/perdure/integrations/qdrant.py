@@ -22,7 +22,7 @@ from perdure.document import (
     words_of,
 )
 from perdure.embedding_model import BaseEmbeddingModelSetup
-from perdure.errors import ConfigurationError, RetryableError, TerminalError
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
 from perdure.vector_stores import BaseVectorStore, id_list, keyword_scores
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ class QdrantVectorStore(BaseVectorStore):
         try:
             from qdrant_client import AsyncQdrantClient
         except ImportError as error:
-            raise ConfigurationError(
-                "QdrantVectorStore needs the extra `qdrant`: pip install 'perdure[qdrant]'"
-            ) from error
+            raise ConfigurationError(f"QdrantVectorStore needs {the_extra('qdrant')}") from error
         if self.path is not None:
             return AsyncQdrantClient(path=self.path)
         if self.is_local:

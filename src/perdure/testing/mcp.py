@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, the_extra
 
 __all__ = ["scripted_mcp_server"]
 
@@ -58,9 +58,7 @@ def scripted_mcp_server(
     try:
         from mcp.server.mcpserver import MCPServer
     except ImportError:
-        raise ConfigurationError(
-            "scripted_mcp_server needs the extra `mcp`: pip install 'perdure[mcp]'"
-        ) from None
+        raise ConfigurationError(f"scripted_mcp_server needs {the_extra('mcp')}") from None
     with _own_logging():
         server = MCPServer(name)
     for each in tools:
