@@ -8,7 +8,15 @@ from typing import Any
 from perdure.errors import PerdureError
 from perdure.journal.codec import Codec, digest
 from perdure.journal.failure import failure_summary
-from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id, run_number
+from perdure.run import (
+    STATUS_BY_NUMBER,
+    STATUS_NUMBERS,
+    BadLine,
+    RunInfo,
+    RunStatus,
+    run_id,
+    run_number,
+)
 from perdure.run_detail import RunDetail, build, children_of
 from perdure.store.base import RunRow
 from perdure.store.reader import FINAL_STATUS, JobRow, StoreReader
@@ -147,6 +155,20 @@ class History:
     def infos(self, numbers: list[int]) -> dict[int, RunInfo]:
         """Return these runs, by number."""
         return {info.number: info for info in self._infos(self.reader.runs(numbers).values())}
+
+    def bad_lines(self, job: JobRow, *, limit: int = 50) -> list[BadLine]:
+        """Return the inputs that the job's sources passed over, by source and place."""
+        return [
+            BadLine(
+                source=row.source, position=row.position, line=row.line or None,
+                reason=row.reason, at=row.at,
+            )
+            for row in self.reader.bad_lines(job.job, limit=limit)
+        ]  # fmt: skip
+
+    def count_bad_lines(self, job: JobRow) -> int:
+        """Return the number of inputs that the job's sources passed over."""
+        return self.reader.count_bad_lines(job.job)
 
     def detail(self, job: JobRow, id_: str) -> RunDetail:
         """Return what a run did.

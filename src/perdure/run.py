@@ -9,8 +9,8 @@ from typing import Any
 from perdure.errors import PerdureError, RunCancelledError
 
 __all__ = [
-    "STATUS_BY_NUMBER", "STATUS_NUMBERS", "ChildInfo", "EventInfo", "MemoryWrite", "Output",
-    "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "run_id", "run_number",
+    "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo", "MemoryWrite",
+    "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "run_id", "run_number",
 ]  # fmt: skip
 
 
@@ -96,6 +96,25 @@ class RunInfo:
     due: int = 0
     is_delayed: bool = False
     activity: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """An input that a source passed over.
+
+    Attributes:
+        source: name of its source; where inputs have ids, path of the file.
+        position: its position there, from 0.
+        line: its line number from 1, None where the source has no lines.
+        reason: what is wrong with it.
+        at: when it was last found so, ns since the epoch.
+    """
+
+    source: str
+    position: int
+    line: int | None
+    reason: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

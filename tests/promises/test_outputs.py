@@ -81,13 +81,24 @@ def test_g4_a_file_has_every_output_once_over_resumptions(store: str, tmp_path: 
     assert Counter(map(tuple, rest)) == Counter(map(tuple, expected(0) + expected(1) + expected(2)))
 
 
+class Unrecorded(JsonlSink):
+    """Fails after a write, of which the store is not told: like a crash at that moment."""
+
+    async def write(self, outputs: Any) -> Any:
+        await super().write(outputs)
+        raise SinkError("the process dies here")
+
+
 def test_g4_what_a_crash_left_half_written_is_taken_back(sqlite: str, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     engine = LocalEngine(sqlite)
     engine.run(agent_of(sends_two), INPUTS[:10], key="k", sink=JsonlSink(path))
     before = path.read_text("utf-8")
-    with path.open("a", encoding="utf-8") as file:
-        file.write('[10, "first"]\n[10, "sec')  # written, but its delivery never recorded
+    with pytest.raises(SinkError, match="dies here"):
+        engine.run(agent_of(sends_two), INPUTS, key="k", sink=Unrecorded(path))
+    written = path.read_bytes()
+    assert len(written) > len(before)
+    path.write_bytes(written[:-3])
     engine.run(agent_of(sends_two), INPUTS, key="k", sink=JsonlSink(path))
     assert path.read_text("utf-8").startswith(before)
     assert Counter(map(tuple, lines(path))) == Counter(

@@ -15,7 +15,7 @@ from perdure.engine.progress import Progress
 def test_the_total_leaves_blank_lines_out(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_bytes(b"1\n\n2\r\n  \n3")
-    total = progress.Total(str(file))
+    total = progress.Total([str(file)])
     deadline = time.monotonic() + 10
     while total.value is None and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -23,7 +23,7 @@ def test_the_total_leaves_blank_lines_out(tmp_path: Path) -> None:
 
 
 def test_the_total_of_standard_input_is_not_known() -> None:
-    assert progress.Total("-").value is None
+    assert progress.Total([]).value is None
 
 
 def test_done_never_exceeds_what_was_read() -> None:
@@ -49,7 +49,7 @@ def test_lines_show_the_average_since_the_first_run(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    lines = progress.Lines("job", progress.Total("-"))
+    lines = progress.Lines("job", progress.Total([]))
     now = 5.0
     lines.show(Progress(inputs=9, already_done=9))  # only what an earlier process did
     now = 6.0
@@ -89,7 +89,7 @@ def test_lines_of_a_job_that_only_waits_are_few(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    lines = progress.Lines("job", progress.Total("-"))
+    lines = progress.Lines("job", progress.Total([]))
     counts = Progress(inputs=2, waiting=2)  # the job has one such object, and changes it
     for _ in range(30):
         lines.show(counts)

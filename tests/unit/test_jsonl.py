@@ -9,10 +9,12 @@ import decimal
 import enum
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure.connectors import jsonl
+from perdure.connectors import jsonl_lines, output_file
 from perdure.connectors.base import SinkState, SourceRecord
 from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
+from perdure.connectors.output_file import BehindPolicy
 from perdure.errors import InputError, SinkError
 from perdure.run import Output
 
@@ -74,7 +77,7 @@ def test_values_are_the_same_wherever_chunks_end(
     values = ["é" * n for n in range(12)]
     path.write_text("".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values), "utf-8")
     for chunk_bytes in (1, 2, 3, 7, 1000):
-        monkeypatch.setattr(jsonl, "_CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(jsonl_lines, "CHUNK_BYTES", chunk_bytes)
         assert [r.value for r in read(path)] == values
 
 
@@ -176,13 +179,22 @@ def _open_files() -> set[str]:
 # --- sink ---
 
 
-async def write_once(path: Path, state: SinkState | None, values: list[Any]) -> SinkState:
-    sink = JsonlSink(path)
+async def write_once(
+    path: Path,
+    state: SinkState | None,
+    values: list[Any],
+    *,
+    undelivered: Sequence[Any] = (),
+    behind: BehindPolicy = "refuse",
+) -> SinkState:
+    sink = JsonlSink(path, behind=behind)
+    sink.expect([output(v, n) for n, v in enumerate(undelivered)])
     opened = await sink.open(state)
     try:
         offset = await sink.write([output(v, n) for n, v in enumerate(values)])
     finally:
         await sink.close()
+    assert offset is not None
     return SinkState(opened.base, offset)
 
 
@@ -212,14 +224,118 @@ def test_envelope(tmp_path: Path) -> None:
     }
 
 
-def test_g4_unrecorded_tail_is_cut_off_and_nothing_before_it(tmp_path: Path) -> None:
+UNDELIVERED = ["a", {"b": 1}, "a"]
+
+
+@pytest.mark.parametrize(
+    "tail", [b'"a', b'"a"\n', b'"a"\n{"b"', b'"a"\n{"b": 1}\n"a"\n', b'"a"\n"a"\n{"b": 1}\n', b"{"]
+)
+def test_g4_g28_undelivered_outputs_are_cut_off_and_nothing_before_them(
+    tmp_path: Path, tail: bytes
+) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(b"0\n")
     state = asyncio.run(write_once(path, None, [1]))
     with path.open("ab") as file:
-        file.write(b'2\n{"half')
-    assert asyncio.run(write_once(path, state, [2])) == SinkState(2, 6)
-    assert path.read_bytes() == b"0\n1\n2\n"
+        file.write(tail)
+    again = asyncio.run(write_once(path, state, ["new"], undelivered=UNDELIVERED))
+    assert again == SinkState(2, 10)
+    assert path.read_bytes() == b'0\n1\n"new"\n'
+
+
+FOREIGN = [
+    b'"x"\n',  # a line of somebody else
+    b'"a"\n"x"\n',  # behind one of ours
+    b'"a"\n"a"\n"a"\n',  # once more than there are
+    b'"a"\n\n',
+    b'"a"\n"x',
+    b"\n",
+    b" ",
+    b'"a"\r\n',
+    b'"a"\n{"b": 1}\n"a"\n"a"\n',  # ours, and more: the store may be behind
+    b"\x00" * 100_000,
+]
+
+
+@pytest.mark.parametrize("tail", FOREIGN)
+def test_g28_what_is_not_its_own_is_refused_by_name_and_untouched(
+    tmp_path: Path, tail: bytes
+) -> None:
+    path = tmp_path / "out.jsonl"
+    state = asyncio.run(write_once(path, None, [1]))
+    with path.open("ab") as file:
+        file.write(tail)
+    refused = r"out\.jsonl has .* behind byte 2.*store is behind"
+    with pytest.raises(SinkError, match=refused) as caught:
+        asyncio.run(write_once(path, state, ["new"], undelivered=UNDELIVERED))
+    assert "--output-behind keep" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"1\n" + tail
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_g28_only_the_recorded_form_is_its_own(tmp_path: Path) -> None:
+    """A line without envelope is not the line of a sink with one, and the other way round."""
+    path = tmp_path / "out.jsonl"
+    state = asyncio.run(write_once(path, None, [1]))
+    with path.open("ab") as file:
+        file.write(b'{"key": "k", "run_id": "r0", "id": "r0-0", "value": "a"}\n')
+    before = path.read_bytes()
+    with pytest.raises(SinkError, match="behind byte 2"):
+        asyncio.run(write_once(path, state, [], undelivered=["a"]))
+    assert path.read_bytes() == before
+
+    async def with_envelope() -> None:
+        sink = JsonlSink(path, envelope=True)
+        sink.expect([output("a")])
+        await sink.open(state)
+        await sink.close()
+
+    asyncio.run(with_envelope())
+    assert path.read_bytes() == b"1\n"
+
+
+def test_g28_what_is_behind_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    state = asyncio.run(write_once(path, None, [1]))
+    with path.open("ab") as file:
+        file.write(b"x\n")
+    kept = asyncio.run(write_once(path, state, [2], undelivered=[2], behind="keep"))
+    assert path.read_bytes() == b"1\nx\n2\n"
+    assert kept == SinkState(0, 6)
+    asyncio.run(write_once(path, kept, [3]))  # and is its own from then on
+    assert path.read_bytes() == b"1\nx\n2\n3\n"
+
+
+def test_g28_half_a_line_is_not_kept_in_the_middle(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    state = asyncio.run(write_once(path, None, [1]))
+    with path.open("ab") as file:
+        file.write(b"x\nhalf")
+    with pytest.raises(SinkError, match=r"middle of a line.*behind move"):
+        asyncio.run(write_once(path, state, [2], behind="keep"))
+    assert path.read_bytes() == b"1\nx\nhalf"
+
+
+def test_g28_what_is_behind_can_be_moved_and_moves_over_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    state = asyncio.run(write_once(path, None, [1]))
+    (tmp_path / "out.jsonl.orphaned-1").write_bytes(b"from before")
+    with path.open("ab") as file:
+        file.write(b"x\nhalf")
+    asyncio.run(write_once(path, state, [2], behind="move"))
+    assert path.read_bytes() == b"1\n2\n"
+    assert (tmp_path / "out.jsonl.orphaned-1").read_bytes() == b"from before"
+    assert (tmp_path / "out.jsonl.orphaned-2").read_bytes() == b"x\nhalf"
+
+
+def test_an_undelivered_value_without_a_json_form_was_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    state = asyncio.run(write_once(path, None, [1]))
+    with path.open("ab") as file:
+        file.write(b'"a"\n')
+    asyncio.run(write_once(path, state, [], undelivered=[object(), "a"]))
+    assert path.read_bytes() == b"1\n"
 
 
 @pytest.mark.parametrize("change", ["shorten", "remove", "replace"])
@@ -258,7 +374,7 @@ def test_second_writer_is_refused_until_the_first_has_closed(tmp_path: Path) -> 
     async def main() -> None:
         first, second = JsonlSink(path), JsonlSink(path)
         await first.open(None)
-        with pytest.raises(SinkError, match="another process"):
+        with pytest.raises(SinkError, match="being written by another job or process"):
             await second.open(None)
         await first.close()
         await second.open(None)
@@ -267,10 +383,35 @@ def test_second_writer_is_refused_until_the_first_has_closed(tmp_path: Path) -> 
     asyncio.run(main())
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs a device file")
-def test_what_is_no_regular_file_is_refused() -> None:
-    with pytest.raises(SinkError, match="not a regular file"):
-        asyncio.run(write_once(Path("/dev/null"), None, [1]))
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_g28_a_forked_child_does_not_keep_the_file(tmp_path: Path) -> None:
+    """A worker of a process pool may outlive the process that was killed."""
+    path = tmp_path / "out.jsonl"
+    script = (
+        "import asyncio, os, sys, time\n"
+        "from perdure import JsonlSink\n"
+        "sink = JsonlSink(sys.argv[1])\n"
+        "asyncio.run(sink.open(None))\n"
+        "if not (child := os.fork()):\n"
+        "    time.sleep(600)\n"
+        "print(child, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            process.wait()
+            asyncio.run(write_once(path, None, [1]))
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert path.read_bytes() == b"1\n"
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="cannot write"):
+        asyncio.run(write_once(tmp_path, None, [1]))
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
@@ -299,7 +440,7 @@ def test_full_disk_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.jsonl"
-    real_write_at = jsonl._write_at
+    real_write_at = output_file._write_at
 
     def half_then_full(file: int, data: Any, offset: int) -> int:
         if len(data) <= 2:
@@ -311,7 +452,7 @@ def test_full_disk_leaves_the_file_as_it_was(
         await sink.open(None)
         await sink.write([output(1)])
         with monkeypatch.context() as patch:
-            patch.setattr(jsonl, "_write_at", half_then_full)
+            patch.setattr(output_file, "_write_at", half_then_full)
             with pytest.raises(SinkError, match="No space left"):
                 await sink.write([output("long enough to be cut")])
         assert path.read_bytes() == b"1\n"
@@ -376,6 +517,7 @@ async def _deliver_with_crashes(path: Path, steps: list[tuple[int, int | str | N
     for count, crash in [*steps, (1, None)]:
         if not opened:
             sink, opened = JsonlSink(path), True
+            sink.expect([output(f"value {delivered + n}") for n in range(6)])
             state = await sink.open(state)
         batch = [output(f"value {delivered + n}") for n in range(count)]
         offset = await _write_dying_after(sink, batch, crash)
@@ -395,7 +537,7 @@ async def _write_dying_after(
 ) -> int | None:
     if not isinstance(crash, int):
         return await sink.write(batch)
-    real_write_at = jsonl._write_at
+    real_write_at = output_file._write_at
 
     def cut_off(file: int, data: Any, offset: int) -> int:
         if len(data) > crash:
@@ -404,7 +546,7 @@ async def _write_dying_after(
         return real_write_at(file, data, offset)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsonl, "_write_at", cut_off)
+        patch.setattr(output_file, "_write_at", cut_off)
         try:
             return await sink.write(batch)
         except _Killed:

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,15 +17,13 @@ from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
 from perdure.cli.progress import Total, View, keep_showing, make_view, show_warnings
 from perdure.config import Configuration
-from perdure.connectors.base import Sink
-from perdure.connectors.iterable import CallableSink
-from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
+from perdure.connectors.output_stream import is_stdout
 from perdure.engine.job import Job
 from perdure.engine.local import LocalEngine
 from perdure.engine.progress import DriveResult
 from perdure.engine.progress import Progress as Counts
-from perdure.run import Output, RunStatus
+from perdure.errors import EncodeError, InputError, PerdureError, SinkError
 
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
 LISTED_FAILURES = 10
@@ -39,11 +36,10 @@ class Plan:
     agent: AnyAgent
     job: str
     store: str
-    input: str
+    source: JsonlSource
     key: str
     id: str | None
-    output: str | None
-    envelope: bool
+    sink: JsonlSink
     config: Configuration
     summary: str | None
     quiet: bool
@@ -60,9 +56,9 @@ class Plan:
 class Summary:
     """The counts at the end, as `--summary-json` writes them.
 
-    Inputs, completed, failed and cancelled are of all inputs read, those of earlier processes
-    included; waiting are the runs left in the store for time or a signal to continue; the other
-    counts are of this process.
+    Inputs, completed, failed, cancelled and unfinished are of all inputs read, those of earlier
+    processes included; waiting are the runs left in the store for time or a signal to continue;
+    bad lines are those that were passed over; the other counts are of this process.
     """
 
     inputs: int
@@ -71,6 +67,8 @@ class Summary:
     failed: int
     cancelled: int
     waiting: int
+    unfinished: int
+    bad_lines: int
     calls_made: int
     calls_replayed: int
     retries: int
@@ -81,15 +79,19 @@ class Summary:
 async def drive(plan: Plan) -> int:
     """Run the job to the end of its input, or until a signal; return the exit code."""
     engine = LocalEngine(store=plan.store, job=plan.job, config=plan.config)
-    total = Total(plan.input)
-    view = make_view(plan.job, total, quiet=plan.quiet, outputs_on_stdout=plan.output is None)
+    total = Total(plan.source.files().values())
+    on_stdout = is_stdout(plan.sink.path)
+    view = make_view(plan.job, total, quiet=plan.quiet, outputs_on_stdout=on_stdout)
     stopping = Stopping(view)
     began = time.monotonic()
     result: DriveResult | None = None
+    refused: PerdureError | None = None
     unwatch = show_warnings()
     try:
         with stopping:
             result = await _run(engine, plan, view, stopping)
+    except (InputError, EncodeError, SinkError) as error:
+        refused = error  # said last, behind the counts
     except BaseException:
         if stopping.received is None or not stopping.is_forced:
             raise
@@ -106,6 +108,11 @@ async def drive(plan: Plan) -> int:
         _list_failures(plan, view, result)
     if stopping.job is not None:
         _print_waiting(plan, view, stopping)
+    if refused is not None and stopping.job is None:
+        raise refused
+    if refused is not None:
+        view.note(f"to go on once that is mended, run the same again:\n  {plan.command}")
+        raise refused
     if stopping.received is not None:
         view.note(f"interrupted; nothing is lost. To go on, run the same again:\n  {plan.command}")
         return 128 + stopping.received
@@ -114,7 +121,7 @@ async def drive(plan: Plan) -> int:
 
 
 async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) -> DriveResult:
-    async with engine.open(plan.agent, sink=_sink(plan)) as job:
+    async with engine.open(plan.agent, sink=plan.sink) as job:
         stopping.opened(job)
         hint = waits.Hint(job, view, plan.selection)
         loop = asyncio.get_running_loop()
@@ -123,29 +130,13 @@ async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) 
             loop.create_task(hint.watch()),
         ]
         try:
-            return await job.drive(JsonlSource(plan.input), key=plan.key, id=plan.id, collect=False)
+            return await job.drive(plan.source, key=plan.key, id=plan.id, collect=False)
         finally:
             stopping.waiting = job.progress.waiting  # a closed job no longer knows
             for task in showing:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-
-
-def _sink(plan: Plan) -> Sink:
-    if plan.output is not None:
-        return JsonlSink(plan.output, envelope=plan.envelope)
-
-    def write(output: Output) -> None:
-        value: Any = output.value
-        if plan.envelope:
-            value = {
-                "key": output.key, "run_id": output.run_id, "id": output.id, "value": value,
-            }  # fmt: skip
-        sys.stdout.buffer.write(to_json(value) + b"\n")
-        sys.stdout.buffer.flush()
-
-    return CallableSink(write, name="stdout")
 
 
 class Stopping:
@@ -224,13 +215,11 @@ class Stopping:
 def _summary(stopping: Stopping, job: Job, result: DriveResult | None, seconds: float) -> Summary:
     counts = job.progress
     if result is not None:
-        inputs = result.inputs
-        failed = sum(info.status is RunStatus.FAILED for info in result.failed)
-        cancelled = len(result.failed) - failed
-        completed = inputs - len(result.failed)
+        inputs, failed, cancelled = result.inputs, result.failures, result.cancelled
+        completed = inputs - failed - cancelled
         if stopping.received is not None:
             # What waits are inputs, runs they started, and earlier inputs not read this time.
-            before = counts.already_done - len(result.failed)
+            before = counts.already_done - failed - cancelled
             completed = max(completed - stopping.waiting, before, 0)
     else:
         inputs, failed, cancelled = counts.inputs, counts.failed, counts.cancelled
@@ -242,6 +231,8 @@ def _summary(stopping: Stopping, job: Job, result: DriveResult | None, seconds: 
         failed=failed,
         cancelled=cancelled,
         waiting=stopping.waiting,
+        unfinished=max(inputs - completed - failed - cancelled - stopping.waiting, 0),
+        bad_lines=counts.bad_lines,
         calls_made=counts.calls_made,
         calls_replayed=counts.calls_replayed,
         retries=counts.retries,
@@ -265,6 +256,7 @@ def _print_summary(plan: Plan, view: View, summary: Summary, counts: Counts) -> 
         (summary.failed, "failed"),
         (summary.cancelled, "cancelled"),
         (summary.waiting, "waiting"),
+        (summary.unfinished, "unfinished"),
     ):
         if number:
             parts.append(f"{number:,} {name}")
@@ -279,6 +271,11 @@ def _print_summary(plan: Plan, view: View, summary: Summary, counts: Counts) -> 
         f"{plan.job}: {render.count(summary.inputs, 'input')} ({', '.join(parts)}); {calls};"
         f" {render.count(summary.outputs, 'output')} in {render.duration(summary.seconds * 1e9)}"
     )
+    if summary.bad_lines:
+        view.note(
+            f"{render.count(summary.bad_lines, 'bad line')} passed over; see which, and why:"
+            f" perdure runs --bad-lines{plan.selection}"
+        )
 
 
 def _print_waiting(plan: Plan, view: View, stopping: Stopping) -> None:
@@ -306,8 +303,10 @@ def _list_failures(plan: Plan, view: View, result: DriveResult) -> None:
     for info in failed[:LISTED_FAILURES]:
         reason = render.failure(info.error) if info.error else info.status.value
         view.note(f"  {info.id}  key {render.shown_key(info.key)}: {render.first_line(reason)}")
-    if len(failed) > LISTED_FAILURES:
-        view.note(f"  and {len(failed) - LISTED_FAILURES:,} more: perdure runs{plan.selection}")
+    more = result.failures + result.cancelled - LISTED_FAILURES
+    if more > 0:
+        status = "failed" if result.failures else "cancelled"
+        view.note(f"  and {more:,} more: perdure runs --status {status}{plan.selection}")
     view.note(
         f"look at one: perdure show {failed[0].id}{plan.selection}; put one back:"
         f" perdure retry {failed[0].id}{plan.selection}; then run the same command again"

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
             "perdure runs",
             "perdure runs --status failed --limit 10",
             "perdure runs --status waiting",
+            "perdure runs --bad-lines",
             "perdure runs --key B01 --store sqlite:///reviews.db --json",
         )
     )(runs)
@@ -45,6 +46,9 @@ def runs(
     ] = None,
     key: Annotated[str | None, typer.Option(metavar="K", help="Runs of this key alone.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Runs shown at most.")] = 50,
+    bad_lines: Annotated[
+        bool, typer.Option("--bad-lines", help="Inputs that were passed over instead, and why.")
+    ] = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
     job: JobOption = None,
@@ -55,6 +59,9 @@ def runs(
     """
     from perdure.run import RunStatus
 
+    if bad_lines:
+        _show_bad_lines(store, job, limit, as_json)
+        return
     wanted = None
     if status is not None:
         names = [each.value for each in RunStatus]
@@ -117,6 +124,25 @@ def _print_runs(found: list[RunInfo]) -> None:
             *([render.activity(info.activity)] if has_activity else []),
         )
     render.make_console().print(table)
+
+
+def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> None:
+    from perdure.cli import render
+
+    with open_job(store, job) as (history, row):
+        found = history.bad_lines(row, limit=limit)
+        count = history.count_bad_lines(row)
+    if as_json:
+        print_json({"job": row.name, "count": count, "bad_lines": found})
+        return
+    table = render.make_table("source", "line", "read", "reason", right=("line",))
+    for bad in found:
+        line = str(bad.line) if bad.line is not None else f"input {bad.position}"
+        table.add_row(bad.source, line, render.moment(bad.at), render.first_line(bad.reason, 1000))
+    if found:
+        render.make_console().print(table)
+    shown = "" if count <= len(found) else f" (the first {len(found)}; --limit shows more)"
+    print(f"job {row.name}: {render.count(count, 'bad line')} passed over{shown}")
 
 
 def show(

@@ -9,8 +9,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -41,19 +40,27 @@ class View(Protocol):
 
 
 class Total:
-    """The number of records of a file, counted on a thread of its own; None until it is known."""
+    """The number of records of files, counted on a thread of its own; None until it is known.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        paths: the regular files; without any (standard input, a pipe) it stays unknown.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
         self.value: int | None = None
-        if Path(path).is_file():  # not standard input, a pipe or a device
-            threading.Thread(target=self._count, args=(path,), daemon=True).start()
+        files = list(paths)
+        if files:
+            threading.Thread(target=self._count, args=(files,), daemon=True).start()
 
-    def _count(self, path: str) -> None:
+    def _count(self, paths: Sequence[str]) -> None:
+        total = 0
         try:
-            with open(path, "rb") as file:
-                self.value = sum(1 for line in file if not line.isspace())
+            for path in paths:
+                with open(path, "rb") as file:
+                    total += sum(1 for line in file if not line.isspace())
         except OSError:
-            pass  # whoever reads it for good says so
+            return  # whoever reads it for good says so
+        self.value = total
 
 
 class Meter:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import enum
 from typing import Annotated
 
 import typer
 
 from perdure.cli.options import DEFAULT_STORE, Invocation, StoreOption, epilog
-from perdure.errors import ConfigurationError
+
+
+class BadLines(enum.StrEnum):
+    """What `--on-bad-line` takes."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+class Behind(enum.StrEnum):
+    """What `--output-behind` takes."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    MOVE = "move"
+
 
 AgentArgument = Annotated[
     str,
@@ -19,10 +33,18 @@ AgentArgument = Annotated[
     ),
 ]
 InputOption = Annotated[
-    str, typer.Option("--input", metavar="F.jsonl", help="JSON lines; - is standard input.")
+    str,
+    typer.Option(
+        "--input",
+        metavar="F.jsonl",
+        help="JSON lines; - is standard input, 'part-*.jsonl' (quoted) several files.",
+    ),
 ]
 KeyOption = Annotated[
-    str, typer.Option("--key", metavar="FIELD", help="The field that is an input's key.")
+    str,
+    typer.Option(
+        "--key", metavar="FIELD", help="The field that is an input's key; a.b is field b of a."
+    ),
 ]
 IdOption = Annotated[
     str | None,
@@ -30,7 +52,7 @@ IdOption = Annotated[
 ]
 OutputOption = Annotated[
     str | None,
-    typer.Option("--output", metavar="O.jsonl", help="Where outputs go; else to stdout."),
+    typer.Option("--output", metavar="O.jsonl", help="Where outputs go; - or none is stdout."),
 ]
 EnvelopeOption = Annotated[
     bool, typer.Option("--envelope", help="Write {key, run_id, id, value} instead.")
@@ -50,6 +72,28 @@ SetOption = Annotated[
 ]
 SummaryOption = Annotated[
     str | None, typer.Option("--summary-json", metavar="PATH", help="Write the counts there.")
+]
+BadLineOption = Annotated[
+    BadLines,
+    typer.Option(
+        "--on-bad-line", help="At a line that is no input: stop, or skip it and keep its place."
+    ),
+]
+BehindOption = Annotated[
+    Behind,
+    typer.Option(
+        "--output-behind",
+        help="Lines that are not this job's, behind its own: refuse them, go on behind them, or"
+        " move them to O.jsonl.orphaned-N.",
+    ),
+]
+SourceNameOption = Annotated[
+    str | None,
+    typer.Option("--source-name", metavar="NAME", help="The input's name; else the file's."),
+]
+SinkNameOption = Annotated[
+    str | None,
+    typer.Option("--sink-name", metavar="NAME", help="The output's name; else the file's."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -79,6 +123,10 @@ def run(
     job: NewJobOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
+    on_bad_line: BadLineOption = BadLines.STOP,
+    output_behind: BehindOption = Behind.REFUSE,
+    source_name: SourceNameOption = None,
+    sink_name: SinkNameOption = None,
     summary_json: SummaryOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -91,21 +139,23 @@ def run(
     import asyncio
 
     from perdure.cli.drive import Plan, drive
+    from perdure.cli.files import check_files
     from perdure.cli.load import load_agent
     from perdure.config import Configuration
+    from perdure.connectors.jsonl import JsonlSink, JsonlSource
 
-    if input != "-" and not Path(input).exists():
-        raise ConfigurationError(f"--input {input}: there is no such file in {os.getcwd()}")
+    source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
+    sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
+    check_files(source, sink, agent=agent, config=config, summary=summary_json)
     loaded = load_agent(agent)
     plan = Plan(
         agent=loaded.agent,
         job=job or loaded.name,
         store=store,
-        input=input,
+        source=source,
         key=key,
         id=id,
-        output=output,
-        envelope=envelope,
+        sink=sink,
         config=Configuration.load(config, overrides=set_ or (), below=loaded.config),
         summary=summary_json,
         quiet=quiet,

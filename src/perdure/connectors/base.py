@@ -11,12 +11,14 @@ least once, and an output's `id` tells a repetition.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from perdure.run import Output
 
-__all__ = ["Sink", "SinkState", "Source", "SourceRecord"]
+__all__ = ["BadLinePolicy", "Sink", "SinkState", "Source", "SourceRecord"]
+
+BadLinePolicy = Literal["stop", "skip"]
 
 
 class SourceRecord(NamedTuple):
@@ -27,12 +29,17 @@ class SourceRecord(NamedTuple):
         value: The input.
         raw: The bytes that the value was read from, if any; they stand for it in digests.
         line: Line number from 1, if the source has lines; for error messages.
+        source: Name of what the position counts in, where the reader reads several; else "".
+        problem: Why it is no input: of a record that is passed over. It keeps its position, so
+            that mending it moves no other.
     """
 
     position: int
     value: Any
     raw: bytes | None = None
     line: int | None = None
+    source: str = ""
+    problem: str = ""
 
 
 class Source(ABC):
@@ -40,9 +47,21 @@ class Source(ABC):
 
     Attributes:
         name: Part of the identity of every input without an id (G2): the same for the same data.
+        on_bad_line: What becomes of an input that cannot be read, has no key or cannot be
+            journaled. "stop" refuses it and everything behind it, "skip" passes over it and
+            keeps its place and the reason in the store.
     """
 
     name: str
+    on_bad_line: BadLinePolicy = "stop"
+
+    def files(self) -> Mapping[str, str]:
+        """Return the regular files that it reads, as they are now: name of the source -> path.
+
+        Raises:
+            InputError: Two of them would have one name.
+        """
+        return {}
 
     @abstractmethod
     def open(self) -> AsyncGenerator[SourceRecord, None]:
@@ -73,14 +92,23 @@ class Sink(ABC):
     Attributes:
         name: The key under which the engine records the sink's state.
         transactional: Whether a crash at any moment leaves every output in it exactly once.
+        file: Path of the regular file that it writes, if any.
     """
 
     name: str
-    transactional: ClassVar[bool] = False
+    transactional: bool = False
+    file: str | None = None
+
+    def expect(self, undelivered: Sequence[Output]) -> None:
+        """Take note of what it will be given first: called before `open`.
+
+        Args:
+            undelivered: The outputs that the store has and this sink has not, in commit order.
+        """
 
     @abstractmethod
     async def open(self, state: SinkState | None) -> SinkState:
-        """Take hold of the sink and undo what was written after `state`.
+        """Take hold of the sink and undo what was written after `state`, and nothing else (G28).
 
         Args:
             state: The last recorded state, or None when nothing was recorded yet.

@@ -16,7 +16,7 @@ from collections.abc import (
 )
 from typing import Any
 
-from perdure.connectors.base import Sink, SinkState, Source, SourceRecord
+from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceRecord
 from perdure.errors import InputError, SinkError
 from perdure.run import Output
 
@@ -33,14 +33,23 @@ class IterableSource(Source):
     be an async iterable. An exception raised by the iterable goes to the reader as it is.
     """
 
-    def __init__(self, values: Iterable[Any] | AsyncIterable[Any], *, name: str = "inputs") -> None:
+    def __init__(
+        self,
+        values: Iterable[Any] | AsyncIterable[Any],
+        *,
+        name: str = "inputs",
+        on_bad_line: BadLinePolicy = "stop",
+    ) -> None:
         """Take the values; nothing is read yet.
 
         Args:
             values: What to read. An iterator can be read once only.
             name: The source's name in its job.
+            on_bad_line: "stop" ends the reading at a value without a key or a journal form;
+                "skip" passes over it, and the store keeps its position and what is wrong with it.
         """
         self.name = name
+        self.on_bad_line = on_bad_line
         self._values = values
         self._spent = False
 

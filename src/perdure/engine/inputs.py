@@ -18,14 +18,13 @@ def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) 
     Args:
         record: what the source gave.
         source: its name.
-        key: the key: a field name or a function of the value.
+        key: the key: a field name or a function of the value. `a.b` is the field b of a.
         id_: the idempotency id, likewise, or None.
 
     Raises:
-        InputError: it has no such field, or the function failed.
+        InputError: it has no such field, the field is null, or the function failed.
     """
-    line = record.line
-    place = f"line {line} of {source}" if line else f"input {record.position} of {source}"
+    place = place_of(record, source)
     return NewInput(
         value=record.value,
         key=_field(record.value, key, "key", place),
@@ -34,6 +33,12 @@ def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) 
         position=record.position,
         place=place,
     )
+
+
+def place_of(record: SourceRecord, source: str) -> str:
+    """Return where a record stands, for messages: `line 3 of reviews.jsonl`."""
+    line = record.line
+    return f"line {line} of {source}" if line else f"input {record.position} of {source}"
 
 
 def _field(value: Any, field: Field, what: str, place: str) -> Any:
@@ -45,14 +50,48 @@ def _field(value: Any, field: Field, what: str, place: str) -> Any:
             raise InputError(
                 f"{place}: the {what} function raised {type(error).__name__}: {error}"
             ) from error
-    if isinstance(value, Mapping):
-        if field in value:
-            return value[field]
-        has = ", ".join(map(repr, list(value)[:8])) or "nothing"
-        raise InputError(f"{place} has no field {field!r} for the {what}; it has {has}")
-    try:
-        return getattr(value, field)
-    except AttributeError:
+    found = _named(value, field, field, what, place)
+    if found is None:
         raise InputError(
-            f"{place} is a {type(value).__name__} without {field!r}: give {what}= a function"
-        ) from None
+            f"{place}: the field {field!r} for the {what} is null: give it a value, or name another"
+            f" field (--{what}, {what}=)"
+        )
+    return found
+
+
+def _named(value: Any, field: str, whole: str, what: str, place: str) -> Any:
+    """Return a field by its name, or what a path of names leads to."""
+    if isinstance(value, Mapping):
+        if field in value:  # it may have dots of its own
+            return value[field]
+        first, dot, rest = field.partition(".")
+        if dot and first in value:
+            return _named(value[first], rest, whole, what, place)
+        has = ", ".join(map(repr, list(value)[:8])) or "nothing"
+        inside = "" if field == whole else f" ({whole[: -len(field) - 1]!r} has {has})"
+        raise InputError(
+            f"{place} has no field {whole!r} for the {what}{inside or f'; it has {has}'}: name"
+            f" another field (--{what}, {what}=; a.b is the field b of a)"
+        )
+    first, dot, rest = field.partition(".")
+    try:
+        found = getattr(value, first)
+    except AttributeError:
+        raise InputError(_no_fields(value, field, whole, what, place)) from None
+    return _named(found, rest, whole, what, place) if dot else found
+
+
+def _no_fields(value: Any, field: str, whole: str, what: str, place: str) -> str:
+    """Say that an input is nothing that has fields, and what it may have been meant as."""
+    is_inside = field != whole
+    of = f"{place}: {whole[: -len(field) - 1]!r}" if is_inside else place
+    if isinstance(value, list) and value and isinstance(value[0], Mapping) and not is_inside:
+        return (
+            f"{of} is an array of objects, without {field!r} for the {what}: make a line of each:"
+            " jq -c '.[]' FILE"
+        )
+    kind = "null" if value is None else f"a {type(value).__name__}"
+    return (
+        f"{of} is {kind} without {field!r} for the {what}: name a field that"
+        f" every input has (--{what}, {what}=); in Python {what}= may be a function too"
+    )

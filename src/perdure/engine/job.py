@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Mapping
+from collections import Counter
 from typing import Any
 
 from perdure.agent_plan import AgentPlan
 from perdure.call import checked_name, checked_seconds
 from perdure.config import Configuration
 from perdure.connectors.base import Sink, Source
-from perdure.engine.inputs import Field, new_input
+from perdure.engine.files import check_output, check_source_names
+from perdure.engine.inputs import Field
 from perdure.engine.progress import DriveResult, Progress
+from perdure.engine.reading import CHUNK, SourceReader
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
-from perdure.errors import ConfigurationError, EncodeError, InputError, PerdureError, StoreError
+from perdure.errors import (
+    ConfigurationError,
+    EncodeError,
+    InputError,
+    PerdureError,
+    StoreDataError,
+)
 from perdure.history import History
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -26,8 +35,7 @@ from perdure.run import (
     run_id,
     run_number,
 )
-from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.backoff import BACKOFF_SECONDS
+from perdure.runtime.admission import NewInput
 from perdure.runtime.job import JobRuntime
 from perdure.runtime.mailbox import RunTicket
 from perdure.store.base import ActionStateStore, StoredOutput
@@ -35,7 +43,9 @@ from perdure.store.url import reader_of
 
 logger = logging.getLogger("perdure")
 
-CHUNK = 512  # inputs admitted together at most
+LISTED = 10  # failed runs that are looked up where their number is unbounded
+FAILED = STATUS_NUMBERS[RunStatus.FAILED]
+CANCELLED = STATUS_NUMBERS[RunStatus.CANCELLED]
 
 
 class Run:
@@ -104,6 +114,7 @@ class Job:
     ) -> None:
         self.name = name
         self._store = store
+        self._sink = sink
         self._pump = SinkPump(sink) if sink is not None else None
         self._pumping: asyncio.Task[None] | None = None
         self.runtime = JobRuntime(
@@ -117,7 +128,7 @@ class Job:
         self._progress = Progress()
         self._schedules: dict[str, Schedule] = {}
         self._collected: list[tuple[int, int, Output]] | None = None
-        self._unsuccessful: set[int] = set()
+        self._unsuccessful: dict[int, int] = {}  # run -> its final status
         self._draining = False
         self._reading: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -126,7 +137,12 @@ class Job:
     # Life
 
     async def open(self) -> None:
-        """Take the job; unfinished runs go on."""
+        """Take the job; unfinished runs go on.
+
+        Raises:
+            SinkError: the output cannot be written, or is where the store is; nothing was begun.
+        """
+        check_output(self._sink, self._store, self.name)
         await self.runtime.open()
         self.runtime.stopped.add_done_callback(self._stop_waiting)
         if self._pump is not None:
@@ -215,9 +231,9 @@ class Job:
     def on_finished(self, ticket: RunTicket) -> None:
         """Take note that a run has ended."""
         if ticket.status is not RunStatus.COMPLETED:
-            self._unsuccessful.add(ticket.row.run)
+            self._unsuccessful[ticket.row.run] = STATUS_NUMBERS[ticket.status]
         else:
-            self._unsuccessful.discard(ticket.row.run)
+            self._unsuccessful.pop(ticket.row.run, None)
         self._wake_drain()
 
     def on_waiting(self, ticket: RunTicket) -> None:
@@ -247,7 +263,8 @@ class Job:
         admitted = await self._until_stopped(
             self.runtime.admission.submit(NewInput(value, key, id, due=self._due(delay)))
         )
-        self._count(admitted)
+        self._progress.inputs += 1
+        self._progress.already_done += admitted.ticket is None
         status = RunStatus.QUEUED
         if admitted.ticket is None:  # finished before
             row = (await self._store.runs([admitted.run]))[admitted.run]
@@ -332,124 +349,90 @@ class Job:
             source: the inputs, read from the start; those run before are recognised.
             key: the key of an input: a field name or a function.
             id: its idempotency id, likewise.
-            collect: return the outputs (else the list is empty).
+            collect: return the outputs and all failed runs; else memory is bounded, and the
+                result has no outputs and the first 10 failed runs.
 
         Raises:
-            InputError: an input is bad or has changed; the runs before it have ended.
+            InputError: an input is bad or has changed; the runs before it have ended, and those
+                behind it were not begun.
+            SinkError: the output file is one of the inputs.
             BaseException: what stopped the job.
         """
         self._collected = [] if collect else None
-        result: DriveResult = await self._until_stopped(self._drive(source, key, id))
+        work = self._drive(source, key, id, None if collect else LISTED)
+        result: DriveResult = await self._until_stopped(work)
         return result
 
-    async def _drive(self, source: Source, key: Field, id_: Field | None) -> DriveResult:
-        numbers: dict[int, bool] = {}  # run -> is it new
+    async def _drive(
+        self, source: Source, key: Field, id_: Field | None, listed: int | None
+    ) -> DriveResult:
+        check_output(self._sink, self._store, self.name, source)
+        if id_ is None:
+            await check_source_names(self.runtime, source)
+        reader = SourceReader(
+            self.runtime, source, key=key, id=id_, progress=self._progress,
+            sink_room=self._sink_room, is_draining=lambda: self._draining,
+        )  # fmt: skip
         bad: Exception | None = None
-        reading = self._read(source, key, id_, numbers)
-        self._reading = asyncio.get_running_loop().create_task(reading)
+        self._reading = asyncio.get_running_loop().create_task(reader.read())
         try:
             await self._reading
-        except (InputError, EncodeError) as error:
+        except (InputError, EncodeError, StoreDataError) as error:
             bad = error  # what was admitted before comes to its end first
         finally:
             self._reading = None
         await self._drained()
         if bad is not None:
             raise bad
+        if reader.finished_before and reader.finished_before == reader.inputs:
+            many = f"all {reader.inputs:,} inputs" if reader.inputs > 1 else "its one input"
+            logger.warning(
+                "job %r: nothing was run: %s had been finished before by what ran under this job's"
+                " name, and the outputs are those of then; to run anew, give another job name"
+                " (--job, job=)",
+                self.name, many,
+            )  # fmt: skip
+        failed = await self._failed(reader)
+        counts = Counter(failed.values())
         return DriveResult(
-            inputs=len(numbers),
-            outputs=await self._outputs(numbers),
-            failed=await self._failures(numbers),
+            inputs=len(reader.runs),
+            outputs=await self._outputs(reader),
+            failed=await self._failures(sorted(failed)[:listed]),
+            failures=counts[FAILED],
+            cancelled=counts[CANCELLED],
         )
 
-    async def _read(
-        self, source: Source, key: Field, id_: Field | None, numbers: dict[int, bool]
-    ) -> None:
-        waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
-        admission = self.runtime.admission
-        records = source.open()
-        bad: InputError | None = None
-        try:
-            room = min(CHUNK, await admission.wait_for_room())
-            async for record in records:
-                item = new_input(record, source.name, key, id_)
-                waiting.append((item, admission.submit(item)))
-                if len(waiting) >= room:
-                    await self._settle(waiting, numbers)
-                    if self._pump is not None:
-                        await self._pump.wait_for_room()
-                    room = min(CHUNK, await admission.wait_for_room())
-                if self._draining:
-                    break
-        except asyncio.CancelledError:
-            if not self._draining:
-                raise
-        except InputError as error:
-            bad = error  # what was read before it is admitted all the same
-        finally:
-            await records.aclose()
-        await self._settle(waiting, numbers)
-        if bad is not None:
-            raise bad
+    async def _sink_room(self) -> None:
+        if self._pump is not None:
+            await self._pump.wait_for_room()
 
-    async def _settle(
-        self,
-        waiting: list[tuple[NewInput, asyncio.Future[Admitted]]],
-        numbers: dict[int, bool],
-    ) -> None:
-        """Wait until the inputs read so far are durable; admit again what the store lost."""
-        pause, longest = BACKOFF_SECONDS
-        bad: Exception | None = None
-        while waiting:
-            await asyncio.wait([future for _, future in waiting])
-            lost = []
-            for item, future in waiting:
-                error = future.exception()
-                if isinstance(error, StoreError):
-                    lost.append(item)
-                    reason = error
-                elif error is not None:
-                    bad = bad or _as_exception(error)
-                else:
-                    admitted = future.result()
-                    numbers.setdefault(admitted.run, admitted.is_new)
-                    self._count(admitted)
-            waiting.clear()
-            if lost:
-                logger.error("inputs cannot be admitted (%s); trying again", reason)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, longest)
-                submit = self.runtime.admission.submit
-                waiting.extend((item, submit(item)) for item in lost)
-        if bad is not None:
-            raise bad
-
-    def _count(self, admitted: Admitted) -> None:
-        self._progress.inputs += 1
-        if admitted.ticket is None:
-            self._progress.already_done += 1
-
-    async def _outputs(self, numbers: Mapping[int, bool]) -> list[Output]:
+    async def _outputs(self, reader: SourceReader) -> list[Output]:
         if self._collected is None:
             return []
         live = {(run, number) for run, number, _ in self._collected}
-        known = [run for run, is_new in numbers.items() if not is_new]
         stored = [
             self.runtime.output(output)
-            for output in await self._store.outputs(known)
+            for output in await self._store.outputs(list(reader.known))
             if (output.run, output.number) not in live
         ]
-        return stored + [output for run, _, output in self._collected if run in numbers]
+        return stored + [output for run, _, output in self._collected if run in reader.runs]
 
-    async def _failures(self, numbers: Mapping[int, bool]) -> list[RunInfo]:
-        bad = (STATUS_NUMBERS[RunStatus.FAILED], STATUS_NUMBERS[RunStatus.CANCELLED])
-        known = await self._store.runs([run for run, is_new in numbers.items() if not is_new])
-        failed = self._unsuccessful | {run for run, row in known.items() if row.status in bad}
-        failed &= numbers.keys()
+    async def _failed(self, reader: SourceReader) -> dict[int, int]:
+        """Return the status of those runs of the inputs that failed or were cancelled."""
+        failed: dict[int, int] = {}
+        known = iter(reader.known)
+        while chunk := list(itertools.islice(known, CHUNK)):
+            rows = (await self._store.runs(chunk)).values()
+            failed |= {row.run: row.status for row in rows if row.status in (FAILED, CANCELLED)}
+        return failed | {
+            run: status for run, status in self._unsuccessful.items() if run in reader.runs
+        }
+
+    async def _failures(self, failed: list[int]) -> list[RunInfo]:
         if not failed:
             return []
-        infos = await asyncio.to_thread(self._infos, sorted(failed))
-        return [infos[run] for run in numbers if run in failed]
+        infos = await asyncio.to_thread(self._infos, failed)
+        return [infos[run] for run in failed]
 
     def _infos(self, numbers: list[int]) -> dict[int, RunInfo]:
         with reader_of(self._store) as reader:
@@ -475,7 +458,3 @@ class Job:
     def _stop_waiting(self, _stopped: asyncio.Future[None]) -> None:
         for waiter in list(self._waiters):
             waiter.cancel()
-
-
-def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else PerdureError(str(error))

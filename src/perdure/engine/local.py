@@ -17,11 +17,12 @@ from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry, signal
+from perdure.engine.files import check_output
 from perdure.engine.job import Job
 from perdure.errors import RunsFailedError
 from perdure.history import History
 from perdure.resource import ResourceType
-from perdure.run import Output, RunInfo, RunStatus
+from perdure.run import BadLine, Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store, reader_of
 
@@ -125,8 +126,10 @@ class LocalEngine:
         sink: Sink | Callable[[Output], Any] | None = None,
     ) -> list[Output]:
         """Do what `run` does, inside a running event loop."""
+        source, sink = as_source(inputs), as_sink(sink) if sink is not None else None
+        check_output(sink, self._store, self.job, source)  # before anything is written
         async with self.open(agent, sink=sink) as job:
-            result = await job.drive(as_source(inputs), key=key, id=id)
+            result = await job.drive(source, key=key, id=id)
         if result.failed:
             raise RunsFailedError(outputs=result.outputs, failed=result.failed)
         return result.outputs
@@ -178,6 +181,12 @@ class LocalEngine:
         with reader_of(self._store) as reader:
             history = History(reader)
             return history.run(history.job(self.job), id)
+
+    def bad_lines(self, *, limit: int = 50) -> list[BadLine]:
+        """Return the inputs that sources with `on_bad_line="skip"` passed over, by source."""
+        with reader_of(self._store) as reader:
+            history = History(reader)
+            return history.bad_lines(history.job(self.job), limit=limit)
 
     def retry(self, id: str) -> RunInfo:
         """Put a failed or cancelled run back into its key's queue.

@@ -13,7 +13,8 @@ class Progress:
 
     Attributes:
         inputs: inputs admitted, or known from before.
-        already_done: of these, finished by an earlier process.
+        already_done: of these, finished before.
+        bad_lines: inputs that the source passed over.
         completed: runs completed in this process; `failed`, `cancelled` likewise.
         in_flight: runs admitted and not finished, but for those that wait.
         waiting: runs that only time or a signal can continue.
@@ -26,6 +27,7 @@ class Progress:
 
     inputs: int = 0
     already_done: int = 0
+    bad_lines: int = 0
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -40,8 +42,18 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DriveResult:
-    """What came of a source: its inputs, their outputs and failed runs."""
+    """What came of a source.
+
+    Attributes:
+        inputs: number of its inputs, one of an id that comes twice.
+        outputs: their outputs, where they were collected.
+        failed: what is known of runs that failed or were cancelled, of some where there are many.
+        failures: number of failed runs.
+        cancelled: number of cancelled runs.
+    """
 
     inputs: int
     outputs: list[Output]
     failed: list[RunInfo]
+    failures: int
+    cancelled: int

@@ -7,7 +7,8 @@ import collections
 import functools
 
 from perdure.connectors.base import Sink, SinkState
-from perdure.run import Output, run_id
+from perdure.engine.files import check_sink_name
+from perdure.run import Output
 from perdure.runtime.backoff import until_store_answers
 from perdure.runtime.job import JobRuntime
 from perdure.store.base import DeliveredRow, Row, SinkRow, StoredOutput
@@ -41,15 +42,18 @@ class SinkPump:
             SinkError: the sink is not what the store says it is.
         """
         self._runtime = runtime
+        await check_sink_name(runtime, self._sink)
         row = await runtime.store.sink(self._sink.name)
+        self._sink.expect([self._queued(output) for output in undelivered])
         state = await self._sink.open(SinkState(row.base, row.offset) if row else None)
         self._base = state.base
         if row is None or (row.base, row.offset) != (state.base, state.offset):
             await self._commit([self._sink_row(state.offset)])
-        for output in undelivered:
-            value = runtime.codec.decode(output.value)
-            key = runtime.codec.decode(output.key)
-            self.add(output.run, output.number, Output(value, key, run_id(output.run), output.id))
+
+    def _queued(self, output: StoredOutput) -> Output:
+        told = self._runtime.output(output)
+        self.add(output.run, output.number, told)
+        return told
 
     def add(self, run: int, number: int, output: Output) -> None:
         """Queue an output that is durable in the store."""

@@ -28,6 +28,8 @@ MAX_DEPTH = 100
 
 pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
+_SHOWN_STEPS = 8  # of the way to a refused value: the reason is to be seen behind it
+
 _NAN = float("nan")
 _NATIVE_KEYS = frozenset((str, int))
 
@@ -73,8 +75,9 @@ class Refusal(Exception):
         return self
 
     def path(self, root: str) -> str:
-        """Return the path of the refused value, such as `value["a"][3]`."""
-        return root + "".join(reversed(self.steps))
+        """Return the path of the refused value, such as `value["a"][3]`, cut where it is long."""
+        steps = "".join(reversed(self.steps[-_SHOWN_STEPS:]))
+        return f"{root}{steps}{'…' if len(self.steps) > _SHOWN_STEPS else ''}"
 
 
 class Lowering:

@@ -27,6 +27,35 @@ QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
 
 
+class Series:
+    """Inputs that keep their order: behind one that is refused none is admitted.
+
+    Args:
+        passes_over: an input that cannot be journaled does not count as refused.
+    """
+
+    def __init__(self, *, passes_over: bool = False) -> None:
+        self._passes_over = passes_over
+        self._refused: tuple[int, Exception] | None = None
+        self._members = 0
+
+    def next_place(self) -> int:
+        """Return the place of the next input."""
+        self._members += 1
+        return self._members
+
+    def refuse(self, place: int, error: Exception) -> None:
+        """Take note that the input at `place` was refused."""
+        if self._passes_over and isinstance(error, EncodeError):
+            return
+        if self._refused is None or place < self._refused[0]:
+            self._refused = (place, error)
+
+    def refused_before(self, place: int) -> Exception | None:
+        """Return why an input before `place` was refused, None where none was."""
+        return self._refused[1] if self._refused and self._refused[0] < place else None
+
+
 class NewInput(NamedTuple):
     """An input to admit.
 
@@ -40,6 +69,8 @@ class NewInput(NamedTuple):
         origin: whose ids `id` belongs to; "" for those of the user.
         due: when it may begin, ns since the epoch; 0 at once.
         is_child: a run in flight waits for its admission, so it does not wait for room.
+        series: what it keeps its order in, if anything.
+        place_in_series: from 1.
     """
 
     value: Any
@@ -51,6 +82,8 @@ class NewInput(NamedTuple):
     origin: str = ""
     due: int = 0
     is_child: bool = False
+    series: Series | None = None
+    place_in_series: int = 0
 
 
 class Admitted(NamedTuple):
@@ -134,6 +167,7 @@ class Admission:
         Raises (through the future):
             InputError: its id or position was admitted with another key or value.
             EncodeError: it cannot be journaled.
+            Exception: what an input before it in its series was refused with.
             StoreError: it is not durable, or nobody knows; submitting it again is safe with an id.
         """
         future: asyncio.Future[Admitted] = self._host.create_future()
@@ -227,10 +261,13 @@ class Admission:
     async def _admit(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
         prepared: list[tuple[_Prepared, asyncio.Future[Admitted]]] = []
         for item, future in batch:
+            if (refused := _refused_before(item)) is not None:
+                _fail(future, refused)
+                continue
             try:
                 prepared.append((self._prepare(item), future))
             except (EncodeError, InputError) as error:
-                _fail(future, error)
+                _refuse(item, future, error)
         try:
             known = await self._known([p for p, _ in prepared])
             await self._adopt_unfinished([run for run, _ in known.values()])
@@ -254,10 +291,15 @@ class Admission:
     ) -> list[asyncio.Future[Admitted]]:
         """Give every input its run; return the futures of those with an identity to wait for."""
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
+        digests: dict[tuple[str, str | int], bytes] = {}
         for ready, future in prepared:
             identity = (ready.source, ready.identity) if ready.identity is not None else None
-            if identity is not None and identity in known:
+            if (refused := _refused_before(ready.item)) is not None:
+                _fail(future, refused)
+            elif identity is not None and identity in known:
                 self._answer_known(ready, future, *known[identity])
+            elif identity is not None and digests.get(identity, ready.digest) != ready.digest:
+                _refuse(ready.item, future, InputError(_changed(ready)))
             elif identity is not None and identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
                 queue = self._children if ready.item.is_child else self._waiting
@@ -265,6 +307,7 @@ class Admission:
             else:
                 if identity is not None:
                     first[identity] = future
+                    digests[identity] = ready.digest
                 self._begin(ready, future)
         return list(first.values())
 
@@ -310,7 +353,7 @@ class Admission:
         self, item: _Prepared, future: asyncio.Future[Admitted], run: int, digest_: bytes
     ) -> None:
         if digest_ != item.digest:
-            _fail(future, InputError(_changed(item)))
+            _refuse(item.item, future, InputError(_changed(item)))
         elif not future.done():
             future.set_result(Admitted(run, self.tickets.get(run), is_new=False))
 
@@ -346,10 +389,12 @@ class Admission:
             if error is not None:
                 self.finished(ticket)
                 self._mailbox.forget_if_idle(key)
+                if isinstance(error, StoreDataError):
+                    _refuse(item.item, future, error)
+                    return
                 _fail(future, error)
                 self._fail_behind(error)
-                if not isinstance(error, StoreDataError):
-                    self._doubt()
+                self._doubt()
                 return
             if not future.done():
                 future.set_result(Admitted(number, ticket, is_new=True))
@@ -377,6 +422,18 @@ def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:
         future.set_exception(error)
 
 
+def _refuse(item: NewInput, future: asyncio.Future[Admitted], error: Exception) -> None:
+    """Refuse an input, and with it what is behind it in its series."""
+    if item.series is not None:
+        item.series.refuse(item.place_in_series, error)
+    _fail(future, error)
+
+
+def _refused_before(item: NewInput) -> Exception | None:
+    """Return why an input before this one in its series was refused, None where none was."""
+    return item.series.refused_before(item.place_in_series) if item.series is not None else None
+
+
 def _storable_id(id_: Any) -> str:
     """Return an id as text that every store takes; what is no plain text stands as its digest."""
     if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
@@ -389,7 +446,8 @@ def _changed(item: _Prepared) -> str:
         place = item.item.place or f"input {item.item.position}"
         return (
             f"{place} is not what this job read there before (source {item.source!r}): restore it,"
-            " give the new inputs another job name (job=, --job), or give inputs ids (id=, --id)"
+            " give the new inputs another name (--source-name, name=) or job (--job, job=), or"
+            " give inputs ids (--id, id=)"
         )
     return (
         f"id {item.item.id!r} was submitted before with another key or value: an id is one input"

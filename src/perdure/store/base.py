@@ -9,11 +9,13 @@ from __future__ import annotations
 import abc
 import asyncio
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from perdure.errors import StoreError
 from perdure.journal.record import Record
 from perdure.store.documents import DocumentReader, DocumentRow
+from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 
 NUMBER_BITS = 40  # a job's runs and keys are numbered from job << 40
 
@@ -136,14 +138,14 @@ class CommandDoneRow(NamedTuple):
 
 Row = (
     KeyRow | RunRow | InputRow | Record | StatusRow | MemoryRow | OutputRow | DeliveredRow
-    | SinkRow | DocumentRow | CommandRow | CommandDoneRow
+    | SinkRow | DocumentRow | CommandRow | CommandDoneRow | FileRow | BadLineRow | MendedLineRow
 )  # fmt: skip
 
 # One fixed order of kinds inside a commit: no row depends on one of a later kind. A command comes
 # after the statuses it may refer to; what marks it done comes last.
 ROW_ORDER: tuple[type, ...] = (
     KeyRow, RunRow, InputRow, Record, StatusRow, MemoryRow, OutputRow, DeliveredRow, SinkRow,
-    DocumentRow, CommandRow, CommandDoneRow,
+    DocumentRow, CommandRow, CommandDoneRow, FileRow, BadLineRow, MendedLineRow,
 )  # fmt: skip
 
 
@@ -254,6 +256,18 @@ class ActionStateStore(abc.ABC):
     @abc.abstractmethod
     async def commands(self) -> list[Command] | None:
         """Return the open commands, or None when nothing was written from outside since."""
+
+    @abc.abstractmethod
+    async def file(self, kind: str, name: str) -> FileRow | None:
+        """Return which file a source or sink of the job is, if that is known."""
+
+    @abc.abstractmethod
+    async def bad_positions(self, source: str) -> list[int]:
+        """Return the positions of the inputs that a source of the job passed over."""
+
+    def paths(self, job: str) -> tuple[Path, ...]:
+        """Return the files that this store keeps a job in, its lock included; () without files."""
+        return ()
 
     @property
     def documents(self) -> DocumentReader:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from perdure.errors import StoreError
 from perdure.journal.record import Record
 from perdure.store.base import NUMBER_BITS, CommandRow, KeyRow, MemoryRow, RunRow, StoredOutput
+from perdure.store.files import BadLineRow
 from perdure.store.ownership import is_owned
 from perdure.store.sqlite import read_outputs
 from perdure.store.sqlite_file import READ, select_many
@@ -116,6 +117,15 @@ class StoreReader:
     def outputs(self, runs: list[int]) -> list[StoredOutput]:
         """Return the outputs of these runs in commit order."""
         return read_outputs(self._db, runs)
+
+    def bad_lines(self, job: int, *, limit: int) -> list[BadLineRow]:
+        """Return the lines that the job's sources passed over, by source and position."""
+        return [BadLineRow(*row) for row in self._read("bad_lines", job, limit)]
+
+    def count_bad_lines(self, job: int) -> int:
+        """Return the number of lines that the job's sources passed over."""
+        number: int = self._read("count_bad_lines", job).fetchone()[0]
+        return number
 
     def commands(self, job: int, run: int) -> list[tuple[str, bytes | None]]:
         """Return the commands left for a run that its job has not carried out yet, in order."""

@@ -33,7 +33,8 @@ from perdure.store.base import (
     StoredOutput,
 )
 from perdure.store.documents import DocumentReader, DocumentRow
-from perdure.store.ownership import JobLock
+from perdure.store.files import FileRow
+from perdure.store.ownership import JobLock, lock_path
 from perdure.store.pace import CommitPace
 from perdure.store.sqlite_documents import SqliteDocuments
 from perdure.store.sqlite_file import (
@@ -181,6 +182,25 @@ class SqliteStore(ActionStateStore):
             return SinkRow(*row) if row else None
 
         return await self._call(read)
+
+    async def file(self, kind: str, name: str) -> FileRow | None:
+        def read() -> FileRow | None:
+            row = self._db.execute(READ["file"], (self.job, kind, name)).fetchone()
+            return FileRow(*row) if row else None
+
+        return await self._call(read)
+
+    async def bad_positions(self, source: str) -> list[int]:
+        values = (self.job, source)
+        return await self._call(
+            lambda: [row[0] for row in self._db.execute(READ["bad_positions"], values)]
+        )
+
+    def paths(self, job: str) -> tuple[Path, ...]:
+        if self._path is None:
+            return ()
+        beside = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
+        return (self._path, *beside, lock_path(self._path, job))
 
     async def commands(self) -> list[Command] | None:
         def read() -> list[Command] | None:

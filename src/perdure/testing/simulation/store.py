@@ -30,6 +30,7 @@ from perdure.store.base import (
     StoredOutput,
 )
 from perdure.store.documents import DocumentReader, DocumentRow
+from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 from perdure.testing.simulation.documents import Rows, SimulatedDocuments, write_document
 
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
@@ -54,6 +55,8 @@ class Tables:
         self.sinks: dict[tuple[int, str], SinkRow] = {}
         self.commands: dict[int, CommandRow] = {}
         self.documents: Rows = {}
+        self.files: dict[tuple[int, str, str], FileRow] = {}
+        self.bad_lines: dict[tuple[int, str, int], BadLineRow] = {}
         self._last_command = 0
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -122,6 +125,12 @@ class Tables:
             write_document(self.documents, row)
         elif isinstance(row, CommandDoneRow):
             self.commands.pop(row.number, None)
+        elif isinstance(row, FileRow):
+            self.files[row.job, row.kind, row.name] = row
+        elif isinstance(row, BadLineRow):
+            self.bad_lines[row.job, row.source, row.position] = row
+        elif isinstance(row, MendedLineRow):
+            self.bad_lines.pop((row.job, row.source, row.position), None)
 
     def key_state(self, number: int) -> KeyState:
         """Return a key with its memory."""
@@ -280,6 +289,13 @@ class SimulatedStore(ActionStateStore):
 
     async def sink(self, name: str) -> SinkRow | None:
         return (await self._caught_up()).sinks.get((self._job, name))
+
+    async def file(self, kind: str, name: str) -> FileRow | None:
+        return (await self._caught_up()).files.get((self._job, kind, name))
+
+    async def bad_positions(self, source: str) -> list[int]:
+        bad = (await self._caught_up()).bad_lines
+        return [at for job, name, at in bad if (job, name) == (self._job, source)]
 
     async def commands(self) -> list[Command] | None:
         tables = await self._caught_up()

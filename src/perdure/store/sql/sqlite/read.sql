@@ -88,3 +88,12 @@ SELECT run, (SELECT payload FROM record WHERE record.run = run.run AND kind = 13
              ORDER BY number DESC LIMIT 1) FROM run WHERE run IN (:many);
 -- name: count_runs
 SELECT status, count(*) FROM run WHERE run >= ? AND run < ? GROUP BY status;
+-- name: file
+SELECT job, kind, name, path, beside FROM file WHERE job = ? AND kind = ? AND name = ?;
+-- name: bad_positions
+SELECT position FROM bad_line WHERE job = ? AND source = ?;
+-- name: bad_lines
+SELECT job, source, position, line, reason, at FROM bad_line WHERE job = ?
+ORDER BY source, position LIMIT ?;
+-- name: count_bad_lines
+SELECT count(*) FROM bad_line WHERE job = ?;

@@ -38,3 +38,12 @@ ON CONFLICT (job, collection, id) DO UPDATE SET content = excluded.content,
 INSERT INTO command (job, run, command, payload, at) VALUES (?, ?, ?, ?, ?);
 -- name: CommandDoneRow
 DELETE FROM command WHERE number = ?;
+-- name: FileRow
+INSERT INTO file (job, kind, name, path, beside) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (job, kind, name) DO UPDATE SET path = excluded.path, beside = excluded.beside;
+-- name: BadLineRow
+INSERT INTO bad_line (job, source, position, line, reason, at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (job, source, position) DO UPDATE SET line = excluded.line, reason = excluded.reason,
+    at = excluded.at;
+-- name: MendedLineRow
+DELETE FROM bad_line WHERE job = ? AND source = ? AND position = ?;

@@ -1,0 +1,182 @@
+"""SourceReader: reads a source to its end into a job, in order and no faster than it is run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from perdure.connectors.base import Source, SourceRecord
+from perdure.engine.bad_lines import BadLines
+from perdure.engine.inputs import Field, new_input
+from perdure.engine.key_share import KeyShare
+from perdure.engine.progress import Progress
+from perdure.engine.run_set import RunSet
+from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
+from perdure.runtime.admission import Admitted, NewInput, Series
+from perdure.runtime.backoff import BACKOFF_SECONDS
+from perdure.runtime.job import JobRuntime
+from perdure.store.base import NUMBER_BITS
+
+logger = logging.getLogger("perdure")
+
+CHUNK = 512  # inputs admitted together at most
+
+Submitted = tuple[SourceRecord, NewInput, asyncio.Future[Admitted]]
+
+
+class SourceReader:
+    """One reading of a source.
+
+    Behind an input that is refused nothing is admitted (G28): within a chunk the inputs are a
+    `Series`, and the next chunk is read only when this one is durable. Bad lines that the source
+    passes over are durable with their chunk.
+
+    Owns: which runs the inputs have, the inputs not durable yet. Lifecycle: one `read`. On the
+    host loop.
+
+    Args:
+        key: the key of an input: a field name or a function.
+        id: its idempotency id, likewise.
+        progress: counts to keep.
+        sink_room: returns when the sink is not too far behind.
+        is_draining: whether the job reads no more.
+
+    Attributes:
+        runs: the runs of the inputs read.
+        known: those of them that were there before.
+        inputs: number of inputs read and admitted.
+        finished_before: number of those whose runs had ended before.
+    """
+
+    def __init__(
+        self,
+        runtime: JobRuntime,
+        source: Source,
+        *,
+        key: Field,
+        id: Field | None,
+        progress: Progress,
+        sink_room: Callable[[], Awaitable[None]],
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._runtime = runtime
+        self._source = source
+        self._key = key
+        self._id = id
+        self._progress = progress
+        self._sink_room = sink_room
+        self._is_draining = is_draining
+        first = runtime.job_number << NUMBER_BITS
+        self.runs = RunSet(first)
+        self.known = RunSet(first)
+        self.inputs = 0
+        self.finished_before = 0
+        self._share = KeyShare()
+        self._waiting: list[Submitted] = []
+        self._bad_lines = BadLines(runtime, source, by_id=id is not None)
+
+    async def read(self) -> None:
+        """Read to the end; what was read before an error is admitted all the same.
+
+        Raises:
+            InputError: an input is bad or has changed; those behind it were not admitted.
+            EncodeError: an input cannot be journaled; likewise.
+        """
+        records = self._source.open()
+        bad: InputError | None = None
+        try:
+            room, series = await self._next_chunk()
+            async for record in records:
+                self._take(record, series)
+                if len(self._waiting) + len(self._bad_lines) >= room:
+                    await self._settle()
+                    await self._sink_room()
+                    room, series = await self._next_chunk()
+                if self._is_draining():
+                    break
+        except asyncio.CancelledError:
+            if not self._is_draining():
+                raise
+        except InputError as error:
+            bad = error
+        finally:
+            await records.aclose()
+        await self._settle()
+        if bad is not None:
+            raise bad
+        self._share.warn(self._runtime.job)
+
+    async def _next_chunk(self) -> tuple[int, Series]:
+        room = min(CHUNK, await self._runtime.admission.wait_for_room())
+        return room, Series(passes_over=self._passes_over)
+
+    @property
+    def _passes_over(self) -> bool:
+        return self._source.on_bad_line == "skip"
+
+    def _take(self, record: SourceRecord, series: Series) -> None:
+        """Submit what a record stands for, or put it aside as bad."""
+        if record.problem:
+            self._pass_over(record, record.problem)
+            return
+        source = record.source or self._source.name
+        try:
+            item = new_input(record, source, self._key, self._id)
+        except InputError as error:
+            if not self._passes_over:
+                raise
+            self._pass_over(record, str(error))
+            return
+        item = item._replace(series=series, place_in_series=series.next_place())
+        self._waiting.append((record, item, self._runtime.admission.submit(item)))
+
+    async def _settle(self) -> None:
+        """Wait until what was read so far is durable; admit again what the store lost."""
+        pause, longest = BACKOFF_SECONDS
+        bad: Exception | None = None
+        while self._waiting:
+            await asyncio.wait([future for _, _, future in self._waiting])
+            lost: list[tuple[SourceRecord, NewInput]] = []
+            # All of them are looked at: an error that nobody has seen is logged.
+            errors = [future.exception() for _, _, future in self._waiting]
+            for (record, item, future), error in zip(self._waiting, errors, strict=True):
+                if error is None:
+                    self._admitted(record, item, future.result())
+                elif isinstance(error, StoreError) and not isinstance(error, StoreDataError):
+                    lost.append((record, item))
+                    reason = error
+                elif isinstance(error, EncodeError) and self._passes_over:
+                    self._pass_over(record, str(error))
+                else:
+                    bad = _as_exception(error)
+                    break  # what is behind it was not admitted either
+            self._waiting.clear()
+            if lost:
+                logger.error("inputs cannot be admitted (%s); trying again", reason)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+                submit = self._runtime.admission.submit
+                self._waiting.extend((record, item, submit(item)) for record, item in lost)
+        await self._bad_lines.keep()
+        if bad is not None:
+            raise bad
+
+    def _admitted(self, record: SourceRecord, item: NewInput, admitted: Admitted) -> None:
+        if self.runs.add(admitted.run) and not admitted.is_new:
+            self.known.add(admitted.run)
+        self.inputs += 1
+        self._progress.inputs += 1
+        if admitted.ticket is None:
+            self._progress.already_done += 1
+            self.finished_before += 1
+        self._share.add(item.key, self._runtime.job)
+        self._bad_lines.mended(record)
+
+    def _pass_over(self, record: SourceRecord, reason: str) -> None:
+        self._bad_lines.add(record, reason)
+        self._progress.bad_lines += 1
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else PerdureError(str(error))
