@@ -136,7 +136,7 @@ def test_it_runs_to_the_end_and_does_nothing_again(folder: Folder) -> None:
     assert summary.pop("seconds") > 0
     assert summary == {
         "inputs": 30, "outputs": 30, "completed": 30, "failed": 0, "cancelled": 0,
-        "waiting": 0, "calls_made": 60, "calls_replayed": 0, "retries": 0, "late_results": 0,
+        "waiting": 0, "unfinished": 0, "bad_lines": 0, "calls_made": 60, "calls_replayed": 0, "retries": 0, "late_results": 0,
     }  # fmt: skip
 
     code, _, err = folder.run()
@@ -225,10 +225,12 @@ def test_a_second_signal_stops_at_once(folder: Folder) -> None:
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=LIMIT_SECONDS)
+    _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 130
     assert time.monotonic() - begin < 4
+    assert "20 inputs (0 completed, 20 unfinished)" in err
     assert folder.summary()["completed"] == 0
+    assert folder.summary()["unfinished"] == 20
     assert folder.run()[0] == 0
     assert len(folder.outputs()) == 20
 

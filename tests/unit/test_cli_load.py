@@ -106,7 +106,7 @@ def test_several_agents_are_listed(tmp_path: Path) -> None:
     write(tmp_path / "shop_agent.py", AGENT + "other = Reviews()\n")
     message = refusal("shop_agent.py")
     assert "several agents" in message
-    assert "agent, alias, other, Reviews" in message
+    assert "choose agent, alias, other or Reviews" in message
 
 
 def test_a_module_without_agents_says_so(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_module_without_agents_says_so(tmp_path: Path) -> None:
     ("target", "expected"),
     [
         ("shop_agent.py:agnet", "shop_agent.py has no 'agnet': did you mean agent?"),
-        ("shop_agent.py:zzz", "choose of agent, alias, Reviews"),
+        ("shop_agent.py:zzz", "choose agent, alias or Reviews"),
         ("shop_agent.py:number", "is a int, not an Agent"),
         ("shop_agnt.py:agent", "there is no file shop_agnt.py: did you mean shop_agent.py?"),
         ("nowhere/shop_agent.py:agent", "its folder nowhere does not exist"),
@@ -127,6 +127,8 @@ def test_a_module_without_agents_says_so(tmp_path: Path) -> None:
         ("shop_package.agent:agent", "there is no module 'shop_package.agent'"),
         ("shop_agent.py:", "write MODULE_OR_FILE:AGENT"),
         (":agent", "write MODULE_OR_FILE:AGENT"),
+        (".", "write MODULE_OR_FILE:AGENT, such as agent.py:agent"),
+        (".shop_agent:agent", "write MODULE_OR_FILE:AGENT"),
     ],
 )
 def test_a_wrong_target_is_explained(tmp_path: Path, target: str, expected: str) -> None:

@@ -58,8 +58,12 @@ def _split(target: str) -> tuple[str, str]:
     # The colon of a drive letter is followed by a path.
     if not colon or "/" in attribute or "\\" in attribute:
         place, attribute = target, ""
-    if not place or (colon and place != target and not attribute):
-        raise ConfigurationError(f"agent {target!r}: write MODULE_OR_FILE:AGENT")
+    # A relative module has nothing that it is relative to.
+    is_relative = place.startswith(".") and not is_path(place)
+    if not place or is_relative or (colon and place != target and not attribute):
+        raise ConfigurationError(
+            f"agent {target!r}: write MODULE_OR_FILE:AGENT, such as agent.py:agent"
+        )
     return place, attribute
 
 
@@ -122,8 +126,8 @@ def _candidates(module: types.ModuleType) -> dict[str, Agent | type[Agent]]:
 
 
 def _listed(candidates: Iterable[str]) -> str:
-    names = ", ".join(candidates)
-    return f"choose of {names}" if names else "it has no Agent at all"
+    names = " or ".join(", ".join(candidates).rsplit(", ", 1))
+    return f"choose {names}" if names else "it has no Agent at all"
 
 
 def _public(value: Any) -> list[str]:

@@ -25,10 +25,12 @@ def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) 
         InputError: it has no such field, the field is null, or the function failed.
     """
     place = place_of(record, source)
+    found = _field(record, key, "key", place)
+    identity = _field(record, id_, "id", place) if id_ is not None else None
     return NewInput(
         value=record.value,
-        key=_field(record.value, key, "key", place),
-        id=_field(record.value, id_, "id", place) if id_ is not None else None,
+        key=found,
+        id=identity,
         source=source,
         position=record.position,
         place=place,
@@ -41,8 +43,9 @@ def place_of(record: SourceRecord, source: str) -> str:
     return f"line {line} of {source}" if line else f"input {record.position} of {source}"
 
 
-def _field(value: Any, field: Field, what: str, place: str) -> Any:
+def _field(record: SourceRecord, field: Field, what: str, place: str) -> Any:
     """Return a field of an input, or what a function makes of it."""
+    value = record.value
     if callable(field):
         try:
             return field(value)
@@ -51,7 +54,8 @@ def _field(value: Any, field: Field, what: str, place: str) -> Any:
                 f"{place}: the {what} function raised {type(error).__name__}: {error}"
             ) from error
     found = _named(value, field, field, what, place)
-    if found is None:
+    if found is None and record.line:
+        # In a file null says that nothing is known; in Python None is a value like any other.
         raise InputError(
             f"{place}: the field {field!r} for the {what} is null: give it a value, or name another"
             f" field (--{what}, {what}=)"
@@ -90,7 +94,8 @@ def _no_fields(value: Any, field: str, whole: str, what: str, place: str) -> str
             f"{of} is an array of objects, without {field!r} for the {what}: make a line of each:"
             " jq -c '.[]' FILE"
         )
-    kind = "null" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    kind = "null" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
     return (
         f"{of} is {kind} without {field!r} for the {what}: name a field that"
         f" every input has (--{what}, {what}=); in Python {what}= may be a function too"

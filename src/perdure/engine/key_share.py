@@ -38,9 +38,14 @@ class KeyShare:
         if self._inputs == EARLY:
             self.warn(job)
 
+    @property
+    def is_lopsided(self) -> bool:
+        """Whether nearly all inputs so far have one key: of nine in ten surely."""
+        return self._inputs >= FEWEST and self._votes >= 0.8 * self._inputs
+
     def warn(self, job: str) -> None:
         """Warn, once, if nearly all inputs so far have one key."""
-        if self._warned or self._inputs < FEWEST or self._votes < 0.8 * self._inputs:
+        if self._warned or not self.is_lopsided:
             return
         self._warned = True
         logger.warning(

@@ -1,0 +1,291 @@
+"""G28: a refused input stops what is behind it; bad lines are passed over by wish alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.promises.support import agent_of, out, run
+
+from perdure import EncodeError, JsonlSource, LocalEngine
+from perdure.connectors.iterable import IterableSource
+from perdure.errors import InputError
+
+DEEP: Any = None
+for _ in range(150):
+    DEEP = [DEEP]
+
+
+async def counts(event: Any, ctx: Any) -> None:
+    ctx.short_term_memory.update("n", lambda n: (n or 0) + 1)
+    out(ctx, [event.input["n"], ctx.short_term_memory.get("n")])
+
+
+def rows(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"k": "a", "n": n, **more} for n in range(count)]
+
+
+def as_list(inputs: list[Any], _: Path) -> Any:
+    return inputs
+
+
+def as_async(inputs: list[Any], _: Path) -> Any:
+    async def give() -> AsyncIterator[Any]:
+        for value in inputs:
+            await asyncio.sleep(0)
+            yield value
+
+    return give()
+
+
+def as_file(inputs: list[Any], folder: Path) -> Any:
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps(value) + "\n" for value in inputs), "utf-8")
+    return JsonlSource(path)
+
+
+Form = Callable[[list[Any], Path], Any]
+FORMS = {"list": as_list, "async": as_async, "file": as_file}
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Form:
+    return FORMS[request.param]
+
+
+@pytest.fixture(params=[1, 3, 4096])
+def engine(request: pytest.FixtureRequest, store: str) -> LocalEngine:
+    return LocalEngine(store, config={"max-runs-in-flight": request.param})
+
+
+def ran(engine: LocalEngine) -> list[int]:
+    """Return which inputs have had a run, the oldest run first."""
+    return [info.input["n"] for info in reversed(engine.runs(limit=1000))]
+
+
+@pytest.mark.parametrize("at", [0, 2, 5])
+def test_g28_nothing_behind_a_changed_input_runs(
+    engine: LocalEngine, form: Form, tmp_path: Path, at: int
+) -> None:
+    agent = agent_of(counts)
+    engine.run(agent, form(rows(6), tmp_path), key="k")
+    changed = [*rows(6), *({"k": f"new {n}", "n": n} for n in range(6, 12))]
+    changed[at] = {"k": "a", "n": at, "changed": True}
+    with pytest.raises(InputError, match="is not what this job read there before"):
+        engine.run(agent, form(changed, tmp_path), key="k")
+    assert ran(engine) == list(range(6))
+    # Restored and continued it goes on where it was.
+    outputs = engine.run(agent, form(rows(8), tmp_path), key="k")
+    assert [o.value for o in outputs] == [[n, n + 1] for n in range(8)]
+
+
+BAD: dict[str, tuple[Any, type[Exception], str]] = {
+    "without a key": ({"n": 2}, InputError, "has no field 'k' for the key"),
+    "no object": ([2], InputError, "is a list without 'k'"),
+    "too deep": ({"k": "a", "n": 2, "t": DEEP}, EncodeError, "nested more than"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_g1_g28_nothing_overtakes_a_refused_input_of_its_key(
+    engine: LocalEngine, form: Form, tmp_path: Path, kind: str
+) -> None:
+    bad, error, message = BAD[kind]
+    agent = agent_of(counts)
+    inputs = [*rows(2), bad, *rows(8)[3:]]
+    with pytest.raises(error, match=message) as caught:
+        engine.run(agent, form(inputs, tmp_path), key="k")
+    assert len(str(caught.value)) < 300
+    assert ran(engine) == [0, 1]
+    outputs = engine.run(agent, form(rows(8), tmp_path), key="k")
+    assert [o.value for o in outputs] == [[n, n + 1] for n in range(8)]
+
+
+def test_g2_g28_an_id_with_another_value_stops_what_is_behind_it(
+    engine: LocalEngine, form: Form, tmp_path: Path
+) -> None:
+    inputs = [{"k": "a", "n": n, "id": f"i{n}"} for n in range(6)]
+    inputs[3]["id"] = "i1"  # within one file, before the first of them is durable
+    with pytest.raises(InputError, match="id 'i1' was submitted before with another key or value"):
+        engine.run(agent_of(counts), form(inputs, tmp_path), key="k", id="id")
+    assert ran(engine) == [0, 1, 2]
+
+
+def test_g2_the_same_input_twice_is_one_run_and_stops_nothing(
+    engine: LocalEngine, form: Form, tmp_path: Path
+) -> None:
+    inputs = [{"k": "a", "n": n % 3, "id": n % 3} for n in range(9)]
+    engine.run(agent_of(counts), form(inputs, tmp_path), key="k", id="id")
+    assert ran(engine) == [0, 1, 2]
+
+
+def test_g28_what_a_callers_own_submissions_are_is_not_a_series(store: str) -> None:
+    """Whoever submits is told of a refusal, and others go on."""
+
+    async def go() -> list[Any]:
+        async with LocalEngine(store).open(agent_of(counts)) as job:
+            return await asyncio.gather(
+                *(job.submit(value, key="a") for value in ({"n": 0}, {"n": DEEP}, {"n": 2})),
+                return_exceptions=True,
+            )
+
+    first, refused, third = asyncio.run(go())
+    assert isinstance(refused, EncodeError)
+    assert [first.status.value, third.status.value] == ["completed", "completed"]
+
+
+# Passing over
+
+
+def skipping(inputs: list[Any]) -> IterableSource:
+    return IterableSource(inputs, on_bad_line="skip")
+
+
+def test_g28_bad_inputs_are_passed_over_by_wish_and_kept_with_their_reasons(
+    engine: LocalEngine,
+) -> None:
+    agent = agent_of(counts)
+    inputs = [*rows(2), *(bad for bad, _, _ in BAD.values()), *rows(7)[5:]]
+    outputs = engine.run(agent, skipping(inputs), key="k")
+    assert [o.value for o in outputs] == [[0, 1], [1, 2], [5, 3], [6, 4]]
+    kept = engine.bad_lines()
+    assert [(bad.source, bad.position, bad.line) for bad in kept] == [
+        ("inputs", n, None) for n in (2, 3, 4)
+    ]
+    for bad, (_, _, message) in zip(kept, BAD.values(), strict=True):
+        assert message in bad.reason
+    # Read again they are passed over again, and counted once.
+    engine.run(agent, skipping(inputs), key="k")
+    assert [bad.position for bad in engine.bad_lines()] == [2, 3, 4]
+    assert len(engine.bad_lines(limit=2)) == 2
+
+
+def test_g28_a_mended_input_keeps_its_position_and_is_forgotten_as_bad(
+    engine: LocalEngine,
+) -> None:
+    agent = agent_of(counts)
+    engine.run(agent, skipping([*rows(1), {"n": 1}, {"n": 2}, *rows(5)[3:]]), key="k")
+    outputs = engine.run(agent, skipping([*rows(2), {"n": 2}, *rows(5)[3:]]), key="k")
+    assert [o.value for o in outputs] == [[0, 1], [3, 2], [4, 3], [1, 4]]
+    assert [bad.position for bad in engine.bad_lines()] == [2]
+    # Without the wish the line that is still bad stops again.
+    with pytest.raises(InputError, match="input 2 of inputs has no field 'k'"):
+        engine.run(agent, [*rows(2), {"n": 2}, *rows(9)[3:]], key="k")
+    assert sorted(ran(engine)) == [0, 1, 3, 4]
+
+
+def test_g28_a_changed_input_is_never_passed_over(engine: LocalEngine) -> None:
+    agent = agent_of(counts)
+    engine.run(agent, skipping(rows(3)), key="k")
+    changed = [*rows(1), {"k": "a", "n": "other"}, *rows(9)[2:]]
+    with pytest.raises(InputError, match="is not what this job read there before"):
+        engine.run(agent, skipping(changed), key="k")
+    assert ran(engine) == [0, 1, 2]
+    assert engine.bad_lines() == []
+
+
+def test_g28_bad_lines_of_a_file_have_numbers(store: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    good = '{"k": "a", "n": %d}\n'
+    path.write_bytes(
+        (good % 0 + "\n{broken\n" + good % 1).encode()
+        + b'"\xff"\n'
+        + b'{"k": null, "n": 9}\n'
+        + (good % 2 + '{"k": "a"').encode()
+    )
+    engine = LocalEngine(store)
+    source = JsonlSource(path, on_bad_line="skip", name="feed")
+    outputs = engine.run(agent_of(counts), source, key="k")
+    assert [o.value for o in outputs] == [[0, 1], [1, 2], [2, 3]]
+    kept = [(bad.source, bad.line, bad.position) for bad in engine.bad_lines()]
+    assert kept == [("feed", 3, 1), ("feed", 5, 3), ("feed", 6, 4), ("feed", 8, 6)]
+    reasons = [bad.reason for bad in engine.bad_lines()]
+    for reason, text in zip(
+        reasons, ("not JSON at column 2", "not UTF-8", "is null", "no line end"), strict=True
+    ):
+        assert text in reason
+    # The unfinished line is finished, and takes the place that was kept for it.
+    with path.open("ab") as file:
+        file.write(b', "n": 3}\n')
+    outputs = engine.run(agent_of(counts), source, key="k")
+    assert [o.value for o in outputs][-1] == [3, 4]
+    assert [bad.line for bad in engine.bad_lines()] == [3, 5, 6]
+
+
+def test_g28_bad_lines_of_files_of_one_name_are_told_apart_where_inputs_have_ids(
+    sqlite: str, tmp_path: Path
+) -> None:
+    for folder, lines in (("a", ['{"id": 1, "n": 1}', "x"]), ("b", ["y", '{"id": 2, "n": 2}'])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "part.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    engine = LocalEngine(sqlite)
+    for folder in ("a", "b", "a"):
+        source = JsonlSource(tmp_path / folder / "part.jsonl", on_bad_line="skip")
+        engine.run(agent_of(counts), source, key="id", id="id")
+    kept = {(Path(bad.source).parent.name, bad.line) for bad in engine.bad_lines()}
+    assert kept == {("a", 2), ("b", 1)}
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("k", {"k": None}, "line 1 of in.jsonl: the field 'k' for the key is null"),
+        ("k.b", {"k": {"b": None}}, "the field 'k.b' for the key is null"),
+        ("k.b", {"k": None}, "'k' is null without 'b'"),
+        ("k.b", {"k": {"c": 1}}, "has no field 'k.b' for the key ('k' has 'c')"),
+        ("k.b", {"x": 1}, "has no field 'k.b' for the key; it has 'x'"),
+        ("k", [{"k": 1}], "an array of objects, without 'k' for the key: make a line of each: jq"),
+        ("k", 7, "is an int without 'k'"),
+    ],
+)
+def test_a_key_that_is_not_there_says_so(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        run(agent_of(counts), as_file([value], tmp_path), key=key)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_may_be_a_path(tmp_path: Path) -> None:
+    values = [
+        {"n": 0, "user": {"id": "u1"}},
+        {"n": 1, "user": {"id": "u2"}},
+        {"n": 2, "user.id": "u3", "user": {"id": "not this"}},  # a field of that very name first
+    ]
+    engine = LocalEngine("memory://")
+    for inputs in (values, as_file(values, tmp_path)):
+        outputs = engine.run(agent_of(counts), inputs, key="user.id")
+        assert [output.key for output in outputs] == ["u1", "u2", "u3"]
+
+
+def test_nearly_one_key_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    few = [{"k": "same", "n": n} for n in range(10)]
+    run(agent_of(counts), few)
+    mixed = [{"k": n % 3, "n": n} for n in range(60)]
+    run(agent_of(counts), mixed)
+    assert not caplog.records
+    nearly = [{"k": "rare" if n % 20 == 0 else "same", "n": n} for n in range(60)]
+    run(agent_of(counts), nearly)
+    assert len(caplog.records) == 1
+    assert "nearly all of the first 60 inputs have the key 'same'" in caplog.text
+
+
+def test_nothing_run_is_said(store: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An edited agent, run again, gives the outputs of before."""
+    engine = LocalEngine(store)
+    engine.run(agent_of(counts), rows(2), key="k")
+    engine.run(agent_of(counts), rows(3), key="k")
+    assert not caplog.records
+    assert len(engine.run(agent_of(counts), rows(3), key="k")) == 3
+    assert "nothing was run: all 3 inputs had been finished before" in caplog.text
+    caplog.clear()
+    engine.run(agent_of(counts), rows(1), key="k")
+    assert "nothing was run: its one input had been finished before" in caplog.text
