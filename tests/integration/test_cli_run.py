@@ -136,7 +136,8 @@ def test_it_runs_to_the_end_and_does_nothing_again(folder: Folder) -> None:
     assert summary.pop("seconds") > 0
     assert summary == {
         "inputs": 30, "outputs": 30, "completed": 30, "failed": 0, "cancelled": 0,
-        "waiting": 0, "unfinished": 0, "bad_lines": 0, "calls_made": 60, "calls_replayed": 0, "retries": 0, "late_results": 0,
+        "waiting": 0, "unfinished": 0, "bad_lines": 0, "calls_made": 60, "calls_replayed": 0,
+        "retries": 0, "late_results": 0,
     }  # fmt: skip
 
     code, _, err = folder.run()

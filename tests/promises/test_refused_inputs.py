@@ -289,3 +289,20 @@ def test_nothing_run_is_said(store: str, caplog: pytest.LogCaptureFixture) -> No
     caplog.clear()
     engine.run(agent_of(counts), rows(1), key="k")
     assert "nothing was run: its one input had been finished before" in caplog.text
+
+
+async def fails(event: Any, ctx: Any) -> None:
+    raise LookupError(event.input["n"])
+
+
+def test_a_reading_that_collects_nothing_counts_all_failures_and_lists_ten(store: str) -> None:
+    async def go() -> list[Any]:
+        engine, found = LocalEngine(store), []
+        for _ in range(2):  # of this process, then of one before
+            async with engine.open(agent_of(fails)) as job:
+                result = await job.drive(IterableSource(rows(25)), key="n", collect=False)
+                found.append((result.inputs, result.failures, result.cancelled, result.outputs))
+                found.append([info.input["n"] for info in result.failed])
+        return found
+
+    assert asyncio.run(go()) == [(25, 25, 0, []), list(range(10))] * 2
