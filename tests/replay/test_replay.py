@@ -17,13 +17,25 @@ from typing import Any
 
 import pytest
 from tests.replay import agents, make_journals
-from tests.replay.expected import EXPECTED, fetched, nothing
-from tests.replay.make_journals import EPOCH, JOB, JOURNALS, SCENARIOS, SECOND, VERSION
+from tests.replay.harness import (
+    EPOCH,
+    JOB,
+    SECOND,
+    VERSION,
+    columns_of,
+    fetched,
+    load,
+    nothing,
+    simulate,
+    tables_of,
+)
+from tests.replay.make_journals import EXPECTED, JOURNALS, SCENARIOS, path_of
 
 from perdure import LocalEngine, is_continuation_supported
 from perdure.engine.job import Job
 from perdure.journal.codec import Codec
 from perdure.journal.record import RecordKind
+from perdure.store.sqlite_file import connect
 
 SIMULATED, REAL, OFF = "simulated", "real", "continuations off"
 GOLDEN = sorted(
@@ -46,7 +58,7 @@ class Replayed:
         memory: short-term memory by key.
         executed: what the callables noted, in order.
         delivered: what the sink was given.
-        records: the store's, as tuples in commit order.
+        records: the store's, in commit order, by column.
     """
 
     outputs: dict[str, list[Any]]
@@ -55,7 +67,7 @@ class Replayed:
     memory: dict[str, dict[str, Any]]
     executed: list[tuple[Any, ...]]
     delivered: list[Any]
-    records: list[tuple[Any, ...]]
+    records: list[dict[str, Any]]
 
 
 def go_on(
@@ -69,21 +81,22 @@ def go_on(
     body: Callable[[Job], Any] = nothing,
     config: dict[str, Any] | None = None,
     sink: bool = False,
+    types: tuple[Any, ...] = (),
 ) -> Replayed:
     """Load a journal into a new store, open its job and let its runs come to their ends."""
     path = folder / "journal.db"
-    make_journals.load(text, path, version)
+    load(text, path, version)
     delivered: list[Any] = []
     more: dict[str, Any] = {"sink": lambda o: delivered.append(o.value)} if sink else {}
     config = config or {}
     agents.reset(making=False, scale=1.0 if how == SIMULATED else 0.01)
     if how == SIMULATED:
-        make_journals.simulate(path, agent, body, begin=begin, config=config, **more)
+        simulate(path, agent, body, begin=begin, config=config, **more)
     else:
         if how == OFF:
             config = {**config, "continuations": "off"}
         asyncio.run(_in_real_time(path, agent, body, config, more))
-    return _collected(path, delivered)
+    return _collected(path, delivered, types)
 
 
 async def _in_real_time(
@@ -95,9 +108,10 @@ async def _in_real_time(
             await body(job)
 
 
-def _collected(path: Path, delivered: list[Any]) -> Replayed:
+def _collected(path: Path, delivered: list[Any], types: tuple[Any, ...]) -> Replayed:
     codec = Codec()
-    codec.registry.register_annotation(agents.Sample)
+    for each in types:
+        codec.registry.register_annotation(each)
     infos = LocalEngine(f"sqlite:///{path}", JOB).runs(limit=1000)[::-1]
     outputs: dict[str, list[Any]] = {}
     memory: dict[str, dict[str, Any]] = {}
@@ -108,7 +122,7 @@ def _collected(path: Path, delivered: list[Any]) -> Replayed:
         cells = "SELECT value, path, data FROM memory JOIN key USING (key) WHERE data IS NOT NULL"
         for key, place, data in store.execute(cells):
             memory.setdefault(repr(codec.decode(key)), {})[place] = codec.decode(data)
-        records = store.execute("SELECT * FROM record ORDER BY number").fetchall()
+        records = _records(store)
     return Replayed(
         outputs=outputs,
         statuses={i.id: i.status.value for i in infos if i.status.value != "completed"},
@@ -120,21 +134,30 @@ def _collected(path: Path, delivered: list[Any]) -> Replayed:
     )
 
 
+def _records(store: sqlite3.Connection) -> list[dict[str, Any]]:
+    cursor = store.execute("SELECT * FROM record ORDER BY number")
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
 def golden(name: str, version: int = VERSION) -> str:
-    return (JOURNALS / f"v{version}" / f"{name}.sql").read_text("utf-8")
+    return path_of(name, version).read_text("utf-8")
 
 
-def records_of(text: str, folder: Path, version: int = VERSION) -> list[tuple[Any, ...]]:
+def records_of(text: str, folder: Path, version: int = VERSION) -> list[dict[str, Any]]:
+    """Return the records of a journal, with the columns that its schema version has."""
     path = folder / "golden.db"
-    make_journals.load(text, path, version)
+    load(text, path, version)
     with contextlib.closing(sqlite3.connect(path)) as store:
-        return store.execute("SELECT * FROM record ORDER BY number").fetchall()
+        return _records(store)
 
 
+# A migrated store differs from a new one in what is in it, not in how its runs take their time.
 WAYS = [
     (version, name, how)
     for version, name in GOLDEN
     for how in (SIMULATED, REAL, *([OFF] if name == "plain" else []))
+    if how == SIMULATED or version == VERSION
 ]
 
 
@@ -148,7 +171,7 @@ def test_g6_the_runs_of_a_golden_journal_go_on(
     replayed = go_on(
         text, tmp_path, SCENARIOS[name].lives[-1].agent, how=how, version=version,
         begin=expected.begin, body=expected.body, config=expected.config,
-        sink=expected.delivered is not None,
+        sink=expected.delivered is not None, types=expected.types,
     )  # fmt: skip
     # As text: NaN is not itself, and True is 1.
     for run in {**replayed.outputs, **expected.outputs}:
@@ -168,41 +191,49 @@ def test_g6_the_runs_of_a_golden_journal_go_on(
         assert set(Counter(expected.executed) - Counter(replayed.executed)) <= late
     assert replayed.delivered == (expected.delivered or [])
     before = records_of(text, tmp_path, version)
-    assert replayed.records[: len(before)] == before, "what was recorded has changed"
+    after = [{name: record[name] for name in before[0]} for record in replayed.records]
+    assert after[: len(before)] == before, "what was recorded has changed"
 
 
 def test_g10_g12_wake_ups_survive_a_restart(tmp_path: Path) -> None:
     """A back-off and a sleep end when they would have without it."""
     ends: dict[str, int] = {}
     for name, kind, column in (
-        ("retry_in_back_off", RecordKind.RESULT, -2), ("timers", RecordKind.TIMER, -1),
+        ("retry_in_back_off", RecordKind.RESULT, "started_at"), ("timers", RecordKind.TIMER, "at"),
     ):  # fmt: skip
         folder = tmp_path / name
         folder.mkdir()
         agent, begin = SCENARIOS[name].lives[-1].agent, EXPECTED[name].begin
         replayed = go_on(golden(name), folder, agent, begin=begin)
-        found = [r for r in replayed.records if r[5] == kind and r[1] & 0xFF == 1]
+        found = [r for r in replayed.records if r["kind"] == kind and r["run"] & 0xFF == 1]
         ends[name] = found[-1][column] - EPOCH
     assert ends["retry_in_back_off"] == 11 * SECOND
     assert ends["timers"] == pytest.approx(42 * SECOND, abs=10_000)
 
 
-@pytest.mark.parametrize("name", make_journals.VERSION_1)
-def test_g23_a_journal_of_version_1_is_migrated(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    make_journals.load(golden(name, 1), path, 1)
+OLDER = [(version, name) for version, name in GOLDEN if version < VERSION]
 
-    def version_and_columns() -> tuple[int, set[str]]:
-        with contextlib.closing(sqlite3.connect(path)) as store:
-            columns = {row[1] for row in store.execute("PRAGMA table_info(run)")}
-            return store.execute("PRAGMA user_version").fetchone()[0], columns
 
-    version, columns = version_and_columns()
-    assert (version, "due" in columns) == (1, False)
-    agent, begin = SCENARIOS[name].lives[-1].agent, EXPECTED[name].begin
-    make_journals.simulate(path, agent, nothing, begin=begin)
-    version, columns = version_and_columns()
-    assert (version, "due" in columns) == (VERSION, True)
+@pytest.mark.parametrize(("version", "name"), OLDER)
+def test_g23_a_store_of_an_older_version_is_migrated(
+    version: int, name: str, tmp_path: Path
+) -> None:
+    """It is one of that version, and no other, until it is opened."""
+    path, new = tmp_path / "journal.db", tmp_path / "new.db"
+    load(golden(name, version), path, version)
+    connect(new, relaxed=True).close()
+    assert _schema(path)[0] == version
+    assert _schema(path) != _schema(new)
+    connect(path, relaxed=True).close()
+    assert _schema(path) == _schema(new)
+    assert _schema(path)[0] == VERSION
+
+
+def _schema(path: Path) -> tuple[int, dict[str, list[str]]]:
+    """Return a store's version, and its tables with their columns."""
+    with contextlib.closing(sqlite3.connect(path)) as store:
+        (version,) = store.execute("PRAGMA user_version").fetchone()
+        return version, {table: columns_of(store, table) for table in tables_of(store)}
 
 
 # Another way than the journal says
@@ -278,7 +309,7 @@ def test_every_kind_of_record_occurs(tmp_path: Path) -> None:
     for name in SCENARIOS:
         folder = tmp_path / name
         folder.mkdir()
-        kinds |= {record[5] for record in records_of(golden(name), folder)}
+        kinds |= {record["kind"] for record in records_of(golden(name), folder)}
     assert kinds == set(RecordKind)
 
 
@@ -288,11 +319,11 @@ def content(text: str, path: Path) -> dict[str, list[tuple[Any, ...]]]:
     Between runs the order depends on how commits are batched. The status of an unfinished run is
     for those who look.
     """
-    make_journals.load(text, path)
+    load(text, path)
     rows: dict[str, list[tuple[Any, ...]]] = {}
     with contextlib.closing(sqlite3.connect(path)) as store:
         store.execute("UPDATE run SET status = 0 WHERE status < 4")
-        for table in make_journals.TABLES:
+        for table in tables_of(store):
             order = "run, number" if table == "record" else "1, 2, 3"
             cursor = store.execute(f"SELECT * FROM {table} ORDER BY {order}")
             numbered = table in ("record", "output", "document", "command")
