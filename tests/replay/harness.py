@@ -56,10 +56,11 @@ class InstantExecutor(ContinuationActionExecutor):
             super().start(invocation, is_coroutine=is_coroutine)
             return
         invocation.started_at = self._now()
-        value, error = None, None
+        value: Any = None
+        error: BaseException | None = None
         try:
             value = invocation.func(*invocation.args, **invocation.kwargs)
-        except Exception as raised:
+        except BaseException as raised:  # as a thread of the pool does
             error = raised
         self._host.call_later(1, self._finish, invocation, value, error)
 
