@@ -279,7 +279,7 @@ class Museum(Agent):
         out(ctx, list(event.values.values()))
 
 
-def _sends(values: dict[str, Any]) -> Callable[[Job], Any]:
+def sends(values: dict[str, Any]) -> Callable[[Job], Any]:
     """Return what submits values as one input, and sends each of them as a signal."""
 
     async def body(job: Job) -> None:
@@ -291,7 +291,7 @@ def _sends(values: dict[str, Any]) -> Callable[[Job], Any]:
     return body
 
 
-def _moved(values: dict[str, Any], done: int) -> Expected:
+def moved(values: dict[str, Any], done: int, types: tuple[Any, ...] = TYPES) -> Expected:
     """Return what the museum must come to, cut after so many comparisons."""
     texts = [[name, True, shown(value)] for name, value in values.items()]
     kept = {f"kept.v{number}": value for number, value in enumerate(values.values())}
@@ -300,7 +300,7 @@ def _moved(values: dict[str, Any], done: int) -> Expected:
         outputs={"r1": [*texts, list(values.values())]},
         executed=[("told", name) for name in list(values)[done:]],
         memory={"'m'": kept},
-        types=TYPES,
+        types=types,
     )
 
 
@@ -362,16 +362,15 @@ class Visitors(Agent):
         """Be there for the annotation."""
 
 
-async def _visits_twice(job: Job) -> None:
-    for name, key in KEYS.items():
-        await job.submit(name, key=key)
-    for name, key in KEYS.items():
-        await job.submit(name, key=key)
+def visits(keys: dict[str, Any], times: int = 1, more: str = "") -> Callable[[Job], Any]:
+    """Return what submits runs of each key."""
 
+    async def body(job: Job) -> None:
+        for _ in range(times):
+            for name, key in keys.items():
+                await job.submit(f"{name}{more}", key=key)
 
-async def _visits_a_third_time(job: Job) -> None:
-    for name, key in KEYS.items():
-        await job.submit(f"{name} again", key=key)
+    return body
 
 
 DRAWN = {  # in the three visits of each key
@@ -395,14 +394,28 @@ DRAWN = {  # in the three visits of each key
 }
 
 
-def _visited() -> dict[str, list[Any]]:
+def visited_keys(
+    keys: dict[str, Any], drawn: dict[str, str], types: tuple[Any, ...] = TYPES
+) -> Expected:
+    """Return what two visits of each key come to, cut in the second, and a third one."""
     runs: dict[str, list[Any]] = {}
     for visit in (1, 2, 3):
-        for name, key in KEYS.items():
+        for name, key in keys.items():
             said = name if visit < 3 else f"{name} again"
-            drawn = DRAWN[name].split()[visit - 1]
-            runs[f"r{len(runs) + 1:x}"] = [[said, visit, shown(key), drawn]]
-    return runs
+            found = [said, visit, shown(key), drawn[name].split()[visit - 1]]
+            runs[f"r{len(runs) + 1:x}"] = [found]
+    return Expected(
+        begin=10,
+        body=visits(keys, more=" again"),
+        outputs=runs,
+        executed=[
+            *fetched(*(f"{name}: visit 2" for name in keys)),
+            *(("visited", f"{name} again") for name in keys),
+            *fetched(*(f"{name} again: visit 3" for name in keys)),
+        ],
+        memory={repr(key): {"visits": 3, "key": key} for key in keys.values()},
+        types=types,
+    )
 
 
 # As the input and key of a child
@@ -442,15 +455,15 @@ _CHILD_OUTPUTS = {
 SCENARIOS: dict[str, Scenario] = {
     "plain_values": one(
         "Values of each plain type as input, argument, result, memory, event, signal.",
-        Museum, _sends(PLAIN), 16.5, first=3,
+        Museum, sends(PLAIN), 16.5, first=3,
     ),
     "typed_values": one(
         "Values of each sort of class as input, argument, result, memory, event, signal.",
-        Museum, _sends(TYPED), 7.5, first=3,
+        Museum, sends(TYPED), 7.5, first=3,
     ),
     "typed_keys": one(
         "Keys of many types: a run that ended, one in the middle.",
-        Visitors, _visits_twice, 3, first=3,
+        Visitors, visits(KEYS, 2), 3, first=3,
     ),
     "typed_children": one(
         "Values of each sort of class as the input and the key of a child.",
@@ -459,20 +472,9 @@ SCENARIOS: dict[str, Scenario] = {
 }  # fmt: skip
 
 EXPECTED: dict[str, Expected] = {
-    "plain_values": _moved(PLAIN, 15),
-    "typed_values": _moved(TYPED, 6),
-    "typed_keys": Expected(
-        begin=10,
-        body=_visits_a_third_time,
-        outputs=_visited(),
-        executed=[
-            *fetched(*(f"{name}: visit 2" for name in KEYS)),
-            *(("visited", f"{name} again") for name in KEYS),
-            *fetched(*(f"{name} again: visit 3" for name in KEYS)),
-        ],
-        memory={repr(key): {"visits": 3, "key": key} for key in KEYS.values()},
-        types=TYPES,
-    ),
+    "plain_values": moved(PLAIN, 15),
+    "typed_values": moved(TYPED, 6),
+    "typed_keys": visited_keys(KEYS, DRAWN),
     "typed_children": Expected(
         begin=10,
         outputs={"r1": [[name, True] for name in CHILDREN], **_CHILD_OUTPUTS},
