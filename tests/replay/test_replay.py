@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.replay import agents, make_journals
+from tests.replay import agents, make_journals, runs
 from tests.replay.harness import (
     EPOCH,
     JOB,
     SECOND,
     VERSION,
+    at,
     columns_of,
     fetched,
     load,
@@ -209,6 +210,21 @@ def test_g10_g12_wake_ups_survive_a_restart(tmp_path: Path) -> None:
         ends[name] = found[-1][column] - EPOCH
     assert ends["retry_in_back_off"] == 11 * SECOND
     assert ends["timers"] == pytest.approx(42 * SECOND, abs=10_000)
+
+
+@pytest.mark.parametrize("version", [v for v, name in GOLDEN if name == "schedule"])
+def test_g2_a_schedule_goes_on_without_doubling_a_tick(version: int, tmp_path: Path) -> None:
+    async def body(job: Job) -> None:
+        await runs.schedules(job)
+        await at(181)
+
+    replayed = go_on(
+        golden("schedule", version), tmp_path, runs.Clockwork, version=version, begin=150,
+        body=body, types=runs.TYPES,
+    )  # fmt: skip
+    ticks = {run: repr(outputs) for run, outputs in replayed.outputs.items()}
+    assert list(ticks.values()) == [repr(runs.ticked(minute)) for minute in (1, 2, 3)]
+    assert list(replayed.statuses.values()) == ["waiting"]  # the tick that is next
 
 
 OLDER = [(version, name) for version, name in GOLDEN if version < VERSION]
