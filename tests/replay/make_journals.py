@@ -12,7 +12,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.replay import agents, basics, chats, failures, names, retrieval, runs, value_types
+from tests.replay import (
+    agents,
+    basics,
+    chats,
+    failures,
+    libraries,
+    names,
+    retrieval,
+    runs,
+    value_types,
+)
 from tests.replay.harness import (
     EPOCH,
     JOB,
@@ -31,7 +41,7 @@ from perdure.store.sqlite_file import connect
 
 JOURNALS = Path(__file__).with_name("journals")
 
-THEMES = (basics, value_types, names, failures, runs, chats, retrieval)
+THEMES = (basics, value_types, names, failures, runs, chats, retrieval, libraries)
 SCENARIOS: dict[str, Scenario] = {}
 EXPECTED: dict[str, Expected] = {}
 for _theme in THEMES:
