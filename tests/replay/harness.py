@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import sqlite3
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -144,7 +146,10 @@ def load(text: str, path: Path, version: int = VERSION) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Life:
-    """One process of a scenario: what it does, and when it is cut, in simulated seconds."""
+    """One process of a scenario: what it does, and when it is cut, in simulated seconds.
+
+    What others would draw or read from a clock of theirs is `pinned` while the journal is made.
+    """
 
     agent: Any
     body: Body
@@ -152,6 +157,7 @@ class Life:
     begin: float = 0.0
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     sink: Any = None
+    pinned: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ middle. So making them again gives the same text, on every machine; tests hold t
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -99,10 +100,8 @@ def _live(life: Life, path: Path, about: str) -> str:
         texts.append(dump(store._connection, about))
         raise _Cut
 
-    try:
+    with life.pinned(), contextlib.suppress(_Cut):
         simulate(path, life.agent, body, begin=life.begin, config=life.config, sink=life.sink)
-    except _Cut:
-        pass
     return texts[0]
 
 
