@@ -188,10 +188,6 @@ SCENARIOS: dict[str, Scenario] = {
         "Values of many types in an input, a result, arguments, an event, both memories.",
         agents.Measures, submits((agents.VALUES, "v")), 3.5,
     ),
-    "documents": one(
-        "Documents that were added, replaced and deleted; a search still to come.",
-        agents.Library, submits(("whale", "d")), 0.5, first=3,
-    ),
     "keys": one("Keys and ids with awkward characters.", agents.keys, _keys, 5),
     "sink": one(
         "Outputs in the outbox: one delivered, one not; a run in the middle.",
@@ -395,11 +391,6 @@ EXPECTED: dict[str, Expected] = {
         executed=[("compare",)],
         memory={"'v'": {"kept": agents.VALUES}},
         types=(agents.Sample,),
-    ),
-    "documents": Expected(
-        begin=2,
-        outputs={"r1": [["whale", "ship"]]},
-        executed=[*fetched("whale"), ("embed", "query", "whale")],
     ),
     "sink": Expected(
         begin=3,

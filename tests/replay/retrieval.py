@@ -21,6 +21,7 @@ from perdure import (
     ResourceType,
     action,
     retrieve,
+    vector_store,
 )
 from perdure.document import (
     Document,
@@ -35,6 +36,42 @@ from perdure.embedding_model import (
 )
 from perdure.long_term_memory import MemorySetItem
 from perdure.vector_stores import VectorStore
+
+
+class Letters(BaseEmbeddingModelConnection):
+    """Embeddings that count letters: the same on every machine."""
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str, kind: EmbedKind = "document", **_kwargs: Any
+    ) -> list[list[float]]:
+        note("embed", kind, *texts)
+        return [[float(text.count(letter)) for letter in "aehs"] for text in texts]
+
+
+class Library(Agent):
+    """Keeps documents, and looks one up."""
+
+    @vector_store
+    @staticmethod
+    def books() -> VectorStore:
+        model = BaseEmbeddingModelSetup(Letters(), "letters")
+        return VectorStore(embedding_model=model, collection="books")
+
+    @action(InputEvent)
+    async def look_up(self, event: InputEvent, ctx: Any) -> None:
+        books = ctx.get_resource("books", ResourceType.VECTOR_STORE)
+        added = [
+            Document("The whale", {"pages": 600, "tags": ["sea", None]}, "whale"),
+            Document("The ship it's after", {"pages": 0.5}, "ship"),
+            Document("Lost", {}, "lost"),
+        ]
+        await ctx.durable_execute_async(books.add, added)
+        await ctx.durable_execute_async(books.add, Document("Ships ☃", {"new": True}, "ship"))
+        await ctx.durable_execute_async(books.delete, "lost")
+        await ctx.durable_execute_async(fetch, event.input)
+        found = await ctx.durable_execute_async(books.query, VectorStoreQuery(event.input))
+        out(ctx, [document.id for document in found.documents])
+
 
 BOOKS = [
     Document("The whale and the sea", {"pages": 600, "tags": ["sea", None]}, "whale"),
@@ -199,6 +236,10 @@ TOLD = "['a', 'b', 'c'] 1 True ['Ada likes tea', 'the train leaves at nine'] 2"
 
 TYPES = (Document, VectorStoreQueryResult, MemorySetItem)
 SCENARIOS: dict[str, Scenario] = {
+    "documents": one(
+        "Documents that were added, replaced and deleted; a search still to come.",
+        Library, submits(("whale", "d")), 0.5, first=3,
+    ),
     "retrieval": one(
         "Each call of a vector store; a retrieval by event, one in an action.",
         Librarian, submits(("sea", "k"), ("tea", "l")), 2.5, first=3,
@@ -210,6 +251,11 @@ SCENARIOS: dict[str, Scenario] = {
 }  # fmt: skip
 
 EXPECTED: dict[str, Expected] = {
+    "documents": Expected(
+        begin=2,
+        outputs={"r1": [["whale", "ship"]]},
+        executed=[*fetched("whale"), ("embed", "query", "whale")],
+    ),
     "retrieval": Expected(
         begin=6,
         outputs={"r1": _kept("sea"), "r2": _kept("tea")},

@@ -16,8 +16,6 @@ from tests.replay.harness import EPOCH, SECOND, VERSION, at, columns_of, fetched
 from tests.replay.make_journals import EXPECTED, SCENARIOS
 from tests.replay.replaying import (
     GOLDEN,
-    REAL,
-    SIMULATED,
     WAYS,
     check_goes_on,
     check_writes_the_same,
@@ -128,25 +126,32 @@ DIVERGED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("how", [SIMULATED, REAL])
+DIVERGING = [(version, how) for version, name, how in WAYS if name == "diverging"]
+
+
+@pytest.mark.parametrize(("version", "how"), DIVERGING)
 @pytest.mark.parametrize("way", DIVERGED)
-def test_g7_another_way_fails_with_exactly_this_error(way: str, how: str, tmp_path: Path) -> None:
+def test_g7_another_way_fails_with_exactly_this_error(
+    way: str, version: int, how: str, tmp_path: Path
+) -> None:
     agent, message, _, _ = DIVERGED[way]
-    replayed = go_on(golden("diverging"), tmp_path, agent, how=how)
+    replayed = go_on(golden("diverging", version), tmp_path, agent, how=how, version=version)
     assert replayed.statuses == {"r1": "failed"}
     where = "perdure.errors.NonDeterminismError: run r1 of key 'a', action go"
     assert replayed.errors == {"r1": f"{where}: {message}"}
     assert (replayed.outputs, replayed.executed) == ({}, [])
 
 
-@pytest.mark.parametrize("how", [SIMULATED, REAL])
+@pytest.mark.parametrize(("version", "how"), DIVERGING)
 @pytest.mark.parametrize("way", DIVERGED)
 def test_g7_reexecute_goes_on_from_there(
-    way: str, how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    way: str, version: int, how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent, message, outputs, executed = DIVERGED[way]
     config = {"on-divergence": "reexecute"}
-    replayed = go_on(golden("diverging"), tmp_path, agent, how=how, config=config)
+    replayed = go_on(
+        golden("diverging", version), tmp_path, agent, how=how, version=version, config=config
+    )
     assert (replayed.statuses, replayed.errors) == ({}, {})
     assert replayed.outputs == {"r1": outputs}
     assert replayed.executed == executed
