@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from perdure.errors import PerdureError
-from perdure.journal.codec import Codec, digest
+from perdure.journal.codec import Codec
+from perdure.journal.digests import digests
 from perdure.journal.failure import failure_summary
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id, run_number
 from perdure.run_detail import RunDetail, build, children_of
@@ -120,7 +121,7 @@ class History:
     def _runs_of_key(
         self, job: JobRow, status: RunStatus | None, key: Any, limit: int
     ) -> list[RunInfo]:
-        found = self.reader.key(job.job, digest(key))
+        found = next(filter(None, (self.reader.key(job.job, each) for each in digests(key))), None)
         if found is None:
             return []
         if status is None:

@@ -205,6 +205,7 @@ class Expected:
         begin: when its job is opened again, in simulated seconds.
         body: what happens meanwhile.
         types: what its outputs, keys and memory hold that needs rebuilding.
+        since: what the journals of later schema versions come to instead, by version.
     """
 
     begin: float
@@ -217,6 +218,12 @@ class Expected:
     body: Callable[[Job], Any] = nothing
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     types: tuple[Any, ...] = ()
+    since: dict[int, Expected] = dataclasses.field(default_factory=dict)
+
+    def of(self, version: int) -> Expected:
+        """Return what the journal of a schema version comes to."""
+        later = [each for each in self.since if each <= version]
+        return self.since[max(later)] if later else self
 
 
 def fetched(*what: str) -> list[tuple[Any, ...]]:

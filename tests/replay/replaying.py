@@ -148,7 +148,7 @@ def check_goes_on(version: int, name: str, how: str, tmp_path: Path) -> None:
     """Let a golden journal's runs go on, and hold them to what is expected of them."""
     if how != OFF and name == "plain" and not is_continuation_supported():
         pytest.skip("this Python has no continuations")
-    text, expected = golden(name, version), EXPECTED[name]
+    text, expected = golden(name, version), EXPECTED[name].of(version)
     replayed = go_on(
         text, tmp_path, SCENARIOS[name].lives[-1].agent, how=how, version=version,
         begin=expected.begin, body=expected.body, config=expected.config,

@@ -98,12 +98,16 @@ def _schema(path: Path) -> tuple[int, dict[str, list[str]]]:
 
 
 ADVICE = "Make it depend only on its event, its memory and its calls"
+NAMES = (
+    "give a class or function that was moved its old name (register_type(name=, aliases=),"
+    " @durable(id=, aliases=))"
+)
 DIVERGED = {
     "another function": (
         agents.sequential_changed,
         ("call 2 is recorded as tests.replay.agents:fetch('a: parse'), but now the action made"
         " tests.replay.agents:refetch('a: parse'): it took another way than when it first ran."
-        f" {ADVICE}, or set on-divergence: reexecute"),
+        f" {ADVICE}; {NAMES}; or set on-divergence: reexecute"),
         [["a: fetch!", "a: parse!!", "a: store!", "a: send!"]],
         [("refetch", "a: parse"), *fetched("a: store", "a: send")],
     ),
@@ -111,7 +115,7 @@ DIVERGED = {
         agents.sequential_with_other_arguments,
         ("call 1 is recorded as tests.replay.agents:fetch('a: fetch'), but now the action made"
         " tests.replay.agents:fetch('a: FETCH'): it took another way than when it first ran."
-        f" {ADVICE}, or set on-divergence: reexecute"),
+        f" {ADVICE}; {NAMES}; or set on-divergence: reexecute"),
         [["a: FETCH!", "a: PARSE!"]],
         fetched("a: FETCH", "a: PARSE"),
     ),

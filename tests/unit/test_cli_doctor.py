@@ -51,7 +51,7 @@ def test_a_store_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["doctor", "--store", url]) == 0
     status, text = lines(capsys.readouterr().out)["store"]
     assert status == "ok"
-    assert "schema version 3: job idle (2 completed)" in text
+    assert "schema version 4: job idle (2 completed)" in text
 
 
 @pytest.mark.parametrize("content", [None, b"no database at all, but of some length " * 50])

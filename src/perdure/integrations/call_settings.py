@@ -84,6 +84,8 @@ class HostCall:
         body: makes the coroutine; called once an attempt.
         variables: what each attempt runs in a copy of.
         types: a function whose annotations name the types that the result may hold.
+        digested_parts: what a digest among the arguments was made of, by name: a divergence says
+            which of them differ.
     """
 
     def __init__(
@@ -91,9 +93,11 @@ class HostCall:
         body: Callable[[], Coroutine[Any, Any, Any]],
         variables: contextvars.Context,
         types: Callable[..., Any] | None = None,
+        digested_parts: Mapping[str, Any] | None = None,
     ) -> None:
         self._body = body
         self._variables = variables
+        self.digested_parts = digested_parts
         if types is not None:
             self.__wrapped__ = types
 
@@ -146,6 +150,10 @@ class LibraryCalls:
         ctx = self.ctx.with_options(**settings, durable_id=f"{self.LIBRARY}:{self.name}:{what}")
         return await ctx.durable_execute_async(call, *args)
 
-    def on_host(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> HostCall:
+    def on_host(
+        self,
+        body: Callable[[], Coroutine[Any, Any, Any]],
+        parts: Mapping[str, Any] | None = None,
+    ) -> HostCall:
         """Return a callable that runs `body` on the host loop, with the host's variables."""
-        return HostCall(body, self._variables)
+        return HostCall(body, self._variables, digested_parts=parts)

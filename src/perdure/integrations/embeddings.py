@@ -35,6 +35,8 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         **options: Further arguments of Pydantic AI's provider.
     """
 
+    __journal_name__ = "perdure:EmbeddingConnection"
+
     def __init__(
         self,
         provider: str = "openai",

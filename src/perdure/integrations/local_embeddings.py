@@ -35,6 +35,8 @@ class LocalEmbeddings(BaseEmbeddingModelConnection):
         threads: Threads that compute one request; 0: as many as there are cores.
     """
 
+    __journal_name__ = "perdure:LocalEmbeddings"
+
     def __init__(self, *, threads: int = 0) -> None:
         self._threads = threads
         self._lock = threading.Lock()

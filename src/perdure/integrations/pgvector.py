@@ -58,6 +58,8 @@ class PgVectorStore(BaseVectorStore):
         command_timeout: Seconds that the server may take for one statement.
     """
 
+    __journal_name__ = "perdure:PgVectorStore"
+
     def __init__(
         self,
         dsn: str | None = None,

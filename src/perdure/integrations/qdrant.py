@@ -57,6 +57,8 @@ class QdrantVectorStore(BaseVectorStore):
         keyword_candidates: Documents that a keyword search ranks, at most.
     """
 
+    __journal_name__ = "perdure:QdrantVectorStore"
+
     def __init__(
         self,
         url: str | None = None,

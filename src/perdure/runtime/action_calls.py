@@ -16,10 +16,11 @@ from perdure.errors import (
 )
 from perdure.executor.continuation import ContinuationContext
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.journal.codec import brief, digest_call
+from perdure.journal.call_identity import CallIdentity
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
+from perdure.journal.sketch import sign_call
 from perdure.runtime.call_attempts import CallAttempts, Callee
 from perdure.runtime.children import (
     OUTPUTS,
@@ -148,10 +149,13 @@ class ActionCalls:
             options = options.over(info.options)
         if options.limit is not None:
             self._services.check_limit(options.limit)
+        function, given = options.durable_id, options.durable_aliases
         step, call, template = self._number(
-            options.durable_id or info.identity,
+            function or info.identity,
             args,
             kwargs,
+            func=func,
+            names=given if function is None else (function, *given),
             reconciled=options.reconciler is not None,
         )
         if step.decision is not Decision.REPLAY:
@@ -163,12 +167,12 @@ class ActionCalls:
         """Make a call that starts another run, exactly once."""
         self._services.codec.encode((value, key))  # refused here, not later
         due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
-        step, call, template = self._number(SUBMIT, (value, key, delay), {}, reconciled=False)
+        step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
         self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
         if step.decision is Decision.ANSWER:
             self._start_or_wait(step, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:
-            new = NewChild(value, key, due)
+            new = NewChild(value, key, due, (value, key, delay))
             if self._children is None:
                 self._children = ChildRuns(self._action, self._services)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
@@ -205,11 +209,19 @@ class ActionCalls:
         return call
 
     def _number(
-        self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, reconciled: bool
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        func: Callable[..., Any] | None = None,
+        names: tuple[str, ...] = (),
+        reconciled: bool = False,
     ) -> tuple[CallStep, DurableCall[Any], Record]:
         """Number a call and check it against the journal; return it with its record to be."""
         action, loop = self._action, self._action.continuation.loop
-        digest, detail = digest_call(args, kwargs), brief(args, kwargs)
+        parts = getattr(func, "digested_parts", None)
+        digest, detail = sign_call(args, kwargs, parts)
         if not self._run.count_call():
             action.error = PerdureError(
                 f"{action.where()} makes more durable calls than one run may (max-calls-per-run ="
@@ -217,7 +229,13 @@ class ActionCalls:
             )
             raise action.error
         try:
-            step = self._journal.call(function, digest, detail, reconciled=reconciled)
+            step = self._journal.call(
+                function,
+                digest,
+                detail,
+                reconciled=reconciled,
+                known=functools.partial(CallIdentity, func, names, args, kwargs, parts),
+            )
         except NonDeterminismError as error:
             if not self._services.reexecute:
                 action.error = error

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
-from perdure.journal.codec import Codec, digest
+from perdure.journal.codec import Codec
+from perdure.journal.digests import digest, digests
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime import collector
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
@@ -40,6 +41,7 @@ class NewInput(NamedTuple):
         origin: whose ids `id` belongs to; "" for those of the user.
         due: when it may begin, ns since the epoch; 0 at once.
         is_child: a run in flight waits for its admission, so it does not wait for room.
+        older_ids: ids under which the same input may have been admitted before.
     """
 
     value: Any
@@ -51,6 +53,7 @@ class NewInput(NamedTuple):
     origin: str = ""
     due: int = 0
     is_child: bool = False
+    older_ids: tuple[str, ...] = ()
 
 
 class Admitted(NamedTuple):
@@ -62,13 +65,17 @@ class Admitted(NamedTuple):
 
 
 class _Prepared(NamedTuple):
-    """An input in journal form."""
+    """An input in journal form.
+
+    A class in it may have had other names when it, or its key, was admitted before: `identities`
+    and `key_digests` are those of each generation of names, the newest first.
+    """
 
     source: str
-    identity: str | int | None
+    identities: tuple[str | int, ...]  # none: each time it is given it is another input
     digest: bytes
     value: bytes
-    key_digest: bytes
+    key_digests: tuple[bytes, ...]
     key_value: bytes
     item: NewInput
 
@@ -234,7 +241,7 @@ class Admission:
         try:
             known = await self._known([p for p, _ in prepared])
             await self._adopt_unfinished([run for run, _ in known.values()])
-            held = await self._mailbox.hold({p.key_digest for p, _ in prepared})
+            held = await self._mailbox.hold({d for p, _ in prepared for d in p.key_digests})
         except StoreError as error:
             for _, future in prepared:
                 _fail(future, error)
@@ -255,9 +262,11 @@ class Admission:
         """Give every input its run; return the futures of those with an identity to wait for."""
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
         for ready, future in prepared:
-            identity = (ready.source, ready.identity) if ready.identity is not None else None
-            if identity is not None and identity in known:
-                self._answer_known(ready, future, *known[identity])
+            ids = [(ready.source, id_) for id_ in ready.identities]
+            identity = ids[0] if ids else None
+            admitted = next((known[id_] for id_ in ids if id_ in known), None)
+            if admitted is not None:
+                self._answer_known(ready, future, *admitted)
             elif identity is not None and identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
                 queue = self._children if ready.item.is_child else self._waiting
@@ -271,27 +280,27 @@ class Admission:
     def _prepare(self, item: NewInput) -> _Prepared:
         try:
             value, key = self._codec.encode(item.value), self._codec.encode(item.key)
-            key_digest = digest(item.key)
+            key_digests = tuple(digests(item.key))
             value_digest = digest(item.value)
         except EncodeError as error:
             where = f" ({item.place})" if item.place else ""
             raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
-        both = hashlib.blake2b(key_digest + value_digest, digest_size=16).digest()
-        identity: str | int | None = None
+        both = _input_digest(key_digests[0], value_digest)
+        identities: tuple[str | int, ...] = ()
         source = ""
         if item.id is not None:
-            identity, source = _storable_id(item.id), item.origin
+            identities, source = (*_storable_ids(item.id), *item.older_ids), item.origin
         elif item.source:
-            identity, source = item.position, item.source
-        return _Prepared(source, identity, both, value, key_digest, key, item)
+            identities, source = (item.position,), item.source
+        return _Prepared(source, identities, both, value, key_digests, key, item)
 
     async def _known(
         self, prepared: list[_Prepared]
     ) -> dict[tuple[str, str | int], tuple[int, bytes]]:
         by_source: dict[str, list[str | int]] = {}
         for item in prepared:
-            if item.identity is not None:
-                by_source.setdefault(item.source, []).append(item.identity)
+            if item.identities:
+                by_source.setdefault(item.source, []).extend(item.identities)
         known = {}
         for source, ids in by_source.items():
             for id_, entry in (await self._store.inputs(source, ids)).items():
@@ -309,7 +318,7 @@ class Admission:
     def _answer_known(
         self, item: _Prepared, future: asyncio.Future[Admitted], run: int, digest_: bytes
     ) -> None:
-        if digest_ != item.digest:
+        if digest_ != item.digest and digest_ not in _input_digests(item.item):
             _fail(future, InputError(_changed(item)))
         elif not future.done():
             future.set_result(Admitted(run, self.tickets.get(run), is_new=False))
@@ -321,7 +330,7 @@ class Admission:
         number = self.next_number()
         due = item.item.due if item.item.due > self._now() else 0
         label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
-        label = label if item.identity is not None else ""
+        label = label if item.identities else ""
         row = RunRow(
             run=number, job=self._job, key=key.row.key, sequence=key.row.sequence,
             label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
@@ -329,10 +338,10 @@ class Admission:
             admitted_at=self._now(), finished_at=0, due=due,
         )  # fmt: skip
         rows: list[Row] = [key.row, row]
-        if item.identity is not None:
+        if item.identities:
             rows.append(
                 InputRow(
-                    job=self._job, source=item.source, id=item.identity, run=number,
+                    job=self._job, source=item.source, id=item.identities[0], run=number,
                     digest=item.digest,
                 )
             )  # fmt: skip
@@ -361,12 +370,13 @@ class Admission:
         self._commits.add(rows, done)
 
     def _key(self, item: _Prepared) -> Key:
-        key = self._mailbox.keys.get(item.key_digest)
-        if key is not None:
-            return key
+        for each in item.key_digests:  # one that was found under an older name keeps its digest
+            key = self._mailbox.keys.get(each)
+            if key is not None:
+                return key
         self._last_key += 1
         row = KeyRow(
-            key=self._last_key, job=self._job, digest=item.key_digest, value=item.key_value,
+            key=self._last_key, job=self._job, digest=item.key_digests[0], value=item.key_value,
             sequence=0,
         )  # fmt: skip
         return self._mailbox.add(Key(row, self._codec.decode(item.key_value), None))
@@ -377,11 +387,25 @@ def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _storable_id(id_: Any) -> str:
-    """Return an id as text that every store takes; what is no plain text stands as its digest."""
+def _storable_ids(id_: Any) -> tuple[str, ...]:
+    """Return an id as text that every store takes; what is no plain text stands as its digest.
+
+    The newest form first; what comes after it was made under older names of its types.
+    """
     if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
-        return id_
-    return f"~{digest(id_).hex()}"
+        return (id_,)
+    return tuple(f"~{each.hex()}" for each in digests(id_))
+
+
+def _input_digest(key: bytes, value: bytes) -> bytes:
+    return hashlib.blake2b(key + value, digest_size=16).digest()
+
+
+def _input_digests(item: NewInput) -> Iterator[bytes]:
+    """Return the digests of an input for each generation of names of its types."""
+    keys, values = list(digests(item.key)), list(digests(item.value))
+    for n in range(max(len(keys), len(values))):
+        yield _input_digest(keys[min(n, len(keys) - 1)], values[min(n, len(values) - 1)])
 
 
 def _changed(item: _Prepared) -> str:

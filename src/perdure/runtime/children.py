@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from perdure.call import DurableCall
 from perdure.errors import ContextAccessError, StoreError
-from perdure.journal.codec import digest
+from perdure.journal.digests import call_digests, digests
 from perdure.journal.record import Record
 from perdure.run import Output, run_id
 from perdure.runtime.admission import Admitted, NewInput
@@ -23,11 +23,19 @@ Over = Callable[[Record, int, Any, BaseException | None], None]
 
 
 class NewChild(NamedTuple):
-    """A run to start; `due` is when it may begin, ns since the epoch, 0 at once."""
+    """A run to start.
+
+    Attributes:
+        value: its input.
+        key: its key.
+        due: when it may begin, ns since the epoch; 0 at once.
+        args: arguments of the call that starts it; its id comes from their digest.
+    """
 
     value: Any
     key: Any
     due: int
+    args: tuple[Any, ...]
 
 
 class SubmittingAction(Protocol):
@@ -77,9 +85,22 @@ class ChildRuns:
     def begin(self, template: Record, new: NewChild, over: Over) -> None:
         """Submit a run; `over` is told as of any call when it is durable."""
         started_at = self._services.now()
-        id_ = self._action.derived_id(template)
+        # A crash may have come between its admission and this call's outcome, and a type of its
+        # input may have another name since: it is looked up under all ids that it may have.
+        id_, *older = (
+            self._action.derived_id(template._replace(digest=each))
+            for each in call_digests(new.args, {})
+        )
         future = self._services.submit(
-            NewInput(new.value, new.key, id_, origin=ORIGIN, due=new.due, is_child=True)
+            NewInput(
+                new.value,
+                new.key,
+                id_,
+                origin=ORIGIN,
+                due=new.due,
+                is_child=True,
+                older_ids=tuple(older),
+            )
         )
         self._pending.add(future)
 
@@ -105,7 +126,7 @@ def refuse_own_key(where: str, own: bytes, key: Any) -> None:
     Raises:
         ContextAccessError: it is of the key whose digest is `own`.
     """
-    if digest(key) == own:
+    if own in digests(key):
         raise ContextAccessError(
             f"{where}: a run of the same key begins only after this one has ended, so its outputs"
             " cannot be awaited here; submit it under another key, or do not wait for it"

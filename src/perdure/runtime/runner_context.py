@@ -7,7 +7,7 @@ import functools
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
 from perdure.call import (
@@ -16,6 +16,7 @@ from perdure.call import (
     DurableCall,
     Gathered,
     RetryPolicy,
+    checked_aliases,
     checked_name,
     checked_seconds,
     checked_timeout,
@@ -282,6 +283,7 @@ class ActionContext:
         limit: str | tuple[str, ...] | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
+        durable_aliases: Iterable[str] = (),
     ) -> ActionContext:
         if limit is not None:
             self._run.services.check_limit(limit)
@@ -291,6 +293,7 @@ class ActionContext:
             limit=limit,
             reconciler=reconciler,
             durable_id=durable_id,
+            durable_aliases=checked_aliases(durable_aliases) if durable_aliases else (),
         )
         other = object.__new__(ActionContext)
         other.__dict__.update(self.__dict__)

@@ -11,11 +11,12 @@ from typing import Any
 from perdure.agent_plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
 from perdure.config import AgentExecutionOptions, Configuration
-from perdure.errors import StoreError
+from perdure.errors import EncodeError, StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.journal.codec import Codec
 from perdure.journal.identity import annotated_types, function_identity, is_coroutine_callable
+from perdure.journal.names import NAMES
 from perdure.metrics import MetricGroup
 from perdure.run import Output
 from perdure.runtime.admission import Admitted, NewInput
@@ -42,13 +43,29 @@ class JobCounters:
 class FunctionInfo:
     """What the runtime needs to know of a callable, found out once."""
 
-    __slots__ = ("declared", "identity", "is_coroutine", "options")
+    __slots__ = ("_identity", "_unnamed", "declared", "is_coroutine", "options", "version")
 
     def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
-        self.identity = function_identity(func)
+        self.version = NAMES.version  # of what its identity was derived from
+        self._unnamed: EncodeError | None = None
+        try:
+            self._identity = function_identity(func)
+        except EncodeError as error:
+            self._unnamed = error
         self.is_coroutine = is_coroutine_callable(func)
         self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
         self.options = self.declared.over(defaults)
+
+    @property
+    def identity(self) -> str:
+        """The callable's own name in the journal.
+
+        Raises:
+            EncodeError: it has none that lasts, so it needs a `durable_id`.
+        """
+        if self._unnamed is not None:
+            raise self._unnamed.with_traceback(None)
+        return self._identity
 
 
 class JobServices:
@@ -122,7 +139,7 @@ class JobServices:
         code = func.__code__ if getattr(func, "__closure__", True) is None else None
         known = self._functions.get(code)
         declared = getattr(func, "__perdure_options__", NO_OPTIONS)
-        if known is None or known.declared is not declared:
+        if known is None or known.declared is not declared or known.version != NAMES.version:
             known = FunctionInfo(func, self.defaults)
             for annotated in annotated_types(func):
                 self.codec.registry.register_annotation(annotated)
