@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.replay import agents, make_journals
-from tests.replay.harness import JOB, VERSION, load, nothing, simulate, tables_of
+from tests.replay.harness import JOB, VERSION, columns_of, load, nothing, simulate, tables_of
 from tests.replay.make_journals import EXPECTED, JOURNALS, SCENARIOS, path_of
 
 from perdure import LocalEngine, is_continuation_supported
@@ -187,7 +187,7 @@ def content(text: str, path: Path) -> dict[str, list[tuple[Any, ...]]]:
     with contextlib.closing(sqlite3.connect(path)) as store:
         store.execute("UPDATE run SET status = 0 WHERE status < 4")
         for table in tables_of(store):
-            order = "run, number" if table == "record" else "1, 2, 3"
+            order = "run, number" if table == "record" else ", ".join(columns_of(store, table)[:3])
             cursor = store.execute(f"SELECT * FROM {table} ORDER BY {order}")
             numbered = table in ("record", "output", "document", "command")
             first = 1 if numbered else 0  # it has a number of its own
