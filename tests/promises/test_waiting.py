@@ -22,13 +22,13 @@ from tests.promises.support import COROUTINE, SECONDS, State, echo, hold, out, v
 
 from perdure import Agent, InputEvent, LocalEngine, RunStatus
 from perdure.errors import RunCancelledError
-from perdure.runtime import waiting
+from perdure.runtime import resting_runs
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs leave memory though they wait for a moment only."""
-    monkeypatch.setattr(waiting, "LONG_NS", 0)
+    monkeypatch.setattr(resting_runs, "LONG_NS", 0)
 
 
 def one_signal(event: Any, ctx: Any) -> Any:

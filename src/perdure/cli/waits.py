@@ -60,7 +60,7 @@ class Hint:
     def look(self, now: float) -> None:
         """Tell what there is to tell; `now` in seconds."""
         counts = self._job.progress
-        waiting = counts.waiting - self._job.runtime.waiting.delayed
+        waiting = counts.waiting - self._job.runtime.resting.delayed
         state = (waiting, counts.completed, counts.failed, counts.cancelled)
         if counts.in_flight or not waiting or state != self._seen:
             self._seen, self._since = (() if counts.in_flight else state), now

@@ -165,7 +165,7 @@ class Job:
         tickets = len(self.runtime.admission.tickets)
         if self._draining:
             return not self.runtime.admission.in_flight
-        return tickets == self.runtime.waiting.delayed
+        return tickets == self.runtime.resting.delayed
 
     async def close(self) -> None:
         """Stop what runs and give the job back; the next owner goes on."""
@@ -220,8 +220,8 @@ class Job:
             self._unsuccessful.discard(ticket.row.run)
         self._wake_drain()
 
-    def on_waiting(self, ticket: RunTicket) -> None:
-        """Take note that a run only waits."""
+    def on_resting(self, ticket: RunTicket) -> None:
+        """Take note that a run rests."""
         self._wake_drain()
 
     def _wake_drain(self) -> None:

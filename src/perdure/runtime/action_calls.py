@@ -110,8 +110,8 @@ class ActionCalls:
         self._services = services
         self._sequential = isinstance(action.continuation, ThreadedContinuation)
         self._calls: dict[int, DurableCall[Any]] = {}
-        self._waiting: dict[int, Callable[[], None]] = {}
-        self._submissions: frozenset[int] = NO_NUMBERS  # of those that wait
+        self._put_off: dict[int, Callable[[], None]] = {}
+        self._submissions: frozenset[int] = NO_NUMBERS  # of those that are put off
         self._running: dict[int, CallAttempts] = {}
         self._converters: dict[int, Callable[[Any], Any]] = {}
         self._children: ChildRuns | None = None
@@ -160,7 +160,7 @@ class ActionCalls:
         )
         if step.decision is not Decision.REPLAY:
             callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
-            self._start_or_wait(step, self._beginning(step, template, callee, options))
+            self._start_or_put_off(step, self._beginning(step, template, callee, options))
         return call
 
     def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildHandle]:
@@ -170,14 +170,14 @@ class ActionCalls:
         step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
         self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
         if step.decision is Decision.ANSWER:
-            self._start_or_wait(step, self._answering(step, template))
+            self._start_or_put_off(step, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:
             new = NewChild(value, key, due, (value, key, delay))
             if self._children is None:
                 self._children = ChildRuns(self._action, self._services)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
             self._submissions |= {step.number}
-            self._start_or_wait(step, begin)
+            self._start_or_put_off(step, begin)
         return call
 
     def _outputs_of(self, key: Any) -> Callable[[str], DurableCall[Any]]:
@@ -261,26 +261,26 @@ class ActionCalls:
 
     # Starting them
 
-    def _start_or_wait(self, step: CallStep, begin: Callable[[], None]) -> None:
+    def _start_or_put_off(self, step: CallStep, begin: Callable[[], None]) -> None:
         """Start a call, or put that off until replay is over."""
         if self._action.is_live:
             begin()
         else:
-            self._waiting[step.number] = begin
+            self._put_off[step.number] = begin
             if self._sequential:
                 self._action.replay_soon()
 
     def go_live(self) -> None:
         """Start what replay has put off, as far as it is still wanted."""
-        waiting, self._waiting = self._waiting, {}
-        for number, begin in waiting.items():
+        put_off, self._put_off = self._put_off, {}
+        for number, begin in put_off.items():
             if number in self._submissions or not self._calls[number].done():
                 begin()
 
     def begin_submissions(self) -> None:
         """The action ends: start the runs that it submitted and replay has put off."""
-        for number in sorted(self._submissions & self._waiting.keys()):
-            self._waiting.pop(number)()
+        for number in sorted(self._submissions & self._put_off.keys()):
+            self._put_off.pop(number)()
 
     def _beginning(
         self, step: CallStep, template: Record, callee: Callee, options: CallOptions
@@ -393,7 +393,7 @@ class ActionCalls:
         for attempts in list(self._running.values()):
             attempts.cancel()
         self._running.clear()
-        self._waiting.clear()
+        self._put_off.clear()
         self._submissions = NO_NUMBERS
         self._calls.clear()
         self._converters.clear()

@@ -20,9 +20,9 @@ from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action_calls import ActionCalls
+from perdure.runtime.action_waits import ActionWaits
 from perdure.runtime.place import Place
 from perdure.runtime.services import JobServices
-from perdure.runtime.waits import ActionWaits
 from perdure.store.base import Row
 
 logger = logging.getLogger("perdure")

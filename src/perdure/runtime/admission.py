@@ -124,7 +124,7 @@ class Admission:
         self._now = now
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
-        self._resting: set[int] = set()  # in flight, but only waiting
+        self._resting: set[int] = set()  # admitted, and not counted as in flight
         self._expected = 1_000  # runs in flight that the garbage collector reckons with
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -161,16 +161,16 @@ class Admission:
 
     @property
     def in_flight(self) -> int:
-        """Number of runs that are admitted, not finished, and do not only wait."""
+        """Number of runs that are admitted, not finished, and do not rest."""
         return len(self.tickets) - len(self._resting)
 
     def rests(self, ticket: RunTicket) -> None:
-        """A run only waits from now on."""
+        """A run rests from now on."""
         self._resting.add(ticket.row.run)
         self._wake()
 
     def goes_on(self, ticket: RunTicket) -> None:
-        """A run waits no longer."""
+        """A run rests no longer."""
         self._resting.discard(ticket.row.run)
 
     async def _woken(self) -> None:

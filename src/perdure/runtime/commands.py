@@ -11,12 +11,12 @@ from perdure.journal.record import decode_signal
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled
 from perdure.runtime.admission import Admission
 from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.resting_runs import RestingRuns
 from perdure.runtime.run_execution import RunExecution
 from perdure.runtime.run_rows import retry_rows, status_row
 from perdure.runtime.run_state import CANCELLED, Cells
 from perdure.runtime.services import JobServices
 from perdure.runtime.signals import came
-from perdure.runtime.waiting import WaitingRuns
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row, RunRow
 
 logger = logging.getLogger("perdure")
@@ -41,7 +41,7 @@ class RunCommands:
         store: ActionStateStore,
         services: JobServices,
         admission: Admission,
-        waiting: WaitingRuns,
+        resting: RestingRuns,
         executions: Mapping[int, RunExecution],
         *,
         finish: Callable[[RunTicket, Cells | None], None],
@@ -50,7 +50,7 @@ class RunCommands:
         self._store = store
         self._services = services
         self._admission = admission
-        self._waiting = waiting
+        self._resting = resting
         self._executions = executions
         self._finish = finish
         self._recover = recover
@@ -62,7 +62,7 @@ class RunCommands:
         ticket = self._admission.tickets.get(run)
         if ticket is None:
             return await self._nothing_to_do(rows)
-        back = self._waiting.wake(ticket, stay=True)
+        back = self._resting.wake(ticket, stay=True)
         if back is not None:
             await asyncio.wait([back])
             return await self.cancel(run, rows)
@@ -71,12 +71,12 @@ class RunCommands:
             await execution.stop(CANCELLED, rows)
             return True
         end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
-        was_delayed = self._waiting.forget(ticket)  # or it might become due meanwhile
+        was_delayed = self._resting.forget(ticket)  # or it might become due meanwhile
         try:
             await self._services.commits.write([*rows, end])
         except StoreError:
             if was_delayed:
-                self._waiting.delay(ticket)
+                self._resting.delay(ticket)
             raise
         begun = self._executions.get(run)
         if begun is not None:  # meanwhile
@@ -132,7 +132,7 @@ class RunCommands:
         if execution is not None:
             execution.signal(signal)
         else:
-            self._waiting.wake(ticket)  # it finds the signal in its journal
+            self._resting.wake(ticket)  # it finds the signal in its journal
         return True
 
     # The inbox

@@ -32,10 +32,10 @@ from perdure.runtime.listener import JobListener
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.recovery import recover
 from perdure.runtime.resources import JobResources
+from perdure.runtime.resting_runs import RestingRuns
 from perdure.runtime.run_execution import RunExecution
 from perdure.runtime.run_state import Cells, new_state
 from perdure.runtime.services import JobServices
-from perdure.runtime.waiting import WaitingRuns
 from perdure.runtime.world import World
 from perdure.store.base import (
     ActionStateStore,
@@ -100,7 +100,7 @@ class JobRuntime:
         self.mailbox: KeyedMailbox
         self.admission: Admission
         self.commits: GroupCommit
-        self.waiting: WaitingRuns
+        self.resting: RestingRuns
         self.commands: RunCommands
 
     # Opening and closing
@@ -162,7 +162,7 @@ class JobRuntime:
         self.services.stop = self.stop
         self.services.retry_later = self._retry_later
         self.services.spawn = self._spawn
-        self.services.waits = self._waits
+        self.services.rests = self._rests
         self.services.outputs = self._outputs_by_id
 
     def _make_queues(self, info: JobInfo) -> None:
@@ -174,13 +174,13 @@ class JobRuntime:
             self.codec,
             self.mailbox,
             adopt=self._recover,
-            delay=lambda ticket: self.waiting.delay(ticket),
+            delay=lambda ticket: self.resting.delay(ticket),
             doubt=self._look_for_lost_runs,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
             now=self._world.now,
         )
         self.services.submit = self.admission.submit
-        self.waiting = WaitingRuns(
+        self.resting = RestingRuns(
             self.admission,
             self.mailbox,
             self.commits,
@@ -190,16 +190,16 @@ class JobRuntime:
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
             take_out=self._take_out,
             bring_back=lambda ticket: self._spawn(self._reload(ticket, 0.0)),
-            told=self._tell_waiting,
+            told=self._tell_resting,
         )
-        self.services.goes_on = self.waiting.end
+        self.services.goes_on = self.resting.end
 
     def _make_commands(self) -> None:
         self.commands = RunCommands(
             self.store,
             self.services,
             self.admission,
-            self.waiting,
+            self.resting,
             self._executions,
             finish=self._finish,
             recover=self._recover,
@@ -274,7 +274,7 @@ class JobRuntime:
             for count, ticket in enumerate(tickets, 1):
                 row = ticket.row
                 if row.due and row.place == row.run:  # it has not got its place in the queue yet
-                    self.waiting.delay(ticket)
+                    self.resting.delay(ticket)
                 else:
                     self.mailbox.enqueue(ticket)
                 if count % RECOVERED_PER_TURN == 0:
@@ -347,16 +347,16 @@ class JobRuntime:
         if ticket.finished is not None and not ticket.finished.done():
             ticket.finished.set_result(None)
 
-    def _waits(self, ticket: RunTicket) -> None:
+    def _rests(self, ticket: RunTicket) -> None:
         execution = self._executions[ticket.row.run]
-        self.waiting.begin(ticket, execution.wake_up, must_leave=execution.holds_lane)
+        self.resting.begin(ticket, execution.wake_up, must_leave=execution.holds_lane)
 
-    def _tell_waiting(self, ticket: RunTicket) -> None:
+    def _tell_resting(self, ticket: RunTicket) -> None:
         for listener in self.listeners:
-            listener.on_waiting(ticket)
+            listener.on_resting(ticket)
 
     def _take_out(self, ticket: RunTicket) -> None:
-        """Drop a run that only waits; its journal brings it back."""
+        """Drop a run that rests; its journal brings it back."""
         ticket.records = None
         self._executions.pop(ticket.row.run).drop()
 

@@ -14,7 +14,7 @@ class JobListener(Protocol):
     def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
         """An output of a run is durable; in commit order."""
 
-    def on_waiting(self, ticket: RunTicket) -> None:
+    def on_resting(self, ticket: RunTicket) -> None:
         """Only time or a signal can continue a run now."""
 
     def on_finished(self, ticket: RunTicket) -> None:

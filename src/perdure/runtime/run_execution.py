@@ -32,9 +32,9 @@ from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.run_activity import RunActivity
 from perdure.runtime.run_events import RunEvents
 from perdure.runtime.run_identity import RunIdentity
+from perdure.runtime.run_rest import RunRest
 from perdure.runtime.run_rows import memory_rows, retry_rows, status_row
 from perdure.runtime.run_state import TIMED_OUT, Cells, RunState
-from perdure.runtime.run_waits import RunWaits
 from perdure.runtime.runner_context import ActionContext
 from perdure.runtime.services import JobServices
 from perdure.runtime.triggers import to_begin, triggered_by
@@ -81,7 +81,7 @@ class RunExecution:
         self._activity = RunActivity(said, has_lists=note is not None and note.n == WITH_LISTS)
         if ticket.activity is None:
             ticket.activity = said
-        self.waits = RunWaits(ticket, services, state)
+        self.rest = RunRest(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
         self._active: list[ActionRunner] = []
@@ -103,7 +103,7 @@ class RunExecution:
     def start(self) -> None:
         """Begin a new run, or resume one where its journal ends."""
         self.ticket.status = RunStatus.RUNNING
-        self.waits.start(None if self._stopping else self._time_out)
+        self.rest.start(None if self._stopping else self._time_out)
         resumed = self._state.unfinished is not None
         try:
             pending = to_begin(self.services, self._state, self._events.decoded)
@@ -113,7 +113,7 @@ class RunExecution:
             self._commit_failure(None, error)
             return
         self._trigger(pending)
-        if resumed and not (self.waits.waiting or self.dropped or self._committing):
+        if resumed and not (self.rest.resting or self.dropped or self._committing):
             self.services.goes_on(self.ticket)
         if not self._active and not self._ending and not self._committing and not self.dropped:
             self._commit_end()
@@ -232,7 +232,7 @@ class RunExecution:
             elif not self._active and not self._ending:
                 self._commit_end()
             self._go_on()
-            self.action_idles()  # what was waiting while this was written
+            self.action_idles()  # what has idled since before this was written
 
         self._committing = True
         self.services.commits.add(rows, committed, self)
@@ -248,21 +248,21 @@ class RunExecution:
         if self._ending and not self._committing and not self.dropped:
             self._commit_next()
 
-    # Waiting
+    # Rest
 
     def action_idles(self) -> None:
-        """Told that only time or a signal can continue an action: perhaps the run waits."""
-        if not self._active or self.waits.waiting:
+        """Told that only time or a signal can continue an action: perhaps the run rests."""
+        if not self._active or self.rest.resting:
             return
         # One that was asked to stop stays: that is not durable yet, perhaps.
         if not (self._committing or self._ending or self.dropped or self._stopping):
             if all(runner.is_idle for runner in self._active):
-                self.waits.begin()
+                self.rest.begin()
 
     def stir(self) -> None:
         """Told that something is about to go on."""
-        if self.waits.waiting:
-            self.waits.end()
+        if self.rest.resting:
+            self.rest.end()
 
     @property
     def holds_lane(self) -> bool:
@@ -273,11 +273,11 @@ class RunExecution:
     def wake_up(self) -> int | None:
         """When time continues the run, ns since the epoch; None when only a signal can."""
         times = [runner.wake_up for runner in self._active]
-        return min((t for t in (*times, self.waits.deadline) if t is not None), default=None)
+        return min((t for t in (*times, self.rest.deadline) if t is not None), default=None)
 
     def signal(self, signal: Record) -> None:
         """Take in a signal that is durable; an action that waits for it gets it."""
-        if self.waits.signals.add(signal):
+        if self.rest.signals.add(signal):
             self._offer()
 
     def _offer(self) -> None:
@@ -287,11 +287,11 @@ class RunExecution:
 
     def take_signal(self, name: str) -> Record | None:
         """Take the first signal with this name."""
-        return self.waits.signals.take(name)
+        return self.rest.signals.take(name)
 
     def give_back(self, signals: list[Record]) -> None:
         """Take back what an action was handed and has not used."""
-        self.waits.signals.give_back(signals)
+        self.rest.signals.give_back(signals)
         self._offer()
 
     async def _time_out(self) -> None:
@@ -374,7 +374,7 @@ class RunExecution:
 
         def written() -> None:
             self.dropped = True
-            self.waits.close()
+            self.rest.close()
             self.ticket.row = row
             self.ticket.has_history, self.ticket.records = True, None
             self.ticket.status = RunStatus.QUEUED
@@ -457,7 +457,7 @@ class RunExecution:
 
     def _finish(self, status: RunStatus, failure: bytes | None) -> None:
         self.dropped = True  # nothing of it is written any more
-        self.waits.close()
+        self.rest.close()
         for runner in list(self._active):
             self._forget(runner)
         ticket = self.ticket
@@ -483,7 +483,7 @@ class RunExecution:
     def drop(self) -> None:
         """Stop all actions and write nothing more."""
         self.dropped = True
-        self.waits.close()
+        self.rest.close()
         self._stop_actions()
         for runner in list(self._active):
             self._forget(runner)

@@ -116,7 +116,7 @@ class JobServices:
         self.stop: Callable[[BaseException], None]
         self.retry_later: Callable[[RunTicket], None]
         self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-        self.waits: Callable[[RunTicket], None]
+        self.rests: Callable[[RunTicket], None]
         self.goes_on: Callable[..., None]
         self.submit: Callable[[NewInput], asyncio.Future[Admitted]]
         self.outputs: Callable[[str], Coroutine[Any, Any, list[Output]]]

@@ -116,8 +116,8 @@ class _Listener:
         """Take an output."""
         self.told.append((ticket.row.run, number, output.id))
 
-    def on_waiting(self, ticket: RunTicket) -> None:
-        """Nothing to note: a run that only waits still comes to an end."""
+    def on_resting(self, ticket: RunTicket) -> None:
+        """Nothing to note: a run that rests still comes to an end."""
 
     def on_finished(self, ticket: RunTicket) -> None:
         """Take note that a run has ended."""
