@@ -38,7 +38,8 @@ class RunRow(NamedTuple):
         sequence: its number in its key, from 1.
         label: the id or the source position it was given with, for people; "" without.
         value: the encoded input.
-        status: number of a RunStatus, see `status_number`.
+        status: number of a RunStatus (`run.STATUS_NUMBERS`). RUNNING is never stored: it is what
+            a QUEUED run that has records is shown as.
         place: its place in the queue of its key; a retry gives a new one.
         attempt: times it was put back.
         error: the encoded failure of a FAILED run.
