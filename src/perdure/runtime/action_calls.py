@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from perdure.call import CallOptions, DurableCall
 from perdure.errors import (
@@ -12,15 +12,14 @@ from perdure.errors import (
     EncodeError,
     NonDeterminismError,
     PerdureError,
-    StoreError,
 )
-from perdure.executor.continuation import ContinuationContext
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.call_identity import CallIdentity
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.journal.sketch import sign_call
+from perdure.runtime.action_sides import ActionOfParts
 from perdure.runtime.call_attempts import CallAttempts, Callee
 from perdure.runtime.children import (
     OUTPUTS,
@@ -30,67 +29,8 @@ from perdure.runtime.children import (
     NewChild,
     refuse_own_key,
 )
-from perdure.runtime.services import JobServices
-from perdure.store.base import Row
 
 NO_NUMBERS: frozenset[int] = frozenset()
-
-
-class RunOfCalls(Protocol):
-    """What calls need of their run."""
-
-    dropped: bool
-    key_digest: bytes
-    key_number: int
-
-    def count_call(self) -> bool:
-        """Count one more call; False when it is one too many for the run."""
-
-
-class CallingAction(Protocol):
-    """What calls need of their action."""
-
-    continuation: ContinuationContext
-    error: BaseException | None
-    ended: bool
-    event: int
-    name: str
-    run_number: int
-    start_row: Record | None  # as long as it is not written
-
-    @property
-    def is_live(self) -> bool:
-        """True when everything recorded has been replayed."""
-
-    def where(self) -> str:
-        """Return the action's place, for messages."""
-
-    def settle(self, outcome: Record) -> None:
-        """Number a settlement, make it durable and deliver it."""
-
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
-
-    def check_turn(self, what: str) -> None:
-        """Refuse what is asked outside a turn of the action."""
-
-    def reexecute(self, error: NonDeterminismError) -> CallStep:
-        """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
-
-    def replay_soon(self) -> None:
-        """Go on with the replay outside this turn (fallback)."""
-
-    def deliver_soon(self, call: int) -> None:
-        """Deliver the recorded outcome of a call outside this turn (fallback)."""
-
-    def derived_id(self, call: Record) -> str:
-        """Return the id that a run started by this call has for ever."""
-
-    def submitted(self) -> None:
-        """Told when no run is being submitted any more."""
-
-    def store_failed(self, error: StoreError) -> None:
-        """Told when a submission could not be made durable."""
 
 
 class ActionCalls:
@@ -101,13 +41,11 @@ class ActionCalls:
     for what is made in a turn of the fallback.
     """
 
-    def __init__(
-        self, action: CallingAction, run: RunOfCalls, journal: Journal, services: JobServices
-    ) -> None:
+    def __init__(self, action: ActionOfParts, journal: Journal) -> None:
         self._action = action
-        self._run = run
+        self._run = action.run
         self._journal = journal
-        self._services = services
+        self._services = action.run.services
         self._sequential = isinstance(action.continuation, ThreadedContinuation)
         self._calls: dict[int, DurableCall[Any]] = {}
         self._put_off: dict[int, Callable[[], None]] = {}
@@ -174,7 +112,7 @@ class ActionCalls:
         elif step.decision is not Decision.REPLAY:
             new = NewChild(value, key, due, (value, key, delay))
             if self._children is None:
-                self._children = ChildRuns(self._action, self._services)
+                self._children = ChildRuns(self._action)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
             self._submissions |= {step.number}
             self._start_or_put_off(step, begin)
@@ -293,14 +231,7 @@ class ActionCalls:
             func, info = options.reconciler, self._services.function(options.reconciler)
             callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
         attempts = CallAttempts(
-            self,
-            self._services,
-            callee,
-            template,
-            options,
-            key=self._run.key_number,
-            made_at=self._action.continuation.loop.now,
-            before=step.failed,
+            self._action, callee, template, options, over=self.call_over, before=step.failed
         )
 
         def begin() -> None:
@@ -326,10 +257,6 @@ class ActionCalls:
             attempts.cancel()
 
     # Their outcomes
-
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
-        self._action.write(rows, written)
 
     def call_over(
         self, template: Record, started_at: int, value: Any, error: BaseException | None

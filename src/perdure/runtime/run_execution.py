@@ -84,7 +84,7 @@ class RunExecution:
         self.rest = RunRest(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
-        self._active: list[ActionRunner] = []
+        self._active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
         self._ending: collections.deque[ActionRunner] = collections.deque()
         self._committing = False
         self._refused = False
@@ -94,9 +94,9 @@ class RunExecution:
         """Return the run and its key, for messages."""
         return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
 
-    def sent_id(self, runner: ActionRunner, n: int) -> str:
-        """Return the id of the nth event that an action sends."""
-        return self._identity.event(runner.event, runner.name, n)
+    def sent_id(self, event: int, action: str, n: int) -> str:
+        """Return the id of the nth event that an action sends while it handles `event`."""
+        return self._identity.event(event, action, n)
 
     # Beginning
 
@@ -125,7 +125,7 @@ class RunExecution:
             key = (event, spec.name)
             history = histories.get(key, NEW)
             runner = ActionRunner(self, spec, event, history, self._identity.seed(event, spec.name))
-            self._active.append(runner)
+            self._active[key] = runner
             begun.append((runner, history, key))
         for runner, history, key in begun:
             if runner.ended or self.dropped:
@@ -135,7 +135,7 @@ class RunExecution:
                 kind=RecordKind.START, at=history.began or self.services.now(),
             )  # fmt: skip
             sensory, short_term = self._state.snapshots.get(key, (self._sensory, self._short_term))
-            context = ActionContext(self, runner, sensory, short_term, started.at)
+            context = ActionContext(runner, sensory, short_term, started.at)
             self._contexts[runner] = context
             runner.start(self._main(runner, context), started)
 
@@ -149,11 +149,11 @@ class RunExecution:
 
     # Ends of actions: one commit at a time, in the order in which they ended
 
-    def action_ended(self, runner: ActionRunner) -> None:
+    def action_ended(self, event: int, action: str) -> None:
         """Told by an action that it has ended."""
         if self.dropped:
             return
-        self._ending.append(runner)
+        self._ending.append(self._active[event, action])
         if not self._committing:
             self._commit_next()
 
@@ -180,7 +180,7 @@ class RunExecution:
 
     def _forget(self, runner: ActionRunner) -> None:
         # No cycles are left, so that reference counting frees the action at once.
-        self._active.remove(runner)
+        del self._active[runner.event, runner.name]
         self._contexts.pop(runner, None)
         runner.release()
 
@@ -256,7 +256,7 @@ class RunExecution:
             return
         # One that was asked to stop stays: that is not durable yet, perhaps.
         if not (self._committing or self._ending or self.dropped or self._stopping):
-            if all(runner.is_idle for runner in self._active):
+            if all(runner.is_idle for runner in self._active.values()):
                 self.rest.begin()
 
     def stir(self) -> None:
@@ -267,12 +267,12 @@ class RunExecution:
     @property
     def holds_lane(self) -> bool:
         """True when, without continuations, an action of it keeps all other plain ones waiting."""
-        return any(runner.is_sequential for runner in self._active)
+        return any(runner.is_sequential for runner in self._active.values())
 
     @property
     def wake_up(self) -> int | None:
         """When time continues the run, ns since the epoch; None when only a signal can."""
-        times = [runner.wake_up for runner in self._active]
+        times = [runner.wake_up for runner in self._active.values()]
         return min((t for t in (*times, self.rest.deadline) if t is not None), default=None)
 
     def signal(self, signal: Record) -> None:
@@ -281,7 +281,7 @@ class RunExecution:
             self._offer()
 
     def _offer(self) -> None:
-        for runner in self._active:
+        for runner in self._active.values():
             if not runner.ended and runner.is_live:
                 runner.ask()
 
@@ -336,7 +336,7 @@ class RunExecution:
 
     def stopping(self) -> None:
         """The process ends in good order: what is under way is no crash."""
-        for runner in self._active:
+        for runner in self._active.values():
             if not runner.ended:
                 runner.calls.stopping()
 
@@ -402,7 +402,7 @@ class RunExecution:
         """
         self.stir()
         self._stopping = self._stopping or reason
-        runners = [runner for runner in self._active if not runner.ended]
+        runners = [runner for runner in self._active.values() if not runner.ended]
         records = [(runner, runner.cancel_record(self._stopping)) for runner in runners]
         rows: list[Row] = [*more]
         for runner, record in records:
@@ -458,7 +458,7 @@ class RunExecution:
     def _finish(self, status: RunStatus, failure: bytes | None) -> None:
         self.dropped = True  # nothing of it is written any more
         self.rest.close()
-        for runner in list(self._active):
+        for runner in list(self._active.values()):
             self._forget(runner)
         ticket = self.ticket
         ticket.status = status
@@ -485,11 +485,11 @@ class RunExecution:
         self.dropped = True
         self.rest.close()
         self._stop_actions()
-        for runner in list(self._active):
+        for runner in list(self._active.values()):
             self._forget(runner)
 
     def _stop_actions(self) -> None:
-        for runner in self._active:
+        for runner in self._active.values():
             if not runner.ended:
                 runner.close()
         self._ending.clear()
