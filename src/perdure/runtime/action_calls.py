@@ -310,10 +310,10 @@ class ActionCalls:
         """True while a run that the action started is not durable."""
         return self._children is not None and self._children.pending
 
-    def stopping(self) -> None:
+    def process_ends(self) -> None:
         """The process ends in good order: attempts under way are no crashes."""
         for attempts in self._running.values():
-            attempts.stopping()
+            attempts.process_ends()
 
     def close(self) -> None:
         """Cancel the calls in flight; their outcomes are dropped."""

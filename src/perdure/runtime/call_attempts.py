@@ -123,7 +123,7 @@ class CallAttempts:
         self._stop_timers()
         self._release()
 
-    def stopping(self) -> None:
+    def process_ends(self) -> None:
         """The process ends in good order: an attempt under way is no crash."""
         if self._closed or not self._counts_crashes():
             return

@@ -68,7 +68,7 @@ class RunCommands:
             return await self.cancel(run, rows)
         execution = self._executions.get(run)
         if execution is not None:
-            await execution.stop(CANCELLED, rows)
+            await execution.cancel(CANCELLED, rows)
             return True
         end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
         was_delayed = self._resting.forget(ticket)  # or it might become due meanwhile
@@ -80,7 +80,7 @@ class RunCommands:
             raise
         begun = self._executions.get(run)
         if begun is not None:  # meanwhile
-            await begun.stop(CANCELLED, [])
+            await begun.cancel(CANCELLED, [])
         elif run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = run_cancelled(ticket.id)

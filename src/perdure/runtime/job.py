@@ -219,7 +219,7 @@ class JobRuntime:
             task.cancel()
         self.services.timers.close()
         for execution in self._executions.values():
-            execution.stopping()
+            execution.process_ends()
         # Nothing new starts from here on; what is finished is written, so that it is not repeated.
         await self.services.executor.close()
         await self.commits.drain()
