@@ -12,7 +12,7 @@ from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
 from perdure.journal.codec import Codec
 from perdure.journal.digests import digest, digests
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
-from perdure.runtime import collector
+from perdure.runtime.collector import Collector
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.store.base import (
     ActionStateStore,
@@ -92,6 +92,7 @@ class Admission:
         doubt: told that an admission failed which may have been written all the same.
         limit: runs in flight at most.
         now: wall-clock time, ns since the epoch.
+        collector: told of the runs in flight.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Admission:
         doubt: Callable[[], None],
         limit: int,
         now: Callable[[], int],
+        collector: Collector,
     ) -> None:
         self._host = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # not that of an action that submits
@@ -122,10 +124,10 @@ class Admission:
         self._doubt = doubt
         self._limit = limit
         self._now = now
+        self._collector = collector
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._resting: set[int] = set()  # admitted, and not counted as in flight
-        self._expected = 1_000  # runs in flight that the garbage collector reckons with
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self.tickets: dict[int, RunTicket] = {}
@@ -347,8 +349,7 @@ class Admission:
             )  # fmt: skip
         ticket = RunTicket(row, key)
         self.tickets[number] = ticket
-        if self.in_flight > self._expected:
-            self._expected = collector.expect(self.in_flight)
+        self._collector.expect(self.in_flight)
 
         def done(error: StoreError | None) -> None:
             key.reserved -= 1

@@ -23,9 +23,9 @@ from perdure.run import (
     run_id,
     run_number,
 )
-from perdure.runtime import collector
 from perdure.runtime.admission import Admission
 from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.collector import Collector
 from perdure.runtime.commands import RunCommands
 from perdure.runtime.documents import JobDocuments
 from perdure.runtime.listener import JobListener
@@ -88,6 +88,8 @@ class JobRuntime:
         self.codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
         self._before_recovery = before_recovery
         self._world = world or World()
+        tuned = config.get(AgentExecutionOptions.GARBAGE_COLLECTOR) == "tuned"
+        self._collector = Collector(tuned=tuned)
         self._executions: dict[int, RunExecution] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -115,7 +117,7 @@ class JobRuntime:
         for annotated in (*self.plan.annotated_types, MemoryRef, Output):
             self.codec.registry.register_annotation(annotated)
         info = await self.store.open(self.job)
-        collector.relax()
+        self._collector.relax()
         self.job_number = info.job
         self.stopped = host.create_future()
         self.commits = GroupCommit(self.store)
@@ -178,6 +180,7 @@ class JobRuntime:
             doubt=self._look_for_lost_runs,
             limit=self.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT),
             now=self._world.now,
+            collector=self._collector,
         )
         self.services.submit = self.admission.submit
         self.resting = RestingRuns(
@@ -229,7 +232,7 @@ class JobRuntime:
             await self.resources.close()
         finally:
             await self.store.close()
-            collector.restore()
+            self._collector.restore()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
