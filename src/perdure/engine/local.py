@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
 from perdure.agent_resources import ResourceSpec, added_resource, merged
 from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry, signal
 from perdure.engine.job import Job
+from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.errors import RunsFailedError
 from perdure.history import History
 from perdure.resource import ResourceType
@@ -25,10 +22,7 @@ from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store, reader_of
 
-logger = logging.getLogger("perdure")
-
 Field = str | Callable[[Any], Any]
-AnyAgent = Agent | type[Agent] | Callable[[], Agent]
 
 
 class LocalEngine:
@@ -140,15 +134,7 @@ class LocalEngine:
         Unfinished runs go on at once. Leaving the block normally waits for the runs in flight;
         leaving it with an exception stops them, and the next `open` goes on with them.
         """
-        resources = [*self._resources, *builtin_resources(self.config)]
-        plan = AgentPlan.from_agent(agent, builtin=builtin(), resources=resources)
-        check_named_resources(self.config, plan)
-        if not plan.takes_inputs:
-            logger.warning(
-                "%s: no action is triggered by an input: its runs end without doing anything; name"
-                " InputEvent in an @action",
-                plan.name,
-            )
+        plan = plan_of(agent, self.config, self._resources)
         job = Job(
             self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
         )

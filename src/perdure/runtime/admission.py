@@ -14,10 +14,10 @@ from perdure.journal.digests import digest, digests
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.collector import Collector
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.numbers import Numbers
 from perdure.store.base import (
     ActionStateStore,
     InputRow,
-    JobInfo,
     KeyRow,
     Row,
     RunRow,
@@ -83,10 +83,12 @@ class _Prepared(NamedTuple):
 class Admission:
     """Admits inputs in batches: everything submitted while one batch is written joins the next.
 
-    Owns: the numbers of runs and keys, the inputs waiting to be admitted, the bound on runs in
-    flight (G20). Lifecycle: made when the job opens. On the host loop.
+    Owns: the inputs waiting to be admitted, the bound on runs in flight (G20). Lifecycle: made when
+    the job opens. On the host loop.
 
     Args:
+        job: the job's number.
+        numbers: what new runs and keys are numbered by.
         adopt: puts stored runs into their keys' queues.
         delay: takes in a new run that is due later.
         doubt: told that an admission failed which may have been written all the same.
@@ -97,7 +99,8 @@ class Admission:
 
     def __init__(
         self,
-        info: JobInfo,
+        job: int,
+        numbers: Numbers,
         store: ActionStateStore,
         commits: GroupCommit,
         codec: Codec,
@@ -112,9 +115,8 @@ class Admission:
     ) -> None:
         self._host = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # not that of an action that submits
-        self._job = info.job
-        self._last_run = info.last_run
-        self._last_key = info.last_key
+        self._job = job
+        self._numbers = numbers
         self._store = store
         self._commits = commits
         self._codec = codec
@@ -134,8 +136,7 @@ class Admission:
 
     def next_number(self) -> int:
         """Return the next number for a run or a place in a queue."""
-        self._last_run += 1
-        return self._last_run
+        return self._numbers.next_run()
 
     def submit(self, item: NewInput) -> asyncio.Future[Admitted]:
         """Admit one input; the future is done when its run is durable.
@@ -329,7 +330,7 @@ class Admission:
         key = self._key(item)
         key.reserved += 1
         key.row = key.row._replace(sequence=key.row.sequence + 1)
-        number = self.next_number()
+        number = self._numbers.next_run()
         due = item.item.due if item.item.due > self._now() else 0
         label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
         label = label if item.identities else ""
@@ -375,10 +376,9 @@ class Admission:
             key = self._mailbox.keys.get(each)
             if key is not None:
                 return key
-        self._last_key += 1
         row = KeyRow(
-            key=self._last_key, job=self._job, digest=item.key_digests[0], value=item.key_value,
-            sequence=0,
+            key=self._numbers.next_key(), job=self._job, digest=item.key_digests[0],
+            value=item.key_value, sequence=0,
         )  # fmt: skip
         return self._mailbox.add(Key(row, self._codec.decode(item.key_value), None))
 

@@ -30,6 +30,7 @@ from perdure.runtime.commands import RunCommands
 from perdure.runtime.documents import JobDocuments
 from perdure.runtime.listener import JobListener
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.numbers import Numbers
 from perdure.runtime.recovery import recover
 from perdure.runtime.resources import JobResources
 from perdure.runtime.resting_runs import RestingRuns
@@ -170,7 +171,8 @@ class JobRuntime:
     def _make_queues(self, info: JobInfo) -> None:
         self.mailbox = KeyedMailbox(self._begin, self.store.keys, self.codec.decode)
         self.admission = Admission(
-            info,
+            info.job,
+            Numbers.of_job(info),
             self.store,
             self.commits,
             self.codec,
