@@ -6,6 +6,7 @@ Imports are read from the source, so imports inside functions and under TYPE_CHE
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -177,6 +178,25 @@ def test_no_file_or_function_is_too_long() -> None:
     unexplained = {name: n for name, n in too_long.items() if name not in LENGTH_EXCEPTIONS}
     assert unexplained == {}
     assert set(LENGTH_EXCEPTIONS) <= set(too_long), "an exception is not needed any more"
+
+
+SEAM = "runtime.job"  # what an engine may ask of a job runtime
+
+
+def test_an_engine_knows_the_runtime_by_its_seam_alone() -> None:
+    engines = [i for i in all_imports() if i.importer.startswith("engine.")]
+    of_runtime = [i for i in engines if i.imported.partition(".")[0] == "runtime"]
+    assert [str(i) for i in of_runtime if i.imported != SEAM] == []
+    assert of_runtime
+    private = [
+        f"{name} (line {node.lineno}): {ast.unparse(node)}"
+        for name, path in modules().items()
+        if name.startswith("engine.")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and re.match("_(?!_)", node.attr)
+        if not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+    assert private == []
 
 
 def test_only_the_flink_engine_imports_pyflink() -> None:

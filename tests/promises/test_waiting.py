@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
+from tests.inside import commits_of
 from tests.promises.legs import (
     KINDS,
     Legs,
@@ -132,7 +133,7 @@ def test_g20_a_run_that_was_seen_to_wait_and_ends_at_once_stays_ended(
         async with legs.crashing(agent) as job:
             again = await job.submit({}, key="a", id=2)
             assert await results(again) == ["ended"]
-            await job.runtime.commits.write([])
+            await commits_of(job).write([])
             assert with_status(legs, RunStatus.COMPLETED) == {run_.id, later.id}
 
     go(test)

@@ -6,6 +6,7 @@ import asyncio
 import decimal
 from typing import Any
 
+from tests.inside import commits_of, runtime_of, services_of
 from tests.replay import agents
 from tests.replay.harness import (
     EPOCH,
@@ -58,7 +59,8 @@ async def _delays(job: Job) -> None:
 async def _retries(job: Job) -> None:
     run = await job.submit("again", key="r")
     assert await run.wait() is RunStatus.FAILED
-    assert await job.runtime.commands.retry(job.runtime.job_number << 40 | 1)
+    runtime = runtime_of(job)
+    assert await runtime.retry(runtime.job_number << 40 | 1)
 
 
 async def _leaves_commands(job: Job) -> None:
@@ -67,14 +69,14 @@ async def _leaves_commands(job: Job) -> None:
     runs = [await job.submit(name, key=name) for name in ("stopped", "told")]
     assert await failed.wait() is RunStatus.FAILED
     await at(3.5)
-    codec, base = job.runtime.codec, job.runtime.job_number << 40
+    codec, number = services_of(job).codec, runtime_of(job).job_number
     commands = [("retry", failed.id, None), ("cancel", runs[0].id, None)]
     commands.append(("signal", runs[1].id, encode_signal("unwanted", codec.encode("new"))))
     rows = [
-        CommandRow(job.runtime.job_number, base | int(run[1:], 16), name, payload, EPOCH)
+        CommandRow(number, number << 40 | int(run[1:], 16), name, payload, EPOCH)
         for name, run, payload in commands
     ]
-    await job.runtime.commits.write(rows)  # the job's own writes are no news to it
+    await commits_of(job).write(rows)  # the job's own writes are no news to it
 
 
 async def _takes_one(output: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.inside import runtime_of
 from tests.replay import (
     agents,
     basics,
@@ -96,7 +97,7 @@ def _live(life: Life, path: Path, about: str) -> str:
     async def body(job: Job) -> None:
         await life.body(job)
         await at(life.until)
-        store: Any = job.runtime.store
+        store: Any = runtime_of(job)._store
         texts.append(dump(store._connection, about))
         raise _Cut
 

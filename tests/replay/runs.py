@@ -6,6 +6,7 @@ import datetime
 import zoneinfo
 from typing import Any
 
+from tests.inside import runtime_of
 from tests.replay.agents import fetch, out
 from tests.replay.harness import Expected, Scenario, at, fetched, one, submits
 from tests.replay.value_types import Colour, Point, Visit
@@ -97,7 +98,8 @@ async def _stops_one(job: Job) -> None:
     await at(0.5)
     run = await job.submit("other", key="other")
     await at(1.5)
-    assert await job.runtime.commands.cancel(job.runtime.job_number << 40 | 4)
+    runtime = runtime_of(job)
+    assert await runtime.cancel(runtime.job_number << 40 | 4)
     await run.cancel()
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.inside import runs_of, runtime_of
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, action
 from perdure.cli import drive, waits
@@ -139,8 +140,9 @@ def test_a_run_that_was_put_back_is_queued_until_it_begins_again(tmp_path: Path)
             async with engine.open(Bad) as job:
                 await (await job.submit({}, key="a")).wait()
                 # As when the process ends before the run has begun once more.
-                job.runtime.mailbox.enqueue = lambda ticket: None  # type: ignore[method-assign]
-                assert await job.runtime.commands.retry(job.runtime.job_number << 40 | 1)
+                runs_of(job).mailbox.enqueue = lambda ticket: None  # type: ignore[method-assign]
+                runtime = runtime_of(job)
+                assert await runtime.retry(runtime.job_number << 40 | 1)
                 raise asyncio.CancelledError
 
     engine = LocalEngine(f"sqlite:///{tmp_path / 'runs.db'}")
@@ -365,24 +367,17 @@ def test_the_summary_tells_of_late_results_and_of_runs_that_wait(late: int, expe
 
 
 class Shown:
-    """A view that keeps what it is told, over a job of given counts."""
+    """A view that keeps what it is told, over a job with so many runs that wait."""
 
     seconds = 1.0
 
-    def __init__(self, *statuses: RunStatus, delayed: int = 0) -> None:
+    def __init__(self, waiting: int = 0, delayed: int = 0) -> None:
         self.notes: list[str] = []
-        self.counts = Progress(waiting=len(statuses) + delayed)
-        tickets = {
-            n: SimpleNamespace(
-                id=f"r{n}", status=status, activity="asks ann", key=SimpleNamespace(value="k"),
-                row=SimpleNamespace(run=n, place=n, due=0),
-            )
-            for n, status in enumerate(statuses, 1)
-        }  # fmt: skip
-        runtime = SimpleNamespace(
-            waiting=SimpleNamespace(delayed=delayed), admission=SimpleNamespace(tickets=tickets)
+        self.counts = Progress(waiting=waiting + delayed, delayed=delayed)
+        runs = [SimpleNamespace(id=f"r{n}", key="k", activity="asks ann") for n in range(waiting)]
+        job: Any = SimpleNamespace(
+            name="desk", progress=self.counts, waiting_runs=lambda: iter(runs)
         )
-        job: Any = SimpleNamespace(name="desk", progress=self.counts, runtime=runtime)
         self.hint = waits.Hint(job, self, " --job desk")
 
     def note(self, text: str) -> None:
@@ -401,17 +396,17 @@ class Shown:
 
 
 def test_the_hint_says_what_is_waited_for_and_what_to_do() -> None:
-    (note,) = Shown(RunStatus.WAITING).look(0, 1000)
-    assert "1 run waits for a signal or for time (r1, key k, says 'asks ann')" in note
-    assert "perdure signal r1 NAME VALUE --job desk" in note
+    (note,) = Shown(1).look(0, 1000)
+    assert "1 run waits for a signal or for time (r0, key k, says 'asks ann')" in note
+    assert "perdure signal r0 NAME VALUE --job desk" in note
     assert "perdure runs --status waiting --job desk" in note
-    (note,) = Shown(RunStatus.RUNNING, RunStatus.WAITING).look(0, 1000)
-    assert "2 runs wait for a signal or for time (such as r2" in note
+    (note,) = Shown(2, delayed=1).look(0, 1000)
+    assert "2 runs wait for a signal or for time (such as r0" in note
     assert "perdure signal RUN NAME VALUE" in note
 
 
 def test_the_hint_comes_when_nothing_else_is_done_for_a_while() -> None:
-    shown = Shown(RunStatus.WAITING)
+    shown = Shown(1)
     assert shown.look(0, 2) == []
     shown.counts.in_flight = 1
     assert shown.look(2, 100) == []
@@ -423,7 +418,7 @@ def test_the_hint_comes_when_nothing_else_is_done_for_a_while() -> None:
 
 
 def test_the_hint_comes_again_when_others_wait_but_not_often() -> None:
-    shown = Shown(RunStatus.WAITING, RunStatus.WAITING)
+    shown = Shown(2)
     assert len(shown.look(0, 10)) == 1
     shown.counts.completed, shown.counts.waiting = 1, 1
     assert shown.look(10, 60) == []
@@ -432,6 +427,24 @@ def test_the_hint_comes_again_when_others_wait_but_not_often() -> None:
 
 def test_runs_that_are_due_later_need_no_hint() -> None:
     assert Shown(delayed=3).look(0, 100) == []
+
+
+def test_a_job_knows_which_of_its_runs_wait() -> None:
+    async def main_() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            async with LocalEngine("memory://").open(Desk) as job:
+                asking = await job.submit({"do": "ask"}, key=["a"])
+                await job.submit({"do": "ask"}, key=["a"])  # queued behind it
+                await job.submit({"do": "busy"}, key="b")
+                # Two runs that it starts: one is due later, one comes to its end.
+                while job.progress.completed < 1 or asking.status is not RunStatus.WAITING:
+                    await asyncio.sleep(0.01)
+                (run,) = job.waiting_runs()
+                assert (run.id, run.key, run.activity) == (asking.id, ["a"], "does ask")
+                assert (job.progress.waiting, job.progress.delayed) == (2, 1)
+                raise asyncio.CancelledError  # leaves everything as it is
+
+    asyncio.run(main_())
 
 
 def test_show_says_how_to_approve_a_tool_call(

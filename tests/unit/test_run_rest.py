@@ -21,7 +21,7 @@ def test_a_deadline_that_has_passed_is_kept_until_the_run_is_stopped() -> None:
         run_timeout=200,
         now=lambda: 1000,
         timers=SimpleNamespace(arm=arm, cancel=lambda timer: None),
-        spawn=spawned.append,
+        supervisor=SimpleNamespace(spawn=spawned.append),
     )
     ticket: Any = SimpleNamespace(signals=None)
     rest = RunRest(ticket, services, SimpleNamespace(began=0))  # type: ignore[arg-type]

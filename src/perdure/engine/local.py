@@ -14,6 +14,7 @@ from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry, signal
 from perdure.engine.job import Job
+from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.errors import RunsFailedError
 from perdure.history import History
@@ -135,12 +136,12 @@ class LocalEngine:
         leaving it with an exception stops them, and the next `open` goes on with them.
         """
         plan = plan_of(agent, self.config, self._resources)
-        job = Job(
+        job = OpenJob(
             self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
         )
         await job.open()
         try:
-            yield job
+            yield Job(job)
             await job.drain()
         finally:
             await job.close()

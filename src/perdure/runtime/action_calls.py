@@ -130,7 +130,7 @@ class ActionCalls:
                     f"{self._action.where()}: without continuations a plain action cannot wait for"
                     " another run, which it would keep from running; write it as `async def`"
                 )
-            outputs = self._services.outputs
+            outputs = self._services.supervisor.outputs
             return self.sequentially(
                 lambda: self.make(outputs, (id_,), {}, options, defaults=False)
             )

@@ -338,7 +338,7 @@ class ActionRunner:
             # Not the action's own failure, which its main task holds: it broke a rule of the loop.
             self.continuation.fail(error)
         except (KeyboardInterrupt, SystemExit) as stop:
-            self._services.stop(stop)
+            self._services.supervisor.stop(stop)
 
     def _after_turn(self) -> None:
         if self.ended or self.run.dropped:
@@ -413,7 +413,8 @@ class ActionRunner:
             self.calls.begin_submissions()
         self.close()
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._services.stop(error)  # it came from the fallback's thread; never an outcome
+            # It came from the fallback's thread; never an outcome.
+            self._services.supervisor.stop(error)
             return
         if error is None and self.calls.submitting:
             self._held = True

@@ -75,7 +75,7 @@ class ChildRuns:
             self._action.run.derived_id(template._replace(digest=each))
             for each in call_digests(new.args, {})
         )
-        future = self._services.submit(
+        future = self._services.supervisor.submit(
             NewInput(
                 new.value,
                 new.key,

@@ -9,7 +9,11 @@ from perdure.runtime.mailbox import RunTicket
 
 
 class JobListener(Protocol):
-    """Told about a job, on the host loop; must return quickly and not raise."""
+    """Told about a job, on the host loop; must return quickly and not raise.
+
+    Of a ticket it may read `number`, `id`, `key.value`, `key_digest`, `status`, `error`, `activity`
+    and `is_delayed`.
+    """
 
     def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
         """An output of a run is durable; in commit order."""

@@ -136,7 +136,7 @@ class RunEnding:
         ticket.error = None if failure is None else decode_failure(self._services.codec, failure)
         if status is RunStatus.CANCELLED:
             ticket.error = run_cancelled(ticket.id)
-        self._services.finish(ticket, memory.short_term if memory.touched else None)
+        self._services.supervisor.finish(ticket, memory.short_term if memory.touched else None)
 
     def _put_back(self, where: str, error: BaseException, memory: RunMemory, *, stop: bool) -> End:
         row = self._ticket.row
@@ -147,10 +147,10 @@ class RunEnding:
         def durable() -> None:
             self._requeue(row, memory)
             if stop:
-                self._services.stop(error)
+                self._services.supervisor.stop(error)
                 return
             logger.warning("%s failed, trying again: %s", where, error)
-            self._services.retry_later(self._ticket)
+            self._services.supervisor.retry_later(self._ticket)
 
         return End(rows, durable)
 

@@ -91,12 +91,12 @@ class RunExecution:
             pending = to_begin(self.services, self._state, self._events.decoded)
         except ConditionError as error:
             if resumed:
-                self.services.goes_on(self.ticket)
+                self.services.supervisor.goes_on(self.ticket)
             self._action_failed(None, error)
             return
         self._trigger(pending)
         if resumed and not (self.rest.resting or self.dropped or self._committing):
-            self.services.goes_on(self.ticket)
+            self.services.supervisor.goes_on(self.ticket)
         self._end_if_done()
 
     def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
@@ -202,7 +202,7 @@ class RunExecution:
             self._events.show(sent)
             self._forget(runner)
             for number, output in sent.outputs:
-                self.services.emit(self.ticket, number, output)
+                self.services.supervisor.emit(self.ticket, number, output)
             if end is not None:
                 self._leave()
                 end.durable()
@@ -392,7 +392,7 @@ class RunExecution:
             self._commit_end(self._ending.failed(self.where(), error, self._memory))
             return
         self.drop()
-        self.services.restart(self.ticket, error)
+        self.services.supervisor.restart(self.ticket, error)
 
     def drop(self) -> None:
         """Stop all actions and write nothing more."""

@@ -58,23 +58,23 @@ class RunRest:
         """The run rests: only time or a signal can continue it."""
         if not self.resting:
             self.resting = True
-            self._services.rests(self._ticket)
+            self._services.supervisor.rests(self._ticket)
 
     def end(self) -> None:
         """Something goes on."""
         if self.resting:
             self.resting = False
-            self._services.goes_on(self._ticket)
+            self._services.supervisor.goes_on(self._ticket)
 
     def close(self) -> None:
         """The run has ended here, or leaves memory."""
         if self.resting:
             self.resting = False
-            self._services.goes_on(self._ticket, dropped=True)
+            self._services.supervisor.goes_on(self._ticket, dropped=True)
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None
 
     def _too_late(self, time_out: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._timer = None
-        self._services.spawn(time_out())
+        self._services.supervisor.spawn(time_out())
