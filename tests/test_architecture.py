@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "engine", "history", "run_detail", "control", "observe", "connectors", "config", "agent",
         "run", "loading", "yaml_agent",
-        "executor.continuation",  # for `doctor`
+        "executor.continuation", "store.url",  # for `doctor`
     },
     "web": {"engine", "history", "run_detail", "control", "observe", "connectors", "config"},
 }  # fmt: skip
@@ -208,6 +208,22 @@ def test_only_the_flink_engine_imports_pyflink() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyflink"))
     ]
     assert [name for name in importers if not name.startswith("engine.flink")] == []
+
+
+def test_only_the_stores_know_a_backend() -> None:
+    found = [i for i in all_imports() if i.imported.startswith("store.sqlite")]
+    assert found
+    assert [str(i) for i in found if not i.importer.startswith("store.")] == []
+    importers = {
+        name
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Import) and any(a.name == "sqlite3" for a in node.names)
+    }
+    assert {name.partition(".")[0] for name in importers} == {"store"}
+    # The seams themselves name none.
+    seams = {i.imported for i in all_imports() if i.importer == "store.base"}
+    assert seams == {"errors", "journal.record", "store.documents"}
 
 
 # The checks above would pass on an empty folder or with a reader that sees nothing.

@@ -20,7 +20,7 @@ from perdure.cli.main import main
 from perdure.engine.progress import Progress
 from perdure.history import History
 from perdure.journal.record import decode_signal
-from perdure.store.reader import StoreReader
+from perdure.store.sqlite_view import SqliteView
 
 FOR_EVER = 1000.0
 
@@ -122,7 +122,7 @@ def test_runs_are_found_by_how_they_stand(
     cli: Any, store: str, options: list[str], ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whole journals are never read for a listing.
-    monkeypatch.delattr(StoreReader, "records")
+    monkeypatch.delattr(SqliteView, "records")
     code, out, _ = cli("runs", "--json", "--store", store, *options)
     assert code == 0
     assert [run["id"] for run in json.loads(out)["runs"]] == ids
@@ -181,7 +181,7 @@ def test_a_run_has_its_activity_and_its_time(store: str) -> None:
 def test_doctor_counts_waiting_runs(
     cli: Any, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("perdure.cli.doctor.MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr("perdure.store.sqlite_health.MEASURED_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
     _, out, _ = cli("doctor", "--store", store)
     assert "job desk (1 completed, 4 unfinished (2 waiting))" in row_of(out, "ok   store")
@@ -278,8 +278,9 @@ def own_store(tmp_path: Path) -> str:
 
 def sent(url: str) -> list[tuple[str, Any]]:
     with History.open(url) as history:
-        decoded = [decode_signal(payload or b"") for _, payload in history.reader.commands(1, R2)]
-        return [(name, history.codec.decode(value)) for name, value in decoded]
+        commands = history.wait(history.awaited.view.commands(1, run=R2)).items
+        decoded = [decode_signal(command.payload or b"") for command in commands]
+        return [(name, history.awaited.codec.decode(value)) for name, value in decoded]
 
 
 R2 = (1 << 40) + 2

@@ -17,11 +17,11 @@ from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.errors import RunsFailedError
-from perdure.history import History
+from perdure.history import History, blocking
 from perdure.resource import ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
-from perdure.store.url import DEFAULT_STORE, open_store, reader_of
+from perdure.store.url import DEFAULT_STORE, open_store
 
 Field = str | Callable[[Any], Any]
 
@@ -152,8 +152,7 @@ class LocalEngine:
         self, *, status: RunStatus | None = None, key: Any = None, limit: int = 50
     ) -> list[RunInfo]:
         """Return the newest runs of the job, newest first."""
-        with reader_of(self._store) as reader:
-            history = History(reader)
+        with History.of(self._store) as history:
             return history.runs(history.job(self.job), status=status, key=key, limit=limit)
 
     def run_info(self, id: str) -> RunInfo:
@@ -162,8 +161,7 @@ class LocalEngine:
         Raises:
             PerdureError: there is none.
         """
-        with reader_of(self._store) as reader:
-            history = History(reader)
+        with History.of(self._store) as history:
             return history.run(history.job(self.job), id)
 
     def retry(self, id: str) -> RunInfo:
@@ -171,9 +169,8 @@ class LocalEngine:
 
         Durable when it returns; it happens at once where the job is open, else when it is next.
         """
-        with reader_of(self._store) as reader:
-            history = History(reader)
-            return retry(history, history.job(self.job), id)
+        with History.of(self._store) as history:
+            return blocking(retry)(history, history.job(self.job), id)
 
     def signal(self, id: str, name: str, value: Any = None) -> RunInfo:
         """Send an unfinished run a signal; durable when it returns, like `retry`.
@@ -181,12 +178,10 @@ class LocalEngine:
         Raises:
             EncodeError: the value cannot be journaled.
         """
-        with reader_of(self._store) as reader:
-            history = History(reader)
-            return signal(history, history.job(self.job), id, name, value)
+        with History.of(self._store) as history:
+            return blocking(signal)(history, history.job(self.job), id, name, value)
 
     def cancel(self, id: str) -> RunInfo:
         """Ask that an unfinished run is stopped; durable when it returns, like `retry`."""
-        with reader_of(self._store) as reader:
-            history = History(reader)
-            return cancel(history, history.job(self.job), id)
+        with History.of(self._store) as history:
+            return blocking(cancel)(history, history.job(self.job), id)

@@ -14,11 +14,10 @@ from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import ConfigurationError, EncodeError, InputError
-from perdure.history import History
+from perdure.history import AsyncHistory
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.runtime.job import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
 from perdure.store.base import ActionStateStore
-from perdure.store.url import reader_of
 
 
 class OpenJob:
@@ -257,9 +256,6 @@ class OpenJob:
         failed &= runs.keys()
         if not failed:
             return []
-        infos = await asyncio.to_thread(self._infos, sorted(failed))
+        async with AsyncHistory(self._store.view()) as history:
+            infos = await history.infos(failed)
         return [infos[run] for run in runs if run in failed]
-
-    def _infos(self, numbers: list[int]) -> dict[int, RunInfo]:
-        with reader_of(self._store) as reader:
-            return History(reader).infos(numbers)

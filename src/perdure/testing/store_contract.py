@@ -29,11 +29,12 @@ from perdure.store.base import (
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.document_contract import DocumentContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
+from perdure.testing.view_contract import ViewContract
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(DocumentContract):
+class StoreContract(DocumentContract, ViewContract):
     """Tests of a store; a subclass says how to make one."""
 
     job = "contract"
