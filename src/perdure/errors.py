@@ -30,7 +30,7 @@ Each message is one line: what happened, where, and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = [
@@ -58,7 +58,9 @@ __all__ = [
     "StoreLockedError",
     "TerminalError",
     "ToolArgumentsError",
-    "the_extra",
+    "did_you_mean",
+    "missing_extra",
+    "nearest",
 ]
 
 
@@ -274,10 +276,47 @@ class RunCancelledError(PerdureError):
     __journal_name__ = "perdure:RunCancelledError"
 
 
-def the_extra(name: str) -> str:
-    """Return which extra is needed and how it is installed, for messages.
+def missing_extra(what: str, extra: str, error: ImportError) -> ConfigurationError:
+    """Return the error that says what is not installed, and how it is.
 
     Args:
-        name: The extra's name.
+        what: What needs it.
+        extra: The extra's name.
+        error: What importing it raised.
     """
-    return f"the extra `{name}`: pip install 'perdure[{name}]'"
+    return ConfigurationError(
+        f"{what} needs the extra `{extra}`: pip install 'perdure[{extra}]' ({error})"
+    )
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name that is most like one that there is not; None where none is.
+
+    Args:
+        name: What was written.
+        known: The names that there are.
+        cutoff: How much alike they must be, from 0 to 1.
+    """
+    import difflib  # here: most programs make no mistake
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(
+    name: str,
+    known: Iterable[str],
+    otherwise: str,
+    shown: Callable[[str], str] = str,
+    cutoff: float = 0.6,
+) -> str:
+    """Return what to say after naming something that is not there.
+
+    Args:
+        name: What was written.
+        known: The names that there are.
+        otherwise: What is said where none of them is near.
+        shown: How the nearest one is written.
+        cutoff: How much alike they must be, from 0 to 1.
+    """
+    meant = nearest(name, known, cutoff)
+    return otherwise if meant is None else f"did you mean {shown(meant)}?"

@@ -13,7 +13,7 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from perdure.errors import ConfigurationError, InputError
+from perdure.errors import ConfigurationError, InputError, missing_extra
 from perdure.run import run_id
 from perdure.runtime.job import JobRuntime, NewInput
 
@@ -94,10 +94,8 @@ def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.
     """
     try:
         import cronsim
-    except ImportError:
-        raise ConfigurationError(
-            f"schedule {name!r} needs the package cronsim: pip install 'perdure[schedules]'"
-        ) from None
+    except ImportError as error:
+        raise missing_extra(f"schedule {name!r}", "schedules", error) from None
     try:
         zone = zoneinfo.ZoneInfo(timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

@@ -18,7 +18,6 @@ __all__ = [
     "LibraryCalls",
     "check_context",
     "checked_settings",
-    "needs_extra",
     "settings_of",
 ]
 
@@ -67,11 +66,6 @@ def settings_of(tools: Mapping[str, CallSettings], name: str) -> CallSettings:
     """Return the options of a tool: its own, else those of any."""
     found = tools.get(name)
     return found if found is not None else tools.get(ANY_TOOL, CallSettings())
-
-
-def needs_extra(what: str, need: str, install: str, error: ImportError) -> ConfigurationError:
-    """Return the error for what is not installed, such as "the extra `llm`"."""
-    return ConfigurationError(f"{what} needs {need}: pip install '{install}' ({error})")
 
 
 class HostCall:

