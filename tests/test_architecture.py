@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -224,6 +225,23 @@ def test_only_the_stores_know_a_backend() -> None:
     # The seams themselves name none.
     seams = {i.imported for i in all_imports() if i.importer == "store.base"}
     assert seams == {"errors", "journal.record", "store.documents"}
+
+
+def test_a_library_whose_private_modules_are_used_has_an_upper_bound() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    needs = {each.replace("-", "_"): each for each in [*project["dependencies"], *extras]}
+    private = {
+        node.module
+        for path in modules().values()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and re.search(r"\._", node.module or "")
+    }
+    assert private, "nothing was looked at"
+    for module in private:
+        library = (module or "").partition(".")[0]
+        (need,) = (each for name, each in needs.items() if re.match(rf"{library}(_slim)?\b", name))
+        assert "<" in need, f"{module} may change with any version of {need}"
 
 
 # The checks above would pass on an empty folder or with a reader that sees nothing.
