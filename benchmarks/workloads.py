@@ -211,7 +211,7 @@ def one_step(
                 nonlocal peak
                 for n in range(first, count, in_flight):
                     run = await job.submit({"id": n, "n": n}, key=f"{tag}-{n}", id=f"{tag}-{n}")
-                    peak = max(peak, len(job.runtime.admission.tickets))
+                    peak = max(peak, job.progress.in_flight)
                     await run.wait()
 
             await asyncio.gather(*(submitter(first) for first in range(in_flight)))
@@ -276,7 +276,7 @@ def idle(store: str, count: int, seconds: float) -> dict[str, Any]:
     async def measure() -> dict[str, Any]:
         async with engine(store, count).open(Waiting) as job:
             driving = asyncio.create_task(job.drive(source(count, "x"), key="id"))
-            while job.runtime.services.executor.in_flight < count:
+            while job.progress.calls_made < count:
                 await asyncio.sleep(0.05)
             await asyncio.sleep(1.0)
             cpu = time.process_time()

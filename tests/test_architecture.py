@@ -6,6 +6,8 @@ Imports are read from the source, so imports inside functions and under TYPE_CHE
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "engine", "history", "run_detail", "control", "observe", "connectors", "config", "agent",
         "run", "loading", "yaml_agent",
-        "executor.continuation",  # for `doctor`
+        "executor.continuation", "store.url",  # for `doctor`
     },
     "web": {"engine", "history", "run_detail", "control", "observe", "connectors", "config"},
 }  # fmt: skip
@@ -179,6 +181,25 @@ def test_no_file_or_function_is_too_long() -> None:
     assert set(LENGTH_EXCEPTIONS) <= set(too_long), "an exception is not needed any more"
 
 
+SEAM = "runtime.job"  # what an engine may ask of a job runtime
+
+
+def test_an_engine_knows_the_runtime_by_its_seam_alone() -> None:
+    engines = [i for i in all_imports() if i.importer.startswith("engine.")]
+    of_runtime = [i for i in engines if i.imported.partition(".")[0] == "runtime"]
+    assert [str(i) for i in of_runtime if i.imported != SEAM] == []
+    assert of_runtime
+    private = [
+        f"{name} (line {node.lineno}): {ast.unparse(node)}"
+        for name, path in modules().items()
+        if name.startswith("engine.")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and re.match("_(?!_)", node.attr)
+        if not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+    assert private == []
+
+
 def test_only_the_flink_engine_imports_pyflink() -> None:
     importers = [
         name
@@ -188,6 +209,39 @@ def test_only_the_flink_engine_imports_pyflink() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyflink"))
     ]
     assert [name for name in importers if not name.startswith("engine.flink")] == []
+
+
+def test_only_the_stores_know_a_backend() -> None:
+    found = [i for i in all_imports() if i.imported.startswith("store.sqlite")]
+    assert found
+    assert [str(i) for i in found if not i.importer.startswith("store.")] == []
+    importers = {
+        name
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Import) and any(a.name == "sqlite3" for a in node.names)
+    }
+    assert {name.partition(".")[0] for name in importers} == {"store"}
+    # The seams themselves name none.
+    seams = {i.imported for i in all_imports() if i.importer == "store.base"}
+    assert seams == {"errors", "journal.record", "store.documents", "store.files"}
+
+
+def test_a_library_whose_private_modules_are_used_has_an_upper_bound() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    needs = {each.replace("-", "_"): each for each in [*project["dependencies"], *extras]}
+    private = {
+        node.module
+        for path in modules().values()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and re.search(r"\._", node.module or "")
+    }
+    assert private, "nothing was looked at"
+    for module in private:
+        library = (module or "").partition(".")[0]
+        (need,) = (each for name, each in needs.items() if re.match(rf"{library}(_slim)?\b", name))
+        assert "<" in need, f"{module} may change with any version of {need}"
 
 
 # The checks above would pass on an empty folder or with a reader that sees nothing.

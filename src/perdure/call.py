@@ -143,6 +143,8 @@ class RetryPolicy:
             its process cannot do so for ever; costs a journal row before each attempt.
     """
 
+    __journal_name__ = "perdure:RetryPolicy"
+
     max_attempts: int = 3
     initial_interval: float = 1.0
     backoff_coefficient: float = 2.0
@@ -204,6 +206,8 @@ class Limit:
         per: seconds of the rate's window.
     """
 
+    __journal_name__ = "perdure:Limit"
+
     concurrency: int | None = None
     rate: int | None = None
     per: float = 1.0
@@ -225,6 +229,7 @@ class CallOptions:
     retry: RetryPolicy | None = None
     reconciler: Callable[..., Any] | None = None
     durable_id: str | None = None
+    durable_aliases: tuple[str, ...] = ()
     limit: str | tuple[str, ...] | None = None
 
     def over(self, other: CallOptions) -> CallOptions:
@@ -238,6 +243,9 @@ class CallOptions:
             retry=other.retry if self.retry is None else self.retry,
             reconciler=other.reconciler if self.reconciler is None else self.reconciler,
             durable_id=other.durable_id if self.durable_id is None else self.durable_id,
+            durable_aliases=self.durable_aliases
+            if self.durable_id is not None or self.durable_aliases
+            else other.durable_aliases,
             limit=other.limit if self.limit is None else self.limit,
         )
 
@@ -252,6 +260,7 @@ def durable(
     retry: RetryPolicy | None = None,
     limit: str | None = None,
     id: str | None = None,
+    aliases: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Declare a function's defaults as a durable call; `ctx.with_options` goes before them.
 
@@ -260,14 +269,35 @@ def durable(
         retry: when a failed attempt is followed by another.
         limit: name of a limit of the job's configuration (`limits`) that its attempts count under.
         id: its name in the journal, where the function's own may change.
+        aliases: names that it had in the journal before, such as "shop.calc:price"; its own
+            `module:qualname` of now need not be among them.
     """
-    options = CallOptions(timeout=checked_timeout(timeout), retry=retry, durable_id=id, limit=limit)
+    options = CallOptions(
+        timeout=checked_timeout(timeout),
+        retry=retry,
+        durable_id=id,
+        durable_aliases=checked_aliases(aliases),
+        limit=limit,
+    )
 
     def declare(function: F) -> F:
         function.__perdure_options__ = options  # type: ignore[attr-defined]
         return function
 
     return declare
+
+
+def checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
+    """Return names that a callable had in the journal before.
+
+    Raises:
+        ConfigurationError: one of them is no text.
+    """
+    found = (aliases,) if isinstance(aliases, str) else tuple(aliases)
+    wrong = [alias for alias in found if not isinstance(alias, str) or not alias]
+    if wrong:
+        raise ConfigurationError(f"{wrong[0]!r} is no name of a durable call: give a text")
+    return found
 
 
 def checked_timeout(timeout: float | None) -> float | None:
@@ -306,6 +336,8 @@ def checked_name(name: str) -> str:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Generic[T_co]):
     """What came of one call: a value or an error."""
+
+    __journal_name__ = "perdure:Outcome"
 
     value: T_co | None = None
     error: BaseException | None = None

@@ -28,6 +28,8 @@ class BaseChatModelConnection(Resource):
     RetryableError or TerminalError where it can tell which a failure is, and retries nothing.
     """
 
+    __journal_name__ = "perdure:BaseChatModelConnection"
+
     RESOURCE_TYPE: ClassVar = ResourceType.CHAT_MODEL_CONNECTION
 
     def chat(
@@ -119,6 +121,8 @@ class BaseChatModelSetup(Resource):
         stream: Told the pieces of the responses as they come, on the host loop; they are not
             journaled, and come again when a request is made again.
     """
+
+    __journal_name__ = "perdure:BaseChatModelSetup"
 
     RESOURCE_TYPE: ClassVar = ResourceType.CHAT_MODEL
 
@@ -363,6 +367,8 @@ class ChatModel(BaseChatModelSetup):
         **options: As for BaseChatModelSetup: prompt, tools, output_schema, retry ...; what is none
             of these is a setting of the model, such as temperature.
     """
+
+    __journal_name__ = "perdure:ChatModel"
 
     def __init__(
         self,

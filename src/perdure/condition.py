@@ -34,7 +34,7 @@ from perdure.condition_syntax import (
     keys,
     read,
 )
-from perdure.errors import AgentDefinitionError, ConditionError, ConfigurationError, the_extra
+from perdure.errors import AgentDefinitionError, ConditionError, missing_extra
 from perdure.event import Event, EventType
 
 __all__ = ["Condition", "ConditionIndex", "event_type_of", "is_condition"]
@@ -214,7 +214,7 @@ def _cel(where: str) -> Any:
     try:
         import cel  # here, for an agent without conditions needs none
     except ImportError as error:
-        raise ConfigurationError(f"{where} needs {the_extra('conditions')}") from error
+        raise missing_extra(where, "conditions", error) from error
     return cel
 
 

@@ -163,6 +163,13 @@ class AgentExecutionOptions:
         "Durable calls that one run may make, against loops that never end; 0 for no limit",
         minimum=0,
     )
+    GARBAGE_COLLECTOR: ClassVar = ConfigOption(
+        "garbage-collector",
+        str,
+        "tuned",
+        "Whether Python's cyclic collector runs less often while a job is open",
+        choices=("tuned", "untouched"),
+    )
     RETRY_MAX_ATTEMPTS: ClassVar = ConfigOption(
         "retry.max-attempts",
         int,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from perdure.call import Limit, RetryPolicy
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, did_you_mean
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -365,14 +364,15 @@ def limit_key(variable: str, keys: Iterable[str], source: str) -> str | None:
 
 
 def _unknown_limit_field(key: str, field: str, source: str) -> ConfigurationError:
-    near = difflib.get_close_matches(field, _LIMIT_FIELDS, n=1, cutoff=0.5)
     in_environment = key.startswith(ENV_PREFIX)
-    if near and near[0] != field:
-        right = near[0].upper() if in_environment else near[0]
-        hint = f"did you mean {key[: -len(field)]}{right}?"
-    else:
-        forms = [f"{_LIMIT_KEYS}NAME.{each}" for each in _LIMIT_FIELDS]
-        hint = f"write {' or '.join(map(env_name, forms) if in_environment else forms)}"
+    forms = [f"{_LIMIT_KEYS}NAME.{each}" for each in _LIMIT_FIELDS]
+    hint = did_you_mean(
+        field,
+        [each for each in _LIMIT_FIELDS if each != field],
+        f"write {' or '.join(map(env_name, forms) if in_environment else forms)}",
+        lambda near: key[: -len(field)] + (near.upper() if in_environment else near),
+        cutoff=0.5,
+    )
     return ConfigurationError(f"{source}: unknown key {key!r}: {hint}")
 
 
@@ -385,6 +385,5 @@ def unknown(key: str, known: Iterable[str], source: str) -> ConfigurationError:
     for wrong, right in (("limit.", _LIMIT_KEYS), ("PERDURE_LIMIT_", env_name(_LIMIT_KEYS))):
         if key.startswith(wrong):
             candidates.append(right + key.removeprefix(wrong))
-    near = difflib.get_close_matches(key, candidates, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else "an agent's own keys begin with 'agent.'"
+    hint = did_you_mean(key, candidates, "an agent's own keys begin with 'agent.'", cutoff=0.5)
     return ConfigurationError(f"{source}: unknown key {key!r}: {hint}")

@@ -6,7 +6,7 @@ import datetime
 import logging
 import random
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from perdure.call import DurableCall, Gathered, RetryPolicy
@@ -227,6 +227,7 @@ class RunnerContext(Protocol):
         limit: str | tuple[str, ...] | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
+        durable_aliases: Iterable[str] = (),
     ) -> RunnerContext:
         """Return the same context with these options for the calls made through it.
 
@@ -241,6 +242,7 @@ class RunnerContext(Protocol):
             reconciler: asked for the outcome, instead of executing again, when a crash leaves it
                 open whether the call executed; takes the call's arguments, plain or coroutine.
             durable_id: name of the callable in the journal, where its own may change.
+            durable_aliases: names that it had in the journal before, such as "shop.calc:price".
 
         Raises:
             ConfigurationError: the timeout is not positive, or there is no such limit.

@@ -37,6 +37,8 @@ _SHOWN: Final = 60
 class VectorStoreQueryMode(enum.StrEnum):
     """How a query finds documents."""
 
+    __journal_name__ = "perdure:VectorStoreQueryMode"
+
     SEMANTIC = "semantic"  # those whose embeddings are near
     KEYWORD = "keyword"  # those that have its words
     HYBRID = "hybrid"  # both, their ranks fused
@@ -68,6 +70,8 @@ class Document:
             its keywords, or fused rank); None elsewhere.
     """
 
+    __journal_name__ = "perdure:Document"
+
     content: str
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     id: str | None = None
@@ -91,6 +95,8 @@ class VectorStoreQuery:
         filters: What their metadata must be, see `parse_filters`.
         extra_args: Arguments that only this sort of store knows.
     """
+
+    __journal_name__ = "perdure:VectorStoreQuery"
 
     query_text: str
     limit: int = 10
@@ -122,6 +128,8 @@ class VectorStoreQueryResult:
     Attributes:
         documents: The best first.
     """
+
+    __journal_name__ = "perdure:VectorStoreQueryResult"
 
     documents: list[Document]
 
@@ -234,6 +242,8 @@ class Comparison:
         value: A scalar; with `$in` a tuple of them, with `$exists` a bool.
     """
 
+    __journal_name__ = "perdure:Comparison"
+
     field: str
     operator: str
     value: Any
@@ -255,6 +265,8 @@ class Comparison:
 class AllOf:
     """That all parts match."""
 
+    __journal_name__ = "perdure:AllOf"
+
     parts: tuple[MetadataFilter, ...]
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
@@ -266,6 +278,8 @@ class AllOf:
 class AnyOf:
     """That at least one part matches."""
 
+    __journal_name__ = "perdure:AnyOf"
+
     parts: tuple[MetadataFilter, ...]
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
@@ -276,6 +290,8 @@ class AnyOf:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Not:
     """That a part does not match; a field that is not there matches nothing but this."""
+
+    __journal_name__ = "perdure:Not"
 
     part: MetadataFilter
 

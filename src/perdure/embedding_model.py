@@ -28,6 +28,8 @@ BATCH_SIZE: Final = 128  # texts of one request
 class BaseEmbeddingModelConnection(Resource, abc.ABC):
     """A connection to a service, or a library, that makes embeddings. Setups share it."""
 
+    __journal_name__ = "perdure:BaseEmbeddingModelConnection"
+
     RESOURCE_TYPE: ClassVar = ResourceType.EMBEDDING_MODEL_CONNECTION
 
     @abc.abstractmethod
@@ -60,6 +62,8 @@ class BaseEmbeddingModelSetup(Resource):
         batch_size: Most texts of one request.
         model_kwargs: What each request is given besides.
     """
+
+    __journal_name__ = "perdure:BaseEmbeddingModelSetup"
 
     RESOURCE_TYPE: ClassVar = ResourceType.EMBEDDING_MODEL
 
@@ -168,6 +172,8 @@ class EmbeddingModel(BaseEmbeddingModelSetup):
         api_key: The provider's key; None: it is in the environment.
         **model_kwargs: What each request is given besides, such as `dimensions=256`.
     """
+
+    __journal_name__ = "perdure:EmbeddingModel"
 
     def __init__(
         self,

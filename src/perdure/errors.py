@@ -30,7 +30,7 @@ Each message is one line: what happened, where, and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = [
@@ -58,48 +58,70 @@ __all__ = [
     "StoreLockedError",
     "TerminalError",
     "ToolArgumentsError",
-    "the_extra",
+    "did_you_mean",
+    "missing_extra",
+    "nearest",
 ]
 
 
 class PerdureError(Exception):
     """The root of all errors of this package: catch it to catch them all."""
 
+    __journal_name__ = "perdure:PerdureError"
+
 
 class ConfigurationError(PerdureError, ValueError):
     """An option, a key or a store URL is wrong: nothing was started."""
+
+    __journal_name__ = "perdure:ConfigurationError"
 
 
 class AgentDefinitionError(PerdureError, TypeError):
     """An agent cannot be run as declared: change its code."""
 
+    __journal_name__ = "perdure:AgentDefinitionError"
+
 
 class ConditionError(PerdureError):
     """A condition could not tell whether an event meets it: an attribute is missing, say."""
+
+    __journal_name__ = "perdure:ConditionError"
 
 
 class ContextAccessError(PerdureError, RuntimeError):
     """A context was used outside a turn of its own action, for instance in a durable callable."""
 
+    __journal_name__ = "perdure:ContextAccessError"
+
 
 class NonDeterminismError(PerdureError, RuntimeError):
     """A replayed action did something else than its journal records."""
+
+    __journal_name__ = "perdure:NonDeterminismError"
 
 
 class SpinningActionError(PerdureError, RuntimeError):
     """An action went round in one turn instead of waiting for something."""
 
+    __journal_name__ = "perdure:SpinningActionError"
+
 
 class ActionLoopError(PerdureError, RuntimeError):
     """An action asked its event loop for what it does not do: I/O belongs in a durable call."""
+
+    __journal_name__ = "perdure:ActionLoopError"
 
 
 class EncodeError(PerdureError, TypeError):
     """A value has no journal form: hand over plain data or register its type."""
 
+    __journal_name__ = "perdure:EncodeError"
+
 
 class DecodeError(PerdureError, ValueError):
     """Journal bytes could not be read back as a value."""
+
+    __journal_name__ = "perdure:DecodeError"
 
 
 class DurableCallError(PerdureError):
@@ -110,6 +132,8 @@ class DurableCallError(PerdureError):
         message: What the original exception said.
         traceback_text: The original traceback as text, empty when it is not known.
     """
+
+    __journal_name__ = "perdure:DurableCallError"
 
     def __init__(
         self, type_name: str = "Exception", message: str = "", traceback_text: str = ""
@@ -135,13 +159,19 @@ class DurableCallError(PerdureError):
 class OutputSchemaError(PerdureError, ValueError):
     """An answer of a model does not fit the schema that was asked for."""
 
+    __journal_name__ = "perdure:OutputSchemaError"
+
 
 class ToolArgumentsError(PerdureError, ValueError):
     """The arguments that a model gave do not fit the tool; the text is for the model."""
 
+    __journal_name__ = "perdure:ToolArgumentsError"
+
 
 class ChatLimitError(PerdureError):
     """A chat took more rounds of tools, or more tokens, than its chat model allows."""
+
+    __journal_name__ = "perdure:ChatLimitError"
 
 
 class RetryableError(PerdureError):
@@ -150,6 +180,8 @@ class RetryableError(PerdureError):
     Attributes:
         retry_after: Seconds to wait before the next attempt; None leaves it to the policy.
     """
+
+    __journal_name__ = "perdure:RetryableError"
 
     def __init__(self, message: str = "", retry_after: float | None = None) -> None:
         """Say why, and how long to wait."""
@@ -164,29 +196,43 @@ class RetryableError(PerdureError):
 class TerminalError(PerdureError):
     """Raised by a durable callable: no attempt can succeed, whatever the retry policy says."""
 
+    __journal_name__ = "perdure:TerminalError"
+
 
 class StoreError(PerdureError):
     """The store did not do what it was asked; what was asked is not durable."""
+
+    __journal_name__ = "perdure:StoreError"
 
 
 class StoreDataError(StoreError):
     """The store refuses a row for what is in it: writing it again would fail again."""
 
+    __journal_name__ = "perdure:StoreDataError"
+
 
 class StoreLockedError(StoreError):
     """Another process owns this job: stop that one first, or use another job name."""
+
+    __journal_name__ = "perdure:StoreLockedError"
 
 
 class StoreFormatError(StoreError):
     """The store is newer than this version, damaged, or not perdure's; it was left untouched."""
 
+    __journal_name__ = "perdure:StoreFormatError"
+
 
 class InputError(PerdureError, ValueError):
     """An input record is bad, or differs from what was submitted under its id before."""
 
+    __journal_name__ = "perdure:InputError"
+
 
 class SinkError(PerdureError):
     """A sink did not take an output; the output stays in the store, undelivered."""
+
+    __journal_name__ = "perdure:SinkError"
 
 
 class RunsFailedError(PerdureError):
@@ -196,6 +242,8 @@ class RunsFailedError(PerdureError):
         outputs: Outputs of the runs that succeeded, as the engine would have returned them.
         failed: What is known of each failed run.
     """
+
+    __journal_name__ = "perdure:RunsFailedError"
 
     def __init__(
         self, message: str = "", *, outputs: Iterable[Any] = (), failed: Iterable[Any] = ()
@@ -225,11 +273,50 @@ class RunsFailedError(PerdureError):
 class RunCancelledError(PerdureError):
     """The run was cancelled: it gives no further outputs."""
 
+    __journal_name__ = "perdure:RunCancelledError"
 
-def the_extra(name: str) -> str:
-    """Return which extra is needed and how it is installed, for messages.
+
+def missing_extra(what: str, extra: str, error: ImportError) -> ConfigurationError:
+    """Return the error that says what is not installed, and how it is.
 
     Args:
-        name: The extra's name.
+        what: What needs it.
+        extra: The extra's name.
+        error: What importing it raised.
     """
-    return f"the extra `{name}`: pip install 'perdure[{name}]'"
+    return ConfigurationError(
+        f"{what} needs the extra `{extra}`: pip install 'perdure[{extra}]' ({error})"
+    )
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name that is most like one that there is not; None where none is.
+
+    Args:
+        name: What was written.
+        known: The names that there are.
+        cutoff: How much alike they must be, from 0 to 1.
+    """
+    import difflib  # here: most programs make no mistake
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(
+    name: str,
+    known: Iterable[str],
+    otherwise: str,
+    shown: Callable[[str], str] = str,
+    cutoff: float = 0.6,
+) -> str:
+    """Return what to say after naming something that is not there.
+
+    Args:
+        name: What was written.
+        known: The names that there are.
+        otherwise: What is said where none of them is near.
+        shown: How the nearest one is written.
+        cutoff: How much alike they must be, from 0 to 1.
+    """
+    meant = nearest(name, known, cutoff)
+    return otherwise if meant is None else f"did you mean {shown(meant)}?"

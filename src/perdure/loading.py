@@ -7,7 +7,6 @@ the other.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -16,7 +15,7 @@ import traceback
 import types
 from pathlib import Path
 
-from perdure.errors import ConfigurationError, PerdureError
+from perdure.errors import ConfigurationError, PerdureError, did_you_mean
 
 __all__ = ["is_path", "load_file", "load_module", "nearest_file", "put_first"]
 
@@ -84,10 +83,8 @@ def nearest_file(path: Path, pattern: str) -> str:
     if not folder.is_dir():
         return f": its folder {folder} does not exist; you are in {Path.cwd()}"
     names = [entry.name for entry in folder.glob(pattern)]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    if near:
-        return f": did you mean {folder / near[0]}?"
-    return f": you are in {Path.cwd()}"
+    here = f"you are in {Path.cwd()}"
+    return ": " + did_you_mean(path.name, names, here, lambda near: f"{folder / near}", 0.5)
 
 
 def load_module(name: str, folder: str | None = None) -> types.ModuleType:
@@ -121,10 +118,12 @@ def _near_module(name: str, root: Path) -> str:
     head, dot, tail = name.rpartition(".")
     folder = root.joinpath(*head.split(".")) if head else root
     names = [e.stem for e in folder.glob("*.py")] if folder.is_dir() else []
-    near = difflib.get_close_matches(tail, names, n=1, cutoff=0.5)
-    if near:
-        return f": did you mean {head}{dot}{near[0]}?"
-    return f" in {root} or installed: name a module, or a file such as agent.py"
+    hint = did_you_mean(tail, names, "", lambda near: f"{head}{dot}{near}", 0.5)
+    return (
+        f": {hint}"
+        if hint
+        else f" in {root} or installed: name a module, or a file such as agent.py"
+    )
 
 
 def _does_not_load(place: str, error: BaseException, file: str | None) -> ConfigurationError:

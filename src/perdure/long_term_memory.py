@@ -26,6 +26,8 @@ class MemorySetItem:
         score: In a search result: how well it fits, more is better; None elsewhere.
     """
 
+    __journal_name__ = "perdure:MemorySetItem"
+
     memory_set_name: str
     id: str
     value: str

@@ -48,6 +48,8 @@ class MemoryRef:
         path: The path from its root.
     """
 
+    __journal_name__ = "perdure:MemoryRef"
+
     memory: MemoryKind
     path: str
 

@@ -25,6 +25,8 @@ __all__ = [
 class MessageRole(enum.StrEnum):
     """Who says a message."""
 
+    __journal_name__ = "perdure:MessageRole"
+
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
@@ -41,6 +43,8 @@ class Attachment:
         url: Where the provider finds it; None with `data`.
         name: A file name, for people.
     """
+
+    __journal_name__ = "perdure:Attachment"
 
     media_type: str
     data: bytes | None = None
@@ -81,6 +85,8 @@ class ToolCall:
         arguments: The arguments, as the model gave them; a str where they were no JSON object.
     """
 
+    __journal_name__ = "perdure:ToolCall"
+
     id: str
     name: str
     arguments: dict[str, Any] | str
@@ -96,6 +102,8 @@ class ToolResponse:
         result: What the tool returned; None when it failed.
         error: Why it failed, in words for the model; None when it did not.
     """
+
+    __journal_name__ = "perdure:ToolResponse"
 
     id: str
     name: str
@@ -120,6 +128,8 @@ class Usage:
         requests: Requests that this is the sum of.
         cost: US dollars by the provider's public prices; None where these are not known.
     """
+
+    __journal_name__ = "perdure:Usage"
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -162,6 +172,8 @@ class ChatMessage:
         model: Of an ASSISTANT message: the model that answered, as the provider names it.
         extra_args: Whatever else; what a connection needs to send the message back is kept here.
     """
+
+    __journal_name__ = "perdure:ChatMessage"
 
     role: MessageRole = MessageRole.USER
     content: str = ""
@@ -221,6 +233,8 @@ class ChatDelta:
         reasoning: The next piece of the reasoning.
         done: True in the last piece: the response is complete, and is journaled next.
     """
+
+    __journal_name__ = "perdure:ChatDelta"
 
     model: str = ""
     run_id: str = ""

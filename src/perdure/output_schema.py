@@ -8,7 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from perdure.errors import AgentDefinitionError, ConfigurationError, OutputSchemaError, the_extra
+from perdure.errors import (
+    AgentDefinitionError,
+    OutputSchemaError,
+    missing_extra,
+)
 
 __all__ = ["OutputMode", "OutputSchema", "json_validator"]
 
@@ -150,10 +154,8 @@ def _made_of_type(output: Any) -> OutputSchema:
     try:
         from pydantic import TypeAdapter
         from pydantic.errors import PydanticUserError
-    except ImportError:
-        raise ConfigurationError(
-            f"an output schema made of a type needs {the_extra('llm')}"
-        ) from None
+    except ImportError as error:
+        raise missing_extra("an output schema made of a type", "llm", error) from None
     try:
         adapter = TypeAdapter(output)
         schema = adapter.json_schema()
@@ -184,8 +186,8 @@ def json_validator(schema: Mapping[str, Any]) -> Any:
     try:
         from jsonschema import Draft202012Validator
         from referencing import Registry
-    except ImportError:
-        raise ConfigurationError(f"an output schema needs {the_extra('llm')}") from None
+    except ImportError as error:
+        raise missing_extra("an output schema", "llm", error) from None
     # With a registry of its own it fetches no schema that this one refers to.
     return Draft202012Validator(schema, registry=Registry())
 

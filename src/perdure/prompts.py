@@ -24,6 +24,8 @@ class Prompt(Resource):
         template: A text, or messages.
     """
 
+    __journal_name__ = "perdure:Prompt"
+
     RESOURCE_TYPE: ClassVar = ResourceType.PROMPT
 
     def __init__(self, template: str | Sequence[ChatMessage]) -> None:

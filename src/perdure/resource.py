@@ -42,6 +42,8 @@ RESOURCE_MARK: Final = "__perdure_resource__"
 class ResourceType(enum.Enum):
     """What sort of thing a resource is; names are unique within a type."""
 
+    __journal_name__ = "perdure:ResourceType"
+
     CHAT_MODEL = "chat_model"
     CHAT_MODEL_CONNECTION = "chat_model_connection"
     TOOL = "tool"
@@ -81,6 +83,8 @@ class Resource:
         name: The name it is declared under; "" before.
         resource_context: Where it finds other resources; None before it is opened.
     """
+
+    __journal_name__ = "perdure:Resource"
 
     RESOURCE_TYPE: ClassVar[ResourceType]
 
@@ -143,6 +147,8 @@ class ResourceDescriptor:
         clazz: `package.module.Class`.
         arguments: Keyword arguments of the class.
     """
+
+    __journal_name__ = "perdure:ResourceDescriptor"
 
     clazz: str
     arguments: Mapping[str, Any]

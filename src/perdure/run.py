@@ -22,6 +22,8 @@ class RunStatus(enum.Enum):
     final.
     """
 
+    __journal_name__ = "perdure:RunStatus"
+
     QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
@@ -54,6 +56,8 @@ class Output:
         id: The output's own id: the same however often the output is delivered.
     """
 
+    __journal_name__ = "perdure:Output"
+
     value: Any
     key: Any
     run_id: str
@@ -81,6 +85,8 @@ class RunInfo:
         activity: what it last said with `ctx.set_status`, in readable form, or None; listings have
             it of unfinished runs alone.
     """
+
+    __journal_name__ = "perdure:RunInfo"
 
     id: str
     number: int
@@ -130,6 +136,8 @@ class EventInfo:
         action: name of the action that sent it, "" of the input.
     """
 
+    __journal_name__ = "perdure:EventInfo"
+
     number: int
     type: str
     id: str
@@ -147,6 +155,8 @@ class MemoryWrite:
         event: number of the event that the action handled.
     """
 
+    __journal_name__ = "perdure:MemoryWrite"
+
     memory: str
     path: str
     value: Any
@@ -158,6 +168,8 @@ class MemoryWrite:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputInfo:
     """An output of a run: its number from 1, id, value in readable form, and its delivery."""
+
+    __journal_name__ = "perdure:OutputInfo"
 
     number: int
     id: str
@@ -178,6 +190,8 @@ class SignalInfo:
         taken_at: ns since the epoch, 0 before.
     """
 
+    __journal_name__ = "perdure:SignalInfo"
+
     name: str
     value: Any
     came_at: int
@@ -197,6 +211,8 @@ class ChildInfo:
         event: number of the event that the action handles.
         call: number of the call that did it.
     """
+
+    __journal_name__ = "perdure:ChildInfo"
 
     id: str
     run: RunInfo | None

@@ -15,7 +15,11 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from perdure.errors import AgentDefinitionError, ConfigurationError, ToolArgumentsError, the_extra
+from perdure.errors import (
+    AgentDefinitionError,
+    ToolArgumentsError,
+    missing_extra,
+)
 
 __all__ = ["FunctionSchema", "keep_locals"]
 
@@ -192,8 +196,8 @@ def _documented(func: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     text = inspect.getdoc(func) or ""
     try:
         import docstring_parser
-    except ImportError:
-        raise _missing() from None
+    except ImportError as error:
+        raise missing_extra("a tool", "llm", error) from None
     try:
         found = docstring_parser.parse(text)
     except docstring_parser.ParseError:
@@ -207,10 +211,6 @@ def _documented(func: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     return "\n\n".join(part for part in parts if part), described
 
 
-def _missing() -> ConfigurationError:
-    return ConfigurationError(f"a tool needs {the_extra('llm')}")
-
-
 def _model(
     func: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
@@ -221,8 +221,8 @@ def _model(
     try:
         from pydantic import ConfigDict, Field, create_model
         from pydantic.errors import PydanticUserError
-    except ImportError:
-        raise _missing() from None
+    except ImportError as error:
+        raise missing_extra("a tool", "llm", error) from None
     fields: dict[str, Any] = {}
     names: dict[str, str] = {}
     for index, (name, each) in enumerate(parameters.items()):

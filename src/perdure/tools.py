@@ -55,6 +55,8 @@ class Tool(Resource):
         on_error: "return": the model is told why it failed; "raise": the action fails.
     """
 
+    __journal_name__ = "perdure:Tool"
+
     RESOURCE_TYPE: ClassVar = ResourceType.TOOL
 
     description: str
@@ -128,6 +130,8 @@ class ToolParameterSource(enum.StrEnum):
     - "run_id": the id of the run; its key is ""
     """
 
+    __journal_name__ = "perdure:ToolParameterSource"
+
     CONFIG = "config"
     SENSORY_MEMORY = "sensory_memory"
     SHORT_TERM_MEMORY = "short_term_memory"
@@ -149,6 +153,8 @@ class InjectedArg:
         key: Its name or path there; None: the name of the parameter.
         value: The value itself, of a constant.
     """
+
+    __journal_name__ = "perdure:InjectedArg"
 
     source: ToolParameterSource = ToolParameterSource.SENSORY_MEMORY
     key: str | None = None
@@ -222,6 +228,8 @@ class FunctionTool(Tool):
         AgentDefinitionError: The function or its name is none that a model could call.
         ConfigurationError: The extra `llm` is not installed.
     """
+
+    __journal_name__ = "perdure:FunctionTool"
 
     def __init__(
         self,

@@ -57,6 +57,8 @@ class BaseVectorStore(Resource, abc.ABC):
             be one for each key.
     """
 
+    __journal_name__ = "perdure:BaseVectorStore"
+
     RESOURCE_TYPE: ClassVar = ResourceType.VECTOR_STORE
 
     cheap_collections: ClassVar[bool] = False
@@ -281,6 +283,8 @@ class VectorStore(BaseVectorStore):
 
     It needs no service. Search is exact; semantic search needs the extra `rag`.
     """
+
+    __journal_name__ = "perdure:VectorStore"
 
     cheap_collections: ClassVar[bool] = True
 

@@ -33,7 +33,7 @@ from perdure.journal.journal import ActionHistory, Journal
 from perdure.runtime.job import JobRuntime
 from perdure.store.base import Row
 from perdure.store.sqlite import SqliteStore
-from perdure.store.url import open_reader
+from perdure.store.url import open_view
 
 started: collections.Counter[tuple[str, str]] = collections.Counter()
 
@@ -192,12 +192,19 @@ class Crash:
 
 def memory_of_keys(database: Path) -> dict[Any, dict[str, Any]]:
     codec = Codec()
-    with open_reader(f"sqlite:///{database}") as reader:
-        rows = [reader.list_runs(reader.jobs()[0].job)[n] for n in range(9)]
-        return {
-            codec.decode(key.value): {m.path: codec.decode(m.data) for m in reader.memory(number)}
-            for number, key in reader.keys([row.key for row in rows]).items()
-        }
+
+    async def look() -> dict[Any, dict[str, Any]]:
+        async with open_view(f"sqlite:///{database}") as view:
+            job = (await view.jobs()).items[0].job
+            keys = {head.row.key: head.key for head in (await view.runs(job, limit=9)).items}
+            return {
+                codec.decode(key): {
+                    row.path: codec.decode(row.data) for row in (await view.memory(number)).items
+                }
+                for number, key in keys.items()
+            }
+
+    return asyncio.run(look())
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -13,7 +13,7 @@ from tests.vector_stores import Context, document_index, on_loop, opened
 from perdure.document import Document, VectorStoreQuery
 from perdure.embedding_model import BaseEmbeddingModelSetup, EmbeddingModel
 from perdure.errors import ConfigurationError
-from perdure.integrations.local_embeddings import DIMENSIONS, LocalEmbeddings
+from perdure.integrations.local_embeddings import DIMENSIONS, MAX_TOKENS, LocalEmbeddings
 from perdure.vector_stores import VectorStore
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
@@ -58,6 +58,31 @@ async def test_any_text_has_one(model: BaseEmbeddingModelSetup) -> None:
     for embedding in await model.embed(texts):
         assert math.hypot(*embedding) == pytest.approx(1, abs=1e-3)
     assert await model.embed([]) == []
+
+
+# Stored embeddings stand on these numbers of word pieces.
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", []),
+        ("naïve café, RÉSUMÉ!", [15743, 7668, 1010, 13746, 999]),
+        ("東京タワー and 日本", [1879, 1755, 1709, 30262, 30265, 1998, 1864, 1876]),
+        ("Straße don't", [2358, 27807, 2123, 1005, 1056]),
+        ("e\u0301 İ", [1041, 1045]),
+        ("x" * 100, [22038, *[20348] * 49]),
+        ("x" * 101, [100]),
+        ("[CLS] a [MASK]", [101, 1037, 103]),
+        ("😀 3.14\u200b\u00a0\x07z", [100, 1017, 1012, 2403, 1062]),
+        ("a " * 300, [1037] * (MAX_TOKENS - 2)),
+    ],
+)
+def test_texts_are_cut_into_the_pieces_of_the_model(text: str, pieces: list[int]) -> None:
+    _, tokenizer = LocalEmbeddings()._load()
+    padded, longest = tokenizer.encode_batch([text, "a " * 300])
+    assert [n for n, real in zip(padded.ids, padded.attention_mask, strict=True) if real] == [
+        101, *pieces, 102
+    ]  # fmt: skip
+    assert len(padded.ids) == len(longest.ids)
 
 
 @on_loop

@@ -15,6 +15,7 @@ from tests.integration.agents_support import Log, note
 from tests.integration.openai_agents_team import FunctionModel, call, outputs, reception
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RetryPolicy, RunsFailedError
+from perdure.integrations import openai_agents_forms as forms
 from perdure.integrations.openai_agents import DurableRunner
 from perdure.testing import simulate
 
@@ -245,3 +246,21 @@ def test_what_has_no_place_in_an_action_is_refused() -> None:
     assert "session= cannot be used in an action" in refused
     shell = agent_of(lambda *_: [], tools=[sdk.LocalShellTool(executor=lambda _: "")])
     assert "LocalShellTool runs on this machine" in failure_of(asking(shell))
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        ({"type": "function_call", "name": "f", "status": "odd"}, "ResponseFunctionToolCall"),
+        ({"type": "reasoning", "id": 1, "summary": "text"}, "ResponseReasoningItem"),
+        ({"type": "new", "id": "x", "more": [{"a": None}]}, "ResponseOutputMessage"),
+    ],
+)
+def test_an_item_that_is_not_to_the_letter_is_kept_as_it_came(
+    item: dict[str, Any], kind: str
+) -> None:
+    kept = {"output": [item], "usage": {}, "response_id": "r", "request_id": None}
+    response = forms.load_response(kept)
+    # What the OpenAI client itself makes of such an item.
+    assert type(response.output[0]).__name__ == kind
+    assert forms.dump_response(response)["output"] == [item]

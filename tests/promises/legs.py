@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
+from tests.inside import executions_of
 from tests.promises.support import (
     COROUTINE,
     PLAIN,
@@ -180,7 +181,7 @@ async def stuck() -> None:
 
 def in_memory(job: Job) -> int:
     """Return how many runs of the job are in memory."""
-    return len(job.runtime._executions)
+    return len(executions_of(job))
 
 
 async def all_wait(runs: list[Run]) -> None:

@@ -27,13 +27,12 @@ def notes(legs: Legs, run_: Run) -> list[Any]:
     """Return what the journal has of a run's own words."""
     from perdure.history import History
     from perdure.journal.record import RecordKind
-    from perdure.store.url import reader_of
 
-    with reader_of(legs.engine._store) as reader:
-        history = History(reader)
+    with History.of(legs.engine._store) as history:
         number = legs.engine.run_info(run_.id).number
-        records = reader.records([number])
-        return [history.codec.decode(r.payload) for r in records if r.kind == RecordKind.NOTE]
+        records = history.wait(history.awaited.view.records(number))
+        decode = history.awaited.codec.decode
+        return [decode(r.payload) for r in records if r.kind == RecordKind.NOTE]
 
 
 def test_a_status_is_seen_live_and_in_the_store(kind: str, store: str) -> None:

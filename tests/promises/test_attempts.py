@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.inside import runtime_of
 
 from perdure import (
     Agent,
@@ -166,7 +167,7 @@ def test_g10_a_back_off_goes_on_over_a_restart(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="as if killed"):
             async with engine.open(Waits()) as job:
                 await job.submit({"id": 1}, key=1, id="one")
-                while not job.runtime.services.counters.call_retries:
+                while not runtime_of(job).counters.call_retries:
                     await asyncio.sleep(0.01)
                 await asyncio.sleep(0.1)
                 raise RuntimeError("as if killed")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.inside import commits_of, executions_of
 from tests.promises.legs import (
     KINDS,
     Legs,
@@ -96,7 +97,7 @@ def test_g2_a_crash_at_any_commit_leaves_one_child(
         legs = Legs(store, kind)
         agent = family(kind, steps)
         async with legs.crashing(agent) as job:
-            commits = job.runtime.commits
+            commits = commits_of(job)
             before = commits.commits
             await job.submit({}, key="parent", id=1)
             flush, commits._flush = commits._flush, lambda: None  # type: ignore[method-assign]
@@ -106,7 +107,7 @@ def test_g2_a_crash_at_any_commit_leaves_one_child(
                     flush()
             await asyncio.sleep(0.02)
             assert commits.commits >= before
-            for execution in job.runtime._executions.values():
+            for execution in executions_of(job):
                 execution.dropped = True  # as if the process had died here
             commits._pending.clear()
             commits._busy = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.inside import executions_of
 from tests.promises.callees import LONG
 from tests.promises.crashing_agents import start
 from tests.promises.support import (
@@ -149,7 +150,7 @@ def test_g25_nor_is_one_that_begins_again_because_the_store_failed(
             run_ = await job.submit({}, key="a")
             await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
             State.gate.open = True
-            for execution in list(job.runtime._executions.values()):
+            for execution in executions_of(job):
                 execution.store_failed(StoreError("the disk was full for a moment"))
             return values(await asyncio.wait_for(run_.outputs(), SECONDS))
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.inside import runs_of
 from tests.promises.legs import KINDS, Legs, agent_for, go, results, until
 from tests.promises.support import COROUTINE, SECONDS, State, agent_of, echo, hold, out, values
 
@@ -149,14 +150,14 @@ def test_g10_a_cancel_and_a_due_time_in_the_same_moment(moment: int, store: str)
         agent = agent_for(COROUTINE, records_time)
         async with legs.opened(agent) as job:
             run_ = await job.submit("one", key="a", delay=3600)
-            waiting = job.runtime.waiting
+            resting = runs_of(job).resting
             ticket = run_._ticket
             assert ticket is not None
             legs.slow_commits(0.02)
             cancelling = asyncio.ensure_future(run_.cancel())
             for tick in range(4):
                 if tick == moment:
-                    waiting._becomes_due(ticket)
+                    resting._becomes_due(ticket)
                 await asyncio.sleep(0)
             await cancelling
             assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.CANCELLED

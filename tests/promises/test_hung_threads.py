@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.inside import services_of
 from tests.promises.callees import told
 from tests.promises.support import ONE, SECONDS, State, agent_of, out, run, values
 
@@ -50,7 +51,7 @@ def test_g10_late_results_of_threads_are_dropped_and_counted(how: str, store: st
             deadline = time.monotonic() + SECONDS
             while job.progress.late_results < 4 and time.monotonic() < deadline:
                 await asyncio.sleep(0.005)
-            executor = job.runtime.services.executor
+            executor = services_of(job).executor
             return values(outputs), job.progress.late_results, executor.in_flight
 
     error = "TimeoutError" if how == "timeout" else "CancelledError"

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.inside import services_of
 from tests.promises.support import (
     OFF,
     ONE,
@@ -448,6 +449,6 @@ def test_g20_nothing_of_a_limit_stays_behind(store: str) -> None:
             runs = [await job.submit({}, key=n) for n in range(10)]
             for one in runs:
                 await asyncio.wait_for(one.wait(), SECONDS)
-            return job.runtime.services.limits.usage["api"]
+            return services_of(job).limits.usage["api"]
 
     assert tuple(asyncio.run(go())) == (0, 0)

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.inside import executions_of
 from tests.promises.legs import (
     KINDS,
     Legs,
@@ -106,7 +107,7 @@ def test_g6_signals_reach_runs_out_of_memory(kind: str, store: str) -> None:
         legs = Legs(store, kind, max_runs_in_flight=1)
         async with legs.opened(agent_for(kind, waits_for("x", "x"))) as job:
             runs = [await job.submit({}, key=n) for n in range(6)]
-            await until(lambda: len(job.runtime._executions) == 1)
+            await until(lambda: len(executions_of(job)) == 1)
             await until(lambda: all(run_.status is RunStatus.WAITING for run_ in runs))
             for round_ in range(2):
                 assert await runs[4].signal("nobody waits for it", round_)

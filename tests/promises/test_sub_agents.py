@@ -37,7 +37,6 @@ from perdure.history import History
 from perdure.message import ToolCall
 from perdure.prompts import Prompt
 from perdure.resource import Resource, ResourceDescriptor, ResourceType, sub_agent
-from perdure.store.url import reader_of
 from perdure.testing.scripted_chat import ScriptedChatModel
 from perdure.tools import FunctionTool, Tool
 
@@ -252,8 +251,7 @@ def test_the_journal_names_calls_by_whom_they_are_of(store: str) -> None:
     engine = LocalEngine(store)
     setup = model(asks("Oslo"), tools=[researcher(script, tools=[weather])])
     engine.run(BOTH[1](setup), ONE, key="k")
-    with reader_of(engine._store) as reader:
-        history = History(reader)
+    with History.of(engine._store) as history:
         detail = history.detail(history.job("default"), "r1")
     calls = [call.function for each in detail.actions for call in each.calls]
     assert calls == ["chat:m", "chat:research", "tool:weather", "chat:research", "chat:m"]

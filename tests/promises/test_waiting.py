@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
+from tests.inside import commits_of
 from tests.promises.legs import (
     KINDS,
     Legs,
@@ -22,13 +23,13 @@ from tests.promises.support import COROUTINE, SECONDS, State, echo, hold, out, v
 
 from perdure import Agent, InputEvent, LocalEngine, RunStatus
 from perdure.errors import RunCancelledError
-from perdure.runtime import waiting
+from perdure.runtime import resting_runs
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs leave memory though they wait for a moment only."""
-    monkeypatch.setattr(waiting, "LONG_NS", 0)
+    monkeypatch.setattr(resting_runs, "LONG_NS", 0)
 
 
 def one_signal(event: Any, ctx: Any) -> Any:
@@ -132,7 +133,7 @@ def test_g20_a_run_that_was_seen_to_wait_and_ends_at_once_stays_ended(
         async with legs.crashing(agent) as job:
             again = await job.submit({}, key="a", id=2)
             assert await results(again) == ["ended"]
-            await job.runtime.commits.write([])
+            await commits_of(job).write([])
             assert with_status(legs, RunStatus.COMPLETED) == {run_.id, later.id}
 
     go(test)

@@ -14,7 +14,7 @@ import enum
 import pathlib
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import perdure
@@ -27,14 +27,6 @@ from perdure import (
     RetryPolicy,
     action,
 )
-from perdure.document import Document, VectorStoreQuery
-from perdure.embedding_model import (
-    BaseEmbeddingModelConnection,
-    BaseEmbeddingModelSetup,
-    EmbedKind,
-)
-from perdure.resource import ResourceType, vector_store
-from perdure.vector_stores import VectorStore
 
 
 class State:
@@ -138,7 +130,7 @@ def out(ctx: Any, value: Any) -> None:
     ctx.send_event(OutputEvent(output=value))
 
 
-def _of(func: Callable[..., Any]) -> Callable[[], Agent]:
+def agent_of(func: Callable[..., Any]) -> Callable[[], Agent]:
     """Return what makes an agent with one action, triggered by the input."""
     return lambda: Agent().add_action("go", [InputEvent], func)
 
@@ -453,41 +445,6 @@ class Measures(Agent):
         out(ctx, event.sample)
 
 
-class Letters(BaseEmbeddingModelConnection):
-    """Embeddings that count letters: the same on every machine."""
-
-    async def embed(
-        self, texts: Sequence[str], *, model: str, kind: EmbedKind = "document", **_kwargs: Any
-    ) -> list[list[float]]:
-        note("embed", kind, *texts)
-        return [[float(text.count(letter)) for letter in "aehs"] for text in texts]
-
-
-class Library(Agent):
-    """Keeps documents, and looks one up."""
-
-    @vector_store
-    @staticmethod
-    def books() -> VectorStore:
-        model = BaseEmbeddingModelSetup(Letters(), "letters")
-        return VectorStore(embedding_model=model, collection="books")
-
-    @action(InputEvent)
-    async def look_up(self, event: InputEvent, ctx: Any) -> None:
-        books = ctx.get_resource("books", ResourceType.VECTOR_STORE)
-        added = [
-            Document("The whale", {"pages": 600, "tags": ["sea", None]}, "whale"),
-            Document("The ship it's after", {"pages": 0.5}, "ship"),
-            Document("Lost", {}, "lost"),
-        ]
-        await ctx.durable_execute_async(books.add, added)
-        await ctx.durable_execute_async(books.add, Document("Ships ☃", {"new": True}, "ship"))
-        await ctx.durable_execute_async(books.delete, "lost")
-        await ctx.durable_execute_async(fetch, event.input)
-        found = await ctx.durable_execute_async(books.query, VectorStoreQuery(event.input))
-        out(ctx, [document.id for document in found.documents])
-
-
 async def _keys(event: Any, ctx: Any) -> None:
     ctx.short_term_memory.update("runs", lambda runs: (runs or 0) + 1)
     first = await ctx.durable_execute_async(fetch, f"{event.input}: first")
@@ -517,22 +474,22 @@ async def _sequential_cut_short(event: Any, ctx: Any) -> None:
     out(ctx, await ctx.durable_execute_async(fetch, f"{event.input}: fetch"))
 
 
-sequential = _of(_sequential)
-gather_and_race = _of(_gather_and_race)
-as_completed_and_task_group = _of(_as_completed_and_task_group)
-failures_caught = _of(_failures_caught)
-plain = _of(_plain)
-plain_race = _of(_plain_race)
-retry_in_back_off = _of(_retry_in_back_off)
-in_doubt = _of(_in_doubt)
-timers = _of(_timers)
-cancelled = _of(_cancelled)
-signals = _of(_signals)
-children = _of(_children)
-delayed = _of(_delayed)
-obeys = _of(_obeys)
-retried = _of(_retried)
-keys = _of(_keys)
-sequential_changed = _of(_sequential_changed)
-sequential_with_other_arguments = _of(_sequential_with_other_arguments)
-sequential_cut_short = _of(_sequential_cut_short)
+sequential = agent_of(_sequential)
+gather_and_race = agent_of(_gather_and_race)
+as_completed_and_task_group = agent_of(_as_completed_and_task_group)
+failures_caught = agent_of(_failures_caught)
+plain = agent_of(_plain)
+plain_race = agent_of(_plain_race)
+retry_in_back_off = agent_of(_retry_in_back_off)
+in_doubt = agent_of(_in_doubt)
+timers = agent_of(_timers)
+cancelled = agent_of(_cancelled)
+signals = agent_of(_signals)
+children = agent_of(_children)
+delayed = agent_of(_delayed)
+obeys = agent_of(_obeys)
+retried = agent_of(_retried)
+keys = agent_of(_keys)
+sequential_changed = agent_of(_sequential_changed)
+sequential_with_other_arguments = agent_of(_sequential_with_other_arguments)
+sequential_cut_short = agent_of(_sequential_cut_short)

@@ -52,7 +52,7 @@ def test_it_notices_a_lost_settle_order(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_it_notices_lost_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.job.recover", broken.without_attempts)
+    monkeypatch.setattr("perdure.runtime.live_runs.recover", broken.without_attempts)
     failure = first_failure()
     assert "was executed before it was due" in failure or "was executed twice" in failure
 
@@ -64,7 +64,7 @@ def test_it_notices_ids_that_are_not_derived(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_notices_a_call_that_is_executed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest settlement of each action is lost, as if it had not been durable."""
-    monkeypatch.setattr("perdure.runtime.job.recover", broken.without_newest_settlement)
+    monkeypatch.setattr("perdure.runtime.live_runs.recover", broken.without_newest_settlement)
     assert "was executed though its outcome was recorded" in first_failure()
 
 
@@ -98,7 +98,7 @@ def test_it_notices_long_term_memory_that_is_written_twice(
 def test_it_notices_a_finished_request_that_is_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("perdure.runtime.job.recover", broken.without_newest_settlement)
+    monkeypatch.setattr("perdure.runtime.live_runs.recover", broken.without_newest_settlement)
     failure = first_failure(run_chats)
     assert "chat:" in failure
     assert "was executed though its outcome was recorded" in failure

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from perdure import Agent, InputEvent, LocalEngine, action
-from perdure.cli import doctor
 from perdure.cli.main import main
+from perdure.store import sqlite_health
 
 
 class Idle(Agent):
@@ -22,8 +22,8 @@ class Idle(Agent):
 @pytest.fixture(autouse=True)
 def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "MEASURED_SECONDS", 0.01)
-    monkeypatch.setattr(doctor, "SLOW_COMMITS", 0)
+    monkeypatch.setattr(sqlite_health, "MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_health, "SLOW_COMMITS", 0)
 
 
 def lines(out: str) -> dict[str, tuple[str, str]]:
@@ -51,7 +51,7 @@ def test_a_store_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["doctor", "--store", url]) == 0
     status, text = lines(capsys.readouterr().out)["store"]
     assert status == "ok"
-    assert "schema version 3: job idle (2 completed)" in text
+    assert "schema version 4: job idle (2 completed)" in text
 
 
 @pytest.mark.parametrize("content", [None, b"no database at all, but of some length " * 50])
@@ -100,7 +100,7 @@ def test_an_old_sqlite_fails(
 def test_slow_commits_are_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "SLOW_COMMITS", 1e9)
+    monkeypatch.setattr(sqlite_health, "SLOW_COMMITS", 1e9)
     assert main(["doctor"]) == 0
     assert lines(capsys.readouterr().out)["commits"][0] == "warn"
 

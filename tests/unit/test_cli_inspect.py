@@ -228,7 +228,8 @@ def own_store(tmp_path: Path) -> str:
 
 def commands(url: str) -> list[tuple[int, str]]:
     with History.open(url) as history:
-        return [(row[1], row[2]) for row in history.reader._read("commands", 1)]
+        found = history.wait(history.awaited.view.commands(1))
+        return [(command.run, command.command) for command in found.items]
 
 
 def test_retry_leaves_a_command_and_says_who_takes_it(cli: Any, own_store: str) -> None:

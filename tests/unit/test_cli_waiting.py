@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.inside import runs_of, runtime_of
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, action
 from perdure.cli import drive, waits
@@ -19,7 +20,7 @@ from perdure.cli.main import main
 from perdure.engine.progress import Progress
 from perdure.history import History
 from perdure.journal.record import decode_signal
-from perdure.store.reader import StoreReader
+from perdure.store.sqlite_view import SqliteView
 
 FOR_EVER = 1000.0
 
@@ -121,7 +122,7 @@ def test_runs_are_found_by_how_they_stand(
     cli: Any, store: str, options: list[str], ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whole journals are never read for a listing.
-    monkeypatch.delattr(StoreReader, "records")
+    monkeypatch.delattr(SqliteView, "records")
     code, out, _ = cli("runs", "--json", "--store", store, *options)
     assert code == 0
     assert [run["id"] for run in json.loads(out)["runs"]] == ids
@@ -139,8 +140,9 @@ def test_a_run_that_was_put_back_is_queued_until_it_begins_again(tmp_path: Path)
             async with engine.open(Bad) as job:
                 await (await job.submit({}, key="a")).wait()
                 # As when the process ends before the run has begun once more.
-                job.runtime.mailbox.enqueue = lambda ticket: None  # type: ignore[method-assign]
-                assert await job.runtime.commands.retry(job.runtime.job_number << 40 | 1)
+                runs_of(job).mailbox.enqueue = lambda ticket: None  # type: ignore[method-assign]
+                runtime = runtime_of(job)
+                assert await runtime.retry(runtime.job_number << 40 | 1)
                 raise asyncio.CancelledError
 
     engine = LocalEngine(f"sqlite:///{tmp_path / 'runs.db'}")
@@ -179,7 +181,7 @@ def test_a_run_has_its_activity_and_its_time(store: str) -> None:
 def test_doctor_counts_waiting_runs(
     cli: Any, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("perdure.cli.doctor.MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr("perdure.store.sqlite_health.MEASURED_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
     _, out, _ = cli("doctor", "--store", store)
     assert "job desk (1 completed, 4 unfinished (2 waiting))" in row_of(out, "ok   store")
@@ -276,8 +278,9 @@ def own_store(tmp_path: Path) -> str:
 
 def sent(url: str) -> list[tuple[str, Any]]:
     with History.open(url) as history:
-        decoded = [decode_signal(payload or b"") for _, payload in history.reader.commands(1, R2)]
-        return [(name, history.codec.decode(value)) for name, value in decoded]
+        commands = history.wait(history.awaited.view.commands(1, run=R2)).items
+        decoded = [decode_signal(command.payload or b"") for command in commands]
+        return [(name, history.awaited.codec.decode(value)) for name, value in decoded]
 
 
 R2 = (1 << 40) + 2
@@ -365,24 +368,17 @@ def test_the_summary_tells_of_late_results_and_of_runs_that_wait(late: int, expe
 
 
 class Shown:
-    """A view that keeps what it is told, over a job of given counts."""
+    """A view that keeps what it is told, over a job with so many runs that wait."""
 
     seconds = 1.0
 
-    def __init__(self, *statuses: RunStatus, delayed: int = 0) -> None:
+    def __init__(self, waiting: int = 0, delayed: int = 0) -> None:
         self.notes: list[str] = []
-        self.counts = Progress(waiting=len(statuses) + delayed)
-        tickets = {
-            n: SimpleNamespace(
-                id=f"r{n}", status=status, activity="asks ann", key=SimpleNamespace(value="k"),
-                row=SimpleNamespace(run=n, place=n, due=0),
-            )
-            for n, status in enumerate(statuses, 1)
-        }  # fmt: skip
-        runtime = SimpleNamespace(
-            waiting=SimpleNamespace(delayed=delayed), admission=SimpleNamespace(tickets=tickets)
+        self.counts = Progress(waiting=waiting + delayed, delayed=delayed)
+        runs = [SimpleNamespace(id=f"r{n}", key="k", activity="asks ann") for n in range(waiting)]
+        job: Any = SimpleNamespace(
+            name="desk", progress=self.counts, waiting_runs=lambda: iter(runs)
         )
-        job: Any = SimpleNamespace(name="desk", progress=self.counts, runtime=runtime)
         self.hint = waits.Hint(job, self, " --job desk")
 
     def note(self, text: str) -> None:
@@ -401,17 +397,17 @@ class Shown:
 
 
 def test_the_hint_says_what_is_waited_for_and_what_to_do() -> None:
-    (note,) = Shown(RunStatus.WAITING).look(0, 1000)
-    assert "1 run waits for a signal or for time (r1, key k, says 'asks ann')" in note
-    assert "perdure signal r1 NAME VALUE --job desk" in note
+    (note,) = Shown(1).look(0, 1000)
+    assert "1 run waits for a signal or for time (r0, key k, says 'asks ann')" in note
+    assert "perdure signal r0 NAME VALUE --job desk" in note
     assert "perdure runs --status waiting --job desk" in note
-    (note,) = Shown(RunStatus.RUNNING, RunStatus.WAITING).look(0, 1000)
-    assert "2 runs wait for a signal or for time (such as r2" in note
+    (note,) = Shown(2, delayed=1).look(0, 1000)
+    assert "2 runs wait for a signal or for time (such as r0" in note
     assert "perdure signal RUN NAME VALUE" in note
 
 
 def test_the_hint_comes_when_nothing_else_is_done_for_a_while() -> None:
-    shown = Shown(RunStatus.WAITING)
+    shown = Shown(1)
     assert shown.look(0, 2) == []
     shown.counts.in_flight = 1
     assert shown.look(2, 100) == []
@@ -423,7 +419,7 @@ def test_the_hint_comes_when_nothing_else_is_done_for_a_while() -> None:
 
 
 def test_the_hint_comes_again_when_others_wait_but_not_often() -> None:
-    shown = Shown(RunStatus.WAITING, RunStatus.WAITING)
+    shown = Shown(2)
     assert len(shown.look(0, 10)) == 1
     shown.counts.completed, shown.counts.waiting = 1, 1
     assert shown.look(10, 60) == []
@@ -432,6 +428,24 @@ def test_the_hint_comes_again_when_others_wait_but_not_often() -> None:
 
 def test_runs_that_are_due_later_need_no_hint() -> None:
     assert Shown(delayed=3).look(0, 100) == []
+
+
+def test_a_job_knows_which_of_its_runs_wait() -> None:
+    async def main_() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            async with LocalEngine("memory://").open(Desk) as job:
+                asking = await job.submit({"do": "ask"}, key=["a"])
+                await job.submit({"do": "ask"}, key=["a"])  # queued behind it
+                await job.submit({"do": "busy"}, key="b")
+                # Two runs that it starts: one is due later, one comes to its end.
+                while job.progress.completed < 1 or asking.status is not RunStatus.WAITING:
+                    await asyncio.sleep(0.01)
+                (run,) = job.waiting_runs()
+                assert (run.id, run.key, run.activity) == (asking.id, ["a"], "does ask")
+                assert (job.progress.waiting, job.progress.delayed) == (2, 1)
+                raise asyncio.CancelledError  # leaves everything as it is
+
+    asyncio.run(main_())
 
 
 def test_show_says_how_to_approve_a_tool_call(

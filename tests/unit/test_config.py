@@ -46,6 +46,7 @@ def test_defaults() -> None:
         "timeout": 0.0,
         "run-timeout": 0.0,
         "max-calls-per-run": 100_000,
+        "garbage-collector": "tuned",
         "retry.max-attempts": 1,
         "retry.initial-interval": 1.0,
         "retry.backoff-coefficient": 2.0,

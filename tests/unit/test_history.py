@@ -18,8 +18,15 @@ from perdure.journal.record import (
 )
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.run_detail import CallInfo, RunDetail
-from perdure.store.base import NUMBER_BITS, KeyRow, RunRow
-from perdure.store.reader import JobRow
+from perdure.store.base import (
+    NUMBER_BITS,
+    Command,
+    JobRow,
+    Page,
+    RunHead,
+    RunRow,
+    StoredOutput,
+)
 
 CODEC = Codec()
 JOB = JobRow(job=1, name="job", created_at=0)
@@ -27,36 +34,35 @@ RUN = (1 << NUMBER_BITS) + 1
 DONE = Completion(events=[], sensory=[], short_term=[("a.b", None)], outputs=0, created=0)
 
 
-class Reader:
-    """A reader of one run."""
+class View:
+    """A view of one run."""
 
     def __init__(self, status: RunStatus, records: list[Record]) -> None:
         self.status, self.kept = STATUS_NUMBERS[status], records
 
-    def runs(self, numbers: list[int]) -> dict[int, RunRow]:
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def heads(self, runs: list[int]) -> dict[int, RunHead]:
         row = RunRow(
             run=RUN, job=1, key=1, sequence=1, label="", value=CODEC.encode("in"),
             status=self.status, place=RUN, attempt=0, error=None, admitted_at=5, finished_at=90,
         )  # fmt: skip
-        return {RUN: row} if numbers == [RUN] else {}
+        return {RUN: RunHead(row, CODEC.encode("k"), None)} if list(runs) == [RUN] else {}
 
-    def keys(self, numbers: list[int]) -> dict[int, KeyRow]:
-        return {1: KeyRow(key=1, job=1, digest=b"", value=CODEC.encode("k"), sequence=1)}
+    async def records(self, run: int) -> list[Record]:
+        return self.kept
 
-    def records(self, runs: list[int]) -> list[Record]:
-        return self.kept if runs else []
+    async def outputs(self, job: int, *, run: int, after: str) -> Page[StoredOutput]:
+        return Page([], "")
 
-    def outputs(self, runs: list[int]) -> list[Any]:
-        return []
-
-    def begun(self, runs: list[int]) -> set[int]:
-        return set(runs)
-
-    def notes(self, runs: list[int]) -> dict[int, bytes]:
-        return {}
-
-    def commands(self, job: int, run: int) -> list[tuple[str, bytes | None]]:
-        return [("cancel", None), ("signal", encode_signal("go", CODEC.encode(1)))]
+    async def commands(self, job: int, *, run: int, after: str) -> Page[Command]:
+        if not after:
+            return Page([Command(1, run, "cancel", None)], "1")
+        return Page([Command(2, run, "signal", encode_signal("go", CODEC.encode(1)))], "")
 
 
 def record(kind: RecordKind, n: int = 0, call: int = 0, *, at: int, **more: Any) -> Record:
@@ -72,7 +78,8 @@ def record(kind: RecordKind, n: int = 0, call: int = 0, *, at: int, **more: Any)
 
 
 def detail(status: RunStatus, *records: Record) -> RunDetail:
-    return History(Reader(status, list(records))).detail(JOB, "r1")  # type: ignore[arg-type]
+    with History(View(status, list(records))) as history:  # type: ignore[arg-type]
+        return history.detail(JOB, "r1")
 
 
 def calls(*records: Record) -> list[tuple[int, str, bool]]:

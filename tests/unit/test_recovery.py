@@ -86,7 +86,7 @@ def test_a_run_without_records_begins_with_its_input() -> None:
     assert values(state.short_term) == {"a": b"1"}
     assert (state.completions, state.created, state.outputs) == (0, 0, 0)
     assert state.snapshots == {}
-    assert not state.stopped
+    assert not state.cancel_reason
 
 
 def test_g3_what_completed_is_visible_and_does_not_run_again() -> None:
@@ -172,14 +172,14 @@ def test_a_cancelled_run_begins_nothing_new() -> None:
     state = back(
         start(0), completed(1, "second", sends=[1]), record(RecordKind.CANCEL, 1)
     )  # fmt: skip
-    assert state.stopped
+    assert state.cancel_reason
     assert state.unfinished is not None
     assert list(state.unfinished) == [(0, "first")]
 
 
 def test_a_retry_takes_a_cancellation_back() -> None:
     state = back(start(0), record(RecordKind.CANCEL, 1), RETRY)
-    assert not state.stopped
+    assert not state.cancel_reason
     assert state.unfinished is not None
     assert list(state.unfinished) == [(0, "first"), (0, "second")]
     assert list(state.unfinished[0, "first"].settlements) == []
@@ -199,5 +199,5 @@ def test_a_completed_action_that_is_gone_is_no_trouble() -> None:
 
 def test_a_cancelled_run_may_be_in_the_middle_of_an_action_that_is_gone() -> None:
     state = back(start(0, "gone"), record(RecordKind.CANCEL, 1, action="gone"))
-    assert state.stopped
+    assert state.cancel_reason
     assert state.unfinished == {}

@@ -18,7 +18,6 @@ from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
 from perdure.run import RunInfo, RunStatus
 from perdure.run_detail import CallInfo, RunDetail, build
-from perdure.store.url import reader_of
 
 CODEC = Codec()
 
@@ -47,8 +46,7 @@ class Flaky(Agent):
 
 
 def detail_of(engine: LocalEngine, id_: str = "r1") -> RunDetail:
-    with reader_of(engine._store) as reader:
-        history = History(reader)
+    with History.of(engine._store) as history:
         return history.detail(history.job("default"), id_)
 
 

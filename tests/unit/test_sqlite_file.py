@@ -17,11 +17,12 @@ from tests.unit.action_driver import on_host
 
 from perdure.errors import StoreError, StoreFormatError, StoreLockedError
 from perdure.store import sqlite_file
+from perdure.store.base import CommandRow
 from perdure.store.ownership import JobLock, is_owned, lock_path
 from perdure.store.sqlite import SqliteStore
 from perdure.store.sqlite_file import APPLICATION_ID, connect, connect_reader
 from perdure.store.statements import load_script
-from perdure.store.url import open_reader
+from perdure.store.url import open_view
 from perdure.testing.sample_rows import SampleRows
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
@@ -364,12 +365,12 @@ async def test_g22_commands_come_through_the_inbox(tmp_path: Path) -> None:
     await store.commit([sample.key(1), sample.run(1)])
     assert await store.commands() is None, "the owner's own writes are no news"
 
-    def leave() -> None:
-        with open_reader(f"sqlite:///{path}") as reader:
-            assert reader.is_owned("job")
-            reader.leave_command(sample.job, sample.run_number(1), "cancel")
-
-    await asyncio.to_thread(leave)
+    async with open_view(f"sqlite:///{path}") as view:
+        assert await view.is_owned("job")
+        cancel = CommandRow(
+            job=sample.job, run=sample.run_number(1), command="cancel", payload=None, at=1
+        )
+        await view.leave_commands([cancel])
     commands = await store.commands()
     assert commands is not None
     assert [(c.run, c.command) for c in commands] == [(sample.run_number(1), "cancel")]

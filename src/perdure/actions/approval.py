@@ -26,6 +26,8 @@ class Verdict:
         denied: Why it is not made, for the model; None where it is.
     """
 
+    __journal_name__ = "perdure:Verdict"
+
     arguments: dict[str, Any]
     denied: str | None = None
 

@@ -37,6 +37,8 @@ class SubAgent(Resource):
         **options: Options of its chat model: tools, prompt, output_schema ...
     """
 
+    __journal_name__ = "perdure:SubAgent"
+
     RESOURCE_TYPE: ClassVar = ResourceType.AGENT
 
     def __init__(

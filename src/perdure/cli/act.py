@@ -54,16 +54,17 @@ def retry(
     What succeeded before the failure is not done again. The job's process takes the command at
     once; without one it waits for the next `perdure run`.
     """
-    import perdure.control as control
+    from perdure.control import retry, retry_all_failed
+    from perdure.history import blocking
 
     if all_failed == (run is not None):
         raise ConfigurationError("retry: give either a run's id or --all-failed")
     with open_job(store, job) as (history, row):
         if run is not None:
-            info = control.retry(history, row, run)
+            info = blocking(retry)(history, row, run)
             print(f"run {info.id} (key {info.key!r}) will be retried: {_when(history, row)}")
             return
-        failed = control.retry_all_failed(history, row)
+        failed = blocking(retry_all_failed)(history, row)
         if not failed:
             print(f"job {row.name!r} has no failed runs: there is nothing to retry")
             return
@@ -80,10 +81,11 @@ def cancel(
 
     The job's process takes the command at once; without one it waits for the next `perdure run`.
     """
-    import perdure.control as control
+    from perdure.control import cancel
+    from perdure.history import blocking
 
     with open_job(store, job) as (history, row):
-        info = control.cancel(history, row, run)
+        info = blocking(cancel)(history, row, run)
         print(f"run {info.id} (key {info.key!r}) will be cancelled: {_when(history, row)}")
 
 
@@ -104,8 +106,9 @@ def signal(
     without one it waits for the next `perdure run`. `perdure runs --status waiting` lists the
     runs that wait, `perdure show RUN` the signals of one.
     """
-    import perdure.control as control
     from perdure.cli import render
+    from perdure.control import signal
+    from perdure.history import blocking
 
     if not name:
         raise ConfigurationError("signal: NAME is empty: give the name that the agent waits for")
@@ -113,7 +116,7 @@ def signal(
     given = ctx.obj.arguments if isinstance(ctx.obj, Invocation) else ()
     sent = _value(name, value, is_plain="--" in given)
     with open_job(store, job) as (history, row):
-        info = control.signal(history, row, run, name, sent)
+        info = blocking(signal)(history, row, run, name, sent)
         shown = render.compact(sent, 60)
         print(
             f"run {info.id} (key {info.key!r}) gets the signal {name} = {shown}:"

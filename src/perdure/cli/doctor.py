@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import re
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,10 +15,6 @@ import typer
 
 from perdure.cli.options import DEFAULT_STORE, epilog
 from perdure.errors import PerdureError
-
-OLDEST_SQLITE = (3, 33, 0)  # its schema table has the name that the store asks for
-MEASURED_SECONDS = 0.3
-SLOW_COMMITS = 20  # a second; a laptop's disk makes a few hundred
 
 
 class Check(NamedTuple):
@@ -67,8 +62,7 @@ def _checks(store: str | None) -> Iterator[Check]:
     yield Check("ok", "perdure", metadata.version("perdure"))
     yield check_continuations()
     yield from check_packages()
-    yield check_sqlite()
-    yield _guarded("commits", lambda: check_commits(store))
+    yield from check_storage(store)
     if store is not None or Path("perdure.db").exists():
         url = store or DEFAULT_STORE
         yield _guarded("store", lambda: check_store(url))
@@ -128,75 +122,23 @@ def check_packages() -> Iterator[Check]:
             yield Check(status, name, f"not installed: pip install {name}")
 
 
-def check_sqlite() -> Check:
-    """Say whether this SQLite can keep a journal."""
-    import sqlite3
+def check_storage(store: str | None) -> Iterator[Check]:
+    """Say whether stores can be kept here, next to this one if it is given."""
+    from perdure.store.url import checks
 
-    found = sqlite3.sqlite_version
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        oldest = ".".join(map(str, OLDEST_SQLITE))
-        return Check("fail", "sqlite", f"{found}: use a Python with SQLite {oldest} or newer")
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.execute("CREATE VIRTUAL TABLE text USING fts5 (content)")
-    except sqlite3.OperationalError:
-        return Check("fail", "sqlite", f"{found} without FTS5: use a Python whose SQLite has it")
-    finally:
-        connection.close()
-    return Check("ok", "sqlite", f"{found} (FTS5)")
+    for subject, find in checks(store).items():
+        yield _guarded(subject, functools.partial(_found, subject, find))
 
 
-def check_commits(store: str | None) -> Check:
-    """Write as the store does, next to it or in a temporary folder, and measure."""
-    folder = _folder_of(store)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="perdure-doctor-") as made:
-        mode, synchronous, rate = _measure(Path(made) / "check.db")
-        where = folder or tempfile.gettempdir()
-    if mode != "wal" or synchronous != 2:
-        return Check(
-            "fail",
-            "commits",
-            f"{where}: SQLite gave journal mode {mode!r} and synchronous {synchronous}, not WAL and"
-            " FULL: keep the store on a local disk",
-        )
-    found = f"{rate:,.0f} durable commits/s in {where} (WAL, synchronous FULL)"
-    if rate < SLOW_COMMITS:
-        return Check("warn", "commits", f"{found}: slow; keep the store on a local SSD")
-    return Check("ok", "commits", found)
-
-
-def _folder_of(store: str | None) -> Path | None:
-    prefix = "sqlite:///"
-    if store is None or not store.startswith(prefix):
-        return None
-    folder = Path(store.removeprefix(prefix)).parent
-    return folder if folder.is_dir() else None
-
-
-def _measure(path: Path) -> tuple[str, int, float]:
-    """Return journal mode, synchronous setting and commits a second of a new database."""
-    import sqlite3
-
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        connection.execute("PRAGMA synchronous = FULL")
-        synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
-        connection.execute("CREATE TABLE row (value)")
-        commits = 0
-        begin = time.perf_counter()
-        while (took := time.perf_counter() - begin) < MEASURED_SECONDS:
-            connection.execute("INSERT INTO row VALUES (?)", (commits,))
-            commits += 1
-    finally:
-        connection.close()
-    return mode, synchronous, commits / took
+def _found(subject: str, find: Callable[[], tuple[str, str]]) -> Check:
+    status, text = find()
+    return Check(status, subject, text)
 
 
 def check_store(url: str) -> Check:
     """Say what is in a store."""
     from perdure.cli import render
-    from perdure.history import SCHEMA_VERSION, History
+    from perdure.history import History
 
     with History.open(url) as history:
         jobs = []
@@ -204,8 +146,9 @@ def check_store(url: str) -> Check:
             shown = render.counts(history.counts(job))
             alive = "; a live process runs it" if history.is_owned(job) else ""
             jobs.append(f"job {job.name} ({shown or 'no runs'}{alive})")
+        version = history.version
     listed = ", ".join(jobs) or "no jobs yet"
-    return Check("ok", "store", f"{url}, schema version {SCHEMA_VERSION}: {listed}")
+    return Check("ok", "store", f"{url}, schema version {version}: {listed}")
 
 
 def check_extras() -> Iterator[Check]:

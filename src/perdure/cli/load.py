@@ -6,14 +6,13 @@ MODULE_OR_FILE is a Python file, an importable module, or a YAML file of agents.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from perdure.agent import Agent
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, did_you_mean
 from perdure.loading import is_path, load_file, load_module, put_first
 
 AnyAgent = Agent | type[Agent] | Callable[[], Agent]
@@ -84,8 +83,7 @@ def _find(module: types.ModuleType, place: str, attribute: str) -> AnyAgent:
     found: Any = module
     for name in attribute.split("."):
         if not hasattr(found, name):
-            near = difflib.get_close_matches(name, _public(found), n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else _listed(_candidates(module))
+            hint = did_you_mean(name, _public(found), _listed(_candidates(module)))
             raise ConfigurationError(f"{place} has no {attribute!r}: {hint}")
         found = getattr(found, name)
     if isinstance(found, Agent) or callable(found):

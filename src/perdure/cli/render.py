@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import shutil
 import sys
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from perdure.connectors.json_text import to_json
 
 PIPE_WIDTH = 10_000  # nothing is cut or wrapped where nobody looks at a screen
 STATUS_STYLES = {
@@ -75,7 +76,7 @@ def compact(value: Any, limit: int = 0) -> str:
 
     Of records only the fields that say something are shown, and the name of their class alone.
     """
-    text = json.dumps(_lean(value), ensure_ascii=False, default=str)
+    text = to_json(_lean(value)).decode()
     return text if not limit or len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -8,7 +8,6 @@ import time
 from perdure.cli import render
 from perdure.cli.progress import View
 from perdure.engine.job import Job
-from perdure.run import RunStatus
 
 LOOK_SECONDS = 0.5
 HINT_SECONDS = 2.0  # that nothing else is done before the user is told
@@ -60,7 +59,7 @@ class Hint:
     def look(self, now: float) -> None:
         """Tell what there is to tell; `now` in seconds."""
         counts = self._job.progress
-        waiting = counts.waiting - self._job.runtime.waiting.delayed
+        waiting = counts.waiting - counts.delayed
         state = (waiting, counts.completed, counts.failed, counts.cancelled)
         if counts.in_flight or not waiting or state != self._seen:
             self._seen, self._since = (() if counts.in_flight else state), now
@@ -72,17 +71,12 @@ class Hint:
             self._view.note(self._text(waiting))
 
     def _text(self, waiting: int) -> str:
-        ticket = next(
-            each
-            for each in self._job.runtime.admission.tickets.values()
-            if each.status is RunStatus.WAITING
-            and not (each.row.due and each.row.place == each.row.run)  # it is due later
-        )
-        who = f"{ticket.id}, key {render.shown_key(ticket.key.value)}"
-        activity = render.activity(ticket.activity)
+        waits = next(self._job.waiting_runs())
+        who = f"{waits.id}, key {render.shown_key(waits.key)}"
+        activity = render.activity(waits.activity)
         who += f", says {activity!r}" if activity else ""
         such = "" if waiting == 1 else "such as "
-        run = ticket.id if waiting == 1 else "RUN"
+        run = waits.id if waiting == 1 else "RUN"
         return (
             f"{self._job.name}: {how_many(waiting)} for a signal or for time ({such}{who}) and"
             f" nothing else is under way; {advice(self._selection, run)}"

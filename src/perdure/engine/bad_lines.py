@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 
 from perdure.connectors.base import Source, SourceRecord
 from perdure.engine.run_set import RunSet
-from perdure.runtime.backoff import until_store_answers
-from perdure.runtime.job import JobRuntime
-from perdure.store.base import Row
+from perdure.runtime.job import JobFiles
 from perdure.store.files import BadLineRow, MendedLineRow
 
 
@@ -26,8 +23,8 @@ class BadLines:
         count: how many were passed over.
     """
 
-    def __init__(self, runtime: JobRuntime, source: Source, *, by_id: bool) -> None:
-        self._runtime = runtime
+    def __init__(self, files: JobFiles, source: Source, *, by_id: bool) -> None:
+        self._files = files
         self._source = source
         self._paths = source.files() if by_id else {}
         self._bad: list[tuple[SourceRecord, str]] = []
@@ -52,10 +49,10 @@ class BadLines:
         """Commit what the chunk changed; durable when this returns."""
         bad, self._bad = self._bad, []
         good, self._good = self._good, []
-        job, now = self._runtime.job_number, time.time_ns()
-        rows: list[Row] = [
+        now = time.time_ns()
+        rows: list[BadLineRow | MendedLineRow] = [
             BadLineRow(
-                job=job, source=self._name(record), position=record.position,
+                job=self._files.job, source=self._name(record), position=record.position,
                 line=record.line or 0, reason=reason, at=now,
             )
             for record, reason in bad
@@ -63,10 +60,9 @@ class BadLines:
         for record in good:
             name = self._name(record)
             if record.position in await self._known_of(name):
-                rows.append(MendedLineRow(job=job, source=name, position=record.position))
+                rows.append(MendedLineRow(self._files.job, name, record.position))
         if rows:
-            write = functools.partial(self._runtime.commits.write, rows)
-            await until_store_answers(write, "bad lines cannot be recorded")
+            await self._files.keep(rows)
 
     def _name(self, record: SourceRecord) -> str:
         name = record.source or self._source.name
@@ -76,9 +72,8 @@ class BadLines:
     async def _known_of(self, name: str) -> RunSet:
         """Return the positions that were passed over before this reading."""
         if name not in self._known:
-            read = functools.partial(self._runtime.store.bad_positions, name)
             known = RunSet()
-            for position in await until_store_answers(read, "bad lines cannot be read"):
+            for position in await self._files.bad_positions(name):
                 known.add(position)
             self._known = {name: known}  # one file after another: the last one's is enough
         return self._known[name]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterable
 
 from perdure.connectors.base import Sink, Source
 from perdure.errors import InputError, SinkError
-from perdure.runtime.backoff import until_store_answers
-from perdure.runtime.job import JobRuntime
+from perdure.runtime.job import JobFiles
 from perdure.store.base import ActionStateStore
 from perdure.store.files import SINK, SOURCE, FileRow
 
@@ -45,14 +43,14 @@ def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> 
         return os.path.realpath(one) == os.path.realpath(other)
 
 
-async def check_source_names(runtime: JobRuntime, source: Source) -> None:
+async def check_source_names(files: JobFiles, source: Source) -> None:
     """Refuse a file whose name stands for another file of this job; keep what is new.
 
     Raises:
         InputError: a source of this name is another file, which still exists.
     """
     for name, path in source.files().items():
-        other = await _check_name(runtime, SOURCE, name, path)
+        other = await _check_name(files, SOURCE, name, path)
         if other is not None:
             raise InputError(
                 f"{path} and {other} would both be the source {name!r} of this job, which knows its"
@@ -61,7 +59,7 @@ async def check_source_names(runtime: JobRuntime, source: Source) -> None:
             )
 
 
-async def check_sink_name(runtime: JobRuntime, sink: Sink) -> None:
+async def check_sink_name(files: JobFiles, sink: Sink) -> None:
     """Refuse a file whose name stands for another file of this job; keep what is new.
 
     Raises:
@@ -69,7 +67,7 @@ async def check_sink_name(runtime: JobRuntime, sink: Sink) -> None:
     """
     if sink.file is None:
         return
-    other = await _check_name(runtime, SINK, sink.name, sink.file)
+    other = await _check_name(files, SINK, sink.name, sink.file)
     if other is not None:
         raise SinkError(
             f"{sink.file} and {other} would both be the sink {sink.name!r} of this job, which knows"
@@ -78,18 +76,15 @@ async def check_sink_name(runtime: JobRuntime, sink: Sink) -> None:
         )
 
 
-async def _check_name(runtime: JobRuntime, kind: str, name: str, path: str) -> str | None:
+async def _check_name(files: JobFiles, kind: str, name: str, path: str) -> str | None:
     """Return the other file that a name stands for, if there is one; else keep this one."""
-    row = _row(runtime, kind, name, path)
-    known = await until_store_answers(
-        functools.partial(runtime.store.file, kind, name), "the names of files cannot be read"
-    )
+    row = _row(files, kind, name, path)
+    known = await files.known(kind, name)
     if known == row:
         return None
     if known is not None and _is_another(known, row):
         return known.path
-    write = functools.partial(runtime.commits.write, [row])
-    await until_store_answers(write, "the names of files cannot be recorded")
+    await files.keep([row])
     return None
 
 
@@ -101,14 +96,13 @@ def _is_another(known: FileRow, row: FileRow) -> bool:
     return not is_same_file(known.path, row.path)
 
 
-def _row(runtime: JobRuntime, kind: str, name: str, path: str) -> FileRow:
+def _row(files: JobFiles, kind: str, name: str, path: str) -> FileRow:
     absolute = os.path.abspath(path)
     beside = ""
-    paths = runtime.store.paths(runtime.job)
-    if paths:
+    if files.store_paths:
         try:
-            beside = os.path.relpath(absolute, os.path.abspath(paths[0].parent))
+            beside = os.path.relpath(absolute, os.path.abspath(files.store_paths[0].parent))
         except ValueError:
             pass  # on Windows: another drive
     texts = (os.fsencode(text).decode("utf-8", "backslashreplace") for text in (absolute, beside))
-    return FileRow(runtime.job_number, kind, name, *texts)
+    return FileRow(files.job, kind, name, *texts)

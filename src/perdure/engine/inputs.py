@@ -7,12 +7,14 @@ from typing import Any
 
 from perdure.connectors.base import SourceRecord
 from perdure.errors import InputError
-from perdure.runtime.admission import NewInput
+from perdure.runtime.job import NewInput, Series
 
 Field = str | Callable[[Any], Any]
 
 
-def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) -> NewInput:
+def new_input(
+    record: SourceRecord, source: str, key: Field, id_: Field | None, series: Series
+) -> NewInput:
     """Return a record of a source as an input.
 
     Args:
@@ -20,6 +22,7 @@ def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) 
         source: its name.
         key: the key: a field name or a function of the value. `a.b` is the field b of a.
         id_: the idempotency id, likewise, or None.
+        series: what it keeps its order in; it takes the next place.
 
     Raises:
         InputError: it has no such field, the field is null, or the function failed.
@@ -34,6 +37,8 @@ def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) 
         source=source,
         position=record.position,
         place=place,
+        series=series,
+        place_in_series=series.next_place(),
     )
 
 

@@ -1,51 +1,19 @@
-"""Job: an open job of the local engine: submissions, a source to the end, progress."""
+"""Job and Run: an open job and its runs, as users see them."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import logging
-from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from perdure.agent_plan import AgentPlan
-from perdure.call import checked_name, checked_seconds
-from perdure.config import Configuration
-from perdure.connectors.base import Sink, Source
-from perdure.engine.files import check_output, check_source_names
+from perdure.call import checked_seconds
+from perdure.connectors.base import Source
 from perdure.engine.inputs import Field
+from perdure.engine.open_job import OpenJob
 from perdure.engine.progress import DriveResult, Progress
-from perdure.engine.reading import CHUNK, SourceReader
 from perdure.engine.schedule import Schedule
-from perdure.engine.sink_pump import SinkPump
-from perdure.errors import (
-    ConfigurationError,
-    EncodeError,
-    InputError,
-    PerdureError,
-    StoreDataError,
-)
-from perdure.history import History
-from perdure.run import (
-    STATUS_BY_NUMBER,
-    STATUS_NUMBERS,
-    Output,
-    RunInfo,
-    RunStatus,
-    run_id,
-    run_number,
-)
-from perdure.runtime.admission import NewInput
-from perdure.runtime.job import JobRuntime
-from perdure.runtime.mailbox import RunTicket
-from perdure.store.base import ActionStateStore, StoredOutput
-from perdure.store.url import reader_of
-
-logger = logging.getLogger("perdure")
-
-LISTED = 10  # failed runs that are looked up where their number is unbounded
-FAILED = STATUS_NUMBERS[RunStatus.FAILED]
-CANCELLED = STATUS_NUMBERS[RunStatus.CANCELLED]
+from perdure.errors import PerdureError
+from perdure.run import Output, RunStatus, run_id, run_number
+from perdure.runtime.job import NewInput, RunTicket
 
 
 class Run:
@@ -53,14 +21,18 @@ class Run:
 
     Attributes:
         id: its short id.
+        key: its key.
     """
 
-    def __init__(self, job: Job, number: int, ticket: RunTicket | None, stored: RunStatus) -> None:
+    def __init__(
+        self, job: OpenJob, number: int, key: Any, ticket: RunTicket | None, stored: RunStatus
+    ) -> None:
         self._job = job
         self._number = number
         self._ticket = ticket
         self._stored = stored
         self.id = run_id(number)
+        self.key = key
 
     @property
     def status(self) -> RunStatus:
@@ -81,15 +53,18 @@ class Run:
             RunCancelledError: it was cancelled.
         """
         await self.wait()
-        return await self._job.outputs_of(self._number)
+        outputs: list[Output] = await self._job.until_stopped(
+            self._job.runtime.outputs_of(self._number)
+        )
+        return outputs
 
     async def cancel(self) -> bool:
-        """Ask the run to stop; False when it is finished already."""
-        return await self._job.runtime.commands.cancel(self._number)
+        """Ask the run to stop; False when it is finished already. Durable when this returns."""
+        return await self._job.runtime.cancel(self._number)
 
     async def signal(self, name: str, value: Any = None) -> bool:
         """Send the run a signal; False when it is finished. Durable when this returns."""
-        return await self._job.signal(self, name, value)
+        return await self._job.signal(self._number, name, value)
 
     @property
     def activity(self) -> Any:
@@ -98,153 +73,17 @@ class Run:
 
 
 class Job:
-    """An open job.
+    """An open job, from `LocalEngine.open`. On one event loop.
 
-    Owns: the runtime of the job and the pump of its sink. Lifecycle: made and opened by
-    `LocalEngine.open`. On one event loop.
+    Attributes:
+        name: its name in the store.
     """
 
-    def __init__(
-        self,
-        store: ActionStateStore,
-        name: str,
-        plan: AgentPlan,
-        config: Configuration,
-        sink: Sink | None,
-    ) -> None:
-        self.name = name
-        self._store = store
-        self._sink = sink
-        self._pump = SinkPump(sink) if sink is not None else None
-        self._pumping: asyncio.Task[None] | None = None
-        self.runtime = JobRuntime(
-            store,
-            name,
-            plan,
-            config,
-            listeners=[self],
-            before_recovery=self._open_sink if sink is not None else None,
-        )
-        self._progress = Progress()
-        self._schedules: dict[str, Schedule] = {}
-        self._collected: list[tuple[int, int, Output]] | None = None
-        self._unsuccessful: dict[int, int] = {}  # run -> its final status
-        self._draining = False
-        self._reading: asyncio.Task[None] | None = None
-        self._idle: asyncio.Future[None] | None = None
-        self._waiters: set[asyncio.Future[Any]] = set()
+    def __init__(self, job: OpenJob) -> None:
+        self._job = job
+        self.name = job.runtime.job
 
-    # Life
-
-    async def open(self) -> None:
-        """Take the job; unfinished runs go on.
-
-        Raises:
-            SinkError: the output cannot be written, or is where the store is; nothing was begun.
-        """
-        check_output(self._sink, self._store, self.name)
-        await self.runtime.open()
-        self.runtime.stopped.add_done_callback(self._stop_waiting)
-        if self._pump is not None:
-            self._pumping = asyncio.get_running_loop().create_task(self._pump.run())
-            self._pumping.add_done_callback(self._pump_ended)
-
-    async def _open_sink(self, undelivered: list[StoredOutput]) -> None:
-        assert self._pump is not None
-        await self._pump.open(self.runtime, undelivered)
-
-    def _pump_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.runtime.stop(error)
-
-    async def drain(self) -> None:
-        """Return when no run is in flight and every output is delivered.
-
-        Raises:
-            BaseException: what stopped the job.
-        """
-        await self._until_stopped(self._drained())
-
-    async def _drained(self) -> None:
-        while not self._is_drained():
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
-        if self._pump is not None:
-            await self._pump.drain()
-
-    def _is_drained(self) -> bool:
-        """Say whether no run is in flight.
-
-        Runs that are due later stay for the next time that the job is open; so does what waits for
-        time or a signal, once the job was asked to end.
-        """
-        tickets = len(self.runtime.admission.tickets)
-        if self._draining:
-            return not self.runtime.admission.in_flight
-        return tickets == self.runtime.waiting.delayed
-
-    async def close(self) -> None:
-        """Stop what runs and give the job back; the next owner goes on."""
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.wait([self._pumping])
-        if self._pump is not None:
-            await self._pump.close()
-        await self.runtime.close()
-
-    def drain_soon(self) -> None:
-        """Read no more inputs; `drive` returns when the runs in flight have ended."""
-        self._draining = True
-        self._wake_drain()
-        if self._reading is not None:
-            self._reading.cancel()  # it may be waiting for a slow source
-
-    def stop_now(self) -> None:
-        """Stop at once; `drive` raises. What is unfinished goes on when the job is next run."""
-        self.runtime.stop(PerdureError(f"job {self.name!r} was stopped; run it again to go on"))
-
-    @property
-    def progress(self) -> Progress:
-        """Live counts."""
-        counters = self.runtime.services.counters
-        progress = self._progress
-        progress.completed, progress.failed = counters.completed, counters.failed
-        progress.cancelled, progress.retries = counters.cancelled, counters.retries
-        progress.calls_made = counters.calls_made
-        progress.calls_replayed = counters.calls_replayed
-        tickets = len(self.runtime.admission.tickets)
-        progress.in_flight = self.runtime.admission.in_flight
-        progress.waiting = tickets - progress.in_flight
-        progress.late_results = self.runtime.services.executor.late_results
-        return progress
-
-    # What the runtime tells
-
-    def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
-        """Take an output that is durable."""
-        self._progress.outputs += 1
-        if self._pump is not None:
-            self._pump.add(ticket.row.run, number, output)
-        if self._collected is not None:
-            self._collected.append((ticket.row.run, number, output))
-
-    def on_finished(self, ticket: RunTicket) -> None:
-        """Take note that a run has ended."""
-        if ticket.status is not RunStatus.COMPLETED:
-            self._unsuccessful[ticket.row.run] = STATUS_NUMBERS[ticket.status]
-        else:
-            self._unsuccessful.pop(ticket.row.run, None)
-        self._wake_drain()
-
-    def on_waiting(self, ticket: RunTicket) -> None:
-        """Take note that a run only waits."""
-        self._wake_drain()
-
-    def _wake_drain(self) -> None:
-        if self._idle is not None and not self._idle.done() and self._is_drained():
-            self._idle.set_result(None)
-
-    # Single submissions
+    # Runs
 
     async def submit(self, value: Any, *, key: Any, id: Any = None, delay: float = 0.0) -> Run:
         """Submit one input; its run is durable when this returns.
@@ -260,16 +99,35 @@ class Job:
             EncodeError: the input cannot be journaled.
             StoreError: it is not durable, or nobody knows; with an id, submit it again.
         """
-        admitted = await self._until_stopped(
-            self.runtime.admission.submit(NewInput(value, key, id, due=self._due(delay)))
-        )
-        self._progress.inputs += 1
-        self._progress.already_done += admitted.ticket is None
+        runtime = self._job.runtime
+        due = runtime.now() + int(checked_seconds(delay) * 1e9) if delay > 0 else 0
+        admitted = await self._job.admit(NewInput(value, key, id, due=due))
         status = RunStatus.QUEUED
         if admitted.ticket is None:  # finished before
-            row = (await self._store.runs([admitted.run]))[admitted.run]
-            status = STATUS_BY_NUMBER[row.status]
-        return Run(self, admitted.run, admitted.ticket, status)
+            status = (await runtime.statuses([admitted.run]))[admitted.run]
+        return Run(self._job, admitted.run, key, admitted.ticket, status)
+
+    async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:
+        """Send a run a signal, which an action gets from `ctx.wait_for_signal(name)`.
+
+        It is delivered once, also when it is sent before the action waits for it. Durable when
+        this returns.
+
+        Args:
+            run: the run, or its id.
+            name: the signal's name.
+            value: its value.
+
+        Returns:
+            False when the run is finished, so that nobody can wait for it.
+
+        Raises:
+            PerdureError: there is no such run.
+            EncodeError: the value cannot be journaled.
+            StoreError: it is not durable, or nobody knows.
+        """
+        id_ = run if isinstance(run, str) else run.id
+        return await self._job.signal(run_number(self._job.runtime.job_number, id_), name, value)
 
     async def schedule(
         self, name: str, cron: str, value: Any, *, key: Any, timezone: str = "UTC"
@@ -292,51 +150,9 @@ class Job:
                 the extra `schedules` is not installed.
             EncodeError: value or key cannot be journaled.
         """
-        if name in self._schedules:
-            raise ConfigurationError(f"there is a schedule {name!r} already: choose another name")
-        schedule = Schedule(self.runtime, name, cron, value, key, timezone)
-        await self._until_stopped(schedule.begin())
-        self._schedules[name] = schedule
+        schedule = Schedule(self._job.runtime, name, cron, value, key, timezone)
+        await self._job.schedule(schedule)
         return schedule
-
-    def _due(self, delay: float) -> int:
-        return self.runtime.services.now() + int(checked_seconds(delay) * 1e9) if delay > 0 else 0
-
-    async def wait_for(self, ticket: RunTicket) -> None:
-        """Return when a run has ended; raise what stopped the job."""
-        await self._until_stopped(asyncio.shield(ticket.wait_finished()))
-
-    async def outputs_of(self, number: int) -> list[Output]:
-        """Return a finished run's outputs, or raise its error."""
-        outputs: list[Output] = await self._until_stopped(self.runtime.outputs_of(number))
-        return outputs
-
-    async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:
-        """Send a run a signal, which an action gets from `ctx.wait_for_signal(name)`.
-
-        It is delivered once, also when it is sent before the action waits for it. Durable when
-        this returns.
-
-        Args:
-            run: the run, or its id.
-            name: the signal's name.
-            value: its value.
-
-        Returns:
-            False when the run is finished, so that nobody can wait for it.
-
-        Raises:
-            PerdureError: there is no such run.
-            EncodeError: the value cannot be journaled.
-            StoreError: it is not durable, or nobody knows.
-        """
-        data = self.runtime.codec.encode(value)
-        checked_name(name)
-        number = run_number(self.runtime.job_number, run if isinstance(run, str) else run.id)
-        sent = await self._until_stopped(self.runtime.commands.signal(number, name, data))
-        if not sent and not await self._store.runs([number]):
-            raise PerdureError(f"job {self.name!r} has no run {run_id(number)!r}")
-        return bool(sent)
 
     # A source to its end
 
@@ -358,103 +174,26 @@ class Job:
             SinkError: the output file is one of the inputs.
             BaseException: what stopped the job.
         """
-        self._collected = [] if collect else None
-        work = self._drive(source, key, id, None if collect else LISTED)
-        result: DriveResult = await self._until_stopped(work)
-        return result
+        return await self._job.drive(source, key, id, collect=collect)
 
-    async def _drive(
-        self, source: Source, key: Field, id_: Field | None, listed: int | None
-    ) -> DriveResult:
-        check_output(self._sink, self._store, self.name, source)
-        if id_ is None:
-            await check_source_names(self.runtime, source)
-        reader = SourceReader(
-            self.runtime, source, key=key, id=id_, progress=self._progress,
-            sink_room=self._sink_room, is_draining=lambda: self._draining,
-        )  # fmt: skip
-        bad: Exception | None = None
-        self._reading = asyncio.get_running_loop().create_task(reader.read())
-        try:
-            await self._reading
-        except (InputError, EncodeError, StoreDataError) as error:
-            bad = error  # what was admitted before comes to its end first
-        finally:
-            self._reading = None
-        await self._drained()
-        if bad is not None:
-            raise bad
-        if reader.finished_before and reader.finished_before == reader.inputs:
-            many = f"all {reader.inputs:,} inputs" if reader.inputs > 1 else "its one input"
-            logger.warning(
-                "job %r: nothing was run: %s had been finished before by what ran under this job's"
-                " name, and the outputs are those of then; to run anew, give another job name"
-                " (--job, job=)",
-                self.name, many,
-            )  # fmt: skip
-        failed = await self._failed(reader)
-        counts = Counter(failed.values())
-        return DriveResult(
-            inputs=len(reader.runs),
-            outputs=await self._outputs(reader),
-            failed=await self._failures(sorted(failed)[:listed]),
-            failures=counts[FAILED],
-            cancelled=counts[CANCELLED],
-        )
+    def drain_soon(self) -> None:
+        """Read no more inputs; `drive` returns when the runs in flight have ended."""
+        self._job.drain_soon()
 
-    async def _sink_room(self) -> None:
-        if self._pump is not None:
-            await self._pump.wait_for_room()
+    def stop_now(self) -> None:
+        """Stop at once; `drive` raises. What is unfinished goes on when the job is next run."""
+        error = PerdureError(f"job {self.name!r} was stopped; run it again to go on")
+        self._job.runtime.stop(error)
 
-    async def _outputs(self, reader: SourceReader) -> list[Output]:
-        if self._collected is None:
-            return []
-        live = {(run, number) for run, number, _ in self._collected}
-        stored = [
-            self.runtime.output(output)
-            for output in await self._store.outputs(list(reader.known))
-            if (output.run, output.number) not in live
-        ]
-        return stored + [output for run, _, output in self._collected if run in reader.runs]
+    # Looking
 
-    async def _failed(self, reader: SourceReader) -> dict[int, int]:
-        """Return the status of those runs of the inputs that failed or were cancelled."""
-        failed: dict[int, int] = {}
-        known = iter(reader.known)
-        while chunk := list(itertools.islice(known, CHUNK)):
-            rows = (await self._store.runs(chunk)).values()
-            failed |= {row.run: row.status for row in rows if row.status in (FAILED, CANCELLED)}
-        return failed | {
-            run: status for run, status in self._unsuccessful.items() if run in reader.runs
-        }
+    @property
+    def progress(self) -> Progress:
+        """Live counts."""
+        return self._job.progress
 
-    async def _failures(self, failed: list[int]) -> list[RunInfo]:
-        if not failed:
-            return []
-        infos = await asyncio.to_thread(self._infos, failed)
-        return [infos[run] for run in failed]
-
-    def _infos(self, numbers: list[int]) -> dict[int, RunInfo]:
-        with reader_of(self._store) as reader:
-            return History(reader).infos(numbers)
-
-    async def _until_stopped(self, work: Any) -> Any:
-        """Await `work`, but raise what stops the job as soon as that happens."""
-        stopped = self.runtime.stopped
-        waiter = asyncio.ensure_future(work)
-        # Not a callback on `stopped` each: removing one of thousands looks through all of them.
-        self._waiters.add(waiter)
-        if stopped.done():
-            waiter.cancel()
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if stopped.done():
-                stopped.result()
-            raise
-        finally:
-            self._waiters.discard(waiter)
-
-    def _stop_waiting(self, _stopped: asyncio.Future[None]) -> None:
-        for waiter in list(self._waiters):
-            waiter.cancel()
+    def waiting_runs(self) -> Iterator[Run]:
+        """Yield the runs that only time or a signal can continue; not those that are due later."""
+        for number, ticket in self._job.runtime.runs.items():
+            if ticket.status is RunStatus.WAITING and not ticket.is_delayed:
+                yield Run(self._job, number, ticket.key.value, ticket, ticket.status)

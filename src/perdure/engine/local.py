@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
 from perdure.agent_resources import ResourceSpec, added_resource, merged
 from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
@@ -19,17 +15,16 @@ from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry, signal
 from perdure.engine.files import check_output
 from perdure.engine.job import Job
+from perdure.engine.open_job import OpenJob
+from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.errors import RunsFailedError
-from perdure.history import History
+from perdure.history import History, blocking
 from perdure.resource import ResourceType
 from perdure.run import BadLine, Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
-from perdure.store.url import DEFAULT_STORE, open_store, reader_of
-
-logger = logging.getLogger("perdure")
+from perdure.store.url import DEFAULT_STORE, open_store
 
 Field = str | Callable[[Any], Any]
-AnyAgent = Agent | type[Agent] | Callable[[], Agent]
 
 
 class LocalEngine:
@@ -143,21 +138,13 @@ class LocalEngine:
         Unfinished runs go on at once. Leaving the block normally waits for the runs in flight;
         leaving it with an exception stops them, and the next `open` goes on with them.
         """
-        resources = [*self._resources, *builtin_resources(self.config)]
-        plan = AgentPlan.from_agent(agent, builtin=builtin(), resources=resources)
-        check_named_resources(self.config, plan)
-        if not plan.takes_inputs:
-            logger.warning(
-                "%s: no action is triggered by an input: its runs end without doing anything; name"
-                " InputEvent in an @action",
-                plan.name,
-            )
-        job = Job(
+        plan = plan_of(agent, self.config, self._resources)
+        job = OpenJob(
             self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
         )
         await job.open()
         try:
-            yield job
+            yield Job(job)
             await job.drain()
         finally:
             await job.close()
@@ -168,8 +155,7 @@ class LocalEngine:
         self, *, status: RunStatus | None = None, key: Any = None, limit: int = 50
     ) -> list[RunInfo]:
         """Return the newest runs of the job, newest first."""
-        with reader_of(self._store) as reader:
-            history = History(reader)
+        with History.of(self._store) as history:
             return history.runs(history.job(self.job), status=status, key=key, limit=limit)
 
     def run_info(self, id: str) -> RunInfo:
@@ -178,14 +164,12 @@ class LocalEngine:
         Raises:
             PerdureError: there is none.
         """
-        with reader_of(self._store) as reader:
-            history = History(reader)
+        with History.of(self._store) as history:
             return history.run(history.job(self.job), id)
 
     def bad_lines(self, *, limit: int = 50) -> list[BadLine]:
         """Return the inputs that sources with `on_bad_line="skip"` passed over, by source."""
-        with reader_of(self._store) as reader:
-            history = History(reader)
+        with History.of(self._store) as history:
             return history.bad_lines(history.job(self.job), limit=limit)
 
     def retry(self, id: str) -> RunInfo:
@@ -193,9 +177,8 @@ class LocalEngine:
 
         Durable when it returns; it happens at once where the job is open, else when it is next.
         """
-        with reader_of(self._store) as reader:
-            history = History(reader)
-            return retry(history, history.job(self.job), id)
+        with History.of(self._store) as history:
+            return blocking(retry)(history, history.job(self.job), id)
 
     def signal(self, id: str, name: str, value: Any = None) -> RunInfo:
         """Send an unfinished run a signal; durable when it returns, like `retry`.
@@ -203,12 +186,10 @@ class LocalEngine:
         Raises:
             EncodeError: the value cannot be journaled.
         """
-        with reader_of(self._store) as reader:
-            history = History(reader)
-            return signal(history, history.job(self.job), id, name, value)
+        with History.of(self._store) as history:
+            return blocking(signal)(history, history.job(self.job), id, name, value)
 
     def cancel(self, id: str) -> RunInfo:
         """Ask that an unfinished run is stopped; durable when it returns, like `retry`."""
-        with reader_of(self._store) as reader:
-            history = History(reader)
-            return cancel(history, history.job(self.job), id)
+        with History.of(self._store) as history:
+            return blocking(cancel)(history, history.job(self.job), id)

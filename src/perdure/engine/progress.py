@@ -18,6 +18,7 @@ class Progress:
         completed: runs completed in this process; `failed`, `cancelled` likewise.
         in_flight: runs admitted and not finished, but for those that wait.
         waiting: runs that only time or a signal can continue.
+        delayed: of these, those that are due later.
         outputs: outputs made in this process.
         retries: runs put back.
         calls_made: calls begun in this process.
@@ -33,6 +34,7 @@ class Progress:
     cancelled: int = 0
     in_flight: int = 0
     waiting: int = 0
+    delayed: int = 0
     outputs: int = 0
     retries: int = 0
     calls_made: int = 0

@@ -1,4 +1,4 @@
-"""SourceReader: reads a source to its end into a job, in order and no faster than it is run."""
+"""InputReader: reads a source to its end into a job, in order and no faster than it is run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from perdure.engine.key_share import KeyShare
 from perdure.engine.progress import Progress
 from perdure.engine.run_set import RunSet
 from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
-from perdure.runtime.admission import Admitted, NewInput, Series
-from perdure.runtime.backoff import BACKOFF_SECONDS
-from perdure.runtime.job import JobRuntime
+from perdure.runtime.job import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput, Series
 from perdure.store.base import NUMBER_BITS
 
 logger = logging.getLogger("perdure")
@@ -25,22 +23,22 @@ CHUNK = 512  # inputs admitted together at most
 Submitted = tuple[SourceRecord, NewInput, asyncio.Future[Admitted]]
 
 
-class SourceReader:
+class InputReader:
     """One reading of a source.
 
     Behind an input that is refused nothing is admitted (G28): within a chunk the inputs are a
     `Series`, and the next chunk is read only when this one is durable. Bad lines that the source
     passes over are durable with their chunk.
 
-    Owns: which runs the inputs have, the inputs not durable yet. Lifecycle: one `read`. On the
-    host loop.
+    Owns: which runs the inputs have, the inputs not durable yet. Lifecycle: `read` once; `stop`
+    ends it early. On the host loop.
 
     Args:
         key: the key of an input: a field name or a function.
         id: its idempotency id, likewise.
-        progress: counts to keep.
+        progress: where bad lines are counted.
         sink_room: returns when the sink is not too far behind.
-        is_draining: whether the job reads no more.
+        count: told of each input that is durable.
 
     Attributes:
         runs: the runs of the inputs read.
@@ -58,7 +56,7 @@ class SourceReader:
         id: Field | None,
         progress: Progress,
         sink_room: Callable[[], Awaitable[None]],
-        is_draining: Callable[[], bool],
+        count: Callable[[Admitted], None],
     ) -> None:
         self._runtime = runtime
         self._source = source
@@ -66,7 +64,9 @@ class SourceReader:
         self._id = id
         self._progress = progress
         self._sink_room = sink_room
-        self._is_draining = is_draining
+        self._count = count
+        self._stopped = False
+        self._reading: asyncio.Task[None] | None = None
         first = runtime.job_number << NUMBER_BITS
         self.runs = RunSet(first)
         self.known = RunSet(first)
@@ -74,7 +74,13 @@ class SourceReader:
         self.finished_before = 0
         self._share = KeyShare()
         self._waiting: list[Submitted] = []
-        self._bad_lines = BadLines(runtime, source, by_id=id is not None)
+        self._bad_lines = BadLines(runtime.files, source, by_id=id is not None)
+
+    def stop(self) -> None:
+        """Read no more; `read` returns when what was read is durable."""
+        self._stopped = True
+        if self._reading is not None:
+            self._reading.cancel()  # it may be waiting for a slow source
 
     async def read(self) -> None:
         """Read to the end; what was read before an error is admitted all the same.
@@ -83,6 +89,13 @@ class SourceReader:
             InputError: an input is bad or has changed; those behind it were not admitted.
             EncodeError: an input cannot be journaled; likewise.
         """
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+        try:
+            await self._reading
+        finally:
+            self._reading = None
+
+    async def _read(self) -> None:
         records = self._source.open()
         bad: InputError | None = None
         try:
@@ -93,10 +106,10 @@ class SourceReader:
                     await self._settle()
                     await self._sink_room()
                     room, series = await self._next_chunk()
-                if self._is_draining():
+                if self._stopped:
                     break
         except asyncio.CancelledError:
-            if not self._is_draining():
+            if not self._stopped:
                 raise
         except InputError as error:
             bad = error
@@ -108,7 +121,7 @@ class SourceReader:
         self._share.warn(self._runtime.job)
 
     async def _next_chunk(self) -> tuple[int, Series]:
-        room = min(CHUNK, await self._runtime.admission.wait_for_room())
+        room = min(CHUNK, await self._runtime.wait_for_room())
         return room, Series(passes_over=self._passes_over)
 
     @property
@@ -122,14 +135,13 @@ class SourceReader:
             return
         source = record.source or self._source.name
         try:
-            item = new_input(record, source, self._key, self._id)
+            item = new_input(record, source, self._key, self._id, series)
         except InputError as error:
             if not self._passes_over:
                 raise
             self._pass_over(record, str(error))
             return
-        item = item._replace(series=series, place_in_series=series.next_place())
-        self._waiting.append((record, item, self._runtime.admission.submit(item)))
+        self._waiting.append((record, item, self._runtime.admit(item)))
 
     async def _settle(self) -> None:
         """Wait until what was read so far is durable; admit again what the store lost."""
@@ -156,8 +168,8 @@ class SourceReader:
                 logger.error("inputs cannot be admitted (%s); trying again", reason)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, longest)
-                submit = self._runtime.admission.submit
-                self._waiting.extend((record, item, submit(item)) for record, item in lost)
+                admit = self._runtime.admit
+                self._waiting.extend((record, item, admit(item)) for record, item in lost)
         await self._bad_lines.keep()
         if bad is not None:
             raise bad
@@ -166,10 +178,8 @@ class SourceReader:
         if self.runs.add(admitted.run) and not admitted.is_new:
             self.known.add(admitted.run)
         self.inputs += 1
-        self._progress.inputs += 1
-        if admitted.ticket is None:
-            self._progress.already_done += 1
-            self.finished_before += 1
+        self.finished_before += admitted.ticket is None
+        self._count(admitted)
         self._share.add(item.key, self._runtime.job)
         self._bad_lines.mended(record)
 

@@ -13,12 +13,9 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from perdure.errors import ConfigurationError, InputError
+from perdure.errors import ConfigurationError, InputError, missing_extra
 from perdure.run import run_id
-from perdure.runtime.admission import NewInput
-from perdure.runtime.backoff import until_store_answers
-from perdure.runtime.job import JobRuntime
-from perdure.runtime.timers import Timer
+from perdure.runtime.job import JobRuntime, NewInput
 
 logger = logging.getLogger("perdure")
 
@@ -44,8 +41,8 @@ class Schedule:
         self._runtime = runtime
         self._value = value
         self._key = key
-        self._ticks = ticks(name, cron, timezone, runtime.services.now())
-        self._timer: Timer | None = None
+        self._ticks = ticks(name, cron, timezone, runtime.now())
+        self._cancel_timer: Callable[[], None] | None = None
         self._number = 0
         self.name = name
         self.next_tick = next(self._ticks, None)
@@ -70,25 +67,23 @@ class Schedule:
             logger.warning(
                 "schedule %r has changed; its run at %s stays as it was", self.name, tick
             )
-        self._timer = self._runtime.services.timers.arm(due, self._due)
+        self._cancel_timer = self._runtime.call_at(due, self._due)
 
     async def _submit(self, item: NewInput) -> None:
-        admitted = await self._runtime.admission.submit(item)
+        admitted = await self._runtime.admit(item)
         self._number = admitted.run
         self.next_run = run_id(admitted.run)
 
     def _due(self) -> None:
-        self.next_tick, self.next_run, self._timer = next(self._ticks, None), None, None
-        self._runtime.services.spawn(
-            until_store_answers(self.begin, f"schedule {self.name!r} cannot go on")
-        )
+        self.next_tick, self.next_run, self._cancel_timer = next(self._ticks, None), None, None
+        self._runtime.insist(self.begin, f"schedule {self.name!r} cannot go on")
 
     async def stop(self) -> None:
         """Start no more runs; the one that is due next is cancelled."""
-        if self._timer is not None:
-            self._runtime.services.timers.cancel(self._timer)
-            self._timer = None
-            await self._runtime.commands.cancel(self._number)
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
+            await self._runtime.cancel(self._number)
 
 
 def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.datetime]:
@@ -99,10 +94,8 @@ def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.
     """
     try:
         import cronsim
-    except ImportError:
-        raise ConfigurationError(
-            f"schedule {name!r} needs the package cronsim: pip install 'perdure[schedules]'"
-        ) from None
+    except ImportError as error:
+        raise missing_extra(f"schedule {name!r}", "schedules", error) from None
     try:
         zone = zoneinfo.ZoneInfo(timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

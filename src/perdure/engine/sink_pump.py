@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import functools
 
 from perdure.connectors.base import Sink, SinkState
-from perdure.engine.files import check_sink_name
-from perdure.run import Output
-from perdure.runtime.backoff import until_store_answers
-from perdure.runtime.job import JobRuntime
-from perdure.store.base import DeliveredRow, Row, SinkRow, StoredOutput
+from perdure.runtime.job import NumberedOutput, Outbox, SinkPosition
 
 BATCH = 1000
 BACKLOG = 10_000  # undelivered outputs at which the source waits
@@ -27,7 +22,7 @@ class SinkPump:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._queue: collections.deque[tuple[int, int, Output]] = collections.deque()
+        self._queue: collections.deque[NumberedOutput] = collections.deque()
         self._wake: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -35,29 +30,26 @@ class SinkPump:
         self._base = 0
         self.delivered = 0
 
-    async def open(self, runtime: JobRuntime, undelivered: list[StoredOutput]) -> None:
+    async def open(self, outbox: Outbox) -> None:
         """Open the sink where the store says it stands; queue what it has not got.
 
         Raises:
             SinkError: the sink is not what the store says it is.
         """
-        self._runtime = runtime
-        await check_sink_name(runtime, self._sink)
-        row = await runtime.store.sink(self._sink.name)
-        self._sink.expect([self._queued(output) for output in undelivered])
-        state = await self._sink.open(SinkState(row.base, row.offset) if row else None)
+        self._outbox = outbox
+        undelivered = await outbox.undelivered()
+        self._sink.expect([output for _, _, output in undelivered])
+        recorded = await outbox.position(self._sink.name)
+        state = await self._sink.open(SinkState(*recorded) if recorded else None)
         self._base = state.base
-        if row is None or (row.base, row.offset) != (state.base, state.offset):
-            await self._commit([self._sink_row(state.offset)])
+        if recorded != state:
+            await self._delivered([], state)
+        for output in undelivered:
+            self.add(output)
 
-    def _queued(self, output: StoredOutput) -> Output:
-        told = self._runtime.output(output)
-        self.add(output.run, output.number, told)
-        return told
-
-    def add(self, run: int, number: int, output: Output) -> None:
+    def add(self, output: NumberedOutput) -> None:
         """Queue an output that is durable in the store."""
-        self._queue.append((run, number, output))
+        self._queue.append(output)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -87,10 +79,7 @@ class SinkPump:
             self._busy = True
             batch = [self._queue[i] for i in range(min(BATCH, len(self._queue)))]
             offset = await self._sink.write([output for _, _, output in batch])
-            rows: list[Row] = [DeliveredRow(run=run, number=n) for run, n, _ in batch]
-            if offset is not None:
-                rows.append(self._sink_row(offset))
-            await self._commit(rows)
+            await self._delivered(batch, None if offset is None else (self._base, offset))
             for _ in batch:
                 self._queue.popleft()
             self.delivered += len(batch)
@@ -105,11 +94,7 @@ class SinkPump:
         """Close the sink."""
         await self._sink.close()
 
-    def _sink_row(self, offset: int) -> SinkRow:
-        job = self._runtime.job_number
-        return SinkRow(job=job, name=self._sink.name, base=self._base, offset=offset)
-
-    async def _commit(self, rows: list[Row]) -> None:
-        """Commit until it succeeds: these rows may be written twice."""
-        write = functools.partial(self._runtime.commits.write, rows)
-        await until_store_answers(write, "deliveries cannot be recorded")
+    async def _delivered(
+        self, outputs: list[NumberedOutput], position: SinkPosition | None
+    ) -> None:
+        await self._outbox.delivered(outputs, self._sink.name, position)

@@ -26,8 +26,9 @@ except ImportError:  # no build for this platform: the fallback runs plain actio
 def is_continuation_supported() -> bool:
     """Say whether plain `def` actions can be suspended here, so that their calls overlap.
 
-    Without it they run on a thread, one at a time (the sequential fallback); coroutine actions
-    are not affected. The option `continuations: off` chooses the fallback too.
+    Without it they run on a thread, one at a time (the sequential fallback), and coroutine actions
+    lack the synchronous `ctx.durable_execute` alone. The option `continuations: off` chooses the
+    fallback too, and leaves coroutine actions as they are.
     """
     return greenlet is not None
 
@@ -41,7 +42,7 @@ class ActionMain(Protocol):
 class TurnHub:
     """Runs turns in one reused greenlet, so that a turn can park without blocking the host loop.
 
-    A greenlet for each turn or action would cost 10 times as much (9.7 µs against 1.0 µs). When a
+    A greenlet for each turn would cost 10 times as much (9.7 µs against 1.0 µs). When a
     turn parks, its greenlet stays with the action and the next turn gets another. One hub a thread.
     """
 
@@ -109,14 +110,14 @@ class DirectHub:
 
 
 def new_hub() -> TurnHub | DirectHub:
-    """Return the hub for this thread's turns."""
+    """Return a new hub: the thread that runs turns keeps one for all of them."""
     return TurnHub() if greenlet is not None else DirectHub()
 
 
 class ContinuationContext:
     """One action that is suspended and continued on an event loop of its own.
 
-    Owns: the `ActionLoop`, the action's main task or greenlet, the clean end of both (G24).
+    Owns: the `ActionLoop`, the action's main task, a turn that parked, the clean end of them (G24).
     Lifecycle: `start` runs the first turn; `turn` delivers one settlement and runs one turn;
     `finished` turns True when the action and all that it started have ended; `close` drops an
     action that has not. All of it on the host loop's thread.
@@ -173,11 +174,11 @@ class ContinuationContext:
 
     @property
     def is_suspended(self) -> bool:
-        """True between turns, when the action's own code does not run."""
+        """True when the action's own code does not run; between turns, so always here."""
         return True
 
     def suspend(self, call: DurableCall[Any]) -> None:
-        """Suspend the running turn until `call` is settled (synchronous calls of coroutines)."""
+        """Suspend the action, within its running turn, until `call` is settled."""
         if self.parker is not None:
             self.parker.park([call], asyncio.FIRST_COMPLETED, None)
             return
@@ -274,7 +275,10 @@ class ContinuationContext:
 
 
 class PlainContinuation(ContinuationContext):
-    """A plain `def` action: a greenlet that parks in `call.result()`."""
+    """A plain `def` action: a greenlet that parks in `call.result()`.
+
+    Owns: the greenlet, beside what every continuation owns.
+    """
 
     def __init__(self, name: str, seed: int, hub: TurnHub) -> None:
         super().__init__(name, seed, hub)
@@ -341,7 +345,7 @@ class PlainContinuation(ContinuationContext):
             raise asyncio.CancelledError
 
     def cancel(self) -> None:
-        """Settle hook: the parked `.result()` raises CancelledError."""
+        """Settle hook: the parked `.result()`, or the next one, raises CancelledError."""
         self._cancelling = True
         if self._parked:
             self.loop.call_soon(self._continue)

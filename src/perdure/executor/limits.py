@@ -5,14 +5,13 @@ Waiting costs no thread and no polling: the end of an attempt, or one timer, sta
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from perdure.call import Limit
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, did_you_mean
 from perdure.executor.fair_queue import FairQueue
 
 logger = logging.getLogger("perdure")
@@ -123,10 +122,10 @@ class Limits:
         """
         if name in self._gates:
             return
-        near = difflib.get_close_matches(name, self._gates, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? If not, set" if near else "set"
+        hint = did_you_mean(name, self._gates, "", repr, cutoff=0.5)
+        do = f"{hint} If not, set" if hint else "set"
         raise ConfigurationError(
-            f"limit {name!r} is not configured: {hint} the option limits.{name}.concurrency"
+            f"limit {name!r} is not configured: {do} the option limits.{name}.concurrency"
         )
 
     def acquire_all(

@@ -1,1 +1,1 @@
-"""Outside libraries and protocols, one file each; every one is an optional extra."""
+"""Outside libraries and protocols; none is loaded, or needed, before it is used."""

@@ -18,7 +18,6 @@ __all__ = [
     "LibraryCalls",
     "check_context",
     "checked_settings",
-    "needs_extra",
     "settings_of",
 ]
 
@@ -69,11 +68,6 @@ def settings_of(tools: Mapping[str, CallSettings], name: str) -> CallSettings:
     return found if found is not None else tools.get(ANY_TOOL, CallSettings())
 
 
-def needs_extra(what: str, need: str, install: str, error: ImportError) -> ConfigurationError:
-    """Return the error for what is not installed, such as "the extra `llm`"."""
-    return ConfigurationError(f"{what} needs {need}: pip install '{install}' ({error})")
-
-
 class HostCall:
     """A durable callable that makes a coroutine on the host loop, in given context variables.
 
@@ -84,6 +78,8 @@ class HostCall:
         body: makes the coroutine; called once an attempt.
         variables: what each attempt runs in a copy of.
         types: a function whose annotations name the types that the result may hold.
+        digested_parts: what a digest among the arguments was made of, by name: a divergence says
+            which of them differ.
     """
 
     def __init__(
@@ -91,9 +87,11 @@ class HostCall:
         body: Callable[[], Coroutine[Any, Any, Any]],
         variables: contextvars.Context,
         types: Callable[..., Any] | None = None,
+        digested_parts: Mapping[str, Any] | None = None,
     ) -> None:
         self._body = body
         self._variables = variables
+        self.digested_parts = digested_parts
         if types is not None:
             self.__wrapped__ = types
 
@@ -146,6 +144,10 @@ class LibraryCalls:
         ctx = self.ctx.with_options(**settings, durable_id=f"{self.LIBRARY}:{self.name}:{what}")
         return await ctx.durable_execute_async(call, *args)
 
-    def on_host(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> HostCall:
+    def on_host(
+        self,
+        body: Callable[[], Coroutine[Any, Any, Any]],
+        parts: Mapping[str, Any] | None = None,
+    ) -> HostCall:
         """Return a callable that runs `body` on the host loop, with the host's variables."""
-        return HostCall(body, self._variables)
+        return HostCall(body, self._variables, digested_parts=parts)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
-from perdure.errors import ConfigurationError, the_extra
+from perdure.errors import ConfigurationError, did_you_mean, missing_extra
 from perdure.integrations.llm_errors import translated, unusable
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         api_key: Its key; None: as the provider's environment variable says.
         **options: Further arguments of Pydantic AI's provider.
     """
+
+    __journal_name__ = "perdure:EmbeddingConnection"
 
     def __init__(
         self,
@@ -98,8 +99,7 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         own = (f"{self.provider.partition('-')[0]}_", "openai_")
         for name in settings:
             if name not in known and not name.startswith(own):
-                close = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
+                hint = did_you_mean(name, known, f"there are {', '.join(known)}")
                 raise ConfigurationError(f"{name}= is no setting of an embedding model: {hint}")
 
     def _model(self, name: str) -> EmbeddingModel:
@@ -133,9 +133,8 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
             import pydantic_ai.embeddings.openai  # noqa: F401  # and with it all of the layer
             from pydantic_ai.exceptions import UserError
         except ImportError as error:
-            raise ConfigurationError(
-                f"the embedding provider {self.provider!r} needs {the_extra('llm')} ({error})"
-            ) from None
+            what = f"the embedding provider {self.provider!r}"
+            raise missing_extra(what, "llm", error) from None
         try:
             client = self._made()
         except (ImportError, UserError, ValueError, TypeError) as error:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
+from perdure.errors import missing_extra
 from perdure.integrations.call_settings import (
     CallSettings,
     check_context,
     checked_settings,
-    needs_extra,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class DurableGraph:
         try:
             from perdure.integrations import langgraph_run
         except ImportError as error:
-            raise needs_extra(
-                "DurableGraph", "the package langgraph", "langgraph", error
-            ) from error
+            raise missing_extra("DurableGraph", "langgraph", error) from error
         self._library = langgraph_run
         self.graph = graph
         self.name = name or graph.name

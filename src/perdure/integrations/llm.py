@@ -57,6 +57,8 @@ class ChatConnection(BaseChatModelConnection):
     Owns the HTTP client and the models made on it, from the first use until `close`.
     """
 
+    __journal_name__ = "perdure:ChatConnection"
+
     def __init__(
         self,
         model: str | Model | None = None,

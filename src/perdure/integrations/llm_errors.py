@@ -11,10 +11,9 @@ from perdure.errors import (
     PerdureError,
     RetryableError,
     TerminalError,
-    the_extra,
 )
 
-__all__ = ["filtered", "missing_extra", "translated", "unusable"]
+__all__ = ["filtered", "translated", "unusable"]
 
 _RETRYABLE_STATUSES: Final = frozenset((408, 409, 425, 429))
 _LONGEST: Final = 500
@@ -24,11 +23,6 @@ _TRANSPORTS: Final = frozenset(
     ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "botocore", "urllib3", "grpc")
 )
 _TRANSPORT_NAME: Final = re.compile(r"Timeout|Connect|Protocol|Network|Read|Write|Closed")
-
-
-def missing_extra(what: str) -> ConfigurationError:
-    """Return the error that says that Pydantic AI is not installed."""
-    return ConfigurationError(f"{what} needs {the_extra('llm')}")
 
 
 def unusable(name: str, error: Exception, what: str = "chat model") -> ConfigurationError:

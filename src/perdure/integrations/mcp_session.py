@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 
 __all__ = ["Endpoint", "Link", "load_extra"]
 
@@ -40,8 +40,8 @@ async def load_extra() -> None:
     """
     try:
         await asyncio.to_thread(_load)
-    except ImportError:
-        raise ConfigurationError(f"an MCPServer needs {the_extra('mcp')}") from None
+    except ImportError as error:
+        raise missing_extra("an MCPServer", "mcp", error) from None
 
 
 def _load() -> None:

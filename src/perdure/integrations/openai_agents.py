@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, missing_extra
 from perdure.integrations.call_settings import (
     CallSettings,
     check_context,
     checked_settings,
-    needs_extra,
 )
 
 if TYPE_CHECKING:
@@ -61,9 +60,7 @@ class DurableRunner:
         try:
             from perdure.integrations import openai_agents_run
         except ImportError as error:
-            raise needs_extra(
-                "DurableRunner", "the package openai-agents", "openai-agents", error
-            ) from error
+            raise missing_extra("DurableRunner", "openai-agents", error) from error
         self._library = openai_agents_run
         self.name = name
         self._provider = model_provider or openai_agents_run.default_provider()

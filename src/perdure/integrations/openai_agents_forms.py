@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import openai
 from agents import ModelResponse, ToolOutputFileContent, ToolOutputImage, ToolOutputText
 from agents.items import TResponseOutputItem
 from agents.usage import Usage
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
+
+
+class _Item(openai.BaseModel):
+    """An item of a response, as a field of what the client reads leniently."""
+
+    item: TResponseOutputItem
+
 
 _ITEM: TypeAdapter[Any] = TypeAdapter(TResponseOutputItem)
 _USAGE = TypeAdapter(Usage)
@@ -96,9 +104,7 @@ def _item(item: Any) -> Any:
         return _ITEM.validate_python(item)
     except ValidationError:
         # As the client itself takes what a provider sends that is not quite to the letter.
-        from openai._models import construct_type
-
-        return construct_type(value=item, type_=TResponseOutputItem)
+        return _Item.construct(item=item).item
 
 
 def dump_result(result: Any, used: Usage) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
 from agents import (
@@ -61,9 +61,14 @@ class RunnerCalls(LibraryCalls):
         super().__init__(ctx, name, **options)
         self._agents: dict[int, Agent[Any]] = {}
 
-    async def request(self, body: Callable[[], Coroutine[Any, Any, Any]], *args: Any) -> Any:
-        """Make a durable model request."""
-        return await self._make("model", self._model_options, self.on_host(body), args)
+    async def request(
+        self,
+        body: Callable[[], Coroutine[Any, Any, Any]],
+        *args: Any,
+        parts: Mapping[str, Any],
+    ) -> Any:
+        """Make a durable model request; `parts` is what the digest in `args` was made of."""
+        return await self._make("model", self._model_options, self.on_host(body, parts), args)
 
     async def call(
         self, kind: str, name: str, body: Callable[[], Coroutine[Any, Any, Any]], *args: Any
@@ -209,16 +214,20 @@ class DurableModel(Model):
 
         if not self._calls.inside:
             return await ask()
-        digest = forms.digest(
-            [
-                system_instructions, input, forms.settings_of(model_settings),
-                [forms.tool_of(tool) for tool in tools], forms.schema_of(output_schema),
-                [forms.handoff_of(target) for target in handoffs],
-                {name: value for name, value in options.items() if name != "tracing"},
-            ]
-        )  # fmt: skip
+        parts = {
+            "instructions": system_instructions,
+            "input": input,
+            "settings": forms.settings_of(model_settings),
+            "tools": [forms.tool_of(tool) for tool in tools],
+            "output_schema": forms.schema_of(output_schema),
+            "handoffs": [forms.handoff_of(target) for target in handoffs],
+            "options": {name: value for name, value in options.items() if name != "tracing"},
+        }
+        digest = forms.digest(list(parts.values()))
         model = getattr(self.wrapped, "model", type(self.wrapped).__name__)
-        kept = await self._calls.request(body, str(model), forms.last_text(input), digest)
+        kept = await self._calls.request(
+            body, str(model), forms.last_text(input), digest, parts=forms.plain(parts)
+        )
         return forms.load_response(kept)
 
     def stream_response(self, *_args: Any, **_options: Any) -> AsyncIterator[Any]:

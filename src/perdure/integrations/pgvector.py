@@ -23,7 +23,7 @@ from perdure.document import (
     words_of,
 )
 from perdure.embedding_model import BaseEmbeddingModelSetup
-from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 from perdure.vector_stores import BaseVectorStore, id_list
 
 __all__ = ["PgVectorStore", "sql_of"]
@@ -57,6 +57,8 @@ class PgVectorStore(BaseVectorStore):
         max_connections: Connections of the pool, at most.
         command_timeout: Seconds that the server may take for one statement.
     """
+
+    __journal_name__ = "perdure:PgVectorStore"
 
     def __init__(
         self,
@@ -393,5 +395,5 @@ def _load() -> Any:
     try:
         import asyncpg  # type: ignore[import-untyped]
     except ImportError as error:
-        raise ConfigurationError(f"PgVectorStore needs {the_extra('pgvector')}") from error
+        raise missing_extra("PgVectorStore", "pgvector", error) from error
     return asyncpg

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from perdure.context import RunnerContext
-from perdure.errors import ConfigurationError, the_extra
+from perdure.errors import ConfigurationError, missing_extra
 from perdure.integrations.call_settings import (
     CallSettings,
     check_context,
@@ -62,7 +62,7 @@ class DurableAgent(Generic[DepsT, OutputT]):
         try:
             from perdure.integrations import pydantic_ai_run
         except ImportError as error:
-            raise ConfigurationError(f"DurableAgent needs {the_extra('llm')} ({error})") from error
+            raise missing_extra("DurableAgent", "llm", error) from error
         self._library = pydantic_ai_run
         self.agent = agent
         self.name = name or agent.name or "agent"

@@ -71,6 +71,15 @@ def digest(messages: list[ModelMessage], settings: Any, parameters: Any) -> str:
     return made.hexdigest()
 
 
+def parts(messages: list[ModelMessage], settings: Any, parameters: Any) -> dict[str, Any]:
+    """Return what `digest` is made of, by name, as plain data."""
+    return {
+        "messages": ModelMessagesTypeAdapter.dump_python(messages, mode="json", exclude=_LOOP_MADE),
+        "settings": plain(settings),
+        "parameters": plain(parameters),
+    }
+
+
 def _type_name(value: Any) -> str:
     cls = value if isinstance(value, type) else type(value)
     return f"{cls.__module__}.{cls.__qualname__}"

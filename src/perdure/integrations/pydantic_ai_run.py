@@ -62,9 +62,10 @@ class AgentCalls(LibraryCalls):
         what: str,
         body: Callable[[], Coroutine[Any, Any, Any]],
         *args: Any,
+        parts: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Make a durable call to the model."""
-        return await self._make(what, self._model_options, self.on_host(body), args)
+        """Make a durable call to the model; `parts` is what a digest in `args` was made of."""
+        return await self._make(what, self._model_options, self.on_host(body, parts), args)
 
     async def tool(
         self,
@@ -142,8 +143,9 @@ class DurableModel(WrapperModel):
 
         digest = forms.digest(messages, model_settings, model_request_parameters)
         journaled = await calls.request(
-            "model", request, self.model_id, forms.last_text(messages), digest
-        )
+            "model", request, self.model_id, forms.last_text(messages), digest,
+            parts=forms.parts(messages, model_settings, model_request_parameters),
+        )  # fmt: skip
         return cast(ModelResponse, forms.load_messages(journaled)[0])
 
     @asynccontextmanager

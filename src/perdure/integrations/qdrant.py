@@ -22,7 +22,7 @@ from perdure.document import (
     words_of,
 )
 from perdure.embedding_model import BaseEmbeddingModelSetup
-from perdure.errors import ConfigurationError, RetryableError, TerminalError, the_extra
+from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 from perdure.vector_stores import BaseVectorStore, id_list, keyword_scores
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class QdrantVectorStore(BaseVectorStore):
         timeout: Seconds of one request, at most.
         keyword_candidates: Documents that a keyword search ranks, at most.
     """
+
+    __journal_name__ = "perdure:QdrantVectorStore"
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class QdrantVectorStore(BaseVectorStore):
         try:
             from qdrant_client import AsyncQdrantClient
         except ImportError as error:
-            raise ConfigurationError(f"QdrantVectorStore needs {the_extra('qdrant')}") from error
+            raise missing_extra("QdrantVectorStore", "qdrant", error) from error
         if self.path is not None:
             return AsyncQdrantClient(path=self.path)
         if self.is_local:

@@ -1,4 +1,4 @@
-"""Values to journal bytes and back, and digests of arguments.
+"""Values to journal bytes and back.
 
 The first byte is the format's version, the rest is one msgpack value in which everything that
 msgpack has no form for is a tagged extension (`lower.Tag`). Reading runs no code that the bytes
@@ -7,17 +7,16 @@ choose: there is no pickle, and only registered types are rebuilt.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from perdure.errors import DecodeError, EncodeError
-from perdure.journal.brief import brief
 from perdure.journal.lower import Lowering, Refusal, pack
+from perdure.journal.names import type_name
 from perdure.journal.restore import restorer, viewer
-from perdure.journal.types import TypeRegistry, TypeShape, describe, type_name
+from perdure.journal.types import TypeRegistry, describe
 
-__all__ = ["DEFAULT_MAX_BYTES", "Codec", "brief", "digest", "digest_call"]
+__all__ = ["DEFAULT_MAX_BYTES", "Codec", "next_step", "packed"]
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 
@@ -45,18 +44,11 @@ def _unjournaled(cls: type) -> str:
             "perdure.register_type on it"
         )
         return f"type {name} cannot be journaled because this job does not know it: {step}"
-    return f"an object of type {name} cannot be journaled: {_next_step(cls)}"
+    return f"an object of type {name} cannot be journaled: {next_step(cls)}"
 
 
-def _undigested(cls: type) -> str:
-    return (
-        f"an object of type {type_name(cls)} has no digest: arguments of a durable call must be "
-        f"plain values (numbers, text, bytes, dates, lists, dicts, sets, dataclasses, models); "
-        f"{_next_step(cls)}"
-    )
-
-
-def _next_step(cls: type) -> str:
+def next_step(cls: type) -> str:
+    """Return what to do with an object that has no journal form."""
     step = _NEXT_STEPS.get(type_name(cls))
     if step is not None:
         return step
@@ -102,9 +94,9 @@ class Codec:
             try:
                 data = _VERSION + pack(value)
             except (OverflowError, UnicodeEncodeError):
-                data = _VERSION + _packed(value, self._lowering, self._exact, "value")
+                data = _VERSION + packed(value, self._lowering, self._exact, "value")
         else:
-            data = _VERSION + _packed(value, self._lowering, self._exact, "value")
+            data = _VERSION + packed(value, self._lowering, self._exact, "value")
         if len(data) > self.max_bytes:
             raise EncodeError(
                 f"a value of type {type_name(type(value))} takes {len(data)} bytes in the journal, "
@@ -138,7 +130,12 @@ class Codec:
         return _read(data, self._view)
 
 
-def _packed(value: Any, lowering: Lowering, exact: Lowering, root: str) -> bytes:
+def packed(value: Any, lowering: Lowering, exact: Lowering, root: str) -> bytes:
+    """Return the msgpack bytes of a value, lowered by `lowering`, or by `exact` where it must be.
+
+    Raises:
+        EncodeError: Something in it has no form; `root` is what the whole is called.
+    """
     try:
         try:
             return pack(lowering.lower(value))
@@ -171,65 +168,3 @@ def _read(data: bytes, unpack: Callable[[Any], Any]) -> Any:
             f"journal bytes cannot be read back ({type(error).__name__}: {error}): they are "
             "damaged, or a type in them has changed"
         ) from error
-
-
-def _any_shape(cls: type) -> tuple[str, TypeShape] | None:
-    shape = describe(cls)
-    return None if shape is None else (type_name(cls), shape)
-
-
-_CANONICAL = Lowering(_any_shape, unknown=_undigested, canonical=True)
-_CANONICAL_EXACT = Lowering(_any_shape, unknown=_undigested, canonical=True, exact=True)
-_DIGEST_SIZE = 16
-
-
-def digest(value: Any) -> bytes:
-    """Return 16 bytes that are the same for equal values in every process.
-
-    Sets count by their members, dicts with the order of their keys, dataclasses by the fields
-    that they compare. Types need not be registered.
-
-    Args:
-        value: A plain value.
-
-    Raises:
-        EncodeError: Something in it is no plain value.
-    """
-    data = _packed(value, _CANONICAL, _CANONICAL_EXACT, "value")
-    return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
-
-
-def digest_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """Return the digest of a call's arguments, whatever the order of its keywords.
-
-    Args:
-        args: Positional arguments.
-        kwargs: Keyword arguments.
-
-    Raises:
-        EncodeError: An argument is no plain value.
-    """
-    if len(kwargs) > 1:
-        kwargs = dict(sorted(kwargs.items()))
-    plain = _CANONICAL.plain
-    if plain.issuperset(map(type, args)) and plain.issuperset(map(type, kwargs.values())):
-        try:
-            data = pack((args, kwargs))
-        except (OverflowError, UnicodeEncodeError):
-            data = _packed_call(args, kwargs)
-    else:
-        data = _packed_call(args, kwargs)
-    return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
-
-
-def _packed_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    # Lists, because a tuple would be tagged and the fast path above tags nothing.
-    try:
-        return _packed([list(args), kwargs], _CANONICAL, _CANONICAL_EXACT, "")
-    except EncodeError as error:
-        text = str(error)
-        for index, name in enumerate(("args", "kwargs")):
-            if text.startswith(f"[{index}]"):
-                text = name + text[3:]
-                break
-        raise EncodeError(text) from None

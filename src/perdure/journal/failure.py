@@ -11,11 +11,11 @@ import importlib
 import sys
 import traceback
 import types
-from typing import Any
+from typing import Any, TypeGuard
 
 from perdure.errors import DecodeError, DurableCallError, EncodeError
 from perdure.journal.codec import Codec
-from perdure.journal.types import main_module_name, type_name
+from perdure.journal.names import NAMES, main_module_name
 
 __all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary"]
 
@@ -126,7 +126,7 @@ def _opaque(exc: BaseException) -> dict[str, Any]:
     notes = getattr(exc, "__notes__", None)
     return {
         # A group holds nothing but ordinary exceptions once its members went through here.
-        "type": "builtins:ExceptionGroup" if is_group else type_name(cls),
+        "type": "builtins:ExceptionGroup" if is_group else NAMES.name(cls),
         "message": _text_of(exc)[:_MAX_TEXT],
         "traceback": _traceback_of(exc),
         "notes": [str(note)[:_MAX_TEXT] for note in notes[:_MAX_NOTES]]
@@ -278,11 +278,14 @@ def _builtin_base(cls: type[BaseException]) -> type[BaseException]:
 
 
 def _find_exception(name: str) -> type[Exception]:
-    """Return the exception class of a journaled name.
+    """Return the exception class of a journaled name, which it may have had before.
 
     Raises:
         LookupError: There is none, or it is no exception.
     """
+    named = NAMES.find(name) or NAMES.find_error(name)
+    if named is not None and _is_outcome(named):
+        return named
     module_name, _, qualname = name.partition(":")
     if "<" in qualname:
         raise LookupError(f"{name} was defined in a function")
@@ -290,14 +293,15 @@ def _find_exception(name: str) -> type[Exception]:
         found: Any = module
         for part in qualname.split("."):
             found = getattr(found, part, None)
-        if (
-            isinstance(found, type)
-            and issubclass(found, Exception)
-            and not issubclass(found, _CONTROL_FLOW)
-            and type_name(found) == name
-        ):
+        if _is_outcome(found) and name in NAMES.of(found):
             return found
     raise LookupError(f"{name} is no exception here")
+
+
+def _is_outcome(cls: Any) -> TypeGuard[type[Exception]]:
+    return (
+        isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _CONTROL_FLOW)
+    )
 
 
 def _modules(name: str) -> list[types.ModuleType]:
@@ -315,5 +319,9 @@ def _modules(name: str) -> list[types.ModuleType]:
 
 
 def _dotted(name: str) -> str:
+    """Return what people call an exception class: where it is, or the name it was given."""
+    own = NAMES.find_error(name)
+    if own is not None:
+        return f"{own.__module__}.{own.__qualname__}"
     module, _, qualname = name.partition(":")
-    return qualname if module == "builtins" else f"{module}.{qualname}"
+    return qualname if module == "builtins" else f"{module}.{qualname}".rstrip(".")

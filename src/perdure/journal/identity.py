@@ -8,18 +8,24 @@ import inspect
 import types
 import typing
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from perdure.errors import EncodeError
-from perdure.journal.codec import digest_call
-from perdure.journal.types import module_name, type_name
+from perdure.journal.digests import call_digests
+from perdure.journal.names import (
+    MAX_NAMES,
+    NAMES,
+    module_name,
+    named_function,
+    stable_names,
+    type_name,
+)
 
-__all__ = ["annotated_types", "function_identity", "is_coroutine_callable"]
+__all__ = ["annotated_types", "function_identities", "function_identity", "is_coroutine_callable"]
 
 _Function = types.FunctionType
 # By function object, and only as long as it lives: a call asks for these every time.
-_identities: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 _plain_functions: weakref.WeakSet[Any] = weakref.WeakSet()
 _annotations: weakref.WeakKeyDictionary[Any, tuple[Any, ...]] = weakref.WeakKeyDictionary()
 
@@ -35,7 +41,9 @@ def function_identity(func: Callable[..., Any]) -> str:
 
     A bound method adds the class of its instance where that is not where it was defined, a partial
     names what it wraps with a digest of what it binds, a callable object is known by its class.
-    A function of a script is named as if the script were imported.
+    A function of a script is named as if the script were imported. What was given a name goes by
+    it: a function by the one that `@durable` declares, a class and its methods by that of the
+    class.
 
     Args:
         func: Any callable.
@@ -43,21 +51,71 @@ def function_identity(func: Callable[..., Any]) -> str:
     Raises:
         EncodeError: It has no name that another process would find again.
     """
+    return next(function_identities(func))
+
+
+def function_identities(func: Callable[..., Any]) -> Iterator[str]:
+    """Return all names that a callable has or had in the journal, the newest first.
+
+    Args:
+        func: Any callable.
+
+    Raises:
+        EncodeError: It has no name that another process would find again.
+    """
+    if isinstance(func, functools.partial):
+        yield from _partial_identities(func)
+        return
+    given, older = _declared_names(func)
+    yield from given
+    before = ""
+    for generation in range(MAX_NAMES):
+        identity = _identity(func, generation)
+        if identity == before:
+            break  # every class in it has come to its oldest name
+        yield identity
+        before = identity
+    yield from older
+
+
+def _declared_names(func: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names that `@durable` gives a function before its own, and behind it."""
+    options = getattr(func, "__perdure_options__", None)
+    if options is None:
+        return (), ()
+    if options.durable_id is None:
+        return (), options.durable_aliases
+    return (options.durable_id, *options.durable_aliases), ()
+
+
+def _partial_identities(func: functools.partial[Any]) -> Iterator[str]:
+    # What it wraps and the types of what it binds are renamed at different times.
+    for wrapped in function_identities(func.func):
+        try:
+            for bound in call_digests(func.args, func.keywords):
+                yield f"partial({wrapped},{bound.hex()})"
+        except EncodeError as error:
+            raise EncodeError(
+                f"a partial of {wrapped} binds what has no digest ({error}): "
+                "pass it as an argument, or name the callable with durable_id="
+            ) from None
+
+
+def _identity(func: Any, generation: int) -> str:
     if type(func) is not _Function:
-        return _other_identity(func)
-    try:
-        return _identities[func]
-    except KeyError:
-        found = _identities[func] = _named(func.__module__, func.__qualname__, func)
-        return found
+        return _other_identity(func, generation)
+    return _named(func.__module__, func.__qualname__, func, generation)
 
 
-def _named(module: Any, qualname: Any, func: Any) -> str:
+def _named(module: Any, qualname: Any, func: Any, generation: int) -> str:
     if not isinstance(module, str) or not isinstance(qualname, str):
         raise _unnamed(func)
     if module == "__main__" or module == "__mp_main__":
         module = module_name(module)
-    return f"{module}:{qualname}"
+    own = stable_names(func)
+    if own is not None:
+        return own[min(generation, len(own) - 1)]
+    return named_function(module, qualname, generation)
 
 
 def _unnamed(func: Any) -> EncodeError:
@@ -67,50 +125,42 @@ def _unnamed(func: Any) -> EncodeError:
     )
 
 
-def _other_identity(func: Any) -> str:
-    if isinstance(func, functools.partial):
-        try:
-            bound = digest_call(func.args, func.keywords).hex()
-        except EncodeError as error:
-            raise EncodeError(
-                f"a partial of {function_identity(func.func)} binds what has no digest ({error}): "
-                "pass it as an argument, or name the callable with durable_id="
-            ) from None
-        return f"partial({function_identity(func.func)},{bound})"
+def _other_identity(func: Any, generation: int) -> str:
     if isinstance(func, types.MethodType):
-        return _method_identity(func)
+        return _method_identity(func, generation)
     if isinstance(func, type):
-        return type_name(func)
+        return NAMES.name(func, generation)
     if isinstance(func, types.BuiltinFunctionType | types.MethodWrapperType):
-        return _builtin_identity(func)
+        return _builtin_identity(func, generation)
     if isinstance(func, _BUILTIN_METHODS):
-        return f"{type_name(func.__objclass__)}.{func.__name__}"
+        return f"{NAMES.name(func.__objclass__, generation)}.{func.__name__}"
     if not callable(func):
         raise _unnamed(func)
     # What a decorator such as functools.cache made of a function keeps the function's name.
     own = getattr(func, "__dict__", {})
     if isinstance(own.get("__qualname__"), str) and isinstance(own.get("__module__"), str):
-        return _named(own["__module__"], own["__qualname__"], func)
-    return f"{type_name(type(func))}.__call__"
+        return _named(own["__module__"], own["__qualname__"], func, generation)
+    return f"{NAMES.name(type(func), generation)}.__call__"
 
 
-def _method_identity(func: types.MethodType) -> str:
+def _method_identity(func: types.MethodType, generation: int) -> str:
     owner = func.__self__
     cls = owner if isinstance(owner, type) else type(owner)
-    identity = function_identity(func.__func__)
+    identity = _identity(func.__func__, generation)
+    name = NAMES.name(cls, generation)
     # Inherited, or bound by hand: the same function on another class is another callable.
-    if identity.rpartition(".")[0] == type_name(cls):
+    if identity.rpartition(".")[0] == name:
         return identity
-    return f"{identity}@{type_name(cls)}"
+    return f"{identity}@{name}"
 
 
-def _builtin_identity(func: Any) -> str:
+def _builtin_identity(func: Any, generation: int) -> str:
     owner = func.__self__
     if owner is None or isinstance(owner, types.ModuleType):
         module = getattr(func, "__module__", None) or getattr(owner, "__name__", None)
-        return _named(module, getattr(func, "__qualname__", None), func)
+        return _named(module, getattr(func, "__qualname__", None), func, generation)
     cls = owner if isinstance(owner, type) else type(owner)
-    return f"{type_name(cls)}.{func.__name__}"
+    return f"{NAMES.name(cls, generation)}.{func.__name__}"
 
 
 def is_coroutine_callable(func: Callable[..., Any]) -> bool:

@@ -7,8 +7,8 @@ Each call that it makes on the way must be the call that the journal knows under
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from perdure.errors import NonDeterminismError
 from perdure.journal.record import OF_RUN, SETTLEMENTS, Record, RecordKind
@@ -21,6 +21,16 @@ class Decision(enum.Enum):
     REPLAY = "replay"  # its outcome is recorded and will be fed in its turn
     ANSWER = "answer"  # a retried run knows the outcome already: settle it with that, now
     RECONCILE = "reconcile"  # it may have executed: ask its reconciler
+
+
+class KnownCall(Protocol):
+    """A call that is made now, under all the names that it ever had."""
+
+    def is_recorded_as(self, function: str, digest: bytes | None) -> bool:
+        """Say whether it is the call that was recorded as this, under older names."""
+
+    def differs_in(self, digest: bytes | None) -> str:
+        """Return which of its arguments are not the recorded ones; "" where none knows."""
 
 
 class CallStep(NamedTuple):
@@ -51,6 +61,7 @@ class ActionHistory(NamedTuple):
     began: int = 0
 
 
+DIGEST_SIZE = 16
 NEW = ActionHistory()
 _NO_RECORDS: list[Record] = []
 _NO_CALLS: dict[int, Record] = {}
@@ -125,6 +136,15 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
     return ActionHistory(settlements=kept, answers=answers, begun=in_doubt, began=began)
 
 
+def _is_same(
+    recorded: Record, function: str, digest: bytes, known: Callable[[], KnownCall] | None
+) -> bool:
+    size = DIGEST_SIZE
+    if recorded.function == function and (recorded.digest or b"")[:size] == digest[:size]:
+        return True
+    return known is not None and known().is_recorded_as(recorded.function, recorded.digest)
+
+
 def _by_call(records: Sequence[Record]) -> dict[int, Record]:
     return {r.call: r for r in records if r.call} if records else _NO_CALLS
 
@@ -164,14 +184,23 @@ class Journal:
         """True while recorded settlements are still to be fed."""
         return self._cursor < len(self._recorded)
 
-    def call(self, function: str, digest: bytes, detail: str, *, reconciled: bool) -> CallStep:
+    def call(
+        self,
+        function: str,
+        digest: bytes,
+        detail: str,
+        *,
+        reconciled: bool,
+        known: Callable[[], KnownCall] | None = None,
+    ) -> CallStep:
         """Number a call that the action makes now, and say what to do with it.
 
         Args:
             function: identity of the callable.
-            digest: digest of its arguments.
+            digest: digest of its arguments; what follows its 16 bytes does not count.
             detail: short text of its arguments, for messages.
             reconciled: the call has a reconciler.
+            known: gives the call under all its names; asked where these do not match.
 
         Raises:
             NonDeterminismError: the journal knows another call under this number (G7).
@@ -182,12 +211,12 @@ class Journal:
             return CallStep(number, Decision.RUN)
         recorded = self._outcomes.get(number) or self._begun.get(number)
         if recorded is not None:
-            if recorded.function != function or recorded.digest != digest:
-                raise self._mismatch(number, recorded, function, detail)
+            if not _is_same(recorded, function, digest, known):
+                raise self._mismatch(number, recorded, function, detail, known)
             if recorded.kind in SETTLEMENTS:
                 return CallStep(number, Decision.REPLAY)
         answer = self._answers.get(number)
-        if answer is not None and answer.function == function and answer.digest == digest:
+        if answer is not None and _is_same(answer, function, digest, known):
             return CallStep(number, Decision.ANSWER, answer)
         if recorded is not None and recorded.kind == RecordKind.PENDING and reconciled:
             return CallStep(number, Decision.RECONCILE, failed=recorded)
@@ -262,11 +291,26 @@ class Journal:
         )
 
     def _mismatch(
-        self, number: int, recorded: Record, function: str, detail: str
+        self,
+        number: int,
+        recorded: Record,
+        function: str,
+        detail: str,
+        known: Callable[[], KnownCall] | None,
     ) -> NonDeterminismError:
+        was, now = f"{recorded.function}({recorded.detail})", f"{function}({detail})"
+        found = f"{self._where}: call {number} is recorded as {was}, but now the action made"
+        place = ""
+        if function == recorded.function and known is not None:
+            place = known().differs_in(recorded.digest)
+        if was == now:
+            where = place or "what the journal does not show: a type's name, or a part further on"
+            found += f" one that looks alike and differs in {where}"
+        else:
+            found += f" {now}" + (f", which differs in {place}" if place else "")
         return NonDeterminismError(
-            f"{self._where}: call {number} is recorded as {recorded.function}({recorded.detail}),"
-            f" but now the action made {function}({detail}): it took another way than when it first"
-            " ran. Make it depend only on its event, its memory and its calls, or set"
+            f"{found}: it took another way than when it first ran. Make it depend only on its"
+            " event, its memory and its calls; give a class or function that was moved its old"
+            " name (register_type(name=, aliases=), @durable(id=, aliases=)); or set"
             " on-divergence: reexecute"
         )

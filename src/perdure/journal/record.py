@@ -48,7 +48,7 @@ class Record(NamedTuple):
         kind: a `RecordKind`.
         call: number of the call in its action, from 1; 0 where there is none.
         function: identity of the callable.
-        digest: digest of the arguments.
+        digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
         detail: short text of the arguments, for messages and timelines; of a signal its name.
         payload: encoded outcome or completion.
         started_at: when the call's execution began, ns since the epoch.

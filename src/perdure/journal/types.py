@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-import os
 import sys
-import types
 import typing
 import weakref
 from collections.abc import Callable, Iterable
@@ -21,16 +19,14 @@ from typing import Any, Literal, TypeVar, overload
 import msgspec
 
 from perdure.errors import ConfigurationError, DecodeError
+from perdure.journal.names import NAMES, type_name
 
 __all__ = [
     "GLOBAL_TYPES",
     "TypeRegistry",
     "TypeShape",
     "describe",
-    "main_module_name",
-    "module_name",
     "register_type",
-    "type_name",
 ]
 
 Kind = Literal["enum", "dataclass", "namedtuple", "struct", "pydantic"]
@@ -57,36 +53,6 @@ class TypeShape:
     fields: tuple[str, ...]
     compared: tuple[str, ...]
     cached: frozenset[str]
-
-
-def main_module_name(main: types.ModuleType | None = None) -> str:
-    """Return the name that the running script would have if it were imported.
-
-    Args:
-        main: The script's module; the running one when not given.
-
-    Returns:
-        The name after `python -m`, or the stem of the script's file, or `__main__` when there
-        is neither, as in an interactive session.
-    """
-    main = sys.modules.get("__main__") if main is None else main
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return os.path.splitext(os.path.basename(file))[0] if file else "__main__"
-
-
-def module_name(module: str) -> str:
-    """Return the name of a module as the journal knows it: a script by its own name."""
-    if module == "__main__" or module == "__mp_main__":
-        return main_module_name(sys.modules.get(module))
-    return module
-
-
-def type_name(cls: type) -> str:
-    """Return `module:qualname`, the same whether a module runs as a script or is imported."""
-    return f"{module_name(cls.__module__)}:{cls.__qualname__}"
 
 
 _shapes: weakref.WeakKeyDictionary[type, TypeShape] = weakref.WeakKeyDictionary()
@@ -151,11 +117,12 @@ def _is_pydantic_model(cls: type) -> bool:
 
 
 class TypeRegistry:
-    """The types that may be rebuilt from journal bytes, by name.
+    """The types that may be rebuilt from journal bytes.
 
     Owned by one job and filled from its code: from `register`, and from the annotations of its
-    events and durable functions. Types registered for the whole process are known to all.
-    Safe to fill from any thread.
+    events and durable functions. Types registered for the whole process are known to all. What
+    the journal calls a type is not decided here: `names.NAMES` has its names, and all of them
+    find it. Safe to fill from any thread.
     """
 
     def __init__(self, parent: TypeRegistry | None = None) -> None:
@@ -165,37 +132,51 @@ class TypeRegistry:
             parent: Where to look for what is not here; the process-wide one when not given.
         """
         self._parent = parent
+        self._shapes: dict[type, TypeShape] = {}
         self._by_class: dict[type, tuple[str, TypeShape]] = {}
         self._by_name: dict[str, TypeShape] = {}
+        self._version = NAMES.version
         self._seen: set[Any] = set()
 
-    def register(self, cls: type, name: str | None = None) -> None:
+    def register(self, cls: type) -> None:
         """Let instances of a class be journaled and rebuilt; again changes nothing.
 
         Args:
             cls: A dataclass, enum, NamedTuple, msgspec.Struct or pydantic model.
-            name: What the journal calls it, for a class that was moved or renamed;
-                `module:qualname` when not given.
 
         Raises:
-            ConfigurationError: Another class has this name, or this sort of class cannot be
-                rebuilt.
+            ConfigurationError: Another class has one of its names, or this sort of class cannot
+                be rebuilt.
         """
         shape = describe(cls)
         if shape is None:
-            raise ConfigurationError(
-                f"{type_name(cls)} cannot be registered: only dataclasses, enums, NamedTuples, "
-                "msgspec.Structs and pydantic models are rebuilt; convert it to one of these"
-            )
-        name = name or type_name(cls)
-        known = self._by_name.get(name)
-        if known is not None and known.cls is not cls and not _is_redefinable(known.cls):
-            raise ConfigurationError(
-                f"two types are called {name!r} in the journal: {known.cls!r} and {cls!r}; "
-                "register one of them under another name"
-            )
-        self._by_name[name] = shape
-        self._by_class.setdefault(cls, (name, shape))
+            raise _not_rebuilt(cls)
+        if self._version != NAMES.version:
+            self._follow_names()
+        self._name(cls, shape)
+        self._shapes[cls] = shape
+
+    def _name(self, cls: type, shape: TypeShape) -> None:
+        names = NAMES.of(cls)
+        for name in names:
+            known = self._by_name.get(name)
+            if known is not None and known.cls is not cls and not _is_made_again(known.cls, cls):
+                raise ConfigurationError(
+                    f"two types are called {name!r} in the journal: {type_name(known.cls)} and"
+                    f" {type_name(cls)}; give one of them another name with register_type(cls,"
+                    " name=...)"
+                )
+        for name in names:
+            self._by_name[name] = shape
+        self._by_class[cls] = (names[0], shape)
+
+    def _follow_names(self) -> None:
+        """Take over the names that were given since."""
+        self._version = NAMES.version
+        self._by_class.clear()
+        self._by_name.clear()
+        for cls, shape in list(self._shapes.items()):
+            self._name(cls, shape)
 
     def register_annotation(self, tp: Any) -> None:
         """Register every class that values of an annotation may hold and that needs rebuilding.
@@ -228,7 +209,7 @@ class TypeRegistry:
         shape = describe(cls)
         if shape is None:
             return ()
-        if cls not in self._by_class:
+        if cls not in self._shapes:
             self.register(cls)
         if shape.kind == "enum":
             return ()
@@ -239,6 +220,8 @@ class TypeRegistry:
 
     def lookup(self, cls: type) -> tuple[str, TypeShape] | None:
         """Return name and shape of a registered class, or None."""
+        if self._version != NAMES.version:
+            self._follow_names()
         found = self._by_class.get(cls)
         if found is None:
             parent = self._parent or GLOBAL_TYPES
@@ -251,11 +234,13 @@ class TypeRegistry:
         return found[0] if found else None
 
     def shape_of(self, name: str) -> TypeShape:
-        """Return the shape of the class registered under a name.
+        """Return the shape of the class that has a name, or had it before.
 
         Raises:
             DecodeError: No class is registered under it.
         """
+        if self._version != NAMES.version:
+            self._follow_names()
         shape = self._by_name.get(name)
         if shape is not None:
             return shape
@@ -264,11 +249,12 @@ class TypeRegistry:
             return parent.shape_of(name)
         raise DecodeError(
             f"the journal holds a value of type {name!r}, which this job does not know: annotate "
-            f"the durable function or event field with it, or call register_type on it"
+            "the durable function or event field with it, or call register_type on it; a class "
+            f"that was moved or renamed keeps its name with register_type(cls, name={name!r})"
         )
 
     def resolve(self, name: str) -> type:
-        """Return the class registered under a name.
+        """Return the class that has a name, or had it before.
 
         Raises:
             DecodeError: No class is registered under it.
@@ -276,9 +262,16 @@ class TypeRegistry:
         return self.shape_of(name).cls
 
 
-def _is_redefinable(cls: type) -> bool:
-    # A class statement in a function or a notebook cell makes a new class each time it runs.
-    return "<locals>" in cls.__qualname__ or type_name(cls).startswith("__main__:")
+def _not_rebuilt(cls: type) -> ConfigurationError:
+    return ConfigurationError(
+        f"{type_name(cls)} cannot be registered: only dataclasses, enums, NamedTuples, "
+        "msgspec.Structs, pydantic models and exceptions are rebuilt; convert it to one of these"
+    )
+
+
+def _is_made_again(older: type, newer: type) -> bool:
+    """True when a class statement ran again: in a function, in a notebook cell, at a reload."""
+    return type_name(older) == type_name(newer)
 
 
 def _hints(cls: type) -> Iterable[Any]:
@@ -319,27 +312,42 @@ GLOBAL_TYPES = TypeRegistry()
 
 
 @overload
-def register_type(cls: _ClassT, *, name: str | None = None) -> _ClassT: ...
+def register_type(
+    cls: _ClassT, *, name: str | None = None, aliases: Iterable[str] = ()
+) -> _ClassT: ...
 @overload
-def register_type(cls: None = None, *, name: str) -> Callable[[_ClassT], _ClassT]: ...
-def register_type(cls: type | None = None, *, name: str | None = None) -> Any:
-    """Let all jobs of this process journal and rebuild instances of a class.
+def register_type(
+    cls: None = None, *, name: str | None = None, aliases: Iterable[str] = ()
+) -> Callable[[_ClassT], _ClassT]: ...
+def register_type(
+    cls: type | None = None, *, name: str | None = None, aliases: Iterable[str] = ()
+) -> Any:
+    """Let all jobs of this process journal and rebuild instances of a class, under a lasting name.
 
     Works as a decorator, with or without arguments. Types that annotations of durable functions
-    and event fields name need no registration.
+    and event fields name need no registration, but a name that is given here holds for them too,
+    in values and in the digests of arguments, inputs and keys.
 
     Args:
-        cls: A dataclass, enum, NamedTuple, msgspec.Struct or pydantic model.
-        name: What the journal calls it; `module:qualname` when not given. Keep it when the class
-            moves, and journals written before stay readable.
+        cls: A dataclass, enum, NamedTuple, msgspec.Struct or pydantic model, or an exception
+            class, which is then found by its name on replay.
+        name: What the journal calls it, wherever it stands; `module:qualname` when not given.
+            Keep it when the class moves, and journals written before stay readable.
+        aliases: What the journal called it before, the newest first, such as
+            "shop.orders:Order" for a class that had no name when it was moved.
 
     Returns:
         The class itself.
 
     Raises:
-        ConfigurationError: Another class has this name, or this sort of class cannot be rebuilt.
+        ConfigurationError: Another class has this name or alias, or this sort of class cannot be
+            rebuilt.
     """
     if cls is None:
-        return functools.partial(register_type, name=name)
-    GLOBAL_TYPES.register(cls, name)
+        return functools.partial(register_type, name=name, aliases=aliases)
+    if describe(cls) is None and not issubclass(cls, BaseException):
+        raise _not_rebuilt(cls)
+    NAMES.give(cls, name, (aliases,) if isinstance(aliases, str) else tuple(aliases))
+    if not issubclass(cls, BaseException):
+        GLOBAL_TYPES.register(cls)
     return cls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from perdure.call import CallOptions, DurableCall
 from perdure.errors import (
@@ -12,14 +12,14 @@ from perdure.errors import (
     EncodeError,
     NonDeterminismError,
     PerdureError,
-    StoreError,
 )
-from perdure.executor.continuation import ContinuationContext
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.journal.codec import brief, digest_call
+from perdure.journal.call_identity import CallIdentity
 from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
+from perdure.journal.sketch import sign_call
+from perdure.runtime.action_sides import ActionOfParts
 from perdure.runtime.call_attempts import CallAttempts, Callee
 from perdure.runtime.children import (
     OUTPUTS,
@@ -29,67 +29,8 @@ from perdure.runtime.children import (
     NewChild,
     refuse_own_key,
 )
-from perdure.runtime.services import JobServices
-from perdure.store.base import Row
 
 NO_NUMBERS: frozenset[int] = frozenset()
-
-
-class RunOfCalls(Protocol):
-    """What calls need of their run."""
-
-    dropped: bool
-    key_digest: bytes
-    key_number: int
-
-    def count_call(self) -> bool:
-        """Count one more call; False when it is one too many for the run."""
-
-
-class CallingAction(Protocol):
-    """What calls need of their action."""
-
-    continuation: ContinuationContext
-    error: BaseException | None
-    ended: bool
-    event: int
-    name: str
-    run_number: int
-    start_row: Record | None  # as long as it is not written
-
-    @property
-    def is_live(self) -> bool:
-        """True when everything recorded has been replayed."""
-
-    def where(self) -> str:
-        """Return the action's place, for messages."""
-
-    def settle(self, outcome: Record) -> None:
-        """Number a settlement, make it durable and deliver it."""
-
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
-
-    def check_turn(self, what: str) -> None:
-        """Refuse what is asked outside a turn of the action."""
-
-    def reexecute(self, error: NonDeterminismError) -> CallStep:
-        """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
-
-    def replay_soon(self) -> None:
-        """Go on with the replay outside this turn (fallback)."""
-
-    def deliver_soon(self, call: int) -> None:
-        """Deliver the recorded outcome of a call outside this turn (fallback)."""
-
-    def derived_id(self, call: Record) -> str:
-        """Return the id that a run started by this call has for ever."""
-
-    def submitted(self) -> None:
-        """Told when no run is being submitted any more."""
-
-    def store_failed(self, error: StoreError) -> None:
-        """Told when a submission could not be made durable."""
 
 
 class ActionCalls:
@@ -100,17 +41,15 @@ class ActionCalls:
     for what is made in a turn of the fallback.
     """
 
-    def __init__(
-        self, action: CallingAction, run: RunOfCalls, journal: Journal, services: JobServices
-    ) -> None:
+    def __init__(self, action: ActionOfParts, journal: Journal) -> None:
         self._action = action
-        self._run = run
+        self._run = action.run
         self._journal = journal
-        self._services = services
+        self._services = action.run.services
         self._sequential = isinstance(action.continuation, ThreadedContinuation)
         self._calls: dict[int, DurableCall[Any]] = {}
-        self._waiting: dict[int, Callable[[], None]] = {}
-        self._submissions: frozenset[int] = NO_NUMBERS  # of those that wait
+        self._put_off: dict[int, Callable[[], None]] = {}
+        self._submissions: frozenset[int] = NO_NUMBERS  # of those that are put off
         self._running: dict[int, CallAttempts] = {}
         self._converters: dict[int, Callable[[Any], Any]] = {}
         self._children: ChildRuns | None = None
@@ -148,32 +87,35 @@ class ActionCalls:
             options = options.over(info.options)
         if options.limit is not None:
             self._services.check_limit(options.limit)
+        function, given = options.durable_id, options.durable_aliases
         step, call, template = self._number(
-            options.durable_id or info.identity,
+            function or info.identity,
             args,
             kwargs,
+            func=func,
+            names=given if function is None else (function, *given),
             reconciled=options.reconciler is not None,
         )
         if step.decision is not Decision.REPLAY:
             callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
-            self._start_or_wait(step, self._beginning(step, template, callee, options))
+            self._start_or_put_off(step, self._beginning(step, template, callee, options))
         return call
 
     def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildHandle]:
         """Make a call that starts another run, exactly once."""
         self._services.codec.encode((value, key))  # refused here, not later
         due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
-        step, call, template = self._number(SUBMIT, (value, key, delay), {}, reconciled=False)
+        step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
         self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
         if step.decision is Decision.ANSWER:
-            self._start_or_wait(step, self._answering(step, template))
+            self._start_or_put_off(step, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:
-            new = NewChild(value, key, due)
+            new = NewChild(value, key, due, (value, key, delay))
             if self._children is None:
-                self._children = ChildRuns(self._action, self._services)
+                self._children = ChildRuns(self._action)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
             self._submissions |= {step.number}
-            self._start_or_wait(step, begin)
+            self._start_or_put_off(step, begin)
         return call
 
     def _outputs_of(self, key: Any) -> Callable[[str], DurableCall[Any]]:
@@ -188,7 +130,7 @@ class ActionCalls:
                     f"{self._action.where()}: without continuations a plain action cannot wait for"
                     " another run, which it would keep from running; write it as `async def`"
                 )
-            outputs = self._services.outputs
+            outputs = self._services.supervisor.outputs
             return self.sequentially(
                 lambda: self.make(outputs, (id_,), {}, options, defaults=False)
             )
@@ -205,11 +147,19 @@ class ActionCalls:
         return call
 
     def _number(
-        self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, reconciled: bool
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        func: Callable[..., Any] | None = None,
+        names: tuple[str, ...] = (),
+        reconciled: bool = False,
     ) -> tuple[CallStep, DurableCall[Any], Record]:
         """Number a call and check it against the journal; return it with its record to be."""
         action, loop = self._action, self._action.continuation.loop
-        digest, detail = digest_call(args, kwargs), brief(args, kwargs)
+        parts = getattr(func, "digested_parts", None)
+        digest, detail = sign_call(args, kwargs, parts)
         if not self._run.count_call():
             action.error = PerdureError(
                 f"{action.where()} makes more durable calls than one run may (max-calls-per-run ="
@@ -217,7 +167,13 @@ class ActionCalls:
             )
             raise action.error
         try:
-            step = self._journal.call(function, digest, detail, reconciled=reconciled)
+            step = self._journal.call(
+                function,
+                digest,
+                detail,
+                reconciled=reconciled,
+                known=functools.partial(CallIdentity, func, names, args, kwargs, parts),
+            )
         except NonDeterminismError as error:
             if not self._services.reexecute:
                 action.error = error
@@ -243,26 +199,26 @@ class ActionCalls:
 
     # Starting them
 
-    def _start_or_wait(self, step: CallStep, begin: Callable[[], None]) -> None:
+    def _start_or_put_off(self, step: CallStep, begin: Callable[[], None]) -> None:
         """Start a call, or put that off until replay is over."""
         if self._action.is_live:
             begin()
         else:
-            self._waiting[step.number] = begin
+            self._put_off[step.number] = begin
             if self._sequential:
                 self._action.replay_soon()
 
     def go_live(self) -> None:
         """Start what replay has put off, as far as it is still wanted."""
-        waiting, self._waiting = self._waiting, {}
-        for number, begin in waiting.items():
+        put_off, self._put_off = self._put_off, {}
+        for number, begin in put_off.items():
             if number in self._submissions or not self._calls[number].done():
                 begin()
 
     def begin_submissions(self) -> None:
         """The action ends: start the runs that it submitted and replay has put off."""
-        for number in sorted(self._submissions & self._waiting.keys()):
-            self._waiting.pop(number)()
+        for number in sorted(self._submissions & self._put_off.keys()):
+            self._put_off.pop(number)()
 
     def _beginning(
         self, step: CallStep, template: Record, callee: Callee, options: CallOptions
@@ -275,14 +231,7 @@ class ActionCalls:
             func, info = options.reconciler, self._services.function(options.reconciler)
             callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
         attempts = CallAttempts(
-            self,
-            self._services,
-            callee,
-            template,
-            options,
-            key=self._run.key_number,
-            made_at=self._action.continuation.loop.now,
-            before=step.failed,
+            self._action, callee, template, options, over=self.call_over, before=step.failed
         )
 
         def begin() -> None:
@@ -308,10 +257,6 @@ class ActionCalls:
             attempts.cancel()
 
     # Their outcomes
-
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
-        self._action.write(rows, written)
 
     def call_over(
         self, template: Record, started_at: int, value: Any, error: BaseException | None
@@ -365,17 +310,17 @@ class ActionCalls:
         """True while a run that the action started is not durable."""
         return self._children is not None and self._children.pending
 
-    def stopping(self) -> None:
+    def process_ends(self) -> None:
         """The process ends in good order: attempts under way are no crashes."""
         for attempts in self._running.values():
-            attempts.stopping()
+            attempts.process_ends()
 
     def close(self) -> None:
         """Cancel the calls in flight; their outcomes are dropped."""
         for attempts in list(self._running.values()):
             attempts.cancel()
         self._running.clear()
-        self._waiting.clear()
+        self._put_off.clear()
         self._submissions = NO_NUMBERS
         self._calls.clear()
         self._converters.clear()

@@ -11,7 +11,7 @@ import functools
 import logging
 import random
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from perdure.agent_plan import ActionSpec
 from perdure.call import DurableCall
@@ -20,52 +20,12 @@ from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action_calls import ActionCalls
+from perdure.runtime.action_sides import RunOfAction
+from perdure.runtime.action_waits import ActionWaits
 from perdure.runtime.place import Place
-from perdure.runtime.services import JobServices
-from perdure.runtime.waits import ActionWaits
 from perdure.store.base import Row
 
 logger = logging.getLogger("perdure")
-
-
-class RunOfAction(Protocol):
-    """What an action needs of its run."""
-
-    dropped: bool
-    number: int
-    services: JobServices
-    key_digest: bytes
-    key_number: int
-
-    def where(self) -> str:
-        """Return the run and its key, for messages."""
-
-    def count_call(self) -> bool:
-        """Count one more call; False when it is one too many for the run."""
-
-    def derived_id(self, call: Record) -> str:
-        """Return the id that a run started by this call has for ever."""
-
-    def take_signal(self, name: str) -> Record | None:
-        """Take the first signal with this name."""
-
-    def give_back(self, signals: list[Record]) -> None:
-        """Take back what an action was handed and has not used."""
-
-    def note(self) -> None:
-        """Publish what the run is doing."""
-
-    def stir(self) -> None:
-        """Told when something is about to go on."""
-
-    def action_idles(self) -> None:
-        """Told when only time or a signal can continue the action."""
-
-    def action_ended(self, runner: ActionRunner) -> None:
-        """Told when the action has ended; `runner.error` says how."""
-
-    def store_failed(self, error: StoreError) -> None:
-        """Told when a record of the run could not be written."""
 
 
 class ActionRunner:
@@ -93,7 +53,7 @@ class ActionRunner:
         self.error: BaseException | None = None
         self.ended = False
         self.start_row: Record | None = None
-        self._run = run
+        self.run = run
         self._services = run.services
         self._history = history
         self._place = Place(run, spec.name)
@@ -107,7 +67,7 @@ class ActionRunner:
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
-        self.calls = ActionCalls(self, run, self._journal, self._services)
+        self.calls = ActionCalls(self, self._journal)
         self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
 
     def where(self) -> str:
@@ -123,7 +83,7 @@ class ActionRunner:
     def waits(self) -> ActionWaits:
         """What it waits for besides its calls."""
         if self._waits is None:
-            self._waits = ActionWaits(self, self._services, self._history.settlements)
+            self._waits = ActionWaits(self, self._history.settlements)
         return self._waits
 
     @property
@@ -266,12 +226,12 @@ class ActionRunner:
         """Publish what the run is doing; what is said during a replay after it, once."""
         self._note = not self._live
         if self._live:
-            self._run.note()
+            self.run.note()
 
     def _tell_note(self) -> None:
         if self._note:
             self._note = False
-            self._run.note()
+            self.run.note()
 
     def replay_soon(self) -> None:
         """Go on with the replay outside this turn."""
@@ -287,7 +247,7 @@ class ActionRunner:
         void_from = self._journal.cut_from(number)
         logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
         cut = Record(
-            run=self._run.number, event=self.event, action=self.name, n=void_from,
+            run=self.run.number, event=self.event, action=self.name, n=void_from,
             kind=RecordKind.CUT, call=number, at=self._services.now(),
         )  # fmt: skip
         self.write([cut], lambda: None)
@@ -297,9 +257,9 @@ class ActionRunner:
 
     def settle(self, outcome: Record) -> None:
         """Give a settlement its number and its time; deliver it when it is durable."""
-        if self.ended or self._run.dropped:
+        if self.ended or self.run.dropped:
             return
-        self._run.stir()
+        self.run.stir()
         self._last_at = max(self._last_at, self._services.now())
         # By position: _replace would take longer than all the rest here.
         run, event, action, _, kind, call, function, digest, detail, payload, started_at, _ = (
@@ -313,29 +273,13 @@ class ActionRunner:
 
     def template(self, kind: RecordKind) -> Record:
         """Return a settlement of the action without its number and time."""
-        return Record(run=self._run.number, event=self.event, action=self.name, n=0, kind=kind)
-
-    def derived_id(self, call: Record) -> str:
-        """Return the id that a run started by this call has for ever."""
-        return self._run.derived_id(call)
-
-    def take_signal(self, name: str) -> Record | None:
-        """Take the run's first signal with this name."""
-        return self._run.take_signal(name)
-
-    def give_back(self, signals: list[Record]) -> None:
-        """Give signals back to the run."""
-        self._run.give_back(signals)
+        return Record(run=self.run.number, event=self.event, action=self.name, n=0, kind=kind)
 
     def submitted(self) -> None:
         """A run that this action started is durable, and no other is on its way."""
-        if self._held and not self._run.dropped:
+        if self._held and not self.run.dropped:
             self._held = False
-            self._run.action_ended(self)
-
-    def store_failed(self, error: StoreError) -> None:
-        """A run that this action started could not be made durable."""
-        self._run.store_failed(error)
+            self.run.action_ended(self.event, self.name)
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:
         """Write rows of the action; `written` is called if it still runs then."""
@@ -346,12 +290,12 @@ class ActionRunner:
         def done(error: StoreError | None) -> None:
             self._writing -= 1
             if error is not None:
-                self._run.store_failed(error)
+                self.run.store_failed(error)
             elif not self.ended:
                 written()
 
         self._writing += 1
-        self._services.commits.add(rows, done, self._run)
+        self._services.commits.add(rows, done, self.run)
 
     def _deliver(self, record: Record) -> None:
         """Hand one durable settlement to the action and run one turn."""
@@ -373,7 +317,7 @@ class ActionRunner:
         """Return the record of a new CANCEL settlement."""
         self._last_at = max(self._last_at, self._services.now())
         return Record(
-            run=self._run.number, event=self.event, action=self.name, n=self._journal.settle(),
+            run=self.run.number, event=self.event, action=self.name, n=self._journal.settle(),
             kind=RecordKind.CANCEL, detail=reason, at=self._last_at,
         )  # fmt: skip
 
@@ -394,10 +338,10 @@ class ActionRunner:
             # Not the action's own failure, which its main task holds: it broke a rule of the loop.
             self.continuation.fail(error)
         except (KeyboardInterrupt, SystemExit) as stop:
-            self._services.stop(stop)
+            self._services.supervisor.stop(stop)
 
     def _after_turn(self) -> None:
-        if self.ended or self._run.dropped:
+        if self.ended or self.run.dropped:
             return
         continuation = self.continuation
         violation = continuation.loop.violation
@@ -434,7 +378,7 @@ class ActionRunner:
 
     def _tell_if_idle(self) -> None:
         if self.is_idle:
-            self._run.action_idles()
+            self.run.action_idles()
 
     @property
     def is_idle(self) -> bool:
@@ -469,12 +413,13 @@ class ActionRunner:
             self.calls.begin_submissions()
         self.close()
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._services.stop(error)  # it came from the fallback's thread; never an outcome
+            # It came from the fallback's thread; never an outcome.
+            self._services.supervisor.stop(error)
             return
         if error is None and self.calls.submitting:
             self._held = True
         else:
-            self._run.action_ended(self)
+            self.run.action_ended(self.event, self.name)
 
     def close(self) -> None:
         """Drop the action: no more turns, its calls in flight are cancelled."""

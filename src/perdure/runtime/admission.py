@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
-from perdure.journal.codec import Codec, digest
+from perdure.journal.codec import Codec
+from perdure.journal.digests import digest, digests
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
-from perdure.runtime import collector
+from perdure.runtime.collector import Collector
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.numbers import Numbers
 from perdure.store.base import (
     ActionStateStore,
     InputRow,
-    JobInfo,
     KeyRow,
     Row,
     RunRow,
@@ -69,6 +70,7 @@ class NewInput(NamedTuple):
         origin: whose ids `id` belongs to; "" for those of the user.
         due: when it may begin, ns since the epoch; 0 at once.
         is_child: a run in flight waits for its admission, so it does not wait for room.
+        older_ids: ids under which the same input may have been admitted before.
         series: what it keeps its order in, if anything.
         place_in_series: from 1.
     """
@@ -82,6 +84,7 @@ class NewInput(NamedTuple):
     origin: str = ""
     due: int = 0
     is_child: bool = False
+    older_ids: tuple[str, ...] = ()
     series: Series | None = None
     place_in_series: int = 0
 
@@ -95,13 +98,17 @@ class Admitted(NamedTuple):
 
 
 class _Prepared(NamedTuple):
-    """An input in journal form."""
+    """An input in journal form.
+
+    A class in it may have had other names when it, or its key, was admitted before: `identities`
+    and `key_digests` are those of each generation of names, the newest first.
+    """
 
     source: str
-    identity: str | int | None
+    identities: tuple[str | int, ...]  # none: each time it is given it is another input
     digest: bytes
     value: bytes
-    key_digest: bytes
+    key_digests: tuple[bytes, ...]
     key_value: bytes
     item: NewInput
 
@@ -109,20 +116,24 @@ class _Prepared(NamedTuple):
 class Admission:
     """Admits inputs in batches: everything submitted while one batch is written joins the next.
 
-    Owns: the numbers of runs and keys, the inputs waiting to be admitted, the bound on runs in
-    flight (G20). Lifecycle: made when the job opens. On the host loop.
+    Owns: the inputs waiting to be admitted, the bound on runs in flight (G20). Lifecycle: made when
+    the job opens. On the host loop.
 
     Args:
+        job: the job's number.
+        numbers: what new runs and keys are numbered by.
         adopt: puts stored runs into their keys' queues.
         delay: takes in a new run that is due later.
         doubt: told that an admission failed which may have been written all the same.
         limit: runs in flight at most.
         now: wall-clock time, ns since the epoch.
+        collector: told of the runs in flight.
     """
 
     def __init__(
         self,
-        info: JobInfo,
+        job: int,
+        numbers: Numbers,
         store: ActionStateStore,
         commits: GroupCommit,
         codec: Codec,
@@ -133,12 +144,12 @@ class Admission:
         doubt: Callable[[], None],
         limit: int,
         now: Callable[[], int],
+        collector: Collector,
     ) -> None:
         self._host = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # not that of an action that submits
-        self._job = info.job
-        self._last_run = info.last_run
-        self._last_key = info.last_key
+        self._job = job
+        self._numbers = numbers
         self._store = store
         self._commits = commits
         self._codec = codec
@@ -148,18 +159,17 @@ class Admission:
         self._doubt = doubt
         self._limit = limit
         self._now = now
+        self._collector = collector
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
-        self._resting: set[int] = set()  # in flight, but only waiting
-        self._expected = 1_000  # runs in flight that the garbage collector reckons with
+        self._resting: set[int] = set()  # admitted, and not counted as in flight
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self.tickets: dict[int, RunTicket] = {}
 
     def next_number(self) -> int:
         """Return the next number for a run or a place in a queue."""
-        self._last_run += 1
-        return self._last_run
+        return self._numbers.next_run()
 
     def submit(self, item: NewInput) -> asyncio.Future[Admitted]:
         """Admit one input; the future is done when its run is durable.
@@ -188,16 +198,16 @@ class Admission:
 
     @property
     def in_flight(self) -> int:
-        """Number of runs that are admitted, not finished, and do not only wait."""
+        """Number of runs that are admitted, not finished, and do not rest."""
         return len(self.tickets) - len(self._resting)
 
     def rests(self, ticket: RunTicket) -> None:
-        """A run only waits from now on."""
+        """A run rests from now on."""
         self._resting.add(ticket.row.run)
         self._wake()
 
     def goes_on(self, ticket: RunTicket) -> None:
-        """A run waits no longer."""
+        """A run rests no longer."""
         self._resting.discard(ticket.row.run)
 
     async def _woken(self) -> None:
@@ -271,7 +281,7 @@ class Admission:
         try:
             known = await self._known([p for p, _ in prepared])
             await self._adopt_unfinished([run for run, _ in known.values()])
-            held = await self._mailbox.hold({p.key_digest for p, _ in prepared})
+            held = await self._mailbox.hold({d for p, _ in prepared for d in p.key_digests})
         except StoreError as error:
             for _, future in prepared:
                 _fail(future, error)
@@ -291,14 +301,16 @@ class Admission:
     ) -> list[asyncio.Future[Admitted]]:
         """Give every input its run; return the futures of those with an identity to wait for."""
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
-        digests: dict[tuple[str, str | int], bytes] = {}
+        begun: dict[tuple[str, str | int], bytes] = {}  # digests of those in `first`
         for ready, future in prepared:
-            identity = (ready.source, ready.identity) if ready.identity is not None else None
+            ids = [(ready.source, id_) for id_ in ready.identities]
+            identity = ids[0] if ids else None
+            admitted = next((known[id_] for id_ in ids if id_ in known), None)
             if (refused := _refused_before(ready.item)) is not None:
                 _fail(future, refused)
-            elif identity is not None and identity in known:
-                self._answer_known(ready, future, *known[identity])
-            elif identity is not None and digests.get(identity, ready.digest) != ready.digest:
+            elif admitted is not None:
+                self._answer_known(ready, future, *admitted)
+            elif identity is not None and begun.get(identity, ready.digest) != ready.digest:
                 _refuse(ready.item, future, InputError(_changed(ready)))
             elif identity is not None and identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
@@ -307,34 +319,34 @@ class Admission:
             else:
                 if identity is not None:
                     first[identity] = future
-                    digests[identity] = ready.digest
+                    begun[identity] = ready.digest
                 self._begin(ready, future)
         return list(first.values())
 
     def _prepare(self, item: NewInput) -> _Prepared:
         try:
             value, key = self._codec.encode(item.value), self._codec.encode(item.key)
-            key_digest = digest(item.key)
+            key_digests = tuple(digests(item.key))
             value_digest = digest(item.value)
         except EncodeError as error:
             where = f" ({item.place})" if item.place else ""
             raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
-        both = hashlib.blake2b(key_digest + value_digest, digest_size=16).digest()
-        identity: str | int | None = None
+        both = _input_digest(key_digests[0], value_digest)
+        identities: tuple[str | int, ...] = ()
         source = ""
         if item.id is not None:
-            identity, source = _storable_id(item.id), item.origin
+            identities, source = (*_storable_ids(item.id), *item.older_ids), item.origin
         elif item.source:
-            identity, source = item.position, item.source
-        return _Prepared(source, identity, both, value, key_digest, key, item)
+            identities, source = (item.position,), item.source
+        return _Prepared(source, identities, both, value, key_digests, key, item)
 
     async def _known(
         self, prepared: list[_Prepared]
     ) -> dict[tuple[str, str | int], tuple[int, bytes]]:
         by_source: dict[str, list[str | int]] = {}
         for item in prepared:
-            if item.identity is not None:
-                by_source.setdefault(item.source, []).append(item.identity)
+            if item.identities:
+                by_source.setdefault(item.source, []).extend(item.identities)
         known = {}
         for source, ids in by_source.items():
             for id_, entry in (await self._store.inputs(source, ids)).items():
@@ -352,7 +364,7 @@ class Admission:
     def _answer_known(
         self, item: _Prepared, future: asyncio.Future[Admitted], run: int, digest_: bytes
     ) -> None:
-        if digest_ != item.digest:
+        if digest_ != item.digest and digest_ not in _input_digests(item.item):
             _refuse(item.item, future, InputError(_changed(item)))
         elif not future.done():
             future.set_result(Admitted(run, self.tickets.get(run), is_new=False))
@@ -361,10 +373,10 @@ class Admission:
         key = self._key(item)
         key.reserved += 1
         key.row = key.row._replace(sequence=key.row.sequence + 1)
-        number = self.next_number()
+        number = self._numbers.next_run()
         due = item.item.due if item.item.due > self._now() else 0
         label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
-        label = label if item.identity is not None else ""
+        label = label if item.identities else ""
         row = RunRow(
             run=number, job=self._job, key=key.row.key, sequence=key.row.sequence,
             label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
@@ -372,17 +384,16 @@ class Admission:
             admitted_at=self._now(), finished_at=0, due=due,
         )  # fmt: skip
         rows: list[Row] = [key.row, row]
-        if item.identity is not None:
+        if item.identities:
             rows.append(
                 InputRow(
-                    job=self._job, source=item.source, id=item.identity, run=number,
+                    job=self._job, source=item.source, id=item.identities[0], run=number,
                     digest=item.digest,
                 )
             )  # fmt: skip
         ticket = RunTicket(row, key)
         self.tickets[number] = ticket
-        if self.in_flight > self._expected:
-            self._expected = collector.expect(self.in_flight)
+        self._collector.expect(self.in_flight)
 
         def done(error: StoreError | None) -> None:
             key.reserved -= 1
@@ -406,13 +417,13 @@ class Admission:
         self._commits.add(rows, done)
 
     def _key(self, item: _Prepared) -> Key:
-        key = self._mailbox.keys.get(item.key_digest)
-        if key is not None:
-            return key
-        self._last_key += 1
+        for each in item.key_digests:  # one that was found under an older name keeps its digest
+            key = self._mailbox.keys.get(each)
+            if key is not None:
+                return key
         row = KeyRow(
-            key=self._last_key, job=self._job, digest=item.key_digest, value=item.key_value,
-            sequence=0,
+            key=self._numbers.next_key(), job=self._job, digest=item.key_digests[0],
+            value=item.key_value, sequence=0,
         )  # fmt: skip
         return self._mailbox.add(Key(row, self._codec.decode(item.key_value), None))
 
@@ -434,11 +445,25 @@ def _refused_before(item: NewInput) -> Exception | None:
     return item.series.refused_before(item.place_in_series) if item.series is not None else None
 
 
-def _storable_id(id_: Any) -> str:
-    """Return an id as text that every store takes; what is no plain text stands as its digest."""
+def _storable_ids(id_: Any) -> tuple[str, ...]:
+    """Return an id as text that every store takes; what is no plain text stands as its digest.
+
+    The newest form first; what comes after it was made under older names of its types.
+    """
     if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
-        return id_
-    return f"~{digest(id_).hex()}"
+        return (id_,)
+    return tuple(f"~{each.hex()}" for each in digests(id_))
+
+
+def _input_digest(key: bytes, value: bytes) -> bytes:
+    return hashlib.blake2b(key + value, digest_size=16).digest()
+
+
+def _input_digests(item: NewInput) -> Iterator[bytes]:
+    """Return the digests of an input for each generation of names of its types."""
+    keys, values = list(digests(item.key)), list(digests(item.value))
+    for n in range(max(len(keys), len(values))):
+        yield _input_digest(keys[min(n, len(keys) - 1)], values[min(n, len(values) - 1)])
 
 
 def _changed(item: _Prepared) -> str:

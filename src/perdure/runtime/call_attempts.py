@@ -6,8 +6,8 @@ crash in a back-off of an hour does not start it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from perdure.call import CallOptions
 from perdure.errors import RetryableError
@@ -15,9 +15,8 @@ from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Invocation
 from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.services import JobServices
+from perdure.runtime.action_sides import ActionOfParts, CallOver
 from perdure.runtime.timers import Timer
-from perdure.store.base import Row
 
 
 class Callee(NamedTuple):
@@ -30,30 +29,19 @@ class Callee(NamedTuple):
     inline: bool  # on the host loop's thread, without a task; not bounded by a timeout
 
 
-class CallOwner(Protocol):
-    """What attempts belong to."""
-
-    def call_over(
-        self, template: Record, started_at: int, value: Any, error: BaseException | None
-    ) -> None:
-        """Told what came of the call."""
-
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
-
-
 class CallAttempts:
     """The attempts of one call.
 
     Owns: the invocation under way, its place under a limit, the timers of its timeout, its
-    back-off and the whole call. Lifecycle: `begin` until `CallOwner.call_over` is told, or
-    `cancel`. On the host loop's thread.
+    back-off and the whole call. Lifecycle: made in the turn that makes the call; `begin` until
+    `over` is told, or `cancel`. On the host loop's thread.
 
     Args:
+        action: what makes the call.
+        callee: what is called.
         template: the call's record without an outcome.
         options: timeout, retry policy, reconciler, limit.
-        key: of the run, for fairness.
-        made_at: durable time at which the action made the call, ns since the epoch.
+        over: told what came of the call.
         before: the record of its last attempt by an earlier process, which had no outcome.
 
     Attributes:
@@ -61,33 +49,33 @@ class CallAttempts:
     """
 
     __slots__ = (
-        "_attempt", "_before", "_begins", "_callee", "_closed", "_deadline", "_ended", "_error",
-        "_failure", "_invocation", "_key", "_options", "_owner", "_permit", "_services",
-        "_template", "_timer", "_wake_up", "over_at",
+        "_action", "_attempt", "_before", "_begins", "_call_over", "_callee", "_closed",
+        "_deadline", "_ended", "_error", "_failure", "_invocation", "_key", "_options", "_permit",
+        "_services", "_template", "_timer", "_wake_up", "over_at",
     )  # fmt: skip
 
     def __init__(
         self,
-        owner: CallOwner,
-        services: JobServices,
+        action: ActionOfParts,
         callee: Callee,
         template: Record,
         options: CallOptions,
         *,
-        key: Hashable,
-        made_at: int,
+        over: CallOver,
         before: Record | None,
     ) -> None:
-        self._owner = owner
-        self._services = services
+        self._action = action
+        self._services = action.run.services
         self._callee = callee
         self._template = template
         self._options = options
-        self._key = key
+        self._key = action.run.key_number  # for fairness between keys
+        self._call_over = over
         self._before = before
         self._attempt = before.n if before is not None else 0
         self._wake_up = before.at if before is not None else 0
         total = options.retry.total_timeout if options.retry is not None else None
+        made_at = action.continuation.loop.now
         self.over_at = made_at + int(total * 1e9) if total is not None else None
         self._ended = 0  # attempts that are over
         self._closed = False  # the call is over
@@ -135,7 +123,7 @@ class CallAttempts:
         self._stop_timers()
         self._release()
 
-    def stopping(self) -> None:
+    def process_ends(self) -> None:
         """The process ends in good order: an attempt under way is no crash."""
         if self._closed or not self._counts_crashes():
             return
@@ -143,7 +131,7 @@ class CallAttempts:
             over = self._attempt if self._begins else self._attempt - 1
             # As it was before the attempt: the last one failed, or there was none.
             before = self._begun(over)._replace(payload=self._failure if over else None)
-            self._owner.write([before], lambda: None)
+            self._action.write([before], lambda: None)
 
     # One attempt: its turn under a limit, its record, its execution
 
@@ -180,11 +168,11 @@ class CallAttempts:
                 pending = self._template._replace(
                     n=self._attempt, kind=RecordKind.PENDING, at=self._services.now()
                 )
-                self._owner.write([pending], self._start)
+                self._action.write([pending], self._start)
                 return
         elif self._counts_crashes():
             self._begins = True
-            self._owner.write([self._begun(self._attempt + 1)], self._start)
+            self._action.write([self._begun(self._attempt + 1)], self._start)
             return
         self._start()
 
@@ -268,7 +256,7 @@ class CallAttempts:
 
     def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:
         self._close()
-        self._owner.call_over(self._template, started_at, value, error)
+        self._call_over(self._template, started_at, value, error)
 
     def _failed(self, error: BaseException, started_at: int) -> None:
         """An attempt failed: there is another, or the call has."""
@@ -288,7 +276,7 @@ class CallAttempts:
         )
         self._services.counters.call_retries += 1
         self._wake_up = wake_up
-        self._owner.write([attempt], self._wait)
+        self._action.write([attempt], self._wait)
 
     def _next_wake_up(self, error: BaseException) -> int | None:
         policy = self._options.retry

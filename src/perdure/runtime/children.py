@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from perdure.call import DurableCall
 from perdure.errors import ContextAccessError, StoreError
-from perdure.journal.codec import digest
+from perdure.journal.digests import call_digests, digests
 from perdure.journal.record import Record
 from perdure.run import Output, run_id
+from perdure.runtime.action_sides import ActionOfParts, CallOver
 from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.services import JobServices
 
 SUBMIT = "perdure:submit"
 OUTPUTS = "perdure:outputs"
 ORIGIN = "perdure:submit"  # where the ids of such runs belong
 
 
-Over = Callable[[Record, int, Any, BaseException | None], None]
-
-
 class NewChild(NamedTuple):
-    """A run to start; `due` is when it may begin, ns since the epoch, 0 at once."""
+    """A run to start.
+
+    Attributes:
+        value: its input.
+        key: its key.
+        due: when it may begin, ns since the epoch; 0 at once.
+        args: arguments of the call that starts it; its id comes from their digest.
+    """
 
     value: Any
     key: Any
     due: int
-
-
-class SubmittingAction(Protocol):
-    """What submissions need of their action."""
-
-    def derived_id(self, call: Record) -> str:
-        """Return the id that a run started by this call has for ever."""
-
-    def submitted(self) -> None:
-        """Told when nothing is being submitted any more."""
-
-    def store_failed(self, error: StoreError) -> None:
-        """Told when a submission could not be made durable."""
+    args: tuple[Any, ...]
 
 
 class ChildHandle:
@@ -64,9 +56,9 @@ class ChildRuns:
     Owns: the submissions that are not durable yet; the action's completion waits for them.
     """
 
-    def __init__(self, action: SubmittingAction, services: JobServices) -> None:
+    def __init__(self, action: ActionOfParts) -> None:
         self._action = action
-        self._services = services
+        self._services = action.run.services
         self._pending: set[asyncio.Future[Admitted]] = set()
 
     @property
@@ -74,12 +66,25 @@ class ChildRuns:
         """True while a submission is not durable."""
         return bool(self._pending)
 
-    def begin(self, template: Record, new: NewChild, over: Over) -> None:
+    def begin(self, template: Record, new: NewChild, over: CallOver) -> None:
         """Submit a run; `over` is told as of any call when it is durable."""
         started_at = self._services.now()
-        id_ = self._action.derived_id(template)
-        future = self._services.submit(
-            NewInput(new.value, new.key, id_, origin=ORIGIN, due=new.due, is_child=True)
+        # A crash may have come between its admission and this call's outcome, and a type of its
+        # input may have another name since: it is looked up under all ids that it may have.
+        id_, *older = (
+            self._action.run.derived_id(template._replace(digest=each))
+            for each in call_digests(new.args, {})
+        )
+        future = self._services.supervisor.submit(
+            NewInput(
+                new.value,
+                new.key,
+                id_,
+                origin=ORIGIN,
+                due=new.due,
+                is_child=True,
+                older_ids=tuple(older),
+            )
         )
         self._pending.add(future)
 
@@ -89,7 +94,7 @@ class ChildRuns:
                 return  # the job closes; the next process submits it again, under the same id
             error = future.exception()
             if isinstance(error, StoreError):
-                self._action.store_failed(error)
+                self._action.run.store_failed(error)
                 return
             child = run_id(future.result().run) if error is None else None
             over(template, started_at, child, error)
@@ -105,7 +110,7 @@ def refuse_own_key(where: str, own: bytes, key: Any) -> None:
     Raises:
         ContextAccessError: it is of the key whose digest is `own`.
     """
-    if digest(key) == own:
+    if own in digests(key):
         raise ContextAccessError(
             f"{where}: a run of the same key begins only after this one has ended, so its outputs"
             " cannot be awaited here; submit it under another key, or do not wait for it"

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
 
 from perdure.errors import DecodeError, StoreError
 from perdure.journal.record import decode_signal
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled
-from perdure.runtime.admission import Admission
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.run_execution import RunExecution
+from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.run_rows import retry_rows, status_row
-from perdure.runtime.run_state import CANCELLED, Cells
-from perdure.runtime.services import JobServices
+from perdure.runtime.run_state import CANCELLED
 from perdure.runtime.signals import came
-from perdure.runtime.waiting import WaitingRuns
-from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row, RunRow
+from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
 
 logger = logging.getLogger("perdure")
 
@@ -31,29 +26,16 @@ class RunCommands:
     Lifecycle: made when the job opens; `watch` runs until the job closes. On the host loop.
 
     Args:
-        executions: the runs in memory, by number.
-        finish: told of a run that ended without an execution.
-        recover: puts stored runs into their keys' queues.
+        store: where the inbox is.
+        runs: those of the job.
     """
 
-    def __init__(
-        self,
-        store: ActionStateStore,
-        services: JobServices,
-        admission: Admission,
-        waiting: WaitingRuns,
-        executions: Mapping[int, RunExecution],
-        *,
-        finish: Callable[[RunTicket, Cells | None], None],
-        recover: Callable[[list[RunRow]], Awaitable[None]],
-    ) -> None:
+    def __init__(self, store: ActionStateStore, runs: LiveRuns) -> None:
         self._store = store
-        self._services = services
-        self._admission = admission
-        self._waiting = waiting
-        self._executions = executions
-        self._finish = finish
-        self._recover = recover
+        self._runs = runs
+        self._services = runs.services
+        self._admission = runs.admission
+        self._resting = runs.resting
         self._last_signal = 0
 
     async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
@@ -62,29 +44,29 @@ class RunCommands:
         ticket = self._admission.tickets.get(run)
         if ticket is None:
             return await self._nothing_to_do(rows)
-        back = self._waiting.wake(ticket, stay=True)
+        back = self._resting.wake(ticket, stay=True)
         if back is not None:
             await asyncio.wait([back])
             return await self.cancel(run, rows)
-        execution = self._executions.get(run)
+        execution = self._runs.executions.get(run)
         if execution is not None:
-            await execution.stop(CANCELLED, rows)
+            await execution.cancel(CANCELLED, rows)
             return True
         end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
-        was_delayed = self._waiting.forget(ticket)  # or it might become due meanwhile
+        was_delayed = self._resting.forget(ticket)  # or it might become due meanwhile
         try:
             await self._services.commits.write([*rows, end])
         except StoreError:
             if was_delayed:
-                self._waiting.delay(ticket)
+                self._resting.delay(ticket)
             raise
-        begun = self._executions.get(run)
+        begun = self._runs.executions.get(run)
         if begun is not None:  # meanwhile
-            await begun.stop(CANCELLED, [])
+            await begun.cancel(CANCELLED, [])
         elif run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = run_cancelled(ticket.id)
-            self._finish(ticket, None)
+            self._runs.finish(ticket, None)
         return True
 
     async def _nothing_to_do(self, rows: list[Row]) -> bool:
@@ -105,7 +87,7 @@ class RunCommands:
         again = retry_rows(row, self._services.now())
         await self._services.commits.write([*again, *rows])
         self._services.counters.retries += 1
-        await self._recover([row])
+        await self._runs.recover([row])
         return True
 
     async def signal(
@@ -128,11 +110,11 @@ class RunCommands:
         signal = came(run, name, value, self._last_signal)
         await self._services.commits.write([signal, *rows])
         ticket.signals = [*(ticket.signals or ()), signal]
-        execution = self._executions.get(run)
+        execution = self._runs.executions.get(run)
         if execution is not None:
             execution.signal(signal)
         else:
-            self._waiting.wake(ticket)  # it finds the signal in its journal
+            self._resting.wake(ticket)  # it finds the signal in its journal
         return True
 
     # The inbox

@@ -9,12 +9,16 @@ from perdure.runtime.mailbox import RunTicket
 
 
 class JobListener(Protocol):
-    """Told about a job, on the host loop; must return quickly and not raise."""
+    """Told about a job, on the host loop; must return quickly and not raise.
+
+    Of a ticket it may read `number`, `id`, `key.value`, `key_digest`, `status`, `error`, `activity`
+    and `is_delayed`.
+    """
 
     def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
         """An output of a run is durable; in commit order."""
 
-    def on_waiting(self, ticket: RunTicket) -> None:
+    def on_resting(self, ticket: RunTicket) -> None:
         """Only time or a signal can continue a run now."""
 
     def on_finished(self, ticket: RunTicket) -> None:

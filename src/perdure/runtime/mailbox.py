@@ -66,6 +66,21 @@ class RunTicket:
         self.activity: Any = None
         self.finished: asyncio.Future[None] | None = None
 
+    @property
+    def number(self) -> int:
+        """The run's number in the store."""
+        return self.row.run
+
+    @property
+    def key_digest(self) -> bytes:
+        """The digest of the run's key: the same in every process and on every machine."""
+        return self.key.row.digest
+
+    @property
+    def is_delayed(self) -> bool:
+        """True as long as the run has not got its place in the queue, since it is due later."""
+        return bool(self.row.due) and self.row.place == self.row.run
+
     def wait_finished(self) -> asyncio.Future[None]:
         """Return a future that is done when the run came to its end."""
         if self.finished is None:

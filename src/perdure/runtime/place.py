@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-
-class PlacedRun(Protocol):
-    """What a place needs of its run."""
-
-    def where(self) -> str:
-        """Return the run and its key."""
+from perdure.runtime.action_sides import RunOfAction
 
 
 class Place:
@@ -17,7 +10,7 @@ class Place:
 
     __slots__ = ("_action", "_run")
 
-    def __init__(self, run: PlacedRun, action: str) -> None:
+    def __init__(self, run: RunOfAction, action: str) -> None:
         self._run = run
         self._action = action
 

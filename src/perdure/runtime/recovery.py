@@ -54,10 +54,10 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         completions, created, outputs = record.n, completion.created, completion.outputs
         if completions in versions:
             states[completions] = (dict(sensory), dict(current))
-    stopped = _stopped(records)
-    unfinished = _unfinished(events, completed, histories, plan, bool(stopped))
+    reason = _cancel_reason(records)
+    unfinished = _unfinished(events, completed, histories, plan, bool(reason))
     for event, name in histories:
-        if (event, name) not in unfinished and (event, name) not in completed and not stopped:
+        if (event, name) not in unfinished and (event, name) not in completed and not reason:
             raise StoreError(
                 f"run {run_id} is in the middle of action {name!r}, which the agent no longer has:"
                 " run it with the agent that has it, or cancel the run"
@@ -65,13 +65,13 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
     snapshots = {key: states[version] for key, version in wanted.items() if version in states}
     return RunState(
         events, sensory, current, touched, completions, created, outputs, unfinished, snapshots,
-        stopped, left_in_journal(records, completed, unfinished),
+        reason, left_in_journal(records, completed, unfinished),
         frozenset(r.at for r in records if r.kind == RecordKind.SIGNAL), _calls(records, completed),
         _began(records), _noted(records),
     )  # fmt: skip
 
 
-def _stopped(records: Sequence[Record]) -> str:
+def _cancel_reason(records: Sequence[Record]) -> str:
     """Return why the run was asked to stop; "" when it was not, or was put back since."""
     for record in reversed(records):
         if record.kind == RecordKind.RETRY:
@@ -103,7 +103,7 @@ def _unfinished(
     completed: set[tuple[int, str]],
     histories: dict[tuple[int, str], ActionHistory],
     plan: AgentPlan,
-    stopped: bool,
+    cancelled: bool,
 ) -> dict[tuple[int, str], ActionHistory]:
     """Return the actions to go on with: those of every visible event that did not complete.
 
@@ -116,7 +116,7 @@ def _unfinished(
         # Those whose conditions were not asked yet are among them.
         for spec in (*plan.actions_for(kind), *(spec for spec, _ in plan.conditions_for(kind))):
             key = (number, spec.name)
-            if key in completed or (stopped and key not in histories):
+            if key in completed or (cancelled and key not in histories):
                 continue
             unfinished[key] = histories.get(key, NEW)
     return unfinished

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from perdure.agent_resources import ResourceKey, ResourceSpec
-from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError
+from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError, did_you_mean
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
 logger = logging.getLogger("perdure")
@@ -78,8 +77,7 @@ class JobResources:
         if not isinstance(type_, ResourceType):
             return ConfigurationError(f"get_resource({name!r}, ...): {type_!r} is no ResourceType")
         known = [each for each in self.names(type_) if not each.startswith("_")]  # perdure's own
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"declared are: {', '.join(known)}"
+        hint = did_you_mean(str(name), known, f"declared are: {', '.join(known)}", repr)
         return ConfigurationError(
             f"{self._opening}there is no {type_.value} {name!r}:"
             f" {hint if known else 'none is declared'}"

@@ -1,49 +1,33 @@
-"""RunExecution: one run while it executes: its events, its actions, its memory, its end."""
+"""RunExecution: one run while it executes: its events, its actions, its memory."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from perdure.agent_plan import ActionSpec
-from perdure.config import AgentExecutionOptions
-from perdure.errors import (
-    ConditionError,
-    PerdureError,
-    StoreDataError,
-    StoreError,
-)
+from perdure.errors import ConditionError, StoreDataError, StoreError
 from perdure.journal.brief import brief
-from perdure.journal.failure import decode_failure, encode_failure, failure_summary
 from perdure.journal.journal import NEW
-from perdure.journal.record import (
-    Completion,
-    Record,
-    RecordKind,
-    encode_completion,
-)
-from perdure.run import RunStatus, run_cancelled
+from perdure.journal.record import Completion, Record, RecordKind, encode_completion
+from perdure.run import RunStatus
 from perdure.runtime.action_runner import ActionRunner
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.run_activity import RunActivity
+from perdure.runtime.run_ending import End, RunEnding
 from perdure.runtime.run_events import RunEvents
 from perdure.runtime.run_identity import RunIdentity
-from perdure.runtime.run_rows import memory_rows, retry_rows, status_row
-from perdure.runtime.run_state import TIMED_OUT, Cells, RunState
-from perdure.runtime.run_waits import RunWaits
+from perdure.runtime.run_rest import RunRest
+from perdure.runtime.run_state import TIMED_OUT, RunMemory, RunState
 from perdure.runtime.runner_context import ActionContext
 from perdure.runtime.services import JobServices
 from perdure.runtime.triggers import to_begin, triggered_by
 from perdure.store.base import Row
 
-logger = logging.getLogger("perdure")
-
 Delta = list[tuple[str, bytes | None]]
-
 
 WITH_LISTS = 1  # the `n` of a note that is a mapping with lists
 
@@ -69,11 +53,9 @@ class RunExecution:
         sequence = ticket.row.sequence
         self._identity = RunIdentity(services.job, ticket.key.row.digest, sequence)
         self._events = RunEvents(ticket, services, self._identity, state)
-        self._sensory = state.sensory
-        self._short_term = state.short_term
-        self._touched = state.touched
+        self._memory = RunMemory(state.sensory, state.short_term, state.touched)
+        self._ending = RunEnding(ticket, services, state.cancel_reason)
         self._completions = state.completions
-        self._stopping = state.stopped
         self._calls = state.calls
         note = state.noted
         said = services.codec.decode(note.payload or b"") if note is not None else None
@@ -81,42 +63,41 @@ class RunExecution:
         self._activity = RunActivity(said, has_lists=note is not None and note.n == WITH_LISTS)
         if ticket.activity is None:
             ticket.activity = said
-        self.waits = RunWaits(ticket, services, state)
+        self.rest = RunRest(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
-        self._active: list[ActionRunner] = []
-        self._ending: collections.deque[ActionRunner] = collections.deque()
+        self._active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
+        self._ended: collections.deque[ActionRunner] = collections.deque()  # to be completed
         self._committing = False
-        self._refused = False
+        self._refused = False  # the store does not take a row of it
         self._contexts: dict[ActionRunner, ActionContext] = {}
 
     def where(self) -> str:
         """Return the run and its key, for messages."""
         return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
 
-    def sent_id(self, runner: ActionRunner, n: int) -> str:
-        """Return the id of the nth event that an action sends."""
-        return self._identity.event(runner.event, runner.name, n)
+    def sent_id(self, event: int, action: str, n: int) -> str:
+        """Return the id of the nth event that an action sends while it handles `event`."""
+        return self._identity.event(event, action, n)
 
     # Beginning
 
     def start(self) -> None:
         """Begin a new run, or resume one where its journal ends."""
         self.ticket.status = RunStatus.RUNNING
-        self.waits.start(None if self._stopping else self._time_out)
+        self.rest.start(None if self._ending.cancel_reason else self._time_out)
         resumed = self._state.unfinished is not None
         try:
             pending = to_begin(self.services, self._state, self._events.decoded)
         except ConditionError as error:
             if resumed:
-                self.services.goes_on(self.ticket)
-            self._commit_failure(None, error)
+                self.services.supervisor.goes_on(self.ticket)
+            self._action_failed(None, error)
             return
         self._trigger(pending)
-        if resumed and not (self.waits.waiting or self.dropped or self._committing):
-            self.services.goes_on(self.ticket)
-        if not self._active and not self._ending and not self._committing and not self.dropped:
-            self._commit_end()
+        if resumed and not (self.rest.resting or self.dropped or self._committing):
+            self.services.supervisor.goes_on(self.ticket)
+        self._end_if_done()
 
     def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
         histories = self._state.unfinished or {}
@@ -125,7 +106,7 @@ class RunExecution:
             key = (event, spec.name)
             history = histories.get(key, NEW)
             runner = ActionRunner(self, spec, event, history, self._identity.seed(event, spec.name))
-            self._active.append(runner)
+            self._active[key] = runner
             begun.append((runner, history, key))
         for runner, history, key in begun:
             if runner.ended or self.dropped:
@@ -134,8 +115,8 @@ class RunExecution:
                 run=self.number, event=runner.event, action=runner.name, n=self._completions,
                 kind=RecordKind.START, at=history.began or self.services.now(),
             )  # fmt: skip
-            sensory, short_term = self._state.snapshots.get(key, (self._sensory, self._short_term))
-            context = ActionContext(self, runner, sensory, short_term, started.at)
+            sensory, short_term = self._state.snapshots.get(key, self._memory[:2])
+            context = ActionContext(runner, sensory, short_term, started.at)
             self._contexts[runner] = context
             runner.start(self._main(runner, context), started)
 
@@ -149,18 +130,18 @@ class RunExecution:
 
     # Ends of actions: one commit at a time, in the order in which they ended
 
-    def action_ended(self, runner: ActionRunner) -> None:
+    def action_ended(self, event: int, action: str) -> None:
         """Told by an action that it has ended."""
         if self.dropped:
             return
-        self._ending.append(runner)
+        self._ended.append(self._active[event, action])
         if not self._committing:
             self._commit_next()
 
     def _commit_next(self) -> None:
-        runner = self._ending.popleft()
+        runner = self._ended.popleft()
         error = runner.error
-        if self._stopping and isinstance(error, asyncio.CancelledError):
+        if self._ending.cancel_reason and isinstance(error, asyncio.CancelledError):
             self._leave_cancelled(runner)
             return
         if error is None:
@@ -169,25 +150,24 @@ class RunExecution:
                 return
             except Exception as raised:
                 error = raised
-        self._commit_failure(runner, error)
+        self._action_failed(runner, error)
 
     def _leave_cancelled(self, runner: ActionRunner) -> None:
         """An action stopped as asked: nothing it did becomes visible; a retry repeats it."""
         self._forget(runner)
-        if not self._active and not self._ending:
-            self._commit_end()
+        self._end_if_done()
         self._go_on()
 
     def _forget(self, runner: ActionRunner) -> None:
         # No cycles are left, so that reference counting frees the action at once.
-        self._active.remove(runner)
+        del self._active[runner.event, runner.name]
         self._contexts.pop(runner, None)
         runner.release()
 
     def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
         at = self.services.now()
-        sensory, short_term = self._sensory, self._short_term
+        sensory, short_term, touched = self._memory
         sensory_delta: Delta = []
         short_delta: Delta = []
         if (written := context.memories.written("sensory")) is not None:
@@ -201,15 +181,16 @@ class RunExecution:
         )  # fmt: skip
         unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
-        touched = self._touched | dict.fromkeys(path for path, _ in short_delta)
+        touched = touched | dict.fromkeys(path for path, _ in short_delta)
+        memory = RunMemory(sensory, short_term, touched)
         triggered = []
-        if sent.events and not self._stopping:
+        if sent.events and not self._ending.cancel_reason:
             triggered = triggered_by(self.services, sent.events, self._events.decoded)
-        is_last = len(self._active) == 1 and not self._ending and not triggered
-        is_last = is_last and self._stopping != TIMED_OUT
-        end = self._end_status()
-        if is_last:
-            rows += self._end_rows(end, None, short_term, touched, at)
+        is_last = len(self._active) == 1 and not self._ended and not triggered
+        end = None
+        if is_last and not self._ending.is_timed_out:
+            end = self._ending.reached(memory, at)
+            rows += end.rows
 
         def committed(error: StoreError | None) -> None:
             if error is not None:
@@ -217,22 +198,23 @@ class RunExecution:
                 return
             self._committing = False
             self._completions += 1
-            self._sensory, self._short_term, self._touched = sensory, short_term, touched
+            self._memory = memory
             self._events.show(sent)
             self._forget(runner)
             for number, output in sent.outputs:
-                self.services.emit(self.ticket, number, output)
-            if is_last:
-                self._finish(end, None)
+                self.services.supervisor.emit(self.ticket, number, output)
+            if end is not None:
+                self._leave()
+                end.durable()
                 return
             if unused:
                 self.give_back(unused)
-            if not self._stopping:  # it may have been asked to stop since
+            if not self._ending.cancel_reason:  # it may have been asked to stop since
                 self._trigger(triggered)
-            elif not self._active and not self._ending:
-                self._commit_end()
+            else:
+                self._end_if_done()
             self._go_on()
-            self.action_idles()  # what was waiting while this was written
+            self.action_idles()  # what has idled since before this was written
 
         self._committing = True
         self.services.commits.add(rows, committed, self)
@@ -245,58 +227,59 @@ class RunExecution:
         return [completed] if runner.start_row is None else [runner.start_row, completed]
 
     def _go_on(self) -> None:
-        if self._ending and not self._committing and not self.dropped:
+        if self._ended and not self._committing and not self.dropped:
             self._commit_next()
 
-    # Waiting
+    # Rest
 
     def action_idles(self) -> None:
-        """Told that only time or a signal can continue an action: perhaps the run waits."""
-        if not self._active or self.waits.waiting:
+        """Told that only time or a signal can continue an action: perhaps the run rests."""
+        if not self._active or self.rest.resting:
             return
         # One that was asked to stop stays: that is not durable yet, perhaps.
-        if not (self._committing or self._ending or self.dropped or self._stopping):
-            if all(runner.is_idle for runner in self._active):
-                self.waits.begin()
+        unsettled = self._committing or self._ended or self.dropped
+        if not (unsettled or self._ending.cancel_reason):
+            if all(runner.is_idle for runner in self._active.values()):
+                self.rest.begin()
 
     def stir(self) -> None:
         """Told that something is about to go on."""
-        if self.waits.waiting:
-            self.waits.end()
+        if self.rest.resting:
+            self.rest.end()
 
     @property
     def holds_lane(self) -> bool:
         """True when, without continuations, an action of it keeps all other plain ones waiting."""
-        return any(runner.is_sequential for runner in self._active)
+        return any(runner.is_sequential for runner in self._active.values())
 
     @property
     def wake_up(self) -> int | None:
         """When time continues the run, ns since the epoch; None when only a signal can."""
-        times = [runner.wake_up for runner in self._active]
-        return min((t for t in (*times, self.waits.deadline) if t is not None), default=None)
+        times = [runner.wake_up for runner in self._active.values()]
+        return min((t for t in (*times, self.rest.deadline) if t is not None), default=None)
 
     def signal(self, signal: Record) -> None:
         """Take in a signal that is durable; an action that waits for it gets it."""
-        if self.waits.signals.add(signal):
+        if self.rest.signals.add(signal):
             self._offer()
 
     def _offer(self) -> None:
-        for runner in self._active:
+        for runner in self._active.values():
             if not runner.ended and runner.is_live:
                 runner.ask()
 
     def take_signal(self, name: str) -> Record | None:
         """Take the first signal with this name."""
-        return self.waits.signals.take(name)
+        return self.rest.signals.take(name)
 
     def give_back(self, signals: list[Record]) -> None:
         """Take back what an action was handed and has not used."""
-        self.waits.signals.give_back(signals)
+        self.rest.signals.give_back(signals)
         self._offer()
 
     async def _time_out(self) -> None:
         try:
-            await self.stop(TIMED_OUT, [])
+            await self.cancel(TIMED_OUT, [])
         except StoreError:
             pass  # it goes on from its journal, and is too late there as well
 
@@ -334,61 +317,15 @@ class RunExecution:
         # Without an owner: it is written though the run leaves memory right after it.
         self.services.commits.add([note], written)
 
-    def stopping(self) -> None:
+    def process_ends(self) -> None:
         """The process ends in good order: what is under way is no crash."""
-        for runner in self._active:
+        for runner in self._active.values():
             if not runner.ended:
-                runner.calls.stopping()
+                runner.calls.process_ends()
 
-    # The end of the run
+    # Cancellation
 
-    def _commit_failure(self, runner: ActionRunner | None, error: BaseException) -> None:
-        """An action failed, or none could begin: the others stop; the run fails or is put back."""
-        self._stop_actions()
-        where, config = (runner or self).where(), self.services.config
-        if isinstance(error, asyncio.CancelledError):
-            error = PerdureError(f"{where} cancelled itself; nobody asked it to")
-        strategy = config.get(AgentExecutionOptions.ERROR_HANDLING_STRATEGY)
-        retries = config.get(AgentExecutionOptions.MAX_RETRIES)
-        again = strategy == "fail" or (strategy == "retry" and self.ticket.row.attempt < retries)
-        if again and not self._stopping:  # a run that was to stop has had its end
-            self._commit_retry(where, error, stop=strategy == "fail")
-        else:
-            started = None if runner is None else runner.start_row
-            self._commit_failed(where, error, [] if started is None else [started])
-
-    def _commit_failed(self, where: str, error: BaseException, rows: list[Row]) -> None:
-        failure = encode_failure(self.services.codec, error)
-        told = failure_summary(self.services.codec, failure)["message"]
-        logger.error("%s failed: %s: %s", where, type(error).__name__, told)
-        at = self.services.now()
-        rows += self._end_rows(RunStatus.FAILED, failure, self._short_term, self._touched, at)
-        self._write_end(rows, lambda: self._finish(RunStatus.FAILED, failure))
-
-    def _commit_retry(self, where: str, error: BaseException, *, stop: bool) -> None:
-        row = self.ticket.row
-        row = row._replace(attempt=row.attempt + 1)
-        rows = memory_rows(self.key_number, self._short_term, self._touched)
-        rows += retry_rows(row, self.services.now())
-        memory = self._short_term
-
-        def written() -> None:
-            self.dropped = True
-            self.waits.close()
-            self.ticket.row = row
-            self.ticket.has_history, self.ticket.records = True, None
-            self.ticket.status = RunStatus.QUEUED
-            self.ticket.key.memory = memory
-            self.services.counters.retries += 1
-            if stop:
-                self.services.stop(error)
-                return
-            logger.warning("%s failed, trying again: %s", where, error)
-            self.services.retry_later(self.ticket)
-
-        self._write_end(rows, written)
-
-    async def stop(self, reason: str, more: list[Row]) -> None:
+    async def cancel(self, reason: str, more: list[Row]) -> None:
         """Ask every action to stop: a CANCEL settlement each, committed with `more`.
 
         Durable when it returns.
@@ -401,9 +338,9 @@ class RunExecution:
             StoreError: it is not, or nobody knows; the run goes on from its journal.
         """
         self.stir()
-        self._stopping = self._stopping or reason
-        runners = [runner for runner in self._active if not runner.ended]
-        records = [(runner, runner.cancel_record(self._stopping)) for runner in runners]
+        reason = self._ending.cancelled(reason)
+        runners = [runner for runner in self._active.values() if not runner.ended]
+        records = [(runner, runner.cancel_record(reason)) for runner in runners]
         rows: list[Row] = [*more]
         for runner, record in records:
             if runner.start_row is not None:
@@ -419,53 +356,30 @@ class RunExecution:
             if not runner.ended and not self.dropped:
                 runner.cancel(record)
 
-    def _commit_end(self) -> None:
-        """All actions have ended: so does the run."""
-        if self._stopping == TIMED_OUT:
-            seconds = self.services.run_timeout / 1e9
-            error = TimeoutError(f"the run was not done after {seconds:g} s (run-timeout)")
-            self._commit_failed(self.where(), error, [])
-            return
-        status = self._end_status()
-        at = self.services.now()
-        rows = self._end_rows(status, None, self._short_term, self._touched, at)
-        self._write_end(rows, lambda: self._finish(status, None))
+    # The end of the run
 
-    def _end_status(self) -> RunStatus:
-        return RunStatus.CANCELLED if self._stopping else RunStatus.COMPLETED
+    def _end_if_done(self) -> None:
+        """End the run when all its actions have, and what they did is written."""
+        if not (self._active or self._ended or self._committing or self.dropped):
+            self._commit_end(self._ending.all_ended(self.where(), self._memory))
 
-    def _write_end(self, rows: list[Row], written: Any) -> None:
+    def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
+        """An action failed, or none could begin: the others stop; the run fails or is put back."""
+        self._close_actions()
+        rows = [runner.start_row] if runner is not None and runner.start_row is not None else []
+        where = (runner or self).where()
+        self._commit_end(self._ending.action_failed(where, error, self._memory, rows))
+
+    def _commit_end(self, end: End) -> None:
         def committed(error: StoreError | None) -> None:
             if error is not None:
                 self.store_failed(error)
-            else:
-                written()
+                return
+            self._leave()
+            end.durable()
 
         self._committing = True
-        self.services.commits.add(rows, committed, self)
-
-    def _end_rows(
-        self,
-        status: RunStatus,
-        failure: bytes | None,
-        short_term: Cells,
-        touched: dict[str, None],
-        at: int,
-    ) -> list[Row]:
-        end = status_row(self.ticket.row, status, error=failure, finished_at=at)
-        return [end, *memory_rows(self.key_number, short_term, touched)]
-
-    def _finish(self, status: RunStatus, failure: bytes | None) -> None:
-        self.dropped = True  # nothing of it is written any more
-        self.waits.close()
-        for runner in list(self._active):
-            self._forget(runner)
-        ticket = self.ticket
-        ticket.status = status
-        ticket.error = None if failure is None else decode_failure(self.services.codec, failure)
-        if status is RunStatus.CANCELLED:
-            ticket.error = run_cancelled(ticket.id)
-        self.services.finish(ticket, self._short_term if self._touched else None)
+        self.services.commits.add(end.rows, committed, self)
 
     def store_failed(self, error: StoreError) -> None:
         """A record could not be written: drop everything and go on from the journal (G25)."""
@@ -474,22 +388,26 @@ class RunExecution:
         if isinstance(error, StoreDataError) and not self._refused:
             # Writing it again would fail again: this run has a row that no store takes.
             self._refused = True
-            self._stop_actions()
-            self._commit_failed(self.where(), error, [])
+            self._close_actions()
+            self._commit_end(self._ending.failed(self.where(), error, self._memory))
             return
         self.drop()
-        self.services.restart(self.ticket, error)
+        self.services.supervisor.restart(self.ticket, error)
 
     def drop(self) -> None:
         """Stop all actions and write nothing more."""
         self.dropped = True
-        self.waits.close()
-        self._stop_actions()
-        for runner in list(self._active):
+        self._close_actions()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.dropped = True  # nothing of it is written any more
+        self.rest.close()
+        for runner in list(self._active.values()):
             self._forget(runner)
 
-    def _stop_actions(self) -> None:
-        for runner in self._active:
+    def _close_actions(self) -> None:
+        for runner in self._active.values():
             if not runner.ended:
                 runner.close()
-        self._ending.clear()
+        self._ended.clear()

@@ -23,11 +23,13 @@ class RunIdentity:
         return self._digest("event", event, action, n).hex()
 
     def child(self, event: int, action: str, call: int, digest: bytes) -> str:
-        """Return the id of the run that a call of an action starts; `digest` is of its input.
+        """Return the id of the run that a call of an action starts.
+
+        `digest` is that of the call's arguments; what may follow its 16 bytes does not count.
 
         A retried action may take another way: the same call with another input is another run.
         """
-        return self._digest("run", event, action, call, digest.hex()).hex()
+        return self._digest("run", event, action, call, digest[:16].hex()).hex()
 
     def seed(self, event: int, action: str) -> int:
         """Return what an action's hashes and random numbers derive from."""

@@ -11,7 +11,21 @@ from perdure.memory import Cell
 
 Cells = dict[str, Cell]
 NOTHING: Final[dict[Any, Any]] = {}  # what a run begins with; replaced, never changed
-CANCELLED, TIMED_OUT = "cancelled", "timed out"  # why a run was asked to stop
+CANCELLED, TIMED_OUT = "cancelled", "timed out"  # why a run is cancelled
+
+
+class RunMemory(NamedTuple):
+    """The memory of a run as of one of its completions.
+
+    Attributes:
+        sensory: sensory memory.
+        short_term: short-term memory of its key.
+        touched: paths of short-term memory that the run has written.
+    """
+
+    sensory: Cells
+    short_term: Cells
+    touched: dict[str, None]
 
 
 class RunState(NamedTuple):
@@ -27,7 +41,7 @@ class RunState(NamedTuple):
         outputs: number of outputs made so far.
         unfinished: (event number, action name) that have not completed, with their histories.
         snapshots: memory at the start of those that had started, by the same key.
-        stopped: why the run was asked to stop (`CANCELLED`, `TIMED_OUT`), or "".
+        cancel_reason: why its actions were asked to stop (`CANCELLED`, `TIMED_OUT`), or "".
         signals: signals that came and that no action holds.
         known: the `at` of all signals that the journal has.
         calls: number of durable calls of completed actions.
@@ -44,7 +58,7 @@ class RunState(NamedTuple):
     outputs: int
     unfinished: dict[tuple[int, str], ActionHistory] | None
     snapshots: dict[tuple[int, str], tuple[Cells, Cells]]
-    stopped: str
+    cancel_reason: str
     signals: Sequence[Record]
     known: frozenset[int]
     calls: int

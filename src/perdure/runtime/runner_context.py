@@ -7,8 +7,8 @@ import functools
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 from perdure.call import (
     NO_OPTIONS,
@@ -16,6 +16,7 @@ from perdure.call import (
     DurableCall,
     Gathered,
     RetryPolicy,
+    checked_aliases,
     checked_name,
     checked_seconds,
     checked_timeout,
@@ -31,8 +32,6 @@ from perdure.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.resource import ResourceType
 from perdure.runtime.action_runner import ActionRunner
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.services import JobServices
 
 
 class Sent(NamedTuple):
@@ -42,20 +41,6 @@ class Sent(NamedTuple):
     data: bytes  # encoded attributes; of an output, the encoded value
     is_output: bool
     id: str
-
-
-class RunOfContext(Protocol):
-    """What a context needs of its run."""
-
-    ticket: RunTicket
-    services: JobServices
-    key_digest: bytes
-
-    def set_status(self, value: Any, entry: tuple[str, str] | None) -> None:
-        """Say what the run is doing."""
-
-    def sent_id(self, runner: ActionRunner, n: int) -> str:
-        """Return the id of the nth event that an action sends."""
 
 
 class ReplayFilter(logging.Filter):
@@ -76,12 +61,11 @@ class ActionMemories:
 
     def __init__(
         self,
-        services: JobServices,
         runner: ActionRunner,
         bases: tuple[Mapping[str, Cell], Mapping[str, Cell]],
         started_at: int,
     ) -> None:
-        self._services = services
+        self._services = runner.run.services
         self._runner = runner
         self._bases = bases
         self._started_at = started_at
@@ -120,16 +104,15 @@ class ActionContext:
 
     def __init__(
         self,
-        run: RunOfContext,
         runner: ActionRunner,
         sensory: Mapping[str, Cell],
         short_term: Mapping[str, Cell],
         started_at: int,
     ) -> None:
-        self._run = run
+        self._run = runner.run
         self._runner = runner
         self.sent: list[Sent] = []
-        self.memories = ActionMemories(run.services, runner, (sensory, short_term), started_at)
+        self.memories = ActionMemories(runner, (sensory, short_term), started_at)
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
 
@@ -212,7 +195,7 @@ class ActionContext:
             raise EncodeError(
                 f"{self._runner.where()}: the event {event.type} cannot be journaled: {error}"
             ) from error
-        event.id = self._run.sent_id(self._runner, len(self.sent) + 1)
+        event.id = self._run.sent_id(self._runner.event, self._runner.name, len(self.sent) + 1)
         self.sent.append(Sent(event.type, data, is_output, event.id))
 
     # Time and chance
@@ -282,6 +265,7 @@ class ActionContext:
         limit: str | tuple[str, ...] | None = None,
         reconciler: Callable[..., Any] | None = None,
         durable_id: str | None = None,
+        durable_aliases: Iterable[str] = (),
     ) -> ActionContext:
         if limit is not None:
             self._run.services.check_limit(limit)
@@ -291,6 +275,7 @@ class ActionContext:
             limit=limit,
             reconciler=reconciler,
             durable_id=durable_id,
+            durable_aliases=checked_aliases(durable_aliases) if durable_aliases else (),
         )
         other = object.__new__(ActionContext)
         other.__dict__.update(self.__dict__)

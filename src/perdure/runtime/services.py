@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 from perdure.agent_plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
 from perdure.config import AgentExecutionOptions, Configuration
-from perdure.errors import StoreError
+from perdure.errors import EncodeError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.journal.codec import Codec
 from perdure.journal.identity import annotated_types, function_identity, is_coroutine_callable
+from perdure.journal.names import NAMES
 from perdure.metrics import MetricGroup
-from perdure.run import Output
-from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.resources import JobResources
+from perdure.runtime.supervisor import RunSupervisor
 from perdure.runtime.timers import TimerService
 from perdure.runtime.world import World
 from perdure.store.group_commit import GroupCommit
@@ -28,7 +26,19 @@ from perdure.store.group_commit import GroupCommit
 
 @dataclasses.dataclass(slots=True)
 class JobCounters:
-    """Counts of this process's work on a job."""
+    """Counts of this process's work on a job.
+
+    Attributes:
+        completed: runs completed; `failed`, `cancelled` likewise.
+        calls_made: calls begun.
+        calls_replayed: outcomes given from the journal instead.
+        retries: runs put back.
+        call_retries: attempts of calls after the first.
+        late_results: results that came after their calls had timed out or been cancelled.
+        in_flight: runs admitted, not finished, and not resting, as of the moment of asking.
+        waiting: the other runs that are not finished, likewise.
+        delayed: of these, those that are not due yet, likewise.
+    """
 
     completed: int = 0
     failed: int = 0
@@ -37,24 +47,56 @@ class JobCounters:
     calls_replayed: int = 0
     retries: int = 0
     call_retries: int = 0
+    late_results: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    delayed: int = 0
 
 
 class FunctionInfo:
     """What the runtime needs to know of a callable, found out once."""
 
-    __slots__ = ("declared", "identity", "is_coroutine", "options")
+    __slots__ = ("_identity", "_unnamed", "declared", "is_coroutine", "options", "version")
 
     def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
-        self.identity = function_identity(func)
+        self.version = NAMES.version  # of what its identity was derived from
+        self._unnamed: EncodeError | None = None
+        try:
+            self._identity = function_identity(func)
+        except EncodeError as error:
+            self._unnamed = error
         self.is_coroutine = is_coroutine_callable(func)
         self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
         self.options = self.declared.over(defaults)
+
+    @property
+    def identity(self) -> str:
+        """The callable's own name in the journal.
+
+        Raises:
+            EncodeError: it has none that lasts, so it needs a `durable_id`.
+        """
+        if self._unnamed is not None:
+            raise self._unnamed.with_traceback(None)
+        return self._identity
 
 
 class JobServices:
     """The parts of a job that its runs work with.
 
     Owns nothing of a single run. Lifecycle: made when the job opens, on the host loop.
+
+    Args:
+        job: the job's name.
+        plan: the agent.
+        config: its configuration.
+        codec: what values are journaled with.
+        commits: where rows are written.
+        executor: where calls execute.
+        outbox: whether outputs wait for a sink; else they count as delivered.
+        world: time, chance and threads.
+        resources: the agent's resources.
+        supervisor: what runs ask of the job and tell it.
     """
 
     def __init__(
@@ -66,9 +108,10 @@ class JobServices:
         codec: Codec,
         commits: GroupCommit,
         executor: ContinuationActionExecutor,
-        has_sink: bool,
+        outbox: bool,
         world: World,
         resources: JobResources,
+        supervisor: RunSupervisor,
     ) -> None:
         self.job = job
         self.plan = plan
@@ -78,12 +121,13 @@ class JobServices:
         self.executor = executor
         self.world = world
         self.resources = resources
+        self.supervisor = supervisor
         self.now = world.now
         self.opened_at = world.now()
         self.timers = TimerService(world.now)
         self.counters = JobCounters()
         self.metrics = MetricGroup()
-        self.undelivered = 0 if has_sink else 1  # what OutputRow.delivered begins with
+        self.undelivered = 0 if outbox else 1  # what OutputRow.delivered begins with
         self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
         ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
         self.short_term_ttl = ttl_ms * 1_000_000
@@ -93,16 +137,6 @@ class JobServices:
         self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
         self.defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
-        self.restart: Callable[[RunTicket, StoreError], None]
-        self.finish: Callable[..., None]
-        self.emit: Callable[[RunTicket, int, Output], None]
-        self.stop: Callable[[BaseException], None]
-        self.retry_later: Callable[[RunTicket], None]
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-        self.waits: Callable[[RunTicket], None]
-        self.goes_on: Callable[..., None]
-        self.submit: Callable[[NewInput], asyncio.Future[Admitted]]
-        self.outputs: Callable[[str], Coroutine[Any, Any, list[Output]]]
         self._functions: dict[CodeType | None, FunctionInfo] = {}
 
     def check_limit(self, limit: str | tuple[str, ...]) -> None:
@@ -122,7 +156,7 @@ class JobServices:
         code = func.__code__ if getattr(func, "__closure__", True) is None else None
         known = self._functions.get(code)
         declared = getattr(func, "__perdure_options__", NO_OPTIONS)
-        if known is None or known.declared is not declared:
+        if known is None or known.declared is not declared or known.version != NAMES.version:
             known = FunctionInfo(func, self.defaults)
             for annotated in annotated_types(func):
                 self.codec.registry.register_annotation(annotated)

@@ -1,7 +1,8 @@
-"""ActionStateStore: the one narrow seam to what keeps the journal.
+"""ActionStateStore and StoreView: the two narrow seams to what keeps the journal.
 
-Its main verb commits a batch of rows in one transaction. Everything else reads. A store belongs to
-one job while it is open; numbers of runs and keys are given by the owner of the job.
+The first is for the owner of a job. Its main verb commits a batch of rows in one transaction;
+everything else reads. It belongs to one job while it is open; numbers of runs and keys are given by
+the owner of the job. The second is for whoever looks from outside, in any process.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import abc
 import asyncio
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from perdure.errors import StoreError
 from perdure.journal.record import Record
@@ -18,6 +19,8 @@ from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 
 NUMBER_BITS = 40  # a job's runs and keys are numbered from job << 40
+
+T = TypeVar("T")
 
 
 class KeyRow(NamedTuple):
@@ -40,7 +43,8 @@ class RunRow(NamedTuple):
         sequence: its number in its key, from 1.
         label: the id or the source position it was given with, for people; "" without.
         value: the encoded input.
-        status: number of a RunStatus, see `status_number`.
+        status: number of a RunStatus (`run.STATUS_NUMBERS`). RUNNING is never stored: it is what
+            a QUEUED run that has records is shown as.
         place: its place in the queue of its key; a retry gives a new one.
         attempt: times it was put back.
         error: the encoded failure of a FAILED run.
@@ -184,6 +188,61 @@ class Command(NamedTuple):
     payload: bytes | None
 
 
+class JobRow(NamedTuple):
+    """A job of the store."""
+
+    job: int
+    name: str
+    created_at: int
+
+
+class RunHead(NamedTuple):
+    """A run as lists show it.
+
+    Attributes:
+        row: its row; one that is queued there and has begun stands as running here.
+        key: its key, encoded.
+        note: what it last said that it does, encoded; None without.
+    """
+
+    row: RunRow
+    key: bytes
+    note: bytes | None
+
+
+class CollectionInfo(NamedTuple):
+    """A collection of documents, and how many it has."""
+
+    name: str
+    size: int
+
+
+class Page(NamedTuple, Generic[T]):
+    """A part of a list; `after` gets the next one, "" at the end. Opaque, one word of ASCII."""
+
+    items: list[T]
+    after: str
+
+
+class Changes(NamedTuple):
+    """What is new in a job.
+
+    Attributes:
+        position: where to go on from: of this store, good in any process. Opaque, one word of
+            ASCII.
+        runs: those that were admitted, that have new records or that were left a command,
+            ascending.
+        statuses: some run's status is another, which its journal may not tell: `heads` tells.
+        lost: it cannot be said what is new, so read everything again: the position is none of this
+            store's, or too much is new.
+    """
+
+    position: str
+    runs: list[int]
+    statuses: bool = False
+    lost: bool = False
+
+
 class ActionStateStore(abc.ABC):
     """Keeps the journal of jobs.
 
@@ -277,3 +336,148 @@ class ActionStateStore(abc.ABC):
             StoreError: this store keeps none.
         """
         raise StoreError(f"{self.url} keeps no documents: use an sqlite:/// store or memory://")
+
+    def view(self) -> StoreView:
+        """Return the store as seen from outside, not yet open; this one may be open or closed.
+
+        Raises:
+            StoreError: nobody can look into this store.
+        """
+        raise StoreError(f"{self.url} shows nothing to the outside: use an sqlite:/// store")
+
+
+class StoreView(abc.ABC):
+    """A store as seen from outside its jobs, beside their owners: it reads, and leaves commands.
+
+    Values and keys come encoded. Every list takes the cursor of the page before, "" for its first
+    part, and has at most `limit` items. What is committed is seen; one call sees one state of the
+    store. Lifecycle: `open` and `close`, or `async with`; on one event loop, which it never blocks.
+    Errors are `StoreError`.
+    """
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Open the store; makes and migrates nothing.
+
+        Raises:
+            StoreError: there is none.
+            StoreFormatError: it is of another version, damaged or not one of ours.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Let go of the store, in which nothing changes; closing again does nothing."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    @property
+    @abc.abstractmethod
+    def version(self) -> int:
+        """The version of the store's schema."""
+
+    @abc.abstractmethod
+    async def jobs(self, *, after: str = "", limit: int = 1000) -> Page[JobRow]:
+        """Return the jobs by name."""
+
+    @abc.abstractmethod
+    async def job(self, name: str) -> JobRow | None:
+        """Return a job by name."""
+
+    @abc.abstractmethod
+    async def is_owned(self, job: str) -> bool:
+        """Say whether a live process runs the job."""
+
+    @abc.abstractmethod
+    async def counts(self, job: int) -> dict[int, int]:
+        """Return the number of runs by status; those that have begun count as queued here."""
+
+    @abc.abstractmethod
+    async def runs(
+        self,
+        job: int,
+        *,
+        status: int | None = None,
+        key: bytes | None = None,
+        after: str = "",
+        limit: int = 50,
+    ) -> Page[RunHead]:
+        """Return the runs of a job, newest first; only unfinished ones with their notes.
+
+        Args:
+            job: the job's number.
+            status: only those that stand so, as their heads show it.
+            key: only those of the key with this digest.
+            after: see the class.
+            limit: likewise.
+        """
+
+    @abc.abstractmethod
+    async def heads(self, runs: Collection[int]) -> dict[int, RunHead]:
+        """Return these runs, with their notes; those that are not there are left out."""
+
+    @abc.abstractmethod
+    async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        """Return the journal of a run in commit order, without its first `after` records."""
+
+    @abc.abstractmethod
+    async def outputs(
+        self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
+    ) -> Page[StoredOutput]:
+        """Return the outputs of a job, or of one run of it, in commit order."""
+
+    @abc.abstractmethod
+    async def key(self, job: int, digest: bytes) -> KeyRow | None:
+        """Return a key by its digest."""
+
+    @abc.abstractmethod
+    async def memory(self, key: int, *, after: str = "", limit: int = 1000) -> Page[MemoryRow]:
+        """Return the short-term memory of a key by path, as of the end of its last run."""
+
+    @abc.abstractmethod
+    async def collections(
+        self, job: int, *, after: str = "", limit: int = 1000
+    ) -> Page[CollectionInfo]:
+        """Return the job's collections of documents by name."""
+
+    @abc.abstractmethod
+    async def documents(
+        self, job: int, collection: str, *, after: str = "", limit: int = 50
+    ) -> Page[DocumentRow]:
+        """Return the documents of a collection, oldest first, without their embeddings."""
+
+    @abc.abstractmethod
+    async def commands(
+        self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
+    ) -> Page[Command]:
+        """Return what the inbox holds for a job, or one run of it, in order."""
+
+    @abc.abstractmethod
+    async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:
+        """Return the inputs that the job's sources passed over, by source and position."""
+
+    @abc.abstractmethod
+    async def count_bad_lines(self, job: int) -> int:
+        """Return their number."""
+
+    @abc.abstractmethod
+    async def leave_commands(self, commands: Sequence[CommandRow]) -> None:
+        """Leave commands in the inbox, all or none; durable when this returns."""
+
+    @abc.abstractmethod
+    async def changes(self, job: int, since: str = "", *, limit: int = 1000) -> Changes:
+        """Return what is new since a position, or where the job is now; costs little when idle.
+
+        A live view asks for the position, reads what it shows, and asks on from there: it misses
+        nothing, and may hear of what it has read. The position is an offset in the journal, so it
+        outlives a lost connection and the process that gave it.
+
+        Args:
+            job: the job's number.
+            since: a position that this gave; "" for the one of now, without anything new.
+            limit: runs named at most; where more are new, the position is lost.
+        """

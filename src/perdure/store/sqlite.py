@@ -31,6 +31,7 @@ from perdure.store.base import (
     RunRow,
     SinkRow,
     StoredOutput,
+    StoreView,
 )
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import FileRow
@@ -45,6 +46,7 @@ from perdure.store.sqlite_file import (
     select_many,
     translate,
 )
+from perdure.store.sqlite_view import MemoryView, SqliteView
 from perdure.store.sqlite_write import write_rows
 
 T = TypeVar("T")
@@ -80,6 +82,10 @@ class SqliteStore(ActionStateStore):
     @property
     def documents(self) -> DocumentReader:
         return self._documents
+
+    def view(self) -> StoreView:
+        assert self._path is not None
+        return SqliteView(self._path)
 
     async def open(self, job: str) -> JobInfo:
         if self._thread is not None:
@@ -166,7 +172,12 @@ class SqliteStore(ActionStateStore):
         return await self._call(read)
 
     async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
-        return await self._call(lambda: read_outputs(self._db, runs))
+        def read() -> list[StoredOutput]:
+            rows = select_many(self._db, "outputs", runs)
+            rows.sort(key=lambda row: row[6])
+            return [StoredOutput(*row[:6]) for row in rows]
+
+        return await self._call(read)
 
     async def undelivered(self) -> list[StoredOutput]:
         def read() -> list[StoredOutput]:
@@ -334,6 +345,19 @@ class MemoryStore(SqliteStore):
         super().__init__(Path("memory"))
         self.url = "memory://"
         self._path = None
+        self._guard = threading.Lock()  # there is one connection, for the views as well
+
+    def view(self) -> StoreView:
+        return MemoryView(
+            lambda: self._connection,
+            self._guard,
+            lambda: self.job if self._thread is not None else 0,
+        )
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        if self._guard.locked():  # a view reads: the host loop does not wait for it
+            return self._call(lambda: self._commit(rows))
+        return super().commit(rows)
 
     async def commands(self) -> list[Command] | None:
         self._seen_version = -1  # there is one connection, so its version never changes
@@ -341,19 +365,12 @@ class MemoryStore(SqliteStore):
 
     def _open(self, job: str) -> JobInfo:
         is_new = self._connection is None
-        info = super()._open(job)
+        with self._guard:
+            info = super()._open(job)
         if is_new and self._connection is not None:
             weakref.finalize(self, self._connection.close)
         return info
 
-    @property
-    def connection(self) -> sqlite3.Connection | None:
-        """The database, for reading between and beside runs."""
-        return self._connection
-
-
-def read_outputs(connection: sqlite3.Connection, runs: Collection[int]) -> list[StoredOutput]:
-    """Return the outputs of `runs` in commit order."""
-    rows = select_many(connection, "outputs", runs)
-    rows.sort(key=lambda row: row[6])
-    return [StoredOutput(*row[:6]) for row in rows]
+    def _write(self, rows: Sequence[Row]) -> None:
+        with self._guard:
+            super()._write(rows)

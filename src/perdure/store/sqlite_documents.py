@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from perdure.document import MetadataFilter
-from perdure.errors import ConfigurationError, TerminalError, the_extra
+from perdure.errors import TerminalError, missing_extra
 from perdure.store.documents import DocumentReader, DocumentRow, Found, other_length
 from perdure.store.sqlite_file import select_many
 from perdure.store.statements import load_statements
@@ -278,5 +278,5 @@ def load_numpy() -> Any:
     try:
         import numpy
     except ImportError as error:
-        raise ConfigurationError(f"semantic search needs {the_extra('rag')}") from error
+        raise missing_extra("semantic search", "rag", error) from error
     return numpy

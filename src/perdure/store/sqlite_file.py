@@ -15,7 +15,7 @@ from perdure.store.statements import load_script, load_statements
 APPLICATION_ID = 0x50455244  # "PERD"
 # Number n brings version n - 1 to n.
 MIGRATIONS: tuple[str, ...] = (
-    "0001_schema.sql", "0002_due.sql", "0003_documents.sql", "0005_files.sql",
+    "0001_schema.sql", "0002_due.sql", "0003_documents.sql", "0004_names.sql",
 )  # fmt: skip
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from perdure.errors import ConfigurationError
-from perdure.store.base import ActionStateStore
-from perdure.store.reader import StoreReader
+from perdure.store.base import ActionStateStore, StoreView
 from perdure.store.sqlite import MemoryStore, SqliteStore
-from perdure.store.sqlite_file import connect_reader
+from perdure.store.sqlite_health import Finding, check_commits, check_sqlite
+from perdure.store.sqlite_view import SqliteView
 
 DEFAULT_STORE = "sqlite:///perdure.db"
 _SQLITE = "sqlite:///"
@@ -47,21 +48,22 @@ def sqlite_path(url: str) -> Path:
     )
 
 
-def open_reader(url: str) -> StoreReader:
-    """Open the store that `url` names for reading, beside its owner if there is one.
+def open_view(url: str) -> StoreView:
+    """Return the store that `url` names as seen from outside, not yet open.
 
     Raises:
         ConfigurationError: it names no store that another process could have written.
-        StoreError: there is none, or it cannot be read.
     """
     if url == "memory://":
         raise ConfigurationError("memory:// lives in one process only: name an sqlite:/// store")
-    path = sqlite_path(url)
-    return StoreReader(connect_reader(path), path)
+    return SqliteView(sqlite_path(url))
 
 
-def reader_of(store: ActionStateStore) -> StoreReader:
-    """Return a reader of a store of this process."""
-    if isinstance(store, MemoryStore):
-        return StoreReader(store.connection, None)
-    return open_reader(store.url)
+def checks(url: str | None) -> dict[str, Callable[[], Finding]]:
+    """Return what can be asked of this machine about keeping stores, by subject.
+
+    Args:
+        url: a store, for what depends on where it is; nothing of it changes.
+    """
+    path = sqlite_path(url) if url is not None and url.startswith(_SQLITE) else None
+    return {"sqlite": check_sqlite, "commits": lambda: check_commits(path)}

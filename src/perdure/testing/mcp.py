@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import ConfigurationError, the_extra
+from perdure.errors import ConfigurationError, missing_extra
 
 __all__ = ["scripted_mcp_server"]
 
@@ -57,8 +57,8 @@ def scripted_mcp_server(
     """
     try:
         from mcp.server.mcpserver import MCPServer
-    except ImportError:
-        raise ConfigurationError(f"scripted_mcp_server needs {the_extra('mcp')}") from None
+    except ImportError as error:
+        raise missing_extra("scripted_mcp_server", "mcp", error) from None
     with _own_logging():
         server = MCPServer(name)
     for each in tools:

@@ -48,6 +48,8 @@ class RecordedChatModel(BaseChatModelConnection):
     The other connection is opened when it is first asked: replaying takes neither key nor network.
     """
 
+    __journal_name__ = "perdure:RecordedChatModel"
+
     def __init__(
         self,
         connection: BaseChatModelConnection | ResourceDescriptor,

@@ -15,11 +15,13 @@ from perdure.store.base import (
     StoredOutput,
 )
 
-__all__ = ["COMPLETED", "FAILED", "QUEUED", "SampleRows"]
+__all__ = ["CANCELLED", "COMPLETED", "FAILED", "QUEUED", "WAITING", "SampleRows"]
 
 QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
+WAITING = STATUS_NUMBERS[RunStatus.WAITING]
 COMPLETED = STATUS_NUMBERS[RunStatus.COMPLETED]
 FAILED = STATUS_NUMBERS[RunStatus.FAILED]
+CANCELLED = STATUS_NUMBERS[RunStatus.CANCELLED]
 
 
 class SampleRows:

@@ -62,6 +62,8 @@ class ScriptedChatModel(BaseChatModelConnection):
         log: The same with how it ended, in a file if one is given.
     """
 
+    __journal_name__ = "perdure:ScriptedChatModel"
+
     def __init__(
         self,
         script: Sequence[Any] | ScriptFunction,

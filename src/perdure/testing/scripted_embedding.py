@@ -43,6 +43,8 @@ class ScriptedEmbeddingModel(BaseEmbeddingModelConnection):
         requests: The texts of each request, in order.
     """
 
+    __journal_name__ = "perdure:ScriptedEmbeddingModel"
+
     def __init__(self, dimensions: int = 64, *, delay: float = 0.0) -> None:
         """Say how the embeddings are.
 

@@ -26,14 +26,16 @@ from perdure.store.base import (
     Row,
     SinkRow,
 )
+from perdure.store.files import SINK, SOURCE, FileRow
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.document_contract import DocumentContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
+from perdure.testing.view_contract import ViewContract
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(DocumentContract):
+class StoreContract(DocumentContract, ViewContract):
     """Tests of a store; a subclass says how to make one."""
 
     job = "contract"
@@ -279,6 +281,21 @@ class StoreContract(DocumentContract):
             assert await store.undelivered() == expected
             assert await store.outputs([sample.run_number(1), sample.run_number(2)]) == expected
             assert await store.outputs([sample.run_number(1)]) == [expected[1]]
+
+    @on_a_loop
+    async def test_a_name_stands_for_the_file_that_was_written_last(self) -> None:
+        async with self.opened() as (store, sample):
+            row = FileRow(sample.job, SOURCE, "in.jsonl", "/a/in.jsonl", "in.jsonl")
+            await store.commit([row, row._replace(kind=SINK)])
+            assert await store.file(SOURCE, "in.jsonl") == row
+            assert await store.file(SOURCE, "out.jsonl") is None
+            await store.commit([row._replace(path="/b/in.jsonl", beside="")])
+        async with self.opened(store) as (again, _):
+            moved = row._replace(path="/b/in.jsonl", beside="")
+            assert await again.file(SOURCE, "in.jsonl") == moved
+            assert await again.file(SINK, "in.jsonl") == row._replace(kind=SINK)
+        async with self.opened(store, job="another") as (other, _):
+            assert await other.file(SOURCE, "in.jsonl") is None
 
     @on_a_loop
     async def test_what_a_sink_has_is_not_delivered_again(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from perdure.errors import nearest
 from perdure.loading import nearest_file
 from perdure.resource import ResourceType
 from perdure.yaml_agent.node import Place, Value, near, read_file
@@ -311,9 +311,9 @@ def _check_other(value: Value, key: str, form: Form) -> None:
         raise value.key_error(
             key, f"unknown key {key!r} of the {what}: {near(key, names, 'its keys are')}"
         )
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.85)
-    if close and key not in _SETTINGS and close[0] not in value.data:
-        raise value.key_error(key, f"unknown key {key!r}: did you mean {close[0]!r}?")
+    close = nearest(key, names, cutoff=0.85)
+    if close and key not in _SETTINGS and close not in value.data:
+        raise value.key_error(key, f"unknown key {key!r}: did you mean {close!r}?")
 
 
 def check_value(key: str, value: Value, known: Key) -> None:

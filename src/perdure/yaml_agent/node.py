@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, did_you_mean
 from perdure.loading import nearest_file
 
 __all__ = ["Place", "Value", "near", "read_file", "typed"]
@@ -131,10 +130,7 @@ def typed(text: str) -> Any:
 def near(name: str, known: Iterable[str], what: str = "there are") -> str:
     """Return what to say after naming something that is not there: the nearest, or all."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"{what}: {', '.join(names) or 'none'}"
+    return did_you_mean(name, names, f"{what}: {', '.join(names) or 'none'}", repr)
 
 
 def read_file(path: str | os.PathLike[str]) -> Value:

@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 from perdure.agent_plan import AgentPlan
 from perdure.config import Configuration
 from perdure.run import Output
-from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.job import JobRuntime
-from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.job import Admitted, JobRuntime, NewInput, RunTicket
 from perdure.runtime.world import World
 from perdure.store.base import Command, Row
 from perdure.testing.execution import Attempt
@@ -116,8 +114,8 @@ class _Listener:
         """Take an output."""
         self.told.append((ticket.row.run, number, output.id))
 
-    def on_waiting(self, ticket: RunTicket) -> None:
-        """Nothing to note: a run that only waits still comes to an end."""
+    def on_resting(self, ticket: RunTicket) -> None:
+        """Nothing to note: a run that rests still comes to an end."""
 
     def on_finished(self, ticket: RunTicket) -> None:
         """Take note that a run has ended."""
@@ -173,12 +171,12 @@ async def _drive(script: Script, life: Life, store: SimulatedStore, listener: _L
         store, JOB, script.plan(), script.config, listeners=[listener], world=world
     )
     await runtime.open()
-    listener.tickets = runtime.admission.tickets
+    listener.tickets = runtime.runs
     stopped = runtime.stopped
     loop.before_time_passes = _Person(script.approve, life, runtime).look
     try:
         await _until(_submit(script, runtime, loop, life), stopped)
-        while runtime.admission.tickets:
+        while runtime.runs:
             listener.idle = loop.create_future()
             await asyncio.wait([listener.idle, stopped], return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
@@ -202,7 +200,7 @@ class _Person:
 
     def look(self) -> None:
         """Look for what waits and was not seen before."""
-        for run, ticket in self._runtime.admission.tickets.items():
+        for run, ticket in self._runtime.runs.items():
             status = ticket.activity
             waiting = status.get("waiting_for_approval") if isinstance(status, dict) else None
             for asked in waiting or ():
@@ -219,8 +217,7 @@ class _Person:
 
     async def _answer(self, run: int, asked: Mapping[str, Any]) -> None:
         value = self._approve(asked["tool"], asked["arguments"])
-        data = self._runtime.codec.encode(value)
-        await self._runtime.commands.signal(run, asked["signal"], data)
+        await self._runtime.signal(run, asked["signal"], value)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -236,7 +233,7 @@ async def _submit(script: Script, runtime: JobRuntime, loop: SimulatedLoop, life
         if at > loop.instant:
             await asyncio.sleep((at - loop.instant) / 1e9)
         item = NewInput(value, key, source=SOURCE, position=position)
-        admitted.append(runtime.admission.submit(item))
+        admitted.append(runtime.admit(item))
         for signal in unsent:
             if signal.position == position:
                 earliest = EPOCH.instant + max(signal.at, script.arrivals[position])
@@ -272,7 +269,7 @@ async def _send(
     if at > loop.instant:
         await asyncio.sleep((at - loop.instant) / 1e9)
     run = (await asyncio.shield(admitted)).run
-    await runtime.commands.signal(run, signal.name, runtime.codec.encode(signal.value))
+    await runtime.signal(run, signal.name, signal.value)
 
 
 async def _cancel(
@@ -280,7 +277,7 @@ async def _cancel(
 ) -> None:
     if at > loop.instant:
         await asyncio.sleep((at - loop.instant) / 1e9)
-    await runtime.commands.cancel((await asyncio.shield(admitted)).run)
+    await runtime.cancel((await asyncio.shield(admitted)).run)
 
 
 async def _until(work: Any, stopped: asyncio.Future[None]) -> None:

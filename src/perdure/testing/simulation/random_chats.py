@@ -21,6 +21,7 @@ from perdure.config import Configuration
 from perdure.context import RunnerContext
 from perdure.document import Document
 from perdure.embedding_model import BaseEmbeddingModelSetup
+from perdure.engine.plan_of import plan_of
 from perdure.errors import (
     ChatLimitError,
     OutputSchemaError,
@@ -40,7 +41,7 @@ from perdure.testing.simulation.compare import Difference
 from perdure.testing.simulation.lives import Script
 from perdure.testing.simulation.programs import SECONDS, Step
 from perdure.testing.simulation.random_agents import EXPECTED, UnluckyError
-from perdure.testing.simulation.simulate import arrivals_of, plan_of
+from perdure.testing.simulation.simulate import arrivals_of
 from perdure.testing.simulation.store import Tables
 from perdure.vector_stores import VectorStore
 

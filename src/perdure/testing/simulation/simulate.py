@@ -8,10 +8,9 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.actions.builtin import builtin, builtin_resources
 from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
 from perdure.config import Configuration
+from perdure.engine.plan_of import plan_of
 from perdure.errors import ConfigurationError
 from perdure.journal.codec import Codec
 from perdure.journal.record import Record, RecordKind
@@ -147,12 +146,6 @@ def _configuration(config: Mapping[str, Any] | Configuration | None) -> Configur
         return config
     # By default no call waits for a thread: a crash would change who waits for whom.
     return Configuration({"num-async-threads": 256, **(config or {})})
-
-
-def plan_of(agent: Agent | type[Agent] | Callable[[], Agent], config: Configuration) -> AgentPlan:
-    """Return an agent's plan, with the built-in actions and resources that an engine adds."""
-    resources = builtin_resources(config)
-    return AgentPlan.from_agent(agent, builtin=builtin(), resources=resources)
 
 
 def check(

@@ -1,8 +1,6 @@
 -- `:many` stands for a list of values, bound in chunks.
 -- name: job
 SELECT job FROM job WHERE name = ?;
--- name: jobs
-SELECT job, name, created_at FROM job ORDER BY name;
 -- name: make_job
 INSERT INTO job (job, name, created_at) SELECT coalesce(max(job), 0) + 1, ?, ? FROM job;
 -- name: last_run
@@ -44,56 +42,7 @@ WHERE o.delivered = 0 AND o.run >= ? AND o.run < ? ORDER BY o.position;
 SELECT job, name, base, "offset" FROM sink WHERE job = ? AND name = ?;
 -- name: commands
 SELECT number, run, command, payload FROM command WHERE job = ? ORDER BY number;
--- name: commands_of_run
-SELECT command, payload FROM command WHERE job = ? AND run = ? ORDER BY number;
--- name: list_runs
-SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE run >= ? AND run < ? ORDER BY run DESC LIMIT ?;
--- name: list_runs_unfinished
-SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE job = ? AND status < 4 AND status = ? ORDER BY run DESC LIMIT ?;
--- A run has begun when an action has started since it was last put back.
--- name: list_runs_queued
-SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE job = ? AND status < 4 AND status = 1
-    AND NOT EXISTS (
-    SELECT 1 FROM record WHERE record.run = run.run AND record.kind = 1 AND record.number >
-        CASE attempt WHEN 0 THEN 0 ELSE
-            (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
-        END)
-ORDER BY run DESC LIMIT ?;
--- name: list_runs_running
-SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE job = ? AND status < 4
-    AND (status = 2 OR (status = 1 AND EXISTS (
-    SELECT 1 FROM record WHERE record.run = run.run AND record.kind = 1 AND record.number >
-        CASE attempt WHEN 0 THEN 0 ELSE
-            (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
-        END)))
-ORDER BY run DESC LIMIT ?;
--- name: list_runs_unsuccessful
-SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE job = ? AND status > 4 AND status = ? ORDER BY run DESC LIMIT ?;
--- name: list_runs_of_key
-SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE key = ? ORDER BY run DESC LIMIT ?;
--- name: begun
-SELECT run FROM run WHERE run IN (:many) AND EXISTS (
-    SELECT 1 FROM record WHERE record.run = run.run AND record.kind = 1 AND record.number >
-        CASE attempt WHEN 0 THEN 0 ELSE
-            (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
-        END);
--- name: notes
-SELECT run, (SELECT payload FROM record WHERE record.run = run.run AND kind = 13
-             ORDER BY number DESC LIMIT 1) FROM run WHERE run IN (:many);
--- name: count_runs
-SELECT status, count(*) FROM run WHERE run >= ? AND run < ? GROUP BY status;
 -- name: file
 SELECT job, kind, name, path, beside FROM file WHERE job = ? AND kind = ? AND name = ?;
 -- name: bad_positions
 SELECT position FROM bad_line WHERE job = ? AND source = ?;
--- name: bad_lines
-SELECT job, source, position, line, reason, at FROM bad_line WHERE job = ?
-ORDER BY source, position LIMIT ?;
--- name: count_bad_lines
-SELECT count(*) FROM bad_line WHERE job = ?;

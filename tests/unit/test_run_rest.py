@@ -1,4 +1,4 @@
-"""RunWaits: what a run waits for, and when it has taken too long."""
+"""RunRest: whether a run rests, and when it has taken too long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from perdure.runtime.run_waits import RunWaits
+from perdure.runtime.run_rest import RunRest
 
 
 def test_a_deadline_that_has_passed_is_kept_until_the_run_is_stopped() -> None:
@@ -21,14 +21,14 @@ def test_a_deadline_that_has_passed_is_kept_until_the_run_is_stopped() -> None:
         run_timeout=200,
         now=lambda: 1000,
         timers=SimpleNamespace(arm=arm, cancel=lambda timer: None),
-        spawn=spawned.append,
+        supervisor=SimpleNamespace(spawn=spawned.append),
     )
     ticket: Any = SimpleNamespace(signals=None)
-    waits = RunWaits(ticket, services, SimpleNamespace(began=0))  # type: ignore[arg-type]
-    waits.start(lambda: "stop")  # type: ignore[arg-type,return-value]
-    assert waits.deadline == 1200
+    rest = RunRest(ticket, services, SimpleNamespace(began=0))  # type: ignore[arg-type]
+    rest.start(lambda: "stop")  # type: ignore[arg-type,return-value]
+    assert rest.deadline == 1200
     armed[0]()
-    # What asks the run to stop has not run yet: one that begins to wait now must know that its
+    # What asks the run to stop has not run yet: one that begins to rest now must know that its
     # time is over, or it would leave memory and be woken by nobody.
     assert spawned == ["stop"]
-    assert waits.deadline == 1200
+    assert rest.deadline == 1200

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from perdure.call import DurableCall
-from perdure.executor.continuation import ContinuationContext
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.services import JobServices
+from perdure.runtime.action_sides import ActionOfParts
 from perdure.runtime.signals import ActionSignals
 from perdure.runtime.timers import Timer
-
-
-class WaitingAction(Protocol):
-    """What waits need of their action."""
-
-    continuation: ContinuationContext
-
-    @property
-    def is_live(self) -> bool:
-        """True when everything recorded has been replayed."""
-
-    def settle(self, record: Record) -> None:
-        """Number a settlement, make it durable and deliver it."""
-
-    def template(self, kind: RecordKind) -> Record:
-        """Return a settlement of the action without its number and time."""
-
-    def take_signal(self, name: str) -> Record | None:
-        """Take the run's first signal with this name."""
-
-    def give_back(self, signals: list[Record]) -> None:
-        """Give signals back to the run."""
 
 
 class ActionWaits:
@@ -44,15 +21,12 @@ class ActionWaits:
 
     Args:
         action: the action.
-        services: those of its job.
         recorded: the settlements that the journal has of it.
     """
 
-    def __init__(
-        self, action: WaitingAction, services: JobServices, recorded: Iterable[Record]
-    ) -> None:
+    def __init__(self, action: ActionOfParts, recorded: Iterable[Record]) -> None:
         self._action = action
-        self._services = services
+        self._services = action.run.services
         self._armed: Timer | None = None
         self._timers: dict[DurableCall[Any], asyncio.TimerHandle] = {}  # of pending calls
         self._signals = ActionSignals(r for r in recorded if r.kind == RecordKind.TAKEN)
@@ -141,7 +115,7 @@ class ActionWaits:
     def go_live(self) -> None:
         """Replay is over: take what came in the meantime."""
         if cut := self._signals.cut():
-            self._action.give_back(cut)
+            self._action.run.give_back(cut)
         self.ask()
 
     def ask(self) -> None:
@@ -176,7 +150,7 @@ class ActionWaits:
 
     def _ask(self, name: str) -> None:
         while self._signals.wants(name):
-            signal = self._action.take_signal(name)
+            signal = self._action.run.take_signal(name)
             if signal is None:
                 return
             self._take(signal)

@@ -1,42 +1,204 @@
-"""What the runs of each golden journal come to, whoever lets them go on."""
+"""Scenarios of the runtime itself, and what they come to; their agents stand in `agents.py`."""
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 import decimal
-from collections.abc import Callable
 from typing import Any
 
+from tests.inside import commits_of, runtime_of, services_of
 from tests.replay import agents
-from tests.replay.make_journals import KEYS
+from tests.replay.harness import (
+    EPOCH,
+    Expected,
+    Life,
+    Scenario,
+    at,
+    fetched,
+    nothing,
+    one,
+    submits,
+)
 
+from perdure import RunStatus
 from perdure.engine.job import Job
+from perdure.journal.record import encode_signal
+from perdure.store.base import CommandRow
+
+CENTURIES = 200 * 365 * 86_400.0
 
 
-async def nothing(job: Job) -> None:
-    """Only go on."""
+async def _cancels(job: Job) -> None:
+    runs = [await job.submit(name, key=name) for name in ("kept", "stopped")]
+    await at(3)
+    await runs[1].cancel()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What a journal's job must come to; see `Replayed`.
+async def _timed_out(job: Job) -> None:
+    await job.submit("too long", key="t")
 
-    Attributes:
-        executed: callables that have no recorded outcome, in order; no other may run.
-        errors: how type and message of the failed runs' errors begin.
-        begin: when its job is opened again, in simulated seconds.
-        body: what happens meanwhile.
-    """
 
-    begin: float
-    outputs: dict[str, list[Any]]
-    executed: list[tuple[Any, ...]]
-    statuses: dict[str, str] = dataclasses.field(default_factory=dict)
-    errors: dict[str, str] = dataclasses.field(default_factory=dict)
-    memory: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    delivered: list[Any] | None = None
-    body: Callable[[Job], Any] = nothing
-    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+async def _signals(job: Job) -> None:
+    first = await job.submit("first", key="s")
+    second = await job.submit("second", key="s")
+    await job.submit("third", key="waits")
+    await at(1)
+    await first.signal("unwanted", {"left": "over"})
+    await at(2)
+    await first.signal("approve", ["yes", 1])
+    await first.signal("approve", ["again", 2])
+    await second.signal("approve", "before it began")
+
+
+async def _delays(job: Job) -> None:
+    await job.submit("due soon", key="d", delay=100, id="soon")
+    await job.submit("due in centuries", key="d", delay=CENTURIES, id="far")
+    await job.submit("at once", key="e", delay=0.0)
+
+
+async def _retries(job: Job) -> None:
+    run = await job.submit("again", key="r")
+    assert await run.wait() is RunStatus.FAILED
+    runtime = runtime_of(job)
+    assert await runtime.retry(runtime.job_number << 40 | 1)
+
+
+async def _leaves_commands(job: Job) -> None:
+    """Fill the inbox as another process would, for a job that is not open."""
+    failed = await job.submit("fails", key="r")
+    runs = [await job.submit(name, key=name) for name in ("stopped", "told")]
+    assert await failed.wait() is RunStatus.FAILED
+    await at(3.5)
+    codec, number = services_of(job).codec, runtime_of(job).job_number
+    commands = [("retry", failed.id, None), ("cancel", runs[0].id, None)]
+    commands.append(("signal", runs[1].id, encode_signal("unwanted", codec.encode("new"))))
+    rows = [
+        CommandRow(number, number << 40 | int(run[1:], 16), name, payload, EPOCH)
+        for name, run, payload in commands
+    ]
+    await commits_of(job).write(rows)  # the job's own writes are no news to it
+
+
+async def _takes_one(output: Any) -> None:
+    """Take the first output and hang in the second, as a slow sink."""
+    if output.value != "one!":
+        await asyncio.Event().wait()
+
+
+async def _sinks(job: Job) -> None:
+    for name in ("one", "two", "three"):
+        await job.submit(name, key="same")
+
+
+KEYS: tuple[Any, ...] = (
+    "", " ", "a.b/c:d", "it's \"quoted\"; DROP TABLE run; --", "naïve ☃ 🙂", "\ud800", "nul\0",
+    "two\nlines", "x" * 300, 0, True, -1, 2**70, 1.5, None, b"\x00\xff", ["list", 1], ("tuple", 1),
+    {"k": "v"},
+)  # fmt: skip
+IDS: tuple[Any, ...] = ("", "it's", "naïve ☃", "~tilde", 7, "7", ("t", 1), "nul\0", "-- x")
+
+
+async def _keys(job: Job) -> None:
+    for n, key in enumerate(KEYS):
+        await job.submit(n, key=key, id=IDS[n] if n < len(IDS) else None)
+
+
+A_B = submits(("a", "a"), ("b", "b"))
+REVIEWS: tuple[dict[str, Any], ...] = (
+    {"set": {"draft.text": "gone soon", "draft.by": "nobody", "old": 1}},
+    {"delete": ["draft"]},
+    {"delete": ["old"], "set": {"new": [2]}, "reviews": {"lamp": 1, "desk": 3, "sofa": 5}},
+    {"reviews": {"vase": 2}},
+)
+UNLUCKY = Life(agent=agents.sequential, body=submits(("a", "a"), ("b", "b")), until=2.5)
+
+SCENARIOS: dict[str, Scenario] = {
+    "sequential": one("Calls one after another, half of them done.", agents.sequential, A_B, 2.5),
+    "gather_and_race": one(
+        "A gather in the other order of its calls; a race, its winner recorded.",
+        agents.gather_and_race, submits(("", "g")), 4.5,
+    ),
+    "as_completed_and_task_group": one(
+        "The orders of as_completed and of a TaskGroup's tasks.",
+        agents.as_completed_and_task_group, submits(("", "o")), 8,
+    ),
+    "failures_caught": one(
+        "Failed calls: one rebuilt with its fields, one that cannot be, one in a gather.",
+        agents.failures_caught, submits(("", "f")), 3.5,
+    ),
+    "plain": one("A plain action whose calls overlap.", agents.plain, submits(("", "p")), 2.75),
+    "plain_race": one(
+        "A race in a plain action, its winner recorded.",
+        agents.plain_race, submits(("", "p")), 2.5,
+    ),
+    "retry_in_back_off": one(
+        "A failed attempt and its back-off; an attempt that ends with its process and counts.",
+        agents.retry_in_back_off, submits(("fails", "f"), ("crashes", "c")), 5,
+    ),
+    "in_doubt": one(
+        "A call with a reconciler that is done, another in doubt.",
+        agents.in_doubt, submits(("", "i")), 3,
+    ),
+    "timers": one(
+        "A sleep and a timeout that came due, a sleep that did not.",
+        agents.timers, submits(("", "t")), 20,
+    ),
+    "cancelled": one(
+        "A run that was asked to stop and cleans up; another goes on.",
+        agents.cancelled, _cancels, 4.5,
+    ),
+    "timed_out": one(
+        "A run that took too long (run-timeout) and cleans up.",
+        agents.cancelled, _timed_out, 6.5, config={"run-timeout": 5.0}, first=2,
+    ),
+    "memory": one(
+        "Events, snapshots, tombstones, updates: a run that ended, one in the middle, one queued.",
+        agents.Reviews, submits(*((each, "m") for each in REVIEWS)), 3.5,
+    ),
+    "signals": one(
+        "Signals: taken, left over, for a run that has not begun; what the runs say they do.",
+        agents.signals, _signals, 4, first=2,
+    ),
+    "children": one(
+        "A run that started two others: the outputs of one are recorded, the other is half done.",
+        agents.children, submits((["quick", "slow"], "parent")), 3, first=2,
+    ),
+    "delayed": one("Runs that are due later.", agents.delayed, _delays, 10, first=2),
+    "retried": one(
+        "A retried run: calls before the failure replayed, one behind it answered.",
+        agents.retried, _retries, 5,
+    ),
+    "inbox": one(
+        "Commands in the inbox: retry, cancel, signal.",
+        agents.obeys, _leaves_commands, 3.5, first=2,
+    ),
+    "reexecuted": Scenario(
+        about="A journal cut by on-divergence: reexecute, and gone on with.",
+        lives=(
+            UNLUCKY,
+            Life(
+                agent=agents.sequential_changed, body=nothing, begin=10, until=12.5,
+                config={"on-divergence": "reexecute"},
+            ),
+        ),
+    ),
+    "diverging": one(
+        "Made by an agent that another one is not (see test_replay.py).",
+        agents.sequential, submits(("a", "a")), 2.5,
+    ),
+    "values": one(
+        "Values of many types in an input, a result, arguments, an event, both memories.",
+        agents.Measures, submits((agents.VALUES, "v")), 3.5,
+    ),
+    "keys": one("Keys and ids with awkward characters.", agents.keys, _keys, 5),
+    "sink": one(
+        "Outputs in the outbox: one delivered, one not; a run in the middle.",
+        agents.delayed, _sinks, 2.5, sink=_takes_one,
+    ),
+}  # fmt: skip
+
+
+# What they come to
 
 
 async def _sends_late(job: Job) -> None:
@@ -48,10 +210,6 @@ async def _waits_for_what_is_due(job: Job) -> None:
     run = await job.submit("due soon", key="d", id="soon")
     assert run.id == "r1"
     await run.wait()
-
-
-def fetched(*what: str) -> list[tuple[Any, ...]]:
-    return [("fetch", each) for each in what]
 
 
 STEPS = ["fetch!", "parse!", "store!", "send!"]
@@ -234,11 +392,7 @@ EXPECTED: dict[str, Expected] = {
         outputs={"r1": [[True] * 4, repr(SAMPLE), SAMPLE]},
         executed=[("compare",)],
         memory={"'v'": {"kept": agents.VALUES}},
-    ),
-    "documents": Expected(
-        begin=2,
-        outputs={"r1": [["whale", "ship"]]},
-        executed=[*fetched("whale"), ("embed", "query", "whale")],
+        types=(agents.Sample,),
     ),
     "sink": Expected(
         begin=3,

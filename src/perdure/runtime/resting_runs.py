@@ -1,6 +1,6 @@
-"""WaitingRuns: runs that only time or a signal can continue.
+"""RestingRuns: runs that only time or a signal can continue.
 
-They do not count as in flight (G20), and where they are many, those that wait long leave memory:
+They do not count as in flight (G20), and where they are many, those that rest long leave memory:
 what is left is a ticket and, for all of them, one timer of the host. Time or a signal brings a run
 back from its journal.
 """
@@ -23,22 +23,22 @@ from perdure.store.group_commit import GroupCommit
 
 logger = logging.getLogger("perdure")
 
-LONG_NS = 5_000_000_000  # what waits longer may leave memory and is seen to wait from outside
+LONG_NS = 5_000_000_000  # what rests longer may leave memory and is seen to wait from outside
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
-class WaitingRuns:
-    """The runs of a job that only wait.
+class RestingRuns:
+    """The runs of a job that rest, and those that are not due yet.
 
     Owns: the timers of those out of memory and of those that are due later. Lifecycle: made when
     the job opens. On the host loop.
 
     Args:
-        limit: waiting runs in memory at most, as far as the others wait long.
+        limit: resting runs in memory at most, as far as the others rest long.
         take_out: drops a run's execution.
         bring_back: reads a run back from its journal.
-        told: called when a run begins to wait.
+        told: called when a run begins to rest.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class WaitingRuns:
         self._take_out = take_out
         self._bring_back = bring_back
         self._told = told
-        self._here: set[int] = set()  # waiting in memory
+        self._here: set[int] = set()  # resting in memory
         self._marked: set[int] = set()  # the store says that they wait
         self._out: dict[int, Timer | None] = {}
         self._back: dict[int, asyncio.Task[None]] = {}  # on their way into memory
@@ -76,7 +76,7 @@ class WaitingRuns:
     # Runs that have begun
 
     def begin(self, ticket: RunTicket, wake_up: int | None, *, must_leave: bool) -> None:
-        """A run waits from now on.
+        """A run rests from now on.
 
         Args:
             ticket: the run.

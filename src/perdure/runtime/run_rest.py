@@ -1,4 +1,4 @@
-"""RunWaits: what a run as a whole waits for: signals, time, and its own timeout."""
+"""RunRest: whether a run rests, what can continue it then, and its own timeout."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from perdure.runtime.signals import SignalBox
 from perdure.runtime.timers import Timer
 
 
-class RunWaits:
-    """Whether a run only waits, the signals that came for it, and when it has taken too long.
+class RunRest:
+    """Whether a run rests, the signals that came for it, and when it has taken too long.
 
     Owns: the signals that no action has taken, the timer of `run-timeout`. Lifecycle: `start` and
     `close`, with the run's execution.
@@ -27,7 +27,7 @@ class RunWaits:
         self._timer: Timer | None = None
         self.deadline: int | None = None  # when it has taken too long, ns; None for never
         self._signals: SignalBox | None = None
-        self.waiting = False
+        self.resting = False
 
     @property
     def signals(self) -> SignalBox:
@@ -47,7 +47,7 @@ class RunWaits:
             self.signals.add(signal)
         if self._services.run_timeout and time_out is not None:
             began = self._state.began or self._services.now()
-            # Kept when it has passed: a run that begins to wait then must not leave memory before
+            # Kept when it has passed: a run that begins to rest then must not leave memory before
             # it is stopped.
             self.deadline = began + self._services.run_timeout
             self._timer = self._services.timers.arm(
@@ -55,26 +55,26 @@ class RunWaits:
             )
 
     def begin(self) -> None:
-        """From now on only time or a signal can continue the run."""
-        if not self.waiting:
-            self.waiting = True
-            self._services.waits(self._ticket)
+        """The run rests: only time or a signal can continue it."""
+        if not self.resting:
+            self.resting = True
+            self._services.supervisor.rests(self._ticket)
 
     def end(self) -> None:
         """Something goes on."""
-        if self.waiting:
-            self.waiting = False
-            self._services.goes_on(self._ticket)
+        if self.resting:
+            self.resting = False
+            self._services.supervisor.goes_on(self._ticket)
 
     def close(self) -> None:
         """The run has ended here, or leaves memory."""
-        if self.waiting:
-            self.waiting = False
-            self._services.goes_on(self._ticket, dropped=True)
+        if self.resting:
+            self.resting = False
+            self._services.supervisor.goes_on(self._ticket, dropped=True)
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None
 
     def _too_late(self, time_out: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._timer = None
-        self._services.spawn(time_out())
+        self._services.supervisor.spawn(time_out())

@@ -1,0 +1,301 @@
+"""OpenJob: the machinery of an open job of the local engine: its runtime, inputs, sink, counts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import Any
+
+from perdure.agent_plan import AgentPlan
+from perdure.config import Configuration
+from perdure.connectors.base import Sink, Source
+from perdure.engine.files import check_output, check_sink_name, check_source_names
+from perdure.engine.inputs import Field
+from perdure.engine.progress import DriveResult, Progress
+from perdure.engine.reading import CHUNK, InputReader
+from perdure.engine.schedule import Schedule
+from perdure.engine.sink_pump import SinkPump
+from perdure.errors import ConfigurationError, EncodeError, InputError, StoreDataError
+from perdure.history import AsyncHistory
+from perdure.run import Output, RunInfo, RunStatus
+from perdure.runtime.job import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
+from perdure.store.base import ActionStateStore
+
+logger = logging.getLogger("perdure")
+
+LISTED = 10  # failed runs that are looked up where their number is unbounded
+UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class OpenJob:
+    """What a `Job` works with; a listener of its runtime.
+
+    Owns: the runtime, the pump of the sink, the schedules, what waits for the job. Lifecycle:
+    `open`, `drain`, `close`, once each. On one event loop.
+
+    Args:
+        store: where the journal is; not open.
+        name: the job's name.
+        plan: the agent.
+        config: its configuration.
+        sink: where outputs go, if anywhere.
+    """
+
+    def __init__(
+        self,
+        store: ActionStateStore,
+        name: str,
+        plan: AgentPlan,
+        config: Configuration,
+        sink: Sink | None,
+    ) -> None:
+        self._store = store
+        self._sink = sink
+        self._pump = SinkPump(sink) if sink is not None else None
+        self._pumping: asyncio.Task[None] | None = None
+        self.runtime = JobRuntime(
+            store,
+            name,
+            plan,
+            config,
+            listeners=[self],
+            outbox=sink is not None,
+            before_recovery=self._open_sink,
+        )
+        self._progress = Progress()
+        self._schedules: dict[str, Schedule] = {}
+        self._collected: list[NumberedOutput] | None = None
+        self._unsuccessful: dict[int, RunStatus] = {}
+        self._reader: InputReader | None = None
+        self._ending = False  # no more inputs are read
+        self._waiters: set[asyncio.Future[Any]] = set()
+
+    # Life
+
+    async def open(self) -> None:
+        """Take the job; unfinished runs go on.
+
+        Raises:
+            SinkError: the output cannot be written, or is where the store is; nothing was begun.
+        """
+        check_output(self._sink, self._store, self.runtime.job)
+        try:
+            await self.runtime.open()
+        except BaseException:
+            if self._pump is not None:
+                await self._pump.close()
+            raise
+        self.runtime.stopped.add_done_callback(self._stop_waiting)
+        if self._pump is not None:
+            self._pumping = asyncio.get_running_loop().create_task(self._pump.run())
+            self._pumping.add_done_callback(self._pump_ended)
+
+    async def _open_sink(self) -> None:
+        if self._pump is not None and self._sink is not None:
+            await check_sink_name(self.runtime.files, self._sink)
+            await self._pump.open(self.runtime.outbox)
+
+    def _pump_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.runtime.stop(error)
+
+    async def drain(self) -> None:
+        """Return when no run is in flight and every output is delivered.
+
+        Raises:
+            BaseException: what stopped the job.
+        """
+        await self.until_stopped(self._drained())
+
+    async def _drained(self) -> None:
+        await self.runtime.drain()
+        if self._pump is not None:
+            await self._pump.drain()
+
+    async def close(self) -> None:
+        """Stop what runs and give the job back; the next owner goes on."""
+        if self._pumping is not None:
+            self._pumping.cancel()
+            await asyncio.wait([self._pumping])
+        if self._pump is not None:
+            await self._pump.close()
+        await self.runtime.close()
+
+    def drain_soon(self) -> None:
+        """Read no more inputs; wait for the runs in flight only."""
+        self._ending = True
+        self.runtime.leave_resting()
+        if self._reader is not None:
+            self._reader.stop()
+
+    async def until_stopped(self, work: Any) -> Any:
+        """Await `work`, but raise what stops the job as soon as that happens."""
+        stopped = self.runtime.stopped
+        waiter = asyncio.ensure_future(work)
+        # Not a callback on `stopped` each: removing one of thousands looks through all of them.
+        self._waiters.add(waiter)
+        if stopped.done():
+            waiter.cancel()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if stopped.done():
+                stopped.result()
+            raise
+        finally:
+            self._waiters.discard(waiter)
+
+    def _stop_waiting(self, _stopped: asyncio.Future[None]) -> None:
+        for waiter in list(self._waiters):
+            waiter.cancel()
+
+    # What the runtime tells
+
+    def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
+        """Take an output that is durable."""
+        self._progress.outputs += 1
+        if self._pump is None and self._collected is None:
+            return
+        numbered = (ticket.row.run, number, output)
+        if self._pump is not None:
+            self._pump.add(numbered)
+        if self._collected is not None:
+            self._collected.append(numbered)
+
+    def on_finished(self, ticket: RunTicket) -> None:
+        """Take note that a run has ended."""
+        if ticket.status is not RunStatus.COMPLETED:
+            self._unsuccessful[ticket.row.run] = ticket.status
+        else:
+            self._unsuccessful.pop(ticket.row.run, None)
+
+    def on_resting(self, ticket: RunTicket) -> None:
+        """Nothing to note: the counters say how many rest."""
+
+    @property
+    def progress(self) -> Progress:
+        """Live counts."""
+        counters, progress = self.runtime.counters, self._progress
+        progress.completed, progress.failed = counters.completed, counters.failed
+        progress.cancelled, progress.retries = counters.cancelled, counters.retries
+        progress.calls_made = counters.calls_made
+        progress.calls_replayed = counters.calls_replayed
+        progress.in_flight, progress.waiting = counters.in_flight, counters.waiting
+        progress.delayed, progress.late_results = counters.delayed, counters.late_results
+        return progress
+
+    # Runs
+
+    async def admit(self, item: NewInput) -> Admitted:
+        """Admit one input; its run is durable when this returns."""
+        admitted: Admitted = await self.until_stopped(self.runtime.admit(item))
+        self._count(admitted)
+        return admitted
+
+    def _count(self, admitted: Admitted) -> None:
+        self._progress.inputs += 1
+        if admitted.ticket is None:
+            self._progress.already_done += 1
+
+    async def wait_for(self, ticket: RunTicket) -> None:
+        """Return when a run has ended; raise what stopped the job."""
+        await self.until_stopped(asyncio.shield(ticket.wait_finished()))
+
+    async def signal(self, run: int, name: str, value: Any) -> bool:
+        """Send a run a signal; False when it is finished. Durable when this returns."""
+        sent: bool = await self.until_stopped(self.runtime.signal(run, name, value))
+        return sent
+
+    async def schedule(self, schedule: Schedule) -> None:
+        """Begin a schedule; the run of its next tick is durable when this returns."""
+        if schedule.name in self._schedules:
+            raise ConfigurationError(
+                f"there is a schedule {schedule.name!r} already: choose another name"
+            )
+        await self.until_stopped(schedule.begin())
+        self._schedules[schedule.name] = schedule
+
+    async def drive(
+        self, source: Source, key: Field, id_: Field | None, *, collect: bool
+    ) -> DriveResult:
+        """Run every input of `source` and wait for their ends; see `Job.drive`."""
+        self._collected = [] if collect else None
+        work = self._drive(source, key, id_, None if collect else LISTED)
+        result: DriveResult = await self.until_stopped(work)
+        return result
+
+    async def _drive(
+        self, source: Source, key: Field, id_: Field | None, listed: int | None
+    ) -> DriveResult:
+        check_output(self._sink, self._store, self.runtime.job, source)
+        if id_ is None:
+            await check_source_names(self.runtime.files, source)
+        self._reader = reader = InputReader(
+            self.runtime, source, key=key, id=id_, progress=self._progress,
+            sink_room=self._sink_room, count=self._count,
+        )  # fmt: skip
+        if self._ending:
+            reader.stop()
+        bad: Exception | None = None
+        try:
+            await reader.read()
+        except (InputError, EncodeError, StoreDataError) as error:
+            bad = error  # what was admitted before comes to its end first
+        finally:
+            self._reader = None
+        await self._drained()
+        if bad is not None:
+            raise bad
+        if reader.finished_before and reader.finished_before == reader.inputs:
+            self._say_nothing_was_run(reader.inputs)
+        failed = await self._failed(reader)
+        return DriveResult(
+            inputs=len(reader.runs),
+            outputs=await self._outputs(reader),
+            failed=await self._failures(sorted(failed)[:listed]),
+            failures=sum(status is RunStatus.FAILED for status in failed.values()),
+            cancelled=sum(status is RunStatus.CANCELLED for status in failed.values()),
+        )
+
+    async def _sink_room(self) -> None:
+        if self._pump is not None:
+            await self._pump.wait_for_room()
+
+    def _say_nothing_was_run(self, inputs: int) -> None:
+        logger.warning(
+            "job %r: nothing was run: %s had been finished before by what ran under this job's"
+            " name, and the outputs are those of then; to run anew, give another job name"
+            " (--job, job=)",
+            self.runtime.job, f"all {inputs:,} inputs" if inputs > 1 else "its one input",
+        )  # fmt: skip
+
+    # What came of them
+
+    async def _outputs(self, reader: InputReader) -> list[Output]:
+        if self._collected is None:
+            return []
+        live = {(run, number) for run, number, _ in self._collected}
+        stored = [
+            output
+            for run, number, output in await self.runtime.recorded_outputs(list(reader.known))
+            if (run, number) not in live
+        ]
+        return stored + [output for run, _, output in self._collected if run in reader.runs]
+
+    async def _failed(self, reader: InputReader) -> dict[int, RunStatus]:
+        """Return the status of those runs of the inputs that failed or were cancelled."""
+        failed: dict[int, RunStatus] = {}
+        known = iter(reader.known)
+        while chunk := list(itertools.islice(known, CHUNK)):
+            statuses = await self.runtime.statuses(chunk)
+            failed |= {run: status for run, status in statuses.items() if status in UNSUCCESSFUL}
+        here = self._unsuccessful.items()
+        return failed | {run: status for run, status in here if run in reader.runs}
+
+    async def _failures(self, failed: list[int]) -> list[RunInfo]:
+        if not failed:
+            return []
+        async with AsyncHistory(self._store.view()) as history:
+            infos = await history.infos(failed)
+        return [infos[run] for run in failed]

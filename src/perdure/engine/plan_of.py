@@ -1,0 +1,45 @@
+"""From an agent to the plan that a job runs: what every engine does with it first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
+from perdure.agent import Agent
+from perdure.agent_plan import AgentPlan
+from perdure.agent_resources import ResourceSpec
+from perdure.config import Configuration
+
+logger = logging.getLogger("perdure")
+
+AnyAgent = Agent | type[Agent] | Callable[[], Agent]
+
+
+def plan_of(
+    agent: AnyAgent, config: Configuration, resources: Iterable[ResourceSpec] = ()
+) -> AgentPlan:
+    """Compile an agent, with the built-in actions and what the engine adds to it.
+
+    Args:
+        agent: the agent, its class or a function that makes it.
+        config: the job's configuration.
+        resources: those of the engine; the agent's own win over them.
+
+    Returns:
+        The plan. An agent that no input can trigger is warned about.
+
+    Raises:
+        AgentDefinitionError: the agent has no actions, or its parts contradict each other.
+        ConfigurationError: an option names a resource that is not declared.
+    """
+    added = [*resources, *builtin_resources(config)]
+    plan = AgentPlan.from_agent(agent, builtin=builtin(), resources=added)
+    check_named_resources(config, plan)
+    if not plan.takes_inputs:
+        logger.warning(
+            "%s: no action is triggered by an input: its runs end without doing anything; name"
+            " InputEvent in an @action",
+            plan.name,
+        )
+    return plan

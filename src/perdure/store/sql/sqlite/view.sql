@@ -1,0 +1,101 @@
+-- What is seen from outside. `:many` stands for a list of values, bound in chunks; `:begun` for the
+-- condition of that name.
+-- name: jobs
+SELECT job, name, created_at FROM job
+WHERE :after IS NULL OR name > :after ORDER BY name LIMIT :limit;
+-- name: job
+SELECT job, name, created_at FROM job WHERE name = ?;
+-- name: counts
+SELECT CASE status WHEN 2 THEN 1 ELSE status END AS shown, count(*)
+FROM run WHERE run >= :first AND run < :before GROUP BY shown;
+-- A run has begun when an action has started since it was last put back. It is running then, though
+-- it is stored as queued.
+-- name: begun
+EXISTS (
+    SELECT 1 FROM record WHERE record.run = run.run AND record.kind = 1 AND record.number >
+        CASE run.attempt WHEN 0 THEN 0 ELSE
+            (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
+        END)
+-- name: heads
+SELECT run.run, run.job, run.key, run.sequence, label, run.value,
+       CASE WHEN status = 1 AND :begun THEN 2 ELSE status END,
+       place, attempt, error, admitted_at, finished_at, due, key.value,
+       CASE WHEN status < ? THEN
+           (SELECT payload FROM record WHERE record.run = run.run AND kind = 13
+            ORDER BY number DESC LIMIT 1)
+       END
+FROM run JOIN key ON key.key = run.key WHERE run.run IN (:many);
+-- The numbers of runs of a job, newest first, by status. A + keeps a column from being looked up.
+-- name: find
+SELECT run FROM run WHERE run >= :first AND run < :before ORDER BY run DESC LIMIT :limit;
+-- name: find_1
+SELECT run FROM run INDEXED BY run_unfinished WHERE job = :job AND status < 4 AND run < :before
+    AND status = 1 AND NOT :begun ORDER BY run DESC LIMIT :limit;
+-- name: find_2
+SELECT run FROM run INDEXED BY run_unfinished WHERE job = :job AND status < 4 AND run < :before
+    AND (status = 2 OR (status = 1 AND :begun)) ORDER BY run DESC LIMIT :limit;
+-- name: find_3
+SELECT run FROM run INDEXED BY run_unfinished WHERE job = :job AND status < 4 AND run < :before
+    AND status = 3 ORDER BY run DESC LIMIT :limit;
+-- name: find_4
+SELECT run FROM run WHERE run >= :first AND run < :before
+    AND status = 4 ORDER BY run DESC LIMIT :limit;
+-- name: find_unsuccessful
+SELECT run FROM run INDEXED BY run_unsuccessful WHERE job = :job AND status = :status
+    AND status > 4 AND run < :before ORDER BY run DESC LIMIT :limit;
+-- name: find_of_key
+SELECT run FROM run WHERE run < :before
+    AND key = (SELECT key FROM key WHERE job = :job AND digest = :key)
+    AND (:status IS NULL
+         OR :status = CASE WHEN status = 1 AND :begun THEN 2 ELSE status END)
+    ORDER BY run DESC LIMIT :limit;
+-- name: records
+SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at
+FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
+-- name: outputs
+SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+WHERE +o.run >= :first AND +o.run < :before AND o.position > :after ORDER BY o.position LIMIT :limit;
+-- name: outputs_of_run
+SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+WHERE o.run = :run AND o.position > :after ORDER BY +o.position LIMIT :limit;
+-- name: key
+SELECT key, job, digest, value, sequence FROM key WHERE job = ? AND digest = ?;
+-- name: memory
+SELECT key, path, data, written_at FROM memory
+WHERE data IS NOT NULL AND key = :key AND (:after IS NULL OR path > :after)
+ORDER BY path LIMIT :limit;
+-- name: collections
+SELECT collection, count(*) FROM document
+WHERE job = :job AND (:after IS NULL OR collection > :after)
+GROUP BY collection ORDER BY collection LIMIT :limit;
+-- name: documents
+SELECT job, collection, id, content, metadata, NULL, number
+FROM document WHERE job = ? AND collection = ? AND number > ? ORDER BY number LIMIT ?;
+-- name: commands
+SELECT number, run, command, payload FROM command
+WHERE job = :job AND (:run IS NULL OR run = :run) AND number > :after ORDER BY number LIMIT :limit;
+-- Where a job is: its beginning, the newest record of the store, the newest run and command.
+-- name: position
+SELECT created_at, (SELECT coalesce(max(number), 0) FROM record),
+       (SELECT coalesce(max(run), :first) FROM run WHERE run >= :first AND run < :before),
+       (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'command')
+FROM job WHERE job = :job;
+-- The unfinished runs and how they stand: whatever a status becomes, this is another text then.
+-- name: statuses
+SELECT coalesce(group_concat(run * 8 + status), '') FROM (
+    SELECT run, status FROM run INDEXED BY run_unfinished
+    WHERE job = ? AND status < 4 ORDER BY place);
+-- name: changed
+SELECT run FROM record NOT INDEXED
+WHERE number > :record AND run >= :first AND run < :before
+UNION SELECT run FROM run WHERE run > :run AND run < :before
+UNION SELECT run FROM command WHERE job = :job AND number > :command
+ORDER BY run LIMIT :limit;
+-- name: bad_lines
+SELECT job, source, position, line, reason, at FROM bad_line
+WHERE job = :job AND (source, position) > (:source, :position)
+ORDER BY source, position LIMIT :limit;
+-- name: count_bad_lines
+SELECT count(*) FROM bad_line WHERE job = ?;
