@@ -116,6 +116,8 @@ class BadLine:
         at: when it was last found so, ns since the epoch.
     """
 
+    __journal_name__ = "perdure:BadLine"
+
     source: str
     position: int
     line: int | None

@@ -411,3 +411,11 @@ def test_names_of_jobs_do_not_meet_in_one_lock_file(path: Path) -> None:
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot open the lock file .*nowhere"):
         JobLock(tmp_path / "nowhere" / "journal.db", "job")
+
+
+def test_a_store_that_is_a_folder_is_named_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "stores"
+    folder.mkdir()
+    with pytest.raises(StoreError, match=r"stores is a folder: name a file in it, such as .*\.db"):
+        on_host(lambda: SqliteStore(folder).open("job"))
+    assert [path.name for path in tmp_path.iterdir()] == ["stores"]

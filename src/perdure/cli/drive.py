@@ -67,8 +67,8 @@ class Summary:
     failed: int
     cancelled: int
     waiting: int
-    unfinished: int
-    bad_lines: int
+    unfinished: int = 0
+    bad_lines: int = 0
     calls_made: int
     calls_replayed: int
     retries: int

@@ -233,7 +233,7 @@ class SqliteStore(ActionStateStore):
         return self._connection
 
     def _open(self, job: str) -> JobInfo:
-        if self._path is not None and self._path.parent.is_dir():
+        if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
             self._lock = JobLock(self._path, job)
         if self._connection is None:
             self._connection = connect(self._path, relaxed=self._relaxed)

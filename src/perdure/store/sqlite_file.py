@@ -37,6 +37,10 @@ def connect(path: Path | None, *, relaxed: bool = False) -> sqlite3.Connection:
     """
     if path is not None and not path.parent.is_dir():
         raise StoreError(f"the folder of the store does not exist: {path.parent}; make it first")
+    if path is not None and path.is_dir():
+        raise StoreError(
+            f"the store {path} is a folder: name a file in it, such as {path / 'perdure.db'}"
+        )
     _check_untouched(path)
     try:
         connection = sqlite3.connect(
