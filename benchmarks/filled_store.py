@@ -7,8 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from perdure.journal.codec import Codec
-from perdure.journal.digests import digest
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digest
 from perdure.journal.record import Completion, RecordKind, encode_completion
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.store.base import NUMBER_BITS

@@ -29,25 +29,26 @@ DECLARATIONS = [
 # What each package, or module at the top, may import besides `errors` and itself.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "codec": set(),
     "journal": set(),
     "store": {"journal", "document"},
     "executor": {"call"},
-    "runtime": {"executor", "store", "journal", *DECLARATIONS},
+    "runtime": {"executor", "store", "journal", "codec", *DECLARATIONS},
     "actions": {*DECLARATIONS},
     "integrations": {*DECLARATIONS},
     "loading": set(),
     "yaml_agent": {"loading", "actions", *DECLARATIONS},
     "connectors": {*DECLARATIONS},
-    "run_detail": {"store", "journal", *DECLARATIONS},
-    "history": {"run_detail", "store", "journal", *DECLARATIONS},
-    "control": {"history", "store", "journal", *DECLARATIONS},
+    "run_detail": {"store", "journal", "codec", *DECLARATIONS},
+    "history": {"run_detail", "store", "journal", "codec", *DECLARATIONS},
+    "control": {"history", "store", "journal", "codec", *DECLARATIONS},
     "observe": {"runtime.listener", "metrics"},
     "engine": {
-        "runtime", "executor", "store", "journal", "actions", "integrations", "connectors",
+        "runtime", "executor", "store", "journal", "codec", "actions", "integrations", "connectors",
         "history", "control", "observe", *DECLARATIONS,
     },
     "testing": {
-        "engine", "runtime", "executor", "store", "journal", "actions", "integrations",
+        "engine", "runtime", "executor", "store", "journal", "codec", "actions", "integrations",
         "connectors", "history", "control", "observe", *DECLARATIONS,
     },
     "cli": {

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from perdure.call import DurableCall, Limit, Outcome, RetryPolicy, durable, wait
     from perdure.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
+    from perdure.codec.types import register_type
     from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.context import ChildRun, RunnerContext
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from perdure.event import Event, EventType, InputEvent, OutputEvent
     from perdure.executor.continuation import is_continuation_supported
     from perdure.integrations.mcp import MCPServer
-    from perdure.journal.types import register_type
     from perdure.long_term_memory import LongTermMemory, MemorySet, MemorySetItem
     from perdure.memory import MemoryObject, MemoryRef
     from perdure.message import (
@@ -284,7 +284,7 @@ _MODULES = {
     "load_agent": "yaml_agent.load",
     "mcp_server": "resource",
     "prompt": "resource",
-    "register_type": "journal.types",
+    "register_type": "codec.types",
     "retrieve": "actions.retrieval",
     "sub_agent": "resource",
     "tool": "tools",

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digests
+from perdure.codec.failure import failure_summary
 from perdure.errors import PerdureError
-from perdure.journal.codec import Codec
-from perdure.journal.digests import digests
-from perdure.journal.failure import failure_summary
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id, run_number
 from perdure.run_detail import RunDetail, build, children_of
 from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView

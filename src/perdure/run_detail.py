@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from perdure.codec.codec import Codec
+from perdure.codec.failure import failure_summary
 from perdure.event import EventType
-from perdure.journal.codec import Codec
-from perdure.journal.failure import failure_summary
 from perdure.journal.journal import fold
 from perdure.journal.record import (
     SETTLEMENTS,

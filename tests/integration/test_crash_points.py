@@ -27,8 +27,8 @@ from perdure import (
     action,
     wait,
 )
+from perdure.codec.codec import Codec
 from perdure.errors import StoreError
-from perdure.journal.codec import Codec
 from perdure.journal.journal import ActionHistory, Journal
 from perdure.runtime.job import JobRuntime
 from perdure.store.base import Row

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import perdure.journal.failure
+import perdure.codec.failure
 import perdure.runtime.job
 from perdure import LocalEngine
 from perdure.engine.job import Job
@@ -87,7 +87,7 @@ def simulate(
             await body(job)
 
     # The text of a traceback is of this machine and this Python.
-    failure = perdure.journal.failure
+    failure = perdure.codec.failure
     traceback = mock.patch.object(failure, "_traceback_of", return_value="traceback")
     with traceback, mock.patch.object(perdure.runtime.job, "World", return_value=world):
         try:

@@ -17,8 +17,8 @@ from tests.replay.harness import JOB, VERSION, columns_of, load, nothing, simula
 from tests.replay.make_journals import EXPECTED, JOURNALS, SCENARIOS, path_of
 
 from perdure import LocalEngine, is_continuation_supported
+from perdure.codec.codec import Codec
 from perdure.engine.job import Job
-from perdure.journal.codec import Codec
 
 SIMULATED, REAL, OFF = "simulated", "real", "continuations off"
 GOLDEN = sorted(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perdure.codec.codec import Codec
 from perdure.document import (
     AllOf,
     AnyOf,
@@ -24,7 +25,6 @@ from perdure.document import (
     words_of,
 )
 from perdure.errors import ConfigurationError, TerminalError
-from perdure.journal.codec import Codec
 
 FIELDS = st.sampled_from(["a", "b", "c.d", "ä"])
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from perdure.codec.codec import Codec
+from perdure.codec.failure import encode_failure
 from perdure.history import History
-from perdure.journal.codec import Codec
-from perdure.journal.failure import encode_failure
 from perdure.journal.record import (
     Completion,
     Record,

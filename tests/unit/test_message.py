@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from perdure.codec.codec import Codec
 from perdure.errors import ConfigurationError
-from perdure.journal.codec import Codec
 from perdure.message import (
     Attachment,
     ChatMessage,

@@ -12,9 +12,9 @@ import pytest
 from perdure import Agent, InputEvent, LocalEngine, RetryPolicy, RunsFailedError, action
 from perdure.cli import timeline as picture
 from perdure.cli.report import print_detail
+from perdure.codec.codec import Codec
+from perdure.codec.failure import encode_failure
 from perdure.history import History
-from perdure.journal.codec import Codec
-from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
 from perdure.run import RunInfo, RunStatus
 from perdure.run_detail import CallInfo, RunDetail, build

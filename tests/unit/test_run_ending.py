@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perdure import Configuration, RunStatus
-from perdure.journal.codec import Codec
+from perdure.codec.codec import Codec
 from perdure.memory import Cell
 from perdure.run import STATUS_BY_NUMBER
 from perdure.runtime.mailbox import Key, RunTicket

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.call import CallOptions, DurableCall
+from perdure.codec.call_identity import CallIdentity
+from perdure.codec.failure import decode_failure, encode_failure
+from perdure.codec.sketch import sign_call
 from perdure.errors import (
     ContextAccessError,
     EncodeError,
@@ -14,11 +17,8 @@ from perdure.errors import (
     PerdureError,
 )
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.journal.call_identity import CallIdentity
-from perdure.journal.failure import decode_failure, encode_failure
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
-from perdure.journal.sketch import sign_call
 from perdure.runtime.action_sides import ActionOfParts
 from perdure.runtime.call_attempts import CallAttempts, Callee
 from perdure.runtime.children import (

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digest, digests
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
-from perdure.journal.codec import Codec
-from perdure.journal.digests import digest, digests
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.collector import Collector
 from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from perdure.call import CallOptions
+from perdure.codec.failure import encode_failure
 from perdure.errors import RetryableError
 from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Invocation
-from perdure.journal.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action_sides import ActionOfParts, CallOver
 from perdure.runtime.timers import Timer

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from perdure.call import DurableCall
+from perdure.codec.digests import call_digests, digests
 from perdure.errors import ContextAccessError, StoreError
-from perdure.journal.digests import call_digests, digests
 from perdure.journal.record import Record
 from perdure.run import Output, run_id
 from perdure.runtime.action_sides import ActionOfParts, CallOver

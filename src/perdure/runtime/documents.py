@@ -7,10 +7,10 @@ import json
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from perdure.codec.codec import Codec
 from perdure.document import Document, MetadataFilter, document_id, metadata_text, words_of
 from perdure.errors import ActionLoopError, TerminalError
 from perdure.executor.loop import ActionLoop
-from perdure.journal.codec import Codec
 from perdure.store.base import ActionStateStore
 from perdure.store.documents import (
     DocumentReader,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from perdure.journal.codec import Codec
+from perdure.codec.codec import Codec
 from perdure.run import Output, run_id
 from perdure.runtime.backoff import until_store_answers
 from perdure.store.base import ActionStateStore, DeliveredRow, Row, SinkRow, StoredOutput

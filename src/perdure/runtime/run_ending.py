@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from perdure.codec.failure import decode_failure, encode_failure, failure_summary
 from perdure.config import AgentExecutionOptions
 from perdure.errors import PerdureError
-from perdure.journal.failure import decode_failure, encode_failure, failure_summary
 from perdure.run import RunStatus, run_cancelled
 from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.run_rows import memory_rows, retry_rows, status_row

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.agent_plan import ActionSpec
+from perdure.codec.brief import brief
 from perdure.errors import ConditionError, StoreDataError, StoreError
-from perdure.journal.brief import brief
 from perdure.journal.journal import NEW
 from perdure.journal.record import Completion, Record, RecordKind, encode_completion
 from perdure.run import RunStatus

@@ -9,13 +9,13 @@ from typing import Any
 
 from perdure.agent_plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
+from perdure.codec.codec import Codec
+from perdure.codec.identity import annotated_types, function_identity, is_coroutine_callable
+from perdure.codec.names import NAMES
 from perdure.config import AgentExecutionOptions, Configuration
 from perdure.errors import EncodeError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
-from perdure.journal.codec import Codec
-from perdure.journal.identity import annotated_types, function_identity, is_coroutine_callable
-from perdure.journal.names import NAMES
 from perdure.metrics import MetricGroup
 from perdure.runtime.resources import JobResources
 from perdure.runtime.supervisor import RunSupervisor

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from perdure.codec.codec import Codec
+from perdure.codec.failure import failure_summary
 from perdure.errors import DecodeError, NonDeterminismError
-from perdure.journal.codec import Codec
-from perdure.journal.failure import failure_summary
 from perdure.journal.record import SETTLEMENTS, Completion, Record, RecordKind, decode_completion
 from perdure.run import STATUS_BY_NUMBER, RunStatus, run_id
 from perdure.store.base import OutputRow

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, NamedTuple
 
 from perdure.agent import Agent
+from perdure.codec.codec import Codec
 from perdure.config import Configuration
 from perdure.engine.plan_of import plan_of
 from perdure.errors import ConfigurationError
-from perdure.journal.codec import Codec
 from perdure.journal.record import Record, RecordKind
 from perdure.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, run_id

@@ -13,9 +13,9 @@ import traceback
 import types
 from typing import Any, TypeGuard
 
+from perdure.codec.codec import Codec
+from perdure.codec.names import NAMES, main_module_name
 from perdure.errors import DecodeError, DurableCallError, EncodeError
-from perdure.journal.codec import Codec
-from perdure.journal.names import NAMES, main_module_name
 
 __all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary"]
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
+from perdure.codec.instances import build_enum, build_record
+from perdure.codec.lower import Tag
+from perdure.codec.types import TypeShape
 from perdure.errors import DecodeError
-from perdure.journal.lower import Tag
-from perdure.journal.records import build_enum, build_record
-from perdure.journal.types import TypeShape
 
 __all__ = ["restorer", "viewer"]
 

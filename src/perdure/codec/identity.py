@@ -11,9 +11,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from perdure.errors import EncodeError
-from perdure.journal.digests import call_digests
-from perdure.journal.names import (
+from perdure.codec.digests import call_digests
+from perdure.codec.names import (
     MAX_NAMES,
     NAMES,
     module_name,
@@ -21,6 +20,7 @@ from perdure.journal.names import (
     stable_names,
     type_name,
 )
+from perdure.errors import EncodeError
 
 __all__ = ["annotated_types", "function_identities", "function_identity", "is_coroutine_callable"]
 

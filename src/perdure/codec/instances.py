@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from perdure.codec.types import TypeShape
 from perdure.errors import DecodeError
-from perdure.journal.types import TypeShape
 
 __all__ = ["build_enum", "build_record", "take_apart", "take_enum"]
 

@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from perdure.codec.codec import next_step, packed
+from perdure.codec.lower import Lowering, pack
+from perdure.codec.names import MAX_NAMES, NAMES, type_name
+from perdure.codec.types import TypeShape, describe
 from perdure.errors import EncodeError
-from perdure.journal.codec import next_step, packed
-from perdure.journal.lower import Lowering, pack
-from perdure.journal.names import MAX_NAMES, NAMES, type_name
-from perdure.journal.types import TypeShape, describe
 
 __all__ = ["DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 
-from perdure.journal.names import type_name
-from perdure.journal.records import take_apart, take_enum
-from perdure.journal.types import TypeShape
+from perdure.codec.instances import take_apart, take_enum
+from perdure.codec.names import type_name
+from perdure.codec.types import TypeShape
 
 __all__ = ["MAX_DEPTH", "Lowering", "Refusal", "Tag", "pack"]
 

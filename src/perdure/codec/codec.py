@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from perdure.codec.lower import Lowering, Refusal, pack
+from perdure.codec.names import type_name
+from perdure.codec.restore import restorer, viewer
+from perdure.codec.types import TypeRegistry, describe
 from perdure.errors import DecodeError, EncodeError
-from perdure.journal.lower import Lowering, Refusal, pack
-from perdure.journal.names import type_name
-from perdure.journal.restore import restorer, viewer
-from perdure.journal.types import TypeRegistry, describe
 
 __all__ = ["DEFAULT_MAX_BYTES", "Codec", "next_step", "packed"]
 

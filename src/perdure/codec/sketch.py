@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from perdure.codec.brief import brief
+from perdure.codec.digests import DIGEST_SIZE, digest, digest_call
+from perdure.codec.instances import take_apart
+from perdure.codec.names import NAMES
+from perdure.codec.types import describe
 from perdure.errors import EncodeError
-from perdure.journal.brief import brief
-from perdure.journal.digests import DIGEST_SIZE, digest, digest_call
-from perdure.journal.names import NAMES
-from perdure.journal.records import take_apart
-from perdure.journal.types import describe
 
 __all__ = ["differences", "sign_call"]
 

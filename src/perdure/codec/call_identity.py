@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from perdure.codec.digests import DIGEST_SIZE, call_digests
+from perdure.codec.identity import function_identities
+from perdure.codec.sketch import differences
 from perdure.errors import EncodeError
-from perdure.journal.digests import DIGEST_SIZE, call_digests
-from perdure.journal.identity import function_identities
-from perdure.journal.sketch import differences
 
 __all__ = ["CallIdentity"]
 

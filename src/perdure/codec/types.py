@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeVar, overload
 
 import msgspec
 
+from perdure.codec.names import NAMES, type_name
 from perdure.errors import ConfigurationError, DecodeError
-from perdure.journal.names import NAMES, type_name
 
 __all__ = [
     "GLOBAL_TYPES",

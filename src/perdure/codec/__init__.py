@@ -1,0 +1,1 @@
+"""Values to bytes and back, digests, exceptions, names of types and callables."""
