@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 # What declares things and does nothing. Each may import those before it.
 DECLARATIONS = [
     "event", "call", "run", "config_values", "config", "memory", "metrics", "resource", "message",
-    "prompts", "output_schema", "tool_schema", "tools", "chat_model", "document", "embedding_model",
+    "prompts", "output_schema", "tool_schema", "tools", "chat_model", "documents", "embedding_model",
     "vector_stores", "builtin_events", "long_term_memory", "condition_syntax", "condition",
     "context", "agent_resources", "agent", "agent_plan",
 ]  # fmt: skip
@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "codec": set(),
     "journal": set(),
-    "store": {"journal", "document"},
+    "store": {"journal", "documents"},
     "executor": {"call"},
     "runtime": {"executor", "store", "journal", "codec", *DECLARATIONS},
     "actions": {*DECLARATIONS},

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.context import ChildRun, RunnerContext
-    from perdure.document import (
+    from perdure.documents.document import (
         Document,
         VectorStoreQuery,
         VectorStoreQueryMode,
@@ -219,7 +219,7 @@ _MODULES = {
     "ContextAccessError": "errors",
     "ContextRetrievalRequestEvent": "builtin_events",
     "ContextRetrievalResponseEvent": "builtin_events",
-    "Document": "document",
+    "Document": "documents.document",
     "DurableCall": "call",
     "DurableCallError": "errors",
     "EmbeddingModel": "embedding_model",
@@ -270,9 +270,9 @@ _MODULES = {
     "ToolResponseEvent": "builtin_events",
     "Usage": "message",
     "VectorStore": "vector_stores",
-    "VectorStoreQuery": "document",
-    "VectorStoreQueryMode": "document",
-    "VectorStoreQueryResult": "document",
+    "VectorStoreQuery": "documents.document",
+    "VectorStoreQueryMode": "documents.document",
+    "VectorStoreQueryResult": "documents.document",
     "action": "agent",
     "chat": "actions.chat",
     "chat_model_connection": "resource",

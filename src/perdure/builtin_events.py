@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from perdure.document import Document
+from perdure.documents.document import Document
 from perdure.event import Event, EventType
 from perdure.message import ChatMessage, ToolCall, ToolResponse, Usage
 from perdure.output_schema import OutputSchema
@@ -129,7 +129,7 @@ class ContextRetrievalRequestEvent(Event):
         query: The text that documents are wanted for.
         vector_store: Name of the vector store resource.
         max_results: Most documents of the answer.
-        filters: What their metadata must be, see `perdure.document.parse_filters`.
+        filters: What their metadata must be, see `perdure.documents.filters.parse_filters`.
         mode: "semantic", "keyword" or "hybrid".
         collection_name: Where to look; None: the vector store's own collection.
     """

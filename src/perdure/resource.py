@@ -60,7 +60,7 @@ class ResourceContext(Protocol):
 
     @property
     def document_index(self) -> Any:
-        """The document index on the job's own store (see `perdure.document.DocumentIndex`)."""
+        """The index on the job's own store (see `perdure.documents.index.DocumentIndex`)."""
 
     def get_resource(self, name: str, type: ResourceType) -> Resource:
         """Return another resource of the job, opened.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 from tests.vector_stores import Context, document_index, on_loop, opened
 
-from perdure.document import Document, VectorStoreQuery
+from perdure.documents.document import Document, VectorStoreQuery
 from perdure.embedding_model import BaseEmbeddingModelSetup, EmbeddingModel
 from perdure.errors import ConfigurationError
 from perdure.integrations.local_embeddings import DIMENSIONS, MAX_TOKENS, LocalEmbeddings

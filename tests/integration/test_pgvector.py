@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from tests.unit.test_document import FILTERS, METADATA
 from tests.vector_stores import on_loop, opened
 
-from perdure.document import Document, VectorStoreQuery, parse_filters
+from perdure.documents.document import Document, VectorStoreQuery
+from perdure.documents.filters import parse_filters
 from perdure.embedding_model import BaseEmbeddingModelSetup
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.integrations.pgvector import PgVectorStore, sql_of

@@ -14,7 +14,7 @@ import pytest
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunsFailedError, action
 from perdure.actions.retrieval import retrieve
 from perdure.builtin_events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
-from perdure.document import Document
+from perdure.documents.document import Document
 from perdure.embedding_model import BaseEmbeddingModelSetup, EmbedKind
 from perdure.resource import ResourceType, vector_store
 from perdure.testing.simulation.simulate import simulate

@@ -33,7 +33,7 @@ from tests.replay.value_types import (
 
 from perdure import Agent, Event, InputEvent, RetryPolicy, action, durable, register_type
 from perdure.call import Limit, Outcome
-from perdure.document import (
+from perdure.documents.document import (
     Document,
     VectorStoreQuery,
     VectorStoreQueryMode,

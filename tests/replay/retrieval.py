@@ -23,7 +23,7 @@ from perdure import (
     retrieve,
     vector_store,
 )
-from perdure.document import (
+from perdure.documents.document import (
     Document,
     VectorStoreQuery,
     VectorStoreQueryMode,

@@ -10,20 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.codec.codec import Codec
-from perdure.document import (
-    AllOf,
-    AnyOf,
-    Comparison,
+from perdure.documents.document import (
     Document,
-    Not,
     VectorStoreQuery,
     VectorStoreQueryMode,
     VectorStoreQueryResult,
     document_id,
     metadata_text,
-    parse_filters,
     words_of,
 )
+from perdure.documents.filters import AllOf, AnyOf, Comparison, Not, parse_filters
 from perdure.errors import ConfigurationError, TerminalError
 
 FIELDS = st.sampled_from(["a", "b", "c.d", "ä"])

@@ -12,7 +12,7 @@ from perdure.actions.chat import chat
 from perdure.call import DurableCall
 from perdure.config import AgentExecutionOptions
 from perdure.context import RunnerContext
-from perdure.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
 from perdure.errors import ConfigurationError
 from perdure.long_term_memory import MemorySetItem
 from perdure.message import ChatMessage

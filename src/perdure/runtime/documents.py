@@ -8,7 +8,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from perdure.codec.codec import Codec
-from perdure.document import Document, MetadataFilter, document_id, metadata_text, words_of
+from perdure.documents.document import Document, document_id, metadata_text, words_of
+from perdure.documents.filters import MetadataFilter
+from perdure.documents.ranking import FUSION_DEPTH, reciprocal_rank_fusion
 from perdure.errors import ActionLoopError, TerminalError
 from perdure.executor.loop import ActionLoop
 from perdure.store.base import ActionStateStore
@@ -21,13 +23,12 @@ from perdure.store.documents import (
     unpack_embedding,
 )
 from perdure.store.group_commit import GroupCommit
-from perdure.vector_stores import FUSION_DEPTH, reciprocal_rank_fusion
 
 T = TypeVar("T")
 
 
 class JobDocuments:
-    """The documents of the open job, in named collections (see `document.DocumentIndex`).
+    """The documents of the open job, in named collections (see `documents.index.DocumentIndex`).
 
     Owns nothing: documents are rows of the store, written through the job's group commit. Its
     methods may be awaited on any event loop.

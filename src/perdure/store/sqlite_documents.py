@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from perdure.document import MetadataFilter
+from perdure.documents.filters import MetadataFilter
 from perdure.errors import TerminalError, missing_extra
 from perdure.store.documents import DocumentReader, DocumentRow, Found, other_length
 from perdure.store.sqlite_file import select_many

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
-from perdure.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
 from perdure.embedding_model import (
     BaseEmbeddingModelConnection,
     BaseEmbeddingModelSetup,

@@ -19,7 +19,7 @@ from perdure.builtin_events import (
 )
 from perdure.config import Configuration
 from perdure.context import RunnerContext
-from perdure.document import Document
+from perdure.documents.document import Document
 from perdure.embedding_model import BaseEmbeddingModelSetup
 from perdure.engine.plan_of import plan_of
 from perdure.errors import (
