@@ -20,10 +20,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 # What declares things and does nothing. Each may import those before it.
 DECLARATIONS = [
-    "event", "call", "run", "config_values", "config", "memory", "metrics", "resource", "message",
-    "prompts", "output_schema", "tool_schema", "tools", "chat_model", "documents", "embedding_model",
-    "vector_stores", "builtin_events", "long_term_memory", "condition_syntax", "condition",
-    "context", "agent_resources", "agent", "agent_plan",
+    "event", "call", "run", "config", "memory", "metrics", "resource", "documents", "llm",
+    "conditions", "context", "agent",
 ]  # fmt: skip
 
 # What each package, or module at the top, may import besides `errors` and itself.
@@ -36,8 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {"executor", "store", "journal", "codec", *DECLARATIONS},
     "actions": {*DECLARATIONS},
     "integrations": {*DECLARATIONS},
-    "loading": set(),
-    "yaml_agent": {"loading", "actions", *DECLARATIONS},
+    "yaml_agent": {"actions", *DECLARATIONS},
     "connectors": {*DECLARATIONS},
     "run_detail": {"store", "journal", "codec", *DECLARATIONS},
     "history": {"run_detail", "store", "journal", "codec", *DECLARATIONS},
@@ -53,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         "engine", "history", "run_detail", "control", "observe", "connectors", "config", "agent",
-        "run", "loading", "yaml_agent",
+        "run", "yaml_agent",
         "executor.continuation", "store.url",  # for `doctor`
     },
     "web": {"engine", "history", "run_detail", "control", "observe", "connectors", "config"},

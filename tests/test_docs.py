@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
-from perdure.config import all_options
+from perdure.config.configuration import all_options
 
 PROJECT = Path(__file__).parents[1]
 PAGES = sorted(

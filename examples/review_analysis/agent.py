@@ -16,10 +16,10 @@ from typing import Annotated, Literal, TypedDict, get_args
 from pydantic import BaseModel, Field, StringConstraints
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
-from perdure.builtin_events import ChatRequestEvent, ChatResponseEvent
-from perdure.chat_model import ChatModel
-from perdure.message import ChatMessage
-from perdure.prompts import Prompt
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.events import ChatRequestEvent, ChatResponseEvent
+from perdure.llm.message import ChatMessage
+from perdure.llm.prompt import Prompt
 from perdure.resource import ResourceType
 from perdure.testing.local_model_server import local_model
 

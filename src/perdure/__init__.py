@@ -13,19 +13,10 @@ if TYPE_CHECKING:
     from perdure.actions.react import ReActAgent
     from perdure.actions.retrieval import retrieve
     from perdure.actions.sub_agent import SubAgent
-    from perdure.agent import Agent, action
-    from perdure.builtin_events import (
-        ChatRequestEvent,
-        ChatResponseEvent,
-        ContextRetrievalRequestEvent,
-        ContextRetrievalResponseEvent,
-        ToolRequestEvent,
-        ToolResponseEvent,
-    )
+    from perdure.agent.declaration import Agent, action
     from perdure.call import DurableCall, Limit, Outcome, RetryPolicy, durable, wait
-    from perdure.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
     from perdure.codec.types import register_type
-    from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
+    from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.context import ChildRun, RunnerContext
     from perdure.documents.document import (
@@ -33,11 +24,6 @@ if TYPE_CHECKING:
         VectorStoreQuery,
         VectorStoreQueryMode,
         VectorStoreQueryResult,
-    )
-    from perdure.embedding_model import (
-        BaseEmbeddingModelConnection,
-        BaseEmbeddingModelSetup,
-        EmbeddingModel,
     )
     from perdure.engine.local import LocalEngine
     from perdure.errors import (
@@ -63,9 +49,21 @@ if TYPE_CHECKING:
     from perdure.event import Event, EventType, InputEvent, OutputEvent
     from perdure.executor.continuation import is_continuation_supported
     from perdure.integrations.mcp import MCPServer
-    from perdure.long_term_memory import LongTermMemory, MemorySet, MemorySetItem
-    from perdure.memory import MemoryObject, MemoryRef
-    from perdure.message import (
+    from perdure.llm.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
+    from perdure.llm.embedding_model import (
+        BaseEmbeddingModelConnection,
+        BaseEmbeddingModelSetup,
+        EmbeddingModel,
+    )
+    from perdure.llm.events import (
+        ChatRequestEvent,
+        ChatResponseEvent,
+        ContextRetrievalRequestEvent,
+        ContextRetrievalResponseEvent,
+        ToolRequestEvent,
+        ToolResponseEvent,
+    )
+    from perdure.llm.message import (
         Attachment,
         ChatDelta,
         ChatMessage,
@@ -74,7 +72,11 @@ if TYPE_CHECKING:
         ToolResponse,
         Usage,
     )
-    from perdure.prompts import Prompt
+    from perdure.llm.prompt import Prompt
+    from perdure.llm.tool import FunctionTool, InjectedArg, Tool, tool
+    from perdure.llm.vector_store import BaseVectorStore, VectorStore
+    from perdure.memory.long_term import LongTermMemory, MemorySet, MemorySetItem
+    from perdure.memory.memory import MemoryObject, MemoryRef
     from perdure.resource import (
         Resource,
         ResourceDescriptor,
@@ -89,8 +91,6 @@ if TYPE_CHECKING:
         vector_store,
     )
     from perdure.run import Output, RunStatus
-    from perdure.tools import FunctionTool, InjectedArg, Tool, tool
-    from perdure.vector_stores import BaseVectorStore, VectorStore
     from perdure.yaml_agent.load import AgentFile, load_agent
 
     __version__: str
@@ -195,59 +195,59 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Agent": "agent",
+    "Agent": "agent.declaration",
     "AgentDefinitionError": "errors",
-    "AgentExecutionOptions": "config",
+    "AgentExecutionOptions": "config.configuration",
     "AgentFile": "yaml_agent.load",
-    "Attachment": "message",
-    "BaseChatModelConnection": "chat_model",
-    "BaseChatModelSetup": "chat_model",
-    "BaseEmbeddingModelConnection": "embedding_model",
-    "BaseEmbeddingModelSetup": "embedding_model",
-    "BaseVectorStore": "vector_stores",
-    "ChatDelta": "message",
+    "Attachment": "llm.message",
+    "BaseChatModelConnection": "llm.chat_model",
+    "BaseChatModelSetup": "llm.chat_model",
+    "BaseEmbeddingModelConnection": "llm.embedding_model",
+    "BaseEmbeddingModelSetup": "llm.embedding_model",
+    "BaseVectorStore": "llm.vector_store",
+    "ChatDelta": "llm.message",
     "ChatLimitError": "errors",
-    "ChatMessage": "message",
-    "ChatModel": "chat_model",
-    "ChatRequestEvent": "builtin_events",
-    "ChatResponseEvent": "builtin_events",
+    "ChatMessage": "llm.message",
+    "ChatModel": "llm.chat_model",
+    "ChatRequestEvent": "llm.events",
+    "ChatResponseEvent": "llm.events",
     "ChildRun": "context",
     "ConditionError": "errors",
-    "ConfigOption": "config",
-    "Configuration": "config",
+    "ConfigOption": "config.configuration",
+    "Configuration": "config.configuration",
     "ConfigurationError": "errors",
     "ContextAccessError": "errors",
-    "ContextRetrievalRequestEvent": "builtin_events",
-    "ContextRetrievalResponseEvent": "builtin_events",
+    "ContextRetrievalRequestEvent": "llm.events",
+    "ContextRetrievalResponseEvent": "llm.events",
     "Document": "documents.document",
     "DurableCall": "call",
     "DurableCallError": "errors",
-    "EmbeddingModel": "embedding_model",
+    "EmbeddingModel": "llm.embedding_model",
     "EncodeError": "errors",
     "Event": "event",
     "EventType": "event",
-    "FunctionTool": "tools",
-    "InjectedArg": "tools",
+    "FunctionTool": "llm.tool",
+    "InjectedArg": "llm.tool",
     "InputError": "errors",
     "InputEvent": "event",
     "JsonlSink": "connectors.jsonl",
     "JsonlSource": "connectors.jsonl",
     "Limit": "call",
     "LocalEngine": "engine.local",
-    "LongTermMemory": "long_term_memory",
+    "LongTermMemory": "memory.long_term",
     "MCPServer": "integrations.mcp",
-    "MemoryObject": "memory",
-    "MemoryRef": "memory",
-    "MemorySet": "long_term_memory",
-    "MemorySetItem": "long_term_memory",
-    "MessageRole": "message",
+    "MemoryObject": "memory.memory",
+    "MemoryRef": "memory.memory",
+    "MemorySet": "memory.long_term",
+    "MemorySetItem": "memory.long_term",
+    "MessageRole": "llm.message",
     "NonDeterminismError": "errors",
     "Outcome": "call",
     "Output": "run",
     "OutputEvent": "event",
     "OutputSchemaError": "errors",
     "PerdureError": "errors",
-    "Prompt": "prompts",
+    "Prompt": "llm.prompt",
     "ReActAgent": "actions.react",
     "Resource": "resource",
     "ResourceDescriptor": "resource",
@@ -262,18 +262,18 @@ _MODULES = {
     "StoreError": "errors",
     "SubAgent": "actions.sub_agent",
     "TerminalError": "errors",
-    "Tool": "tools",
+    "Tool": "llm.tool",
     "ToolArgumentsError": "errors",
-    "ToolCall": "message",
-    "ToolRequestEvent": "builtin_events",
-    "ToolResponse": "message",
-    "ToolResponseEvent": "builtin_events",
-    "Usage": "message",
-    "VectorStore": "vector_stores",
+    "ToolCall": "llm.message",
+    "ToolRequestEvent": "llm.events",
+    "ToolResponse": "llm.message",
+    "ToolResponseEvent": "llm.events",
+    "Usage": "llm.message",
+    "VectorStore": "llm.vector_store",
     "VectorStoreQuery": "documents.document",
     "VectorStoreQueryMode": "documents.document",
     "VectorStoreQueryResult": "documents.document",
-    "action": "agent",
+    "action": "agent.declaration",
     "chat": "actions.chat",
     "chat_model_connection": "resource",
     "chat_model_setup": "resource",
@@ -287,7 +287,7 @@ _MODULES = {
     "register_type": "codec.types",
     "retrieve": "actions.retrieval",
     "sub_agent": "resource",
-    "tool": "tools",
+    "tool": "llm.tool",
     "vector_store": "resource",
     "wait": "call",
 }

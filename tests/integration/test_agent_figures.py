@@ -11,10 +11,10 @@ import pytest
 
 from perdure import LocalEngine
 from perdure.actions.react import ReActAgent
-from perdure.chat_model import ChatModel
-from perdure.message import ChatMessage, ToolCall
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.message import ChatMessage, ToolCall
+from perdure.llm.tool import Tool
 from perdure.testing.scripted_chat import ScriptedChatModel
-from perdure.tools import Tool
 
 KEYS = [f"city {n}" for n in range(10)]
 EXPECTED = sorted(f"sunny in {key}" for key in KEYS)

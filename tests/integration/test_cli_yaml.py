@@ -19,9 +19,9 @@ import dataclasses
 import json
 
 from perdure import OutputEvent
-from perdure.builtin_events import ChatRequestEvent
-from perdure.chat_model import BaseChatModelConnection
-from perdure.message import ChatMessage, ToolCall
+from perdure.llm.events import ChatRequestEvent
+from perdure.llm.chat_model import BaseChatModelConnection
+from perdure.llm.message import ChatMessage, ToolCall
 
 
 class Scripted(BaseChatModelConnection):
@@ -64,7 +64,7 @@ async def answer(event, ctx):
 
 
 def count(event, ctx):
-    from perdure.config import AgentExecutionOptions as Options
+    from perdure.config.configuration import AgentExecutionOptions as Options
 
     threads = ctx.config.get(Options.NUM_ASYNC_THREADS)
     timeout = ctx.config.get(Options.TIMEOUT)

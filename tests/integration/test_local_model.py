@@ -23,8 +23,8 @@ from pydantic import BaseModel, Field
 
 from perdure.errors import ConfigurationError
 from perdure.integrations.llm import ChatConnection
-from perdure.message import ChatDelta, ChatMessage
-from perdure.output_schema import OutputSchema
+from perdure.llm.message import ChatDelta, ChatMessage
+from perdure.llm.output_schema import OutputSchema
 from perdure.testing.local_model_server import MODEL_NAME, local_model, local_model_path
 from perdure.testing.request_log import RequestLog
 

@@ -22,7 +22,6 @@ import pytest
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent
 from perdure.actions.react import ReActAgent
-from perdure.chat_model import ChatModel
 from perdure.errors import (
     AgentDefinitionError,
     ConfigurationError,
@@ -31,7 +30,8 @@ from perdure.errors import (
     ToolArgumentsError,
 )
 from perdure.integrations.mcp import MCPPrompt, MCPServer, MCPTool, MCPToolError
-from perdure.message import Attachment, ChatMessage, MessageRole, ToolCall
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall
 from perdure.resource import ResourceDescriptor, ResourceType, mcp_server
 from perdure.testing.mcp import main as run_stdio_server
 from perdure.testing.mcp import scripted_mcp_server

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from perdure.message import ToolCall
+from perdure.llm.message import ToolCall
 from perdure.testing.model_server import (
     Answer,
     ModelRequest,

@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus
-from perdure.config import Configuration
+from perdure.config.configuration import Configuration
 from perdure.engine.plan_of import plan_of
 from perdure.errors import InputError, PerdureError, StoreLockedError
 from perdure.run import Output

@@ -22,8 +22,8 @@ from perdure import Agent, ConfigurationError, InputEvent, LocalEngine
 from perdure.documents.document import Document
 from perdure.documents.filters import parse_filters
 from perdure.documents.ranking import keyword_scores
+from perdure.llm.vector_store import BaseVectorStore, VectorStore, id_list
 from perdure.resource import ResourceType
-from perdure.vector_stores import BaseVectorStore, VectorStore, id_list
 
 TEXTS = ["Ada likes green tea", "Bob likes coffee", "the train leaves at nine"]
 

@@ -39,9 +39,7 @@ from perdure.documents.document import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from perdure.long_term_memory import MemorySetItem
-from perdure.memory import MemoryRef
-from perdure.message import (
+from perdure.llm.message import (
     Attachment,
     ChatDelta,
     ChatMessage,
@@ -50,6 +48,8 @@ from perdure.message import (
     ToolResponse,
     Usage,
 )
+from perdure.memory.long_term import MemorySetItem
+from perdure.memory.memory import MemoryRef
 from perdure.resource import ResourceDescriptor, ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 

@@ -29,13 +29,13 @@ from perdure.documents.document import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from perdure.embedding_model import (
+from perdure.llm.embedding_model import (
     BaseEmbeddingModelConnection,
     BaseEmbeddingModelSetup,
     EmbedKind,
 )
-from perdure.long_term_memory import MemorySetItem
-from perdure.vector_stores import VectorStore
+from perdure.llm.vector_store import VectorStore
+from perdure.memory.long_term import MemorySetItem
 
 
 class Letters(BaseEmbeddingModelConnection):

@@ -17,7 +17,7 @@ import msgspec
 import pydantic
 import pytest
 
-from perdure.condition import Condition, ConditionIndex, event_type_of, is_condition
+from perdure.conditions.condition import Condition, ConditionIndex, event_type_of, is_condition
 from perdure.errors import AgentDefinitionError, ConditionError, ConfigurationError
 from perdure.event import Event, EventType, InputEvent, OutputEvent
 

@@ -8,14 +8,7 @@ import pytest
 
 from perdure.codec.codec import Codec
 from perdure.errors import ConfigurationError
-from perdure.message import (
-    Attachment,
-    ChatMessage,
-    MessageRole,
-    ToolCall,
-    ToolResponse,
-    Usage,
-)
+from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall, ToolResponse, Usage
 
 
 def test_usage_adds_up() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from perdure import Configuration, RunStatus
 from perdure.codec.codec import Codec
-from perdure.memory import Cell
+from perdure.memory.memory import Cell
 from perdure.run import STATUS_BY_NUMBER
 from perdure.runtime.mailbox import Key, RunTicket
 from perdure.runtime.run_ending import End, RunEnding

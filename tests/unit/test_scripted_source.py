@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.action_driver import on_host
 
-from perdure.agent import Agent
+from perdure.agent.declaration import Agent
 from perdure.connectors.base import SourceRecord
 from perdure.engine.local import LocalEngine
 from perdure.errors import InputError

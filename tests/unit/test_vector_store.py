@@ -18,15 +18,15 @@ from tests.vector_stores import Context, document_index, on_loop, opened, sqlite
 from perdure.documents.document import Document, VectorStoreQuery, words_of
 from perdure.documents.filters import parse_filters
 from perdure.documents.ranking import keyword_scores, reciprocal_rank_fusion
-from perdure.embedding_model import (
+from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.embedding_model import (
     BaseEmbeddingModelConnection,
     BaseEmbeddingModelSetup,
     EmbeddingModel,
 )
-from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.vector_store import BaseVectorStore, VectorStore
 from perdure.resource import Resource
 from perdure.testing.vector_store_contract import VectorStoreContract, WordEmbeddings
-from perdure.vector_stores import BaseVectorStore, VectorStore
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 

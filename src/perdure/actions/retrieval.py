@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.actions.bounds import bounded
-from perdure.builtin_events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
 from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.llm.events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
+from perdure.llm.vector_store import BaseVectorStore
 from perdure.resource import ResourceType
-from perdure.vector_stores import BaseVectorStore
 
 __all__ = ["context_retrieval_action", "retrieve"]
 

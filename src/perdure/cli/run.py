@@ -92,7 +92,7 @@ def run(
 
     from perdure.cli.drive import Plan, drive
     from perdure.cli.load import load_agent
-    from perdure.config import Configuration
+    from perdure.config.configuration import Configuration
 
     if input != "-" and not Path(input).exists():
         raise ConfigurationError(f"--input {input}: there is no such file in {os.getcwd()}")

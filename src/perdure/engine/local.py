@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.agent_resources import ResourceSpec, added_resource, merged
-from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
+from perdure.agent.resources import ResourceSpec, added_resource, merged
+from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.control import cancel, retry, signal

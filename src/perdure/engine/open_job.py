@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from perdure.agent_plan import AgentPlan
-from perdure.config import Configuration
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.inputs import Field, InputReader
 from perdure.engine.progress import DriveResult, Progress

@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
 from perdure.integrations.llm_errors import translated, unusable
+from perdure.llm.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 
 if TYPE_CHECKING:
     from pydantic_ai.embeddings import EmbeddingModel, EmbeddingSettings

@@ -12,9 +12,9 @@ from typing import Any, Final, Literal
 
 from perdure.documents.document import Document, document_id, metadata_text, words_of
 from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
-from perdure.embedding_model import BaseEmbeddingModelSetup
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.vector_stores import BaseVectorStore, id_list
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.vector_store import BaseVectorStore, id_list
 
 __all__ = ["PgVectorStore", "sql_of"]
 

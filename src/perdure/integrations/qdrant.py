@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.documents.document import Document, document_id, metadata_text, words_of
 from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
 from perdure.documents.ranking import keyword_scores
-from perdure.embedding_model import BaseEmbeddingModelSetup
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.vector_stores import BaseVectorStore, id_list
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.vector_store import BaseVectorStore, id_list
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient

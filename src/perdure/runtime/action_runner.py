@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from perdure.agent_plan import ActionSpec
+from perdure.agent.plan import ActionSpec
 from perdure.call import DurableCall
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.fallback import ThreadedContinuation

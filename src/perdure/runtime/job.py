@@ -10,12 +10,12 @@ import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
-from perdure.agent_plan import AgentPlan
+from perdure.agent.plan import AgentPlan
 from perdure.call import checked_name
 from perdure.codec.codec import Codec
-from perdure.config import AgentExecutionOptions, Configuration
+from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import PerdureError
-from perdure.memory import MemoryRef
+from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
 from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers

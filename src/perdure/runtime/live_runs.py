@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from perdure.codec.failure import decode_failure
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import DecodeError, StoreError
 from perdure.journal.record import Record
 from perdure.run import (

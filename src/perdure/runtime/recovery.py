@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perdure.agent_plan import AgentPlan
+from perdure.agent.plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
 from perdure.journal.record import EventRecord, Record, RecordKind, decode_completion
-from perdure.memory import apply_delta
+from perdure.memory.memory import apply_delta
 from perdure.runtime.run_state import CANCELLED, Cells, RunState
 from perdure.runtime.signals import left_in_journal
 

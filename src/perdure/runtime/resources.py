@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from perdure.agent_resources import ResourceKey, ResourceSpec
+from perdure.agent.resources import ResourceKey, ResourceSpec
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError, did_you_mean
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from perdure.codec.failure import decode_failure, encode_failure, failure_summary
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import PerdureError
 from perdure.run import RunStatus, run_cancelled
 from perdure.runtime.mailbox import RunTicket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from perdure.agent_plan import ActionSpec
+from perdure.agent.plan import ActionSpec
 from perdure.event import Event, InputEvent
 from perdure.journal.record import EventRecord
 from perdure.run import Output

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from perdure.agent_plan import ActionSpec
+from perdure.agent.plan import ActionSpec
 from perdure.codec.brief import brief
 from perdure.errors import ConditionError, StoreDataError, StoreError
 from perdure.journal.journal import NEW

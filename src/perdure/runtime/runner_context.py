@@ -22,13 +22,13 @@ from perdure.call import (
     checked_timeout,
     outcome_of,
 )
-from perdure.config import Configuration
+from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
 from perdure.executor.fallback import ThreadedContinuation
-from perdure.long_term_memory import LongTermMemory
-from perdure.memory import ActionMemory, Cell, MemoryKind, MemoryObject
+from perdure.memory.long_term import LongTermMemory
+from perdure.memory.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.resource import ResourceType
 from perdure.runtime.action_runner import ActionRunner

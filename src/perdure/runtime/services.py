@@ -7,12 +7,12 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from perdure.agent_plan import AgentPlan
+from perdure.agent.plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
 from perdure.codec.codec import Codec
 from perdure.codec.identity import annotated_types, function_identity, is_coroutine_callable
 from perdure.codec.names import NAMES
-from perdure.config import AgentExecutionOptions, Configuration
+from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import EncodeError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from perdure.errors import StoreError
-from perdure.memory import Cell
+from perdure.memory.memory import Cell
 from perdure.run import Output
 from perdure.runtime.admission import Admitted, NewInput
 from perdure.runtime.mailbox import RunTicket

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from perdure.agent_plan import ActionSpec
-from perdure.condition import Condition
-from perdure.config import AgentExecutionOptions
+from perdure.agent.plan import ActionSpec
+from perdure.conditions.condition import Condition
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import ConditionError
 from perdure.event import Event, InputEvent
 from perdure.journal.journal import NEW

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from perdure.agent.loading import is_path, load_file, load_module
 from perdure.errors import ConfigurationError, PerdureError
-from perdure.loading import is_path, load_file, load_module
 from perdure.resource import Resource, ResourceType
 from perdure.yaml_agent.aliases import CLASSES
 from perdure.yaml_agent.check import is_function

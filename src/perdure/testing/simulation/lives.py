@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.agent_plan import AgentPlan
-from perdure.config import Configuration
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.run import Output
 from perdure.runtime.job import Admitted, JobRuntime, NewInput, RunTicket
 from perdure.runtime.world import World

@@ -9,18 +9,11 @@ from typing import Any
 from perdure.actions.chat import chat
 from perdure.actions.react import ReActAgent
 from perdure.actions.retrieval import retrieve
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
-from perdure.builtin_events import (
-    ChatRequestEvent,
-    ChatResponseEvent,
-    ContextRetrievalRequestEvent,
-    ContextRetrievalResponseEvent,
-)
-from perdure.config import Configuration
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.context import RunnerContext
 from perdure.documents.document import Document
-from perdure.embedding_model import BaseEmbeddingModelSetup
 from perdure.engine.plan_of import plan_of
 from perdure.errors import (
     ChatLimitError,
@@ -30,7 +23,15 @@ from perdure.errors import (
 )
 from perdure.event import Event, InputEvent, OutputEvent
 from perdure.journal.record import RecordKind, decode_completion
-from perdure.long_term_memory import MemorySetItem
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.events import (
+    ChatRequestEvent,
+    ChatResponseEvent,
+    ContextRetrievalRequestEvent,
+    ContextRetrievalResponseEvent,
+)
+from perdure.llm.vector_store import VectorStore
+from perdure.memory.long_term import MemorySetItem
 from perdure.resource import ResourceType
 from perdure.run import STATUS_BY_NUMBER, RunStatus, run_id
 from perdure.testing.scripted_embedding import ScriptedEmbeddingModel
@@ -43,7 +44,6 @@ from perdure.testing.simulation.programs import SECONDS, Step
 from perdure.testing.simulation.random_agents import EXPECTED, UnluckyError
 from perdure.testing.simulation.simulate import arrivals_of
 from perdure.testing.simulation.store import Tables
-from perdure.vector_stores import VectorStore
 
 OF_CHATS = (ChatLimitError, OutputSchemaError, RetryableError, TerminalError)
 EXPECTED_OF_CHATS = (

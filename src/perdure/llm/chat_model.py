@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from perdure.call import RetryPolicy, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
-from perdure.message import ChatDelta, ChatMessage, MessageRole
-from perdure.output_schema import OutputMode, OutputSchema
-from perdure.prompts import Prompt
+from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
+from perdure.llm.output_schema import OutputMode, OutputSchema
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import AnyTool, Tool, as_tool, checked_tool_name
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
-from perdure.tools import AnyTool, Tool, as_tool, checked_tool_name
 
 __all__ = ["FINAL_RESULT", "BaseChatModelConnection", "BaseChatModelSetup", "ChatModel"]
 

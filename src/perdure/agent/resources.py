@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from perdure.errors import AgentDefinitionError
+from perdure.llm.tool import as_tool
 from perdure.resource import RESOURCE_MARK, Resource, ResourceDescriptor, ResourceType
-from perdure.tools import as_tool
 
 __all__ = ["ResourceKey", "ResourceSpec", "added_resource", "declared_resources", "merged"]
 

@@ -15,9 +15,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, overload
 
 from perdure.call import RetryPolicy, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
-from perdure.message import Attachment
+from perdure.llm.message import Attachment
+from perdure.llm.tool_schema import FunctionSchema, keep_locals
 from perdure.resource import RESOURCE_MARK, Resource, ResourceType
-from perdure.tool_schema import FunctionSchema, keep_locals
 
 __all__ = [
     "AnyTool",

@@ -21,8 +21,8 @@ from perdure.documents.document import (
 from perdure.documents.filters import parse_filters
 from perdure.documents.index import DocumentIndex
 from perdure.documents.ranking import FUSION_DEPTH, reciprocal_rank_fusion
-from perdure.embedding_model import BaseEmbeddingModelSetup, resolved_resource
 from perdure.errors import ConfigurationError
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup, resolved_resource
 from perdure.resource import Resource, ResourceType
 
 __all__ = ["BaseVectorStore", "VectorStore", "id_list"]

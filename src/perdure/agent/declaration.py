@@ -1,6 +1,6 @@
 """Agents: actions and what triggers them, declared as a class or built by calls.
 
-Declaring runs nothing. `perdure.agent_plan` compiles an agent to the frozen plan that a runtime
+Declaring runs nothing. `perdure.agent.plan` compiles an agent to the frozen plan that a runtime
 works from; what is wrong with an agent is an `AgentDefinitionError`, at class creation where it
 can be seen there.
 """
@@ -15,13 +15,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
 
-from perdure.agent_resources import (
-    ResourceSpec,
-    added_resource,
-    declared_resources,
-    merged,
-)
-from perdure.condition import Condition, event_type_of, is_condition
+from perdure.agent.resources import ResourceSpec, added_resource, declared_resources, merged
+from perdure.conditions.condition import Condition, event_type_of, is_condition
 from perdure.errors import AgentDefinitionError
 from perdure.event import (
     Event,

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from perdure.documents.document import Document
 from perdure.event import Event, EventType
-from perdure.message import ChatMessage, ToolCall, ToolResponse, Usage
-from perdure.output_schema import OutputSchema
+from perdure.llm.message import ChatMessage, ToolCall, ToolResponse, Usage
+from perdure.llm.output_schema import OutputSchema
 
 __all__ = [
     "ChatRequestEvent",

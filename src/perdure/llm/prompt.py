@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from perdure.message import ChatMessage, MessageRole
+from perdure.llm.message import ChatMessage, MessageRole
 from perdure.resource import Resource, ResourceType
 
 __all__ = ["Prompt"]

@@ -10,9 +10,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from perdure.agent import ActionMark, Agent, action_functions, agent_resources, type_of
-from perdure.agent_resources import ResourceKey, ResourceSpec, merged
-from perdure.condition import Condition, ConditionIndex
+from perdure.agent.declaration import ActionMark, Agent, action_functions, agent_resources, type_of
+from perdure.agent.resources import ResourceKey, ResourceSpec, merged
+from perdure.conditions.condition import Condition, ConditionIndex
 from perdure.context import RunnerContext
 from perdure.errors import AgentDefinitionError
 from perdure.event import (
@@ -23,7 +23,7 @@ from perdure.event import (
     event_field_types,
     resolve_annotation,
 )
-from perdure.long_term_memory import LongTermMemory
+from perdure.memory.long_term import LongTermMemory
 
 __all__ = ["ActionSpec", "AgentPlan", "Builtin"]
 

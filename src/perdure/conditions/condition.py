@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from perdure.condition_syntax import (
+from perdure.conditions.syntax import (
     EVENT_TYPES,
     FUNCTIONS,
     OURS,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from perdure.call import Limit, RetryPolicy
-from perdure.config_values import (
+from perdure.config.values import (
     ENV_PREFIX,
     RETRY,
     ConfigOption,

@@ -1,0 +1,1 @@
+"""Memory: what a key and a run remember, and long-term memory."""
