@@ -20,7 +20,7 @@ from perdure.llm.events import ChatRequestEvent, ChatResponseEvent
 from perdure.llm.message import ChatMessage, MessageRole, ToolCall
 from perdure.llm.tool import tool
 from perdure.resource import ResourceType
-from perdure.runtime.job import JobRuntime
+from perdure.runtime.job_runtime import JobRuntime
 from perdure.store.base import Row
 from perdure.store.sqlite import SqliteStore
 from perdure.testing.scripted_chat import ScriptedChatModel

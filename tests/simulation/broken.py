@@ -17,8 +17,8 @@ from perdure.journal.journal import ActionHistory, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.llm.events import ChatRequestEvent, ToolRequestEvent, ToolResponseEvent
 from perdure.resource import ResourceType
-from perdure.runtime import recovery
-from perdure.runtime.run_state import RunState
+from perdure.runtime.run import recovery
+from perdure.runtime.run.state import RunState
 
 _recover = recovery.recover
 _counter = itertools.count()

@@ -45,7 +45,7 @@ def first_failure(run: Callable[[int], SeedResult] = run_seed) -> str:
 
 
 def test_it_notices_a_lost_settle_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.action_runner.Journal", broken.SettlesInCallOrder)
+    monkeypatch.setattr("perdure.runtime.action.runner.Journal", broken.SettlesInCallOrder)
     failure = first_failure()
     assert "crashed after commit" in failure
     assert "--first" in failure
@@ -58,7 +58,7 @@ def test_it_notices_lost_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_notices_ids_that_are_not_derived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.run_identity.RunIdentity.event", broken.drawn_event_id)
+    monkeypatch.setattr("perdure.runtime.run.identity.RunIdentity.event", broken.drawn_event_id)
     assert "drawn-" in first_failure()
 
 
@@ -69,7 +69,7 @@ def test_it_notices_a_call_that_is_executed_again(monkeypatch: pytest.MonkeyPatc
 
 
 def test_it_notices_memory_that_is_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.recovery.apply_delta", broken.apply_nothing)
+    monkeypatch.setattr("perdure.runtime.run.recovery.apply_delta", broken.apply_nothing)
     assert "memory" in first_failure()
 
 

@@ -14,7 +14,7 @@ from perdure.llm.message import Attachment, ChatDelta, ChatMessage, MessageRole,
 from perdure.llm.prompt import Prompt
 from perdure.llm.tool import Tool, as_tool
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
-from perdure.runtime.resources import JobResources
+from perdure.runtime.shared.resources import JobResources
 from perdure.testing.scripted_chat import ScriptedChatModel
 
 user, system = ChatMessage.user, ChatMessage.system

@@ -17,7 +17,7 @@ from tests.unit.action_driver import on_host
 from perdure.call import Limit
 from perdure.errors import ConfigurationError
 from perdure.executor.limits import Limits, LimitUsage, Permit
-from perdure.runtime.timers import TimerService
+from perdure.runtime.shared.timers import TimerService
 
 SECOND = 1_000_000_000
 

@@ -13,7 +13,7 @@ from tests.unit.action_driver import on_host
 from perdure.errors import StoreError
 from perdure.memory.memory import Cell
 from perdure.run import RunStatus
-from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.store.base import KeyRow, KeyState, MemoryRow, RunRow
 
 

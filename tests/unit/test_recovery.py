@@ -12,8 +12,8 @@ from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.record import Completion, EventRecord, Record, RecordKind, encode_completion
 from perdure.memory.memory import Cell
-from perdure.runtime.recovery import recover
-from perdure.runtime.run_execution import RunState
+from perdure.runtime.run.execution import RunState
+from perdure.runtime.run.recovery import recover
 
 
 def act(event: Any, ctx: Any) -> None:

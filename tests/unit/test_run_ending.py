@@ -11,9 +11,9 @@ from perdure import Configuration, RunStatus
 from perdure.codec.codec import Codec
 from perdure.memory.memory import Cell
 from perdure.run import STATUS_BY_NUMBER
-from perdure.runtime.mailbox import Key, RunTicket
-from perdure.runtime.run_ending import End, RunEnding
-from perdure.runtime.run_state import CANCELLED, TIMED_OUT, RunMemory
+from perdure.runtime.run.ending import End, RunEnding
+from perdure.runtime.run.state import CANCELLED, TIMED_OUT, RunMemory
+from perdure.runtime.shared.mailbox import Key, RunTicket
 from perdure.store.base import KeyRow, MemoryRow, RunRow, StatusRow
 
 NOW = 1_700_000_000_000_000_000

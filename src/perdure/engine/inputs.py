@@ -9,7 +9,7 @@ from typing import Any
 
 from perdure.connectors.base import Source, SourceRecord
 from perdure.errors import InputError, PerdureError, StoreError
-from perdure.runtime.job import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput
+from perdure.runtime.job_runtime import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput
 
 logger = logging.getLogger("perdure")
 

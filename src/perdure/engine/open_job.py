@@ -16,7 +16,7 @@ from perdure.engine.sink_pump import SinkPump
 from perdure.errors import ConfigurationError, EncodeError, InputError
 from perdure.history import AsyncHistory
 from perdure.run import Output, RunInfo, RunStatus
-from perdure.runtime.job import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
+from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
 from perdure.store.base import ActionStateStore
 
 

@@ -9,9 +9,9 @@ from perdure.errors import DecodeError, StoreError
 from perdure.journal.record import decode_signal
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled
 from perdure.runtime.live_runs import LiveRuns
-from perdure.runtime.run_rows import retry_rows, status_row
-from perdure.runtime.run_state import CANCELLED
-from perdure.runtime.signals import came
+from perdure.runtime.run.rows import retry_rows, status_row
+from perdure.runtime.run.state import CANCELLED
+from perdure.runtime.shared.signals import came
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
 
 logger = logging.getLogger("perdure")

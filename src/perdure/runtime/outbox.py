@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from perdure.codec.codec import Codec
 from perdure.run import Output, run_id
-from perdure.runtime.backoff import until_store_answers
+from perdure.runtime.shared.backoff import until_store_answers
 from perdure.store.base import ActionStateStore, DeliveredRow, Row, SinkRow, StoredOutput
 from perdure.store.group_commit import GroupCommit
 

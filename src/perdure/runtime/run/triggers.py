@@ -16,8 +16,8 @@ from perdure.errors import ConditionError
 from perdure.event import Event, InputEvent
 from perdure.journal.journal import NEW
 from perdure.journal.record import EventRecord
-from perdure.runtime.run_state import RunState
-from perdure.runtime.services import JobServices
+from perdure.runtime.run.state import RunState
+from perdure.runtime.shared.services import JobServices
 
 logger = logging.getLogger("perdure")
 

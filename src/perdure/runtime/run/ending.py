@@ -12,10 +12,10 @@ from perdure.codec.failure import decode_failure, encode_failure, failure_summar
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import PerdureError
 from perdure.run import RunStatus, run_cancelled
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.run_rows import memory_rows, retry_rows, status_row
-from perdure.runtime.run_state import TIMED_OUT, RunMemory
-from perdure.runtime.services import JobServices
+from perdure.runtime.run.rows import memory_rows, retry_rows, status_row
+from perdure.runtime.run.state import TIMED_OUT, RunMemory
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row, RunRow
 
 logger = logging.getLogger("perdure")

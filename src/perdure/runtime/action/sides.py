@@ -12,8 +12,8 @@ from perdure.errors import NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.journal.journal import CallStep
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.services import JobServices
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
 
 # Told what came of a call: its record without an outcome, when it started (ns), its value or error.

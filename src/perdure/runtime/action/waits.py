@@ -8,9 +8,9 @@ from typing import Any
 
 from perdure.call import DurableCall
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.action_sides import ActionOfParts
-from perdure.runtime.signals import ActionSignals
-from perdure.runtime.timers import Timer
+from perdure.runtime.action.sides import ActionOfParts
+from perdure.runtime.shared.signals import ActionSignals
+from perdure.runtime.shared.timers import Timer
 
 
 class ActionWaits:

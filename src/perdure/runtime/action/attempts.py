@@ -15,8 +15,8 @@ from perdure.errors import RetryableError
 from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Invocation
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.action_sides import ActionOfParts, CallOver
-from perdure.runtime.timers import Timer
+from perdure.runtime.action.sides import ActionOfParts, CallOver
+from perdure.runtime.shared.timers import Timer
 
 
 class Callee(NamedTuple):

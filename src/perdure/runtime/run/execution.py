@@ -14,17 +14,17 @@ from perdure.errors import ConditionError, StoreDataError, StoreError
 from perdure.journal.journal import NEW
 from perdure.journal.record import Completion, Record, RecordKind, encode_completion
 from perdure.run import RunStatus
-from perdure.runtime.action_runner import ActionRunner
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.run_activity import RunActivity
-from perdure.runtime.run_ending import End, RunEnding
-from perdure.runtime.run_events import RunEvents
-from perdure.runtime.run_identity import RunIdentity
-from perdure.runtime.run_rest import RunRest
-from perdure.runtime.run_state import TIMED_OUT, RunMemory, RunState
-from perdure.runtime.runner_context import ActionContext
-from perdure.runtime.services import JobServices
-from perdure.runtime.triggers import to_begin, triggered_by
+from perdure.runtime.action.context import ActionContext
+from perdure.runtime.action.runner import ActionRunner
+from perdure.runtime.run.activity import RunActivity
+from perdure.runtime.run.ending import End, RunEnding
+from perdure.runtime.run.events import RunEvents
+from perdure.runtime.run.identity import RunIdentity
+from perdure.runtime.run.rest import RunRest
+from perdure.runtime.run.state import TIMED_OUT, RunMemory, RunState
+from perdure.runtime.run.triggers import to_begin, triggered_by
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
 
 Delta = list[tuple[str, bytes | None]]

@@ -19,9 +19,8 @@ from perdure.errors import (
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.action_sides import ActionOfParts
-from perdure.runtime.call_attempts import CallAttempts, Callee
-from perdure.runtime.children import (
+from perdure.runtime.action.attempts import CallAttempts, Callee
+from perdure.runtime.action.children import (
     OUTPUTS,
     SUBMIT,
     ChildHandle,
@@ -29,6 +28,7 @@ from perdure.runtime.children import (
     NewChild,
     refuse_own_key,
 )
+from perdure.runtime.action.sides import ActionOfParts
 
 NO_NUMBERS: frozenset[int] = frozenset()
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from perdure.errors import StoreError
 from perdure.memory.memory import Cell
 from perdure.run import Output
-from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.shared.admission import Admitted, NewInput
+from perdure.runtime.shared.mailbox import RunTicket
 
 
 class RunSupervisor(Protocol):

@@ -17,18 +17,18 @@ from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import PerdureError
 from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
-from perdure.runtime.admission import Admitted, NewInput
-from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
-from perdure.runtime.collector import Collector
 from perdure.runtime.commands import RunCommands
-from perdure.runtime.documents import JobDocuments
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
-from perdure.runtime.mailbox import RunTicket
 from perdure.runtime.outbox import NumberedOutput, Outbox, SinkPosition
-from perdure.runtime.resources import JobResources
-from perdure.runtime.services import JobCounters, JobServices
-from perdure.runtime.world import World
+from perdure.runtime.shared.admission import Admitted, NewInput
+from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.documents import JobDocuments
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.services import JobCounters, JobServices
+from perdure.runtime.shared.world import World
 from perdure.store.base import ActionStateStore, JobInfo
 from perdure.store.group_commit import GroupCommit
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from perdure.journal.record import Record, RecordKind
 from perdure.run import STATUS_NUMBERS, RunStatus
-from perdure.runtime.run_state import Cells
+from perdure.runtime.run.state import Cells
 from perdure.store.base import MemoryRow, Row, RunRow, StatusRow
 
 

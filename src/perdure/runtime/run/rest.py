@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.run_state import RunState
-from perdure.runtime.services import JobServices
-from perdure.runtime.signals import SignalBox
-from perdure.runtime.timers import Timer
+from perdure.runtime.run.state import RunState
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
+from perdure.runtime.shared.signals import SignalBox
+from perdure.runtime.shared.timers import Timer
 
 
 class RunRest:

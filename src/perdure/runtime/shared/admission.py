@@ -12,9 +12,9 @@ from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, digests
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
-from perdure.runtime.collector import Collector
-from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
-from perdure.runtime.numbers import Numbers
+from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.shared.numbers import Numbers
 from perdure.store.base import (
     ActionStateStore,
     InputRow,

@@ -11,8 +11,8 @@ from perdure.codec.digests import call_digests, digests
 from perdure.errors import ContextAccessError, StoreError
 from perdure.journal.record import Record
 from perdure.run import Output, run_id
-from perdure.runtime.action_sides import ActionOfParts, CallOver
-from perdure.runtime.admission import Admitted, NewInput
+from perdure.runtime.action.sides import ActionOfParts, CallOver
+from perdure.runtime.shared.admission import Admitted, NewInput
 
 SUBMIT = "perdure:submit"
 OUTPUTS = "perdure:outputs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.runtime.action_sides import RunOfAction
+from perdure.runtime.action.sides import RunOfAction
 
 
 class Place:

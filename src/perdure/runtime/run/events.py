@@ -8,11 +8,11 @@ from perdure.agent.plan import ActionSpec
 from perdure.event import Event, InputEvent
 from perdure.journal.record import EventRecord
 from perdure.run import Output
-from perdure.runtime.mailbox import RunTicket
-from perdure.runtime.run_identity import RunIdentity
-from perdure.runtime.run_state import RunState
-from perdure.runtime.runner_context import Sent
-from perdure.runtime.services import JobServices
+from perdure.runtime.action.context import Sent
+from perdure.runtime.run.identity import RunIdentity
+from perdure.runtime.run.state import RunState
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
 from perdure.store.base import OutputRow
 
 

@@ -17,10 +17,10 @@ from perdure.errors import EncodeError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.metrics import MetricGroup
-from perdure.runtime.resources import JobResources
-from perdure.runtime.supervisor import RunSupervisor
-from perdure.runtime.timers import TimerService
-from perdure.runtime.world import World
+from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.supervisor import RunSupervisor
+from perdure.runtime.shared.timers import TimerService
+from perdure.runtime.shared.world import World
 from perdure.store.group_commit import GroupCommit
 
 

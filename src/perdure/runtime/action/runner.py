@@ -19,10 +19,10 @@ from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
-from perdure.runtime.action_calls import ActionCalls
-from perdure.runtime.action_sides import RunOfAction
-from perdure.runtime.action_waits import ActionWaits
-from perdure.runtime.place import Place
+from perdure.runtime.action.calls import ActionCalls
+from perdure.runtime.action.place import Place
+from perdure.runtime.action.sides import RunOfAction
+from perdure.runtime.action.waits import ActionWaits
 from perdure.store.base import Row
 
 logger = logging.getLogger("perdure")

@@ -10,8 +10,8 @@ from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
 from perdure.journal.record import EventRecord, Record, RecordKind, decode_completion
 from perdure.memory.memory import apply_delta
-from perdure.runtime.run_state import CANCELLED, Cells, RunState
-from perdure.runtime.signals import left_in_journal
+from perdure.runtime.run.state import CANCELLED, Cells, RunState
+from perdure.runtime.shared.signals import left_in_journal
 
 
 def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_id: str) -> RunState:

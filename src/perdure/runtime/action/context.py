@@ -31,7 +31,7 @@ from perdure.memory.long_term import LongTermMemory
 from perdure.memory.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.resource import ResourceType
-from perdure.runtime.action_runner import ActionRunner
+from perdure.runtime.action.runner import ActionRunner
 
 
 class Sent(NamedTuple):

@@ -1,0 +1,1 @@
+"""One action while it executes: its place in the journal, calls and waits."""

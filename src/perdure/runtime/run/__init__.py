@@ -1,0 +1,1 @@
+"""One run while it executes: its events, actions and memory; its end."""
