@@ -32,7 +32,7 @@ from perdure.errors import StoreError
 from perdure.journal.journal import ActionHistory, Journal
 from perdure.runtime.job_runtime import JobRuntime
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.url import open_view
 
 started: collections.Counter[tuple[str, str]] = collections.Counter()

@@ -12,7 +12,7 @@ import pytest
 
 from perdure import Agent, Event, InputEvent, LocalEngine, Output, OutputEvent, StoreError, action
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 FAILURES = 40
 

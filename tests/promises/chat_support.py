@@ -22,7 +22,7 @@ from perdure.llm.tool import tool
 from perdure.resource import ResourceType
 from perdure.runtime.job_runtime import JobRuntime
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.testing.scripted_chat import ScriptedChatModel
 
 Span = tuple[float, float]

@@ -28,7 +28,7 @@ from tests.promises.support import (
 )
 
 from perdure import LocalEngine
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 LIMIT = 10
 

@@ -20,8 +20,8 @@ from perdure.errors import StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.pool import Invocation
 from perdure.runtime.shared.world import World
-from perdure.store.sqlite import SqliteStore
-from perdure.store.sqlite_file import APPLICATION_ID, MIGRATIONS, translate
+from perdure.store.sqlite.file import APPLICATION_ID, MIGRATIONS, translate
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.statements import load_script
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 

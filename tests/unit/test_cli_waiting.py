@@ -20,7 +20,7 @@ from perdure.cli.main import main
 from perdure.engine.progress import Progress
 from perdure.history import History
 from perdure.journal.record import decode_signal
-from perdure.store.sqlite_view import SqliteView
+from perdure.store.sqlite.view import SqliteView
 
 FOR_EVER = 1000.0
 
@@ -181,7 +181,7 @@ def test_a_run_has_its_activity_and_its_time(store: str) -> None:
 def test_doctor_counts_waiting_runs(
     cli: Any, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("perdure.store.sqlite_health.MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr("perdure.store.sqlite.health.MEASURED_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
     _, out, _ = cli("doctor", "--store", store)
     assert "job desk (1 completed, 4 unfinished (2 waiting))" in row_of(out, "ok   store")

@@ -33,8 +33,8 @@ from perdure.store.base import (
 )
 from perdure.store.documents import DocumentRow
 from perdure.store.ownership import is_owned
-from perdure.store.sqlite_file import MIGRATIONS, connect_reader, select_many, translate
-from perdure.store.sqlite_write import write_rows
+from perdure.store.sqlite.file import MIGRATIONS, connect_reader, select_many, translate
+from perdure.store.sqlite.write import write_rows
 from perdure.store.statements import load_statements
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from perdure.documents.filters import MetadataFilter
 from perdure.errors import TerminalError, missing_extra
 from perdure.store.documents import DocumentReader, DocumentRow, Found, other_length
-from perdure.store.sqlite_file import select_many
+from perdure.store.sqlite.file import select_many
 from perdure.store.statements import load_statements
 
 if TYPE_CHECKING:

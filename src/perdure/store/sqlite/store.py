@@ -36,8 +36,8 @@ from perdure.store.base import (
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.ownership import JobLock
 from perdure.store.pace import CommitPace
-from perdure.store.sqlite_documents import SqliteDocuments
-from perdure.store.sqlite_file import (
+from perdure.store.sqlite.documents import SqliteDocuments
+from perdure.store.sqlite.file import (
     BUSY_SECONDS,
     CHECKPOINT_PAGES,
     READ,
@@ -45,8 +45,8 @@ from perdure.store.sqlite_file import (
     select_many,
     translate,
 )
-from perdure.store.sqlite_view import MemoryView, SqliteView
-from perdure.store.sqlite_write import write_rows
+from perdure.store.sqlite.view import MemoryView, SqliteView
+from perdure.store.sqlite.write import write_rows
 
 T = TypeVar("T")
 
