@@ -36,24 +36,22 @@ ALLOWED: dict[str, set[str]] = {
     "integrations": {*DECLARATIONS},
     "yaml_agent": {"actions", *DECLARATIONS},
     "connectors": {*DECLARATIONS},
-    "run_detail": {"store", "journal", "codec", *DECLARATIONS},
-    "history": {"run_detail", "store", "journal", "codec", *DECLARATIONS},
-    "control": {"history", "store", "journal", "codec", *DECLARATIONS},
+    "operate": {"store", "journal", "codec", *DECLARATIONS},
     "observe": {"runtime.listener", "metrics"},
     "engine": {
         "runtime", "executor", "store", "journal", "codec", "actions", "integrations", "connectors",
-        "history", "control", "observe", *DECLARATIONS,
+        "operate", "observe", *DECLARATIONS,
     },
     "testing": {
         "engine", "runtime", "executor", "store", "journal", "codec", "actions", "integrations",
-        "connectors", "history", "control", "observe", *DECLARATIONS,
+        "connectors", "operate", "observe", *DECLARATIONS,
     },
     "cli": {
-        "engine", "history", "run_detail", "control", "observe", "connectors", "config", "agent",
+        "engine", "operate", "observe", "connectors", "config", "agent",
         "run", "yaml_agent",
         "executor.continuation", "store.url",  # for `doctor`
     },
-    "web": {"engine", "history", "run_detail", "control", "observe", "connectors", "config"},
+    "web": {"engine", "operate", "observe", "connectors", "config"},
 }  # fmt: skip
 for _index, _name in enumerate(DECLARATIONS):
     ALLOWED[_name] = set(DECLARATIONS[:_index])

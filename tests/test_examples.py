@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from perdure.history import ALL, History
-from perdure.run_detail import CallInfo, RunDetail
+from perdure.operate.history import ALL, History
+from perdure.operate.run_detail import CallInfo, RunDetail
 from perdure.testing.request_log import RequestLog
 
 PROJECT = Path(__file__).parents[1]

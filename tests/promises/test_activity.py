@@ -25,8 +25,8 @@ def told(event: Any, ctx: Any) -> Any:
 
 def notes(legs: Legs, run_: Run) -> list[Any]:
     """Return what the journal has of a run's own words."""
-    from perdure.history import History
     from perdure.journal.record import RecordKind
+    from perdure.operate.history import History
 
     with History.of(legs.engine._store) as history:
         number = legs.engine.run_info(run_.id).number

@@ -32,11 +32,11 @@ from perdure import Agent, AgentDefinitionError, ConfigurationError, InputEvent,
 from perdure.actions.chat import chat
 from perdure.actions.react import ReActAgent
 from perdure.actions.sub_agent import SubAgent
-from perdure.history import History
 from perdure.llm.chat_model import ChatModel
 from perdure.llm.message import ToolCall
 from perdure.llm.prompt import Prompt
 from perdure.llm.tool import FunctionTool, Tool
+from perdure.operate.history import History
 from perdure.resource import Resource, ResourceDescriptor, ResourceType, sub_agent
 from perdure.testing.scripted_chat import ScriptedChatModel
 

@@ -18,8 +18,8 @@ from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, acti
 from perdure.cli import drive, waits
 from perdure.cli.main import main
 from perdure.engine.progress import Progress
-from perdure.history import History
 from perdure.journal.record import decode_signal
+from perdure.operate.history import History
 from perdure.store.sqlite.view import SqliteView
 
 FOR_EVER = 1000.0

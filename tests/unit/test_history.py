@@ -8,7 +8,6 @@ import pytest
 
 from perdure.codec.codec import Codec
 from perdure.codec.failure import encode_failure
-from perdure.history import History
 from perdure.journal.record import (
     Completion,
     Record,
@@ -16,8 +15,9 @@ from perdure.journal.record import (
     encode_completion,
     encode_signal,
 )
+from perdure.operate.history import History
+from perdure.operate.run_detail import CallInfo, RunDetail
 from perdure.run import STATUS_NUMBERS, RunStatus
-from perdure.run_detail import CallInfo, RunDetail
 from perdure.store.base import (
     NUMBER_BITS,
     Command,

@@ -14,10 +14,10 @@ from perdure.cli import timeline as picture
 from perdure.cli.report import print_detail
 from perdure.codec.codec import Codec
 from perdure.codec.failure import encode_failure
-from perdure.history import History
 from perdure.journal.record import Record, RecordKind
+from perdure.operate.history import History
+from perdure.operate.run_detail import CallInfo, RunDetail, build
 from perdure.run import RunInfo, RunStatus
-from perdure.run_detail import CallInfo, RunDetail, build
 
 CODEC = Codec()
 

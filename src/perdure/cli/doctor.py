@@ -138,7 +138,7 @@ def _found(subject: str, find: Callable[[], tuple[str, str]]) -> Check:
 def check_store(url: str) -> Check:
     """Say what is in a store."""
     from perdure.cli import render
-    from perdure.history import History
+    from perdure.operate.history import History
 
     with History.open(url) as history:
         jobs = []

@@ -12,12 +12,12 @@ from perdure.agent.resources import ResourceSpec, added_resource, merged
 from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
-from perdure.control import cancel, retry, signal
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.errors import RunsFailedError
-from perdure.history import History, blocking
+from perdure.operate.control import cancel, retry, signal
+from perdure.operate.history import History, blocking
 from perdure.resource import ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore

@@ -14,7 +14,7 @@ from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import ConfigurationError, EncodeError, InputError
-from perdure.history import AsyncHistory
+from perdure.operate.history import AsyncHistory
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
 from perdure.store.base import ActionStateStore

@@ -12,8 +12,8 @@ from perdure.codec.codec import Codec
 from perdure.codec.digests import digests
 from perdure.codec.failure import failure_summary
 from perdure.errors import PerdureError
+from perdure.operate.run_detail import RunDetail, build, children_of
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunInfo, RunStatus, run_id, run_number
-from perdure.run_detail import RunDetail, build, children_of
 from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView
 from perdure.store.url import open_view
 

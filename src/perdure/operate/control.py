@@ -1,6 +1,6 @@
 """What a person does to a run from outside: through the inbox, whether its job runs or not.
 
-Coroutine functions over an `AsyncHistory`; `perdure.history.blocking` makes plain ones of them.
+Coroutine functions over an `AsyncHistory`; `perdure.operate.history.blocking` makes plain ones of them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from perdure.call import checked_name
 from perdure.errors import PerdureError
-from perdure.history import AsyncHistory, all_of
 from perdure.journal.record import encode_signal
+from perdure.operate.history import AsyncHistory, all_of
 from perdure.run import RunInfo, RunStatus
 from perdure.store.base import CommandRow, JobRow
 
