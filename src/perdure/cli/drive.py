@@ -16,7 +16,7 @@ from typing import Any
 from perdure.cli import render, waits
 from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
-from perdure.cli.progress import Total, View, keep_showing, make_view, show_warnings
+from perdure.cli.progress_view import Total, View, keep_showing, make_view, show_warnings
 from perdure.config.configuration import Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import CallableSink
