@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {"executor", "store", "journal", "codec", *DECLARATIONS},
     "actions": {*DECLARATIONS},
     "integrations": {*DECLARATIONS},
-    "yaml_agent": {"actions", *DECLARATIONS},
+    "yaml_agent": {"actions", "integrations", *DECLARATIONS},
     "connectors": {*DECLARATIONS},
     "operate": {"store", "journal", "codec", *DECLARATIONS},
     "observe": {"runtime.listener", "metrics"},

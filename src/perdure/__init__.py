@@ -319,6 +319,7 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("perdure")
     elif name in _MODULES:
+        import_module("perdure.integrations.providers")  # says what stands behind short names
         value = getattr(import_module(f"perdure.{_MODULES[name]}"), name)
     else:
         raise AttributeError(f"module 'perdure' has no attribute {name!r}")

@@ -12,13 +12,13 @@ from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
 from perdure.llm.prompt import Prompt
+from perdure.llm.providers import provider
 from perdure.llm.tool import AnyTool, Tool, as_tool, checked_tool_name
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
 __all__ = ["FINAL_RESULT", "BaseChatModelConnection", "BaseChatModelSetup", "ChatModel"]
 
 FINAL_RESULT: Final = "final_result"  # the tool by which a model answers in output mode "tool"
-CONNECTION = "perdure.integrations.llm.ChatConnection"
 
 
 class BaseChatModelConnection(Resource):
@@ -381,9 +381,8 @@ class ChatModel(BaseChatModelSetup):
     ) -> None:
         name = model if isinstance(model, str) else ""
         if connection is None:
-            connection = ResourceDescriptor(
-                CONNECTION, model=model, base_url=base_url, api_key=api_key
-            )
+            clazz = provider(ResourceType.CHAT_MODEL_CONNECTION, name.partition(":")[0])
+            connection = ResourceDescriptor(clazz, model=model, base_url=base_url, api_key=api_key)
             name = ""  # the connection knows it
         super().__init__(connection=connection, model=name, **options)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
 from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.providers import provider
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
 __all__ = [
@@ -184,24 +185,17 @@ class EmbeddingModel(BaseEmbeddingModelSetup):
         api_key: str | None = None,
         **model_kwargs: Any,
     ) -> None:
-        provider, _, name = model.partition(":")
-        if not (provider and name):
+        vendor, _, name = model.partition(":")
+        if not (vendor and name):
             raise ConfigurationError(
                 f"embedding model {model!r}: name provider and model, such as"
                 " 'openai:text-embedding-3-small' or 'local:minilm'"
             )
-        if provider == "local" and (base_url or api_key):
+        if vendor == "local" and (base_url or api_key):
             raise ConfigurationError(f"embedding model {model!r} has no base_url and no api_key")
-        self._descriptor = (
-            ResourceDescriptor("perdure.integrations.local_embeddings.LocalEmbeddings")
-            if provider == "local"
-            else ResourceDescriptor(
-                "perdure.integrations.embeddings.EmbeddingConnection",
-                provider=provider,
-                base_url=base_url,
-                api_key=api_key,
-            )
-        )
+        clazz = provider(ResourceType.EMBEDDING_MODEL_CONNECTION, vendor)
+        given = {"provider": vendor, "base_url": base_url, "api_key": api_key}
+        self._descriptor = ResourceDescriptor(clazz, {} if vendor == "local" else given)
         super().__init__("", name, batch_size=batch_size, **model_kwargs)
 
     def parts(self) -> Iterable[Resource]:

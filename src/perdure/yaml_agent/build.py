@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import perdure.integrations.providers  # noqa: F401 -- says what stands behind a model's name
 from perdure.actions.react import ReActAgent
 from perdure.agent.declaration import Agent
 from perdure.call import RetryPolicy
