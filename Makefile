@@ -43,8 +43,9 @@ format: $(STAMP)  ## put the code into its form
 bench: $(STAMP)  ## run the benchmarks
 	@set -e; for file in benchmarks/bench_*.py; do $(PYTHON) "$$file"; done
 
-docs: $(STAMP)  ## write docs/configuration.md again from the options in the code
+docs: $(STAMP)  ## write the tables of docs/configuration.md and docs/architecture.md again
 	@$(PYTHON) docs/write_configuration.py
+	@$(PYTHON) docs/write_architecture.py
 
 clean:  ## remove what building, testing and the demo left behind
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

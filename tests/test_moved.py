@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.test_architecture import modules
+from tests.architecture import modules
 
 from perdure import Prompt, ResourceDescriptor, moved
 

@@ -1,4 +1,4 @@
-"""From a class to a frozen plan."""
+"""Agents: declared as classes or by calls, loaded from code, compiled to a frozen plan."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Documents, what is asked of them and how they are ranked, known to store and runtime."""
+"""What store and runtime know of retrieval: documents, filters, the index, rankings."""

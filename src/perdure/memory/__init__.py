@@ -1,4 +1,4 @@
-"""Memory: what a key and a run remember, and long-term memory."""
+"""Memory: what a run and a key remember, and long-term memory."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One action while it executes: its place in the journal, calls and waits."""
+"""One action while it executes: its cursor in the journal, calls, waits, children, context."""

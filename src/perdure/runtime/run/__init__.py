@@ -1,1 +1,1 @@
-"""One run while it executes: its events, actions and memory; its end."""
+"""One run while it executes: its events and what they trigger, its memory, its rest and its end."""
