@@ -144,13 +144,7 @@ def test_only_the_stores_know_a_backend() -> None:
     assert {name.partition(".")[0] for name in importers} == {"store"}
     # The seams themselves name none.
     seams = {i.imported for i in all_imports() if i.importer == "store.base"}
-    assert seams == {
-        "errors",
-        "documents.index",
-        "documents.document",
-        "journal.record",
-        "store.documents",
-    }
+    assert seams == {"errors", "journal.record", "store.documents"}
 
 
 def test_a_library_whose_private_modules_are_used_has_an_upper_bound() -> None:

@@ -25,7 +25,8 @@ from perdure.resource import Resource
 # their way to a plan, of faces and of the test kit. Packages and modules.
 INTERNAL = {
     "agent", "cli", "conditions.syntax", "config.values",
-    "connectors", "engine", "executor", "journal", "codec", "operate.run_detail", "runtime", "store", "yaml_agent",
+    "connectors", "engine", "executor", "journal", "codec", "operate.run_detail", "runtime",
+    "store", "yaml_agent",
     "integrations.llm_models", "integrations.mcp_session", "integrations.openai_agents_run",
     "integrations.pydantic_ai_run", "testing",
 }  # fmt: skip

@@ -124,9 +124,9 @@ def check_packages() -> Iterator[Check]:
 
 def check_storage(store: str | None) -> Iterator[Check]:
     """Say whether stores can be kept here, next to this one if it is given."""
-    from perdure.store.url import checks
+    from perdure.operate.health import storage_checks
 
-    for subject, find in checks(store).items():
+    for subject, find in storage_checks(store).items():
         yield _guarded(subject, functools.partial(_found, subject, find))
 
 

@@ -1,6 +1,6 @@
 """What a person does to a run from outside: through the inbox, whether its job runs or not.
 
-Coroutine functions over an `AsyncHistory`; `perdure.operate.history.blocking` makes plain ones of them.
+Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones of them.
 """
 
 from __future__ import annotations
