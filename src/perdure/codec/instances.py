@@ -16,7 +16,7 @@ import msgspec
 from perdure.codec.types import TypeShape
 from perdure.errors import DecodeError
 
-__all__ = ["build_enum", "build_record", "take_apart", "take_enum"]
+__all__ = ["build_enum", "build_instance", "take_apart", "take_enum"]
 
 
 def take_enum(member: enum.Enum) -> str | int:
@@ -83,7 +83,9 @@ def _is_undefined(value: Any) -> bool:
     return type(value).__name__ == "PydanticUndefinedType"
 
 
-def build_record(shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]) -> Any:
+def build_instance(
+    shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
+) -> Any:
     """Put an instance together from what `take_apart` returned.
 
     A field that the class gained since gets its default. A model that was kept as its own JSON

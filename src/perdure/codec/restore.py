@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.codec.instances import build_enum, build_record
+from perdure.codec.instances import build_enum, build_instance
 from perdure.codec.lower import Tag
 from perdure.codec.types import TypeShape
 from perdure.errors import DecodeError
@@ -53,7 +53,7 @@ def restorer(shape_of: Callable[[str], TypeShape]) -> Unpack:
 
 def _record(shape_of: Callable[[str], TypeShape], name: str, fields: Any, rest: Any = None) -> Any:
     shape = shape_of(name)
-    return build_record(shape, name, fields, rest or {})
+    return build_instance(shape, name, fields, rest or {})
 
 
 def _path(tree: Any) -> pathlib.PurePath:

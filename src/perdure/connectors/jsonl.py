@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
-from perdure.connectors.base import Sink, SinkState, Source, SourceRecord
+from perdure.connectors.base import Sink, SinkState, Source, SourceItem
 from perdure.connectors.json_text import to_json
 from perdure.errors import InputError, SinkError
 from perdure.run import Output
@@ -29,7 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 class JsonlSource(Source):
     """One JSON value a line, in UTF-8, from a file or from standard input.
 
-    Blank lines are skipped: they count as lines but not as records. A byte order mark at the
+    Blank lines are skipped: they count as lines but not as items. A byte order mark at the
     start, Windows line ends and a last line without a newline are accepted, and so are the NaN
     and Infinity that Python writes. Reading and parsing happen in a thread, a chunk at a time.
     """
@@ -47,7 +47,7 @@ class JsonlSource(Source):
         self.name = name or ("stdin" if is_stdin else os.path.basename(self.path))
         self._place = "<stdin>" if is_stdin else self.path
 
-    async def open(self) -> AsyncGenerator[SourceRecord, None]:
+    async def open(self) -> AsyncGenerator[SourceItem, None]:
         """Read the file from its first line.
 
         Raises:
@@ -58,9 +58,9 @@ class JsonlSource(Source):
         descriptor = await _in_daemon_thread(self._open_file)
         try:
             while not parser.finished:
-                records, error = await _in_daemon_thread(lambda: parser.read_from(descriptor))
-                for record in records:
-                    yield record
+                items, error = await _in_daemon_thread(lambda: parser.read_from(descriptor))
+                for item in items:
+                    yield item
                 if error is not None:
                     raise error
         finally:
@@ -83,9 +83,9 @@ class JsonlSource(Source):
 
 
 class _LineParser:
-    """Cuts bytes into lines and lines into records. Used by one thread at a time.
+    """Cuts bytes into lines and lines into items. Used by one thread at a time.
 
-    Owns the counters of lines and records, and the bytes of the line that is not complete yet.
+    Owns the counters of lines and items, and the bytes of the line that is not complete yet.
     """
 
     def __init__(self, place: str) -> None:
@@ -98,28 +98,28 @@ class _LineParser:
         self._lock = threading.Lock()
         self._closed = False
 
-    def read_from(self, descriptor: int) -> tuple[list[SourceRecord], InputError | None]:
+    def read_from(self, descriptor: int) -> tuple[list[SourceItem], InputError | None]:
         """Read what is there, at most one chunk; waits only when there is nothing.
 
         Returns:
-            The records of the complete lines, and the error that ended the reading after them.
+            The items of the complete lines, and the error that ended the reading after them.
         """
-        records: list[SourceRecord] = []
+        items: list[SourceItem] = []
         try:
             with self._lock:
                 chunk = b"" if self._closed else os.read(descriptor, _CHUNK_BYTES)
             for line in self._complete_lines(chunk):
-                record = self._parse(line)
-                if record is not None:
-                    records.append(record)
+                item = self._parse(line)
+                if item is not None:
+                    items.append(item)
         except InputError as error:
             self.finished = True
-            return records, error
+            return items, error
         except OSError as error:
             self.finished = True
             where = f"{self._place}:{self._line + 1}"
-            return records, InputError(f"{where}: cannot read on: {error.strerror}: run again")
-        return records, None
+            return items, InputError(f"{where}: cannot read on: {error.strerror}: run again")
+        return items, None
 
     def close(self, descriptor: int) -> None:
         """Close the descriptor once no read of it is under way."""
@@ -140,7 +140,7 @@ class _LineParser:
         self._partial = [rest.pop()]
         return [first, *rest]
 
-    def _parse(self, line: bytes) -> SourceRecord | None:
+    def _parse(self, line: bytes) -> SourceItem | None:
         self._line += 1
         if self._line == 1:
             line = line.removeprefix(_BOM)
@@ -155,9 +155,9 @@ class _LineParser:
             raise self._bad_line(f"not JSON at column {error.colno}: {error.msg}") from error
         except (ValueError, RecursionError) as error:
             raise self._bad_line(f"not readable as JSON: {error}") from error
-        record = SourceRecord(self._position, value, raw, self._line)
+        item = SourceItem(self._position, value, raw, self._line)
         self._position += 1
-        return record
+        return item
 
     def _bad_line(self, reason: str) -> InputError:
         return InputError(f"{self._place}:{self._line}: {reason}: correct the line and run again")

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from perdure.connectors.base import Source, SourceRecord
+from perdure.connectors.base import Source, SourceItem
 from perdure.errors import InputError, PerdureError, StoreError
 from perdure.runtime.job_runtime import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput
 
@@ -79,12 +79,12 @@ class InputReader:
     async def _read(self) -> None:
         waiting: list[Submission] = []
         runtime = self._runtime
-        records = self._source.open()
+        items = self._source.open()
         bad: InputError | None = None
         try:
             room = min(CHUNK, await runtime.wait_for_room())
-            async for record in records:
-                item = new_input(record, self._source.name, self._key, self._id)
+            async for read in items:
+                item = new_input(read, self._source.name, self._key, self._id)
                 waiting.append((item, runtime.admit(item)))
                 if len(waiting) >= room:
                     await self._settle(waiting)
@@ -98,7 +98,7 @@ class InputReader:
         except InputError as error:
             bad = error  # what was read before it is admitted all the same
         finally:
-            await records.aclose()
+            await items.aclose()
         await self._settle(waiting)
         if bad is not None:
             raise bad
@@ -131,11 +131,11 @@ class InputReader:
             raise bad
 
 
-def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) -> NewInput:
-    """Return a record of a source as an input.
+def new_input(item: SourceItem, source: str, key: Field, id_: Field | None) -> NewInput:
+    """Return an item of a source as an input.
 
     Args:
-        record: what the source gave.
+        item: what the source gave.
         source: its name.
         key: the key: a field name or a function of the value.
         id_: the idempotency id, likewise, or None.
@@ -143,14 +143,14 @@ def new_input(record: SourceRecord, source: str, key: Field, id_: Field | None) 
     Raises:
         InputError: it has no such field, or the function failed.
     """
-    line = record.line
-    place = f"line {line} of {source}" if line else f"input {record.position} of {source}"
+    line = item.line
+    place = f"line {line} of {source}" if line else f"input {item.position} of {source}"
     return NewInput(
-        value=record.value,
-        key=_field(record.value, key, "key", place),
-        id=_field(record.value, id_, "id", place) if id_ is not None else None,
+        value=item.value,
+        key=_field(item.value, key, "key", place),
+        id=_field(item.value, id_, "id", place) if id_ is not None else None,
         source=source,
-        position=record.position,
+        position=item.position,
         place=place,
     )
 

@@ -93,7 +93,7 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
             begun = [old for old in history.begun if old.call != record.call]
             history = history._replace(begun=[*begun, record])
         elif record.kind == RecordKind.CUT:
-            kept = [old for old in history.settlements if old.n < record.n]
+            kept = [old for old in history.settlements if old.n < record.void_from]
             begun = [old for old in history.begun if old.call < record.call]
             history = history._replace(settlements=kept, begun=begun)
         elif record.kind == RecordKind.COMPLETED:
@@ -128,6 +128,7 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
             kept.append(record)
         elif record.kind == RecordKind.RESULT:
             answers.append(record)
+    # Their attempts are counted anew.
     in_doubt = [r._replace(n=0) for r in history.begun if r.kind == RecordKind.PENDING]
     if not kept:
         return ActionHistory(answers=answers, begun=in_doubt)

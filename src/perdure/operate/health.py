@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from perdure.store.url import Finding, checks
+from perdure.store.url import checks
 
 __all__ = ["storage_checks"]
 
 
-def storage_checks(store: str | None) -> dict[str, Callable[[], Finding]]:
+def storage_checks(store: str | None) -> Mapping[str, Callable[[], tuple[str, str]]]:
     """Return the checks by subject; each gives "ok", "warn" or "fail", and what was found.
 
     Args:

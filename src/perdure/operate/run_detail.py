@@ -15,7 +15,6 @@ from perdure.journal.record import (
     Completion,
     Record,
     RecordKind,
-    decode_completion,
     decode_signal,
 )
 from perdure.run import (
@@ -174,9 +173,7 @@ def build(
         commands: those left for it and not carried out, each with its payload.
     """
     completions = [
-        (record, decode_completion(record.payload or b""))
-        for record in records
-        if record.kind == RecordKind.COMPLETED
+        (record, record.completion) for record in records if record.kind == RecordKind.COMPLETED
     ]
     events = _events(info, completions, codec)
     stop = _stop(records)
@@ -209,7 +206,7 @@ def build(
 def children_of(records: Iterable[Record]) -> list[str]:
     """Return the ids of the runs that a run started, in the order of its journal."""
     codec = Codec()
-    return [str(codec.to_json(record.payload or b"")) for record in _submitted(records)]
+    return [str(codec.to_json(record.outcome)) for record in _submitted(records)]
 
 
 def _submitted(records: Iterable[Record]) -> Iterator[Record]:
@@ -226,7 +223,7 @@ def _children(
     records: Iterable[Record], codec: Codec, heads: Mapping[str, RunInfo]
 ) -> Iterator[ChildInfo]:
     for record in _submitted(records):
-        id_ = str(codec.to_json(record.payload or b""))
+        id_ = str(codec.to_json(record.outcome))
         yield ChildInfo(
             id=id_, run=heads.get(id_), action=record.action, event=record.event, call=record.call
         )
@@ -238,25 +235,25 @@ def _signals(records: Sequence[Record], codec: Codec) -> Iterator[SignalInfo]:
     takers: dict[int, Record] = {}
     for record in records:
         if record.kind == RecordKind.SIGNAL:
-            came[record.at] = record
-            takers.pop(record.at, None)
+            came[record.signal_id] = record
+            takers.pop(record.signal_id, None)
         elif record.kind == RecordKind.TAKEN:
-            takers[record.started_at] = record
+            takers[record.signal_id] = record
     held = {
-        record.started_at
+        record.signal_id
         for history in fold(records).values()
         for record in history.settlements
         if record.kind == RecordKind.TAKEN
     }
     completed = {(r.event, r.action) for r in records if r.kind == RecordKind.COMPLETED}
-    for at, signal in sorted(came.items()):
-        taken = takers.get(at)
-        if taken is not None and at not in held and (taken.event, taken.action) not in completed:
+    for id_, signal in sorted(came.items()):
+        taken = takers.get(id_)
+        if taken is not None and id_ not in held and (taken.event, taken.action) not in completed:
             taken = None
         yield SignalInfo(
-            name=signal.detail,
-            value=codec.to_json(signal.payload or b""),
-            came_at=at,
+            name=signal.signal_name,
+            value=codec.to_json(signal.signal_value),
+            came_at=signal.at,
             action=taken.action if taken is not None else "",
             event=taken.event if taken is not None else None,
             taken_at=taken.at if taken is not None else 0,
@@ -276,7 +273,7 @@ def _stop(records: Iterable[Record]) -> Record | None:
 
 def _reason(stop: Record | None) -> str:
     # Journals of the first version have none: then there was no other.
-    return "" if stop is None else stop.detail or "cancelled"
+    return "" if stop is None else stop.reason or "cancelled"
 
 
 def _events(
@@ -401,9 +398,9 @@ class _Calls:
 
     def _call(self, record: Record, before: CallInfo | None) -> CallInfo:
         """Return a call as of its newest record; `before`: what it was, without an outcome."""
-        if record.kind == RecordKind.ATTEMPT and record.payload is None:
+        if record.is_beginning:
             return self._begun_call(record, before)
-        kind, payload = RecordKind(record.kind), record.payload or b""
+        kind = RecordKind(record.kind)
         failed = kind in (RecordKind.ERROR, RecordKind.ATTEMPT)
         attempts = before.attempts if before else 1
         started_at = record.at if kind == RecordKind.PENDING else record.started_at
@@ -412,24 +409,25 @@ class _Calls:
             function=record.function,
             arguments=record.detail,
             status=_STATUSES[kind],
-            attempts=record.n + 1 if kind == RecordKind.ATTEMPT else attempts,
-            outcome=self._codec.to_json(payload) if kind == RecordKind.RESULT else None,
-            error=failure_summary(self._codec, payload) if failed else None,
+            attempts=record.attempts + 1 if kind == RecordKind.ATTEMPT else attempts,
+            outcome=self._codec.to_json(record.outcome) if kind == RecordKind.RESULT else None,
+            error=failure_summary(self._codec, record.failure or b"") if failed else None,
             started_at=before.started_at if before and before.attempts > 1 else started_at,
             settled_at=record.at if kind in SETTLEMENTS else 0,
-            due_at=record.at if kind == RecordKind.ATTEMPT else 0,
+            due_at=record.due_at if kind == RecordKind.ATTEMPT else 0,
             superseded=False,
         )
 
     def _begun_call(self, record: Record, before: CallInfo | None) -> CallInfo:
         """Return a call of which an attempt began, or, once it is taken back, did not count."""
-        taken_back = before is not None and before.status == "begun" and record.n < before.attempts
+        number = record.attempts
+        taken_back = before is not None and before.status == "begun" and number < before.attempts
         return CallInfo(
             number=record.call,
             function=record.function,
             arguments=record.detail,
             status="interrupted" if taken_back else "begun",
-            attempts=before.attempts if before is not None and taken_back else max(record.n, 1),
+            attempts=before.attempts if before is not None and taken_back else max(number, 1),
             outcome=None,
             error=before.error if before is not None else None,
             started_at=before.started_at if before is not None else record.at,
@@ -440,7 +438,7 @@ class _Calls:
 
     def _cut(self, cut: Record) -> None:
         for n, index in self._settlements:
-            if n >= cut.n:
+            if n >= cut.void_from:
                 self._supersede(index)
         for status in _OPEN:
             self._supersede_open(status, cut.call)

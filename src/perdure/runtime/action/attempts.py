@@ -14,7 +14,7 @@ from perdure.codec.failure import encode_failure
 from perdure.errors import RetryableError
 from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Invocation
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record
 from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
 
@@ -72,8 +72,8 @@ class CallAttempts:
         self._key = action.run.key_number  # for fairness between keys
         self._call_over = over
         self._before = before
-        self._attempt = before.n if before is not None else 0
-        self._wake_up = before.at if before is not None else 0
+        self._attempt = before.attempts if before is not None else 0
+        self._wake_up = before.due_at if before is not None else 0
         total = options.retry.total_timeout if options.retry is not None else None
         made_at = action.continuation.loop.now
         self.over_at = made_at + int(total * 1e9) if total is not None else None
@@ -81,7 +81,7 @@ class CallAttempts:
         self._closed = False  # the call is over
         self._begins = False  # an attempt has its record and has not begun to execute
         self._error: BaseException | None = None  # of the last attempt
-        self._failure = before.payload if before is not None else None  # its journal form
+        self._failure = before.failure if before is not None else None  # its journal form
         self._invocation: Invocation | None = None
         self._permit: Permit | PermitChain | None = None
         self._timer: Timer | None = None  # of the timeout or the back-off
@@ -99,7 +99,7 @@ class CallAttempts:
     def _crashed(self) -> Exception | None:
         """Return what the last attempt comes to if it ended with its process and that counts."""
         before, policy = self._before, self._options.retry
-        if before is None or before.kind != RecordKind.ATTEMPT or before.payload is not None:
+        if before is None or not before.is_beginning:
             return None
         if policy is None or not policy.count_crashes or not self._attempt:
             return None
@@ -130,7 +130,8 @@ class CallAttempts:
         if self._begins or self._invocation is not None:
             over = self._attempt if self._begins else self._attempt - 1
             # As it was before the attempt: the last one failed, or there was none.
-            before = self._begun(over)._replace(payload=self._failure if over else None)
+            failure = self._failure if over else None
+            before = self._template.attempt(over, failure=failure, at=self._services.now())
             self._action.write([before], lambda: None)
 
     # One attempt: its turn under a limit, its record, its execution
@@ -165,14 +166,13 @@ class CallAttempts:
         if self._options.reconciler is not None:
             if not self._reconciles:
                 # In doubt from here on until its outcome is recorded (G11).
-                pending = self._template._replace(
-                    n=self._attempt, kind=RecordKind.PENDING, at=self._services.now()
-                )
+                pending = self._template.pending(self._attempt, at=self._services.now())
                 self._action.write([pending], self._start)
                 return
         elif self._counts_crashes():
             self._begins = True
-            self._action.write([self._begun(self._attempt + 1)], self._start)
+            begins = self._template.attempt(self._attempt + 1, at=self._services.now())
+            self._action.write([begins], self._start)
             return
         self._start()
 
@@ -184,11 +184,6 @@ class CallAttempts:
     def _counts_crashes(self) -> bool:
         policy = self._options.retry
         return policy is not None and policy.count_crashes and self._options.reconciler is None
-
-    def _begun(self, attempt: int) -> Record:
-        return self._template._replace(
-            n=attempt, kind=RecordKind.ATTEMPT, payload=None, at=self._services.now()
-        )
 
     def _start(self) -> None:
         self._begins = False
@@ -266,14 +261,9 @@ class CallAttempts:
             self._end(started_at, None, error)
             return
         self._failure = encode_failure(self._services.codec, error)
-        attempt = self._template._replace(
-            n=self._attempt,
-            # That its reconciler failed leaves the call in doubt (G11).
-            kind=RecordKind.PENDING if self._reconciles else RecordKind.ATTEMPT,
-            payload=self._failure,
-            started_at=started_at,
-            at=wake_up,
-        )
+        # That its reconciler failed leaves the call in doubt (G11).
+        made = self._template.pending if self._reconciles else self._template.attempt
+        attempt = made(self._attempt, failure=self._failure, started_at=started_at, at=wake_up)
         self._services.counters.call_retries += 1
         self._wake_up = wake_up
         self._action.write([attempt], self._wait)

@@ -188,10 +188,9 @@ class ActionCalls:
             on_cancel=self._cancelled,
         )
         self._calls[step.number] = call
-        template = Record(
-            action.run_number, action.event, action.name, 0, RecordKind.RESULT, step.number,
-            function, digest, detail,
-        )  # fmt: skip
+        template = Record.of_call(
+            action.run_number, action.event, action.name, step.number, function, digest, detail
+        )
         if step.decision is Decision.REPLAY and self._sequential:
             # Its maker waits for it now, whatever was settled first when calls overlapped.
             action.deliver_soon(step.number)
@@ -246,9 +245,7 @@ class ActionCalls:
     def _answering(self, step: CallStep, template: Record) -> Callable[[], None]:
         answer = step.answer
         assert answer is not None
-        outcome = template._replace(
-            kind=answer.kind, payload=answer.payload, started_at=answer.started_at
-        )
+        outcome = template.returned(answer.outcome, answer.started_at)
         return lambda: self._action.settle(outcome)
 
     def _cancelled(self, call: DurableCall[Any]) -> None:
@@ -266,36 +263,28 @@ class ActionCalls:
         if self._action.ended or self._run.dropped:
             return
         codec = self._services.codec
-        kind, payload = RecordKind.RESULT, b""
         if error is None:
             try:
-                payload = codec.encode(value)
+                outcome = template.returned(codec.encode(value), started_at)
             except EncodeError as refused:
                 error = EncodeError(
                     f"the result of {template.function} cannot be journaled: {refused}"
                 )
         if error is not None:
-            kind, payload = RecordKind.ERROR, encode_failure(codec, error)
-        # By position: _replace would take longer than all the rest here.
-        run, event, action, _, _, call, function, digest, detail, _, _, _ = template
-        self._action.settle(
-            Record(
-                run, event, action, 0, kind, call, function, digest, detail, payload, started_at
-            )
-        )  # fmt: skip
+            outcome = template.raised(encode_failure(codec, error), started_at)
+        self._action.settle(outcome)
 
     def apply(self, record: Record) -> None:
         """Deliver the outcome of a call to its handle."""
         call = self._calls.get(record.call)
         if call is None or call.done():
             return  # cancelled in the meantime; the same happens on replay
-        payload = record.payload or b""
         if record.kind == RecordKind.RESULT:
-            value = self._services.codec.decode(payload)
+            value = self._services.codec.decode(record.outcome)
             convert = self._converters.pop(record.call, None) if self._converters else None
             call.set_result(value if convert is None else convert(value))
         else:
-            call.set_exception(decode_failure(self._services.codec, payload))
+            call.set_exception(decode_failure(self._services.codec, record.outcome))
             call._log_traceback = False  # an unread failure is no news
 
     # The end

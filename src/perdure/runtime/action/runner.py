@@ -165,12 +165,12 @@ class ActionRunner:
     def _next(self) -> Record | None:
         record = self._journal.next()
         if record is not None and record.kind == RecordKind.TAKEN:
-            if not self.waits.has_waited(record.detail):
+            if not self.waits.has_waited(record.signal_name):
                 raise NonDeterminismError(
-                    f"{self._place}: the journal has a signal {record.detail!r} that the action"
-                    f" took, as settlement {record.n}, but at that point it has not waited for one:"
-                    " it took another way than when it first ran. Make it depend only on its"
-                    " event, its memory and its calls"
+                    f"{self._place}: the journal has a signal {record.signal_name!r} that the"
+                    f" action took, as settlement {record.n}, but at that point it has not waited"
+                    " for one: it took another way than when it first ran. Make it depend only on"
+                    " its event, its memory and its calls"
                 )
         return record
 
@@ -185,7 +185,7 @@ class ActionRunner:
         if upcoming.kind == RecordKind.TIMER:
             return self.continuation.loop.next_deadline() is None
         if upcoming.kind == RecordKind.TAKEN:
-            return not self.waits.has_waited(upcoming.detail)
+            return not self.waits.has_waited(upcoming.signal_name)
         return upcoming.call > self._journal.calls
 
     def _go_live(self) -> None:
@@ -246,9 +246,9 @@ class ActionRunner:
         number = self._journal.calls
         void_from = self._journal.cut_from(number)
         logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
-        cut = Record(
-            run=self.run.number, event=self.event, action=self.name, n=void_from,
-            kind=RecordKind.CUT, call=number, at=self._services.now(),
+        cut = Record.cut(
+            self.run.number, self.event, self.name, void_from=void_from, call=number,
+            at=self._services.now(),
         )  # fmt: skip
         self.write([cut], lambda: None)
         return CallStep(number, Decision.RUN)
@@ -261,19 +261,8 @@ class ActionRunner:
             return
         self.run.stir()
         self._last_at = max(self._last_at, self._services.now())
-        # By position: _replace would take longer than all the rest here.
-        run, event, action, _, kind, call, function, digest, detail, payload, started_at, _ = (
-            outcome
-        )
-        record = Record(
-            run, event, action, self._journal.settle(), kind, call, function, digest, detail,
-            payload, started_at, self._last_at,
-        )  # fmt: skip
+        record = outcome.settled(self._journal.settle(), self._last_at)
         self.write([record], lambda: self._deliver(record))
-
-    def template(self, kind: RecordKind) -> Record:
-        """Return a settlement of the action without its number and time."""
-        return Record(run=self.run.number, event=self.event, action=self.name, n=0, kind=kind)
 
     def submitted(self) -> None:
         """A run that this action started is durable, and no other is on its way."""
@@ -316,10 +305,8 @@ class ActionRunner:
     def cancel_record(self, reason: str) -> Record:
         """Return the record of a new CANCEL settlement."""
         self._last_at = max(self._last_at, self._services.now())
-        return Record(
-            run=self.run.number, event=self.event, action=self.name, n=self._journal.settle(),
-            kind=RecordKind.CANCEL, detail=reason, at=self._last_at,
-        )  # fmt: skip
+        asked = Record.cancel(self.run.number, self.event, self.name, reason)
+        return asked.settled(self._journal.settle(), self._last_at)
 
     def cancel(self, record: Record) -> None:
         """Deliver a CANCEL settlement that is durable; in a replay, after what it is behind."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from perdure.errors import NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.journal.journal import CallStep
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
@@ -114,9 +114,6 @@ class ActionOfParts(Protocol):
         """Refuse what is asked outside a turn of the action."""
 
     # Settlements and other rows
-
-    def template(self, kind: RecordKind) -> Record:
-        """Return a settlement of the action without its number and time."""
 
     def settle(self, outcome: Record) -> None:
         """Number a settlement, make it durable and deliver it."""

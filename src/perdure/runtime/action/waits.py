@@ -84,7 +84,7 @@ class ActionWaits:
             timer.cancel()
 
     def _value(self, signal: Record) -> Any:
-        return self._services.codec.decode(signal.payload or b"")
+        return self._services.codec.decode(signal.signal_value)
 
     def apply(self, record: Record) -> None:
         """Deliver a TIMER or TAKEN settlement."""
@@ -146,7 +146,8 @@ class ActionWaits:
             self._armed = None
 
     def _due(self) -> None:
-        self._action.settle(self._action.template(RecordKind.TIMER))
+        action = self._action
+        action.settle(Record.timer(action.run_number, action.event, action.name))
 
     def _ask(self, name: str) -> None:
         while self._signals.wants(name):
@@ -157,7 +158,5 @@ class ActionWaits:
 
     def _take(self, signal: Record) -> None:
         self._signals.coming(signal)
-        template = self._action.template(RecordKind.TAKEN)
-        self._action.settle(
-            template._replace(detail=signal.detail, payload=signal.payload, started_at=signal.at)
-        )
+        action = self._action
+        action.settle(Record.taken(action.run_number, action.event, action.name, signal))

@@ -12,7 +12,7 @@ from perdure.agent.plan import ActionSpec
 from perdure.codec.brief import brief
 from perdure.errors import ConditionError, StoreDataError, StoreError
 from perdure.journal.journal import NEW
-from perdure.journal.record import Completion, Record, RecordKind, encode_completion
+from perdure.journal.record import Completion, Record
 from perdure.run import RunStatus
 from perdure.runtime.action.context import ActionContext
 from perdure.runtime.action.runner import ActionRunner
@@ -28,8 +28,6 @@ from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
 
 Delta = list[tuple[str, bytes | None]]
-
-WITH_LISTS = 1  # the `n` of a note that is a mapping with lists
 
 
 def _fail(error: Exception) -> None:
@@ -58,9 +56,9 @@ class RunExecution:
         self._completions = state.completions
         self._calls = state.calls
         note = state.noted
-        said = services.codec.decode(note.payload or b"") if note is not None else None
-        self._noted = note.payload if note is not None else None
-        self._activity = RunActivity(said, has_lists=note is not None and note.n == WITH_LISTS)
+        said = services.codec.decode(note.said) if note is not None else None
+        self._noted = note.said if note is not None else None
+        self._activity = RunActivity(said, has_lists=note is not None and note.has_lists)
         if ticket.activity is None:
             ticket.activity = said
         self.rest = RunRest(ticket, services, state)
@@ -111,9 +109,9 @@ class RunExecution:
         for runner, history, key in begun:
             if runner.ended or self.dropped:
                 continue
-            started = history.start or Record(
-                run=self.number, event=runner.event, action=runner.name, n=self._completions,
-                kind=RecordKind.START, at=history.began or self.services.now(),
+            started = history.start or Record.start(
+                self.number, runner.event, runner.name, version=self._completions,
+                at=history.began or self.services.now(),
             )  # fmt: skip
             sensory, short_term = self._state.snapshots.get(key, self._memory[:2])
             context = ActionContext(runner, sensory, short_term, started.at)
@@ -220,9 +218,9 @@ class RunExecution:
         self.services.commits.add(rows, committed, self)
 
     def _completed_rows(self, runner: ActionRunner, completion: Completion, at: int) -> list[Row]:
-        completed = Record(
-            run=self.number, event=runner.event, action=runner.name, n=self._completions + 1,
-            kind=RecordKind.COMPLETED, payload=encode_completion(completion), at=at,
+        completed = Record.completed(
+            self.number, runner.event, runner.name, version=self._completions + 1, did=completion,
+            at=at,
         )  # fmt: skip
         return [completed] if runner.start_row is None else [runner.start_row, completed]
 
@@ -305,10 +303,8 @@ class RunExecution:
         if data == self._noted:
             return  # it says so already
         self._noted = data
-        note = Record(
-            run=self.number, event=0, action="", kind=RecordKind.NOTE, payload=data,
-            n=WITH_LISTS if self._activity.has_lists else 0, at=self.services.now(),
-        )  # fmt: skip
+        has_lists, at = self._activity.has_lists, self.services.now()
+        note = Record.note(self.number, data, has_lists=has_lists, at=at)
 
         def written(error: StoreError | None) -> None:
             if error is not None:

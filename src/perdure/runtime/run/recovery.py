@@ -8,7 +8,7 @@ from perdure.agent.plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
-from perdure.journal.record import EventRecord, Record, RecordKind, decode_completion
+from perdure.journal.record import EventRecord, Record, RecordKind
 from perdure.memory.memory import apply_delta
 from perdure.runtime.run.state import CANCELLED, Cells, RunState
 from perdure.runtime.shared.signals import left_in_journal
@@ -28,7 +28,7 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         StoreError: the journal names an unfinished action that the agent no longer has.
     """
     histories = fold(records)
-    wanted = {key: h.start.n for key, h in histories.items() if h.start is not None}
+    wanted = {key: h.start.version for key, h in histories.items() if h.start is not None}
     events: dict[int, EventRecord] = {}
     completed: set[tuple[int, str]] = set()
     sensory: Cells = {}
@@ -44,14 +44,14 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
     for index, record in enumerate(records):
         if record.kind != RecordKind.COMPLETED:
             continue
-        completion = decode_completion(record.payload or b"")
+        completion = record.completion
         completed.add((record.event, record.action))
         events.update((event.number, event) for event in completion.events)
         apply_delta(sensory, completion.sensory, record.at)
         if index > flushed:
             apply_delta(current, completion.short_term, record.at)
             touched.update(dict.fromkeys(path for path, _ in completion.short_term))
-        completions, created, outputs = record.n, completion.created, completion.outputs
+        completions, created, outputs = record.version, completion.created, completion.outputs
         if completions in versions:
             states[completions] = (dict(sensory), dict(current))
     reason = _cancel_reason(records)
@@ -66,8 +66,8 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
     return RunState(
         events, sensory, current, touched, completions, created, outputs, unfinished, snapshots,
         reason, left_in_journal(records, completed, unfinished),
-        frozenset(r.at for r in records if r.kind == RecordKind.SIGNAL), _calls(records, completed),
-        _began(records), _noted(records),
+        frozenset(r.signal_id for r in records if r.kind == RecordKind.SIGNAL),
+        _calls(records, completed), _began(records), _noted(records),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def _cancel_reason(records: Sequence[Record]) -> str:
         if record.kind == RecordKind.RETRY:
             return ""
         if record.kind == RecordKind.CANCEL:
-            return record.detail or CANCELLED
+            return record.reason or CANCELLED
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.state import Cells
 from perdure.store.base import MemoryRow, Row, RunRow, StatusRow
@@ -36,5 +36,4 @@ def memory_rows(key: int, short_term: Cells, touched: Iterable[str]) -> list[Row
 
 def retry_rows(row: RunRow, at: int) -> list[Row]:
     """Return what puts a run back into its queue, as `row` says."""
-    retry = Record(run=row.run, event=0, action="", n=row.attempt, kind=RecordKind.RETRY, at=at)
-    return [retry, status_row(row, RunStatus.QUEUED)]
+    return [Record.retry(row.run, attempt=row.attempt, at=at), status_row(row, RunStatus.QUEUED)]

@@ -33,21 +33,21 @@ class SignalBox:
 
     def add(self, signal: Record) -> bool:
         """Take in a signal; False when it is known already."""
-        if signal.at in self._known:
+        if signal.signal_id in self._known:
             return False
-        self._known.add(signal.at)
+        self._known.add(signal.signal_id)
         self._left.append(signal)
         return True
 
     def give_back(self, signals: Iterable[Record]) -> None:
         """Take back what an action has not used; it stands where it stood."""
         for signal in signals:
-            bisect.insort(self._left, signal, key=lambda record: record.at)
+            bisect.insort(self._left, signal, key=lambda record: record.signal_id)
 
     def take(self, name: str) -> Record | None:
         """Hand over the first signal with this name, if there is one."""
         for index, signal in enumerate(self._left):
-            if signal.detail == name:
+            if signal.signal_name == name:
                 return self._left.pop(index)
         return None
 
@@ -65,14 +65,14 @@ class ActionSignals:
     def __init__(self, handed: Iterable[Record]) -> None:
         self._waits: dict[str, collections.deque[DurableCall[Any]]] = {}
         # What the action is going to be handed, by signal: in a commit, or in the replay.
-        self._coming = {taken.started_at: came_back(taken) for taken in handed}
+        self._coming = {taken.signal_id: taken.given_back for taken in handed}
         self._unused: list[Record] = []
 
     def wait(self, name: str, call: DurableCall[Any]) -> Record | None:
         """Take note of a wait; return the signal that answers it at once, if there is one."""
         waits = self._waits.setdefault(name, collections.deque())
         for index, signal in enumerate(self._unused):
-            if signal.detail == name:
+            if signal.signal_name == name:
                 return self._unused.pop(index)
         while waits and waits[0].done():
             waits.popleft()  # an action that polls makes many
@@ -88,7 +88,7 @@ class ActionSignals:
         waits = self._waits.get(name)
         if not waits:
             return False
-        coming = sum(signal.detail == name for signal in self._coming.values())
+        coming = sum(signal.signal_name == name for signal in self._coming.values())
         return sum(not call.done() for call in waits) > coming
 
     def open_names(self) -> list[str]:
@@ -103,12 +103,12 @@ class ActionSignals:
 
     def coming(self, signal: Record) -> None:
         """Take note that a signal is on its way to the action."""
-        self._coming[signal.at] = signal
+        self._coming[signal.signal_id] = signal
 
     def deliver(self, taken: Record) -> DurableCall[Any] | None:
         """Return the wait that a TAKEN settlement answers; None where it lost a race, say."""
-        self._coming.pop(taken.started_at, None)
-        waits = self._waits.get(taken.detail)
+        self._coming.pop(taken.signal_id, None)
+        waits = self._waits.get(taken.signal_name)
         while waits:
             call = waits.popleft()
             if not call.done():
@@ -122,21 +122,8 @@ class ActionSignals:
 
     def left_over(self) -> list[Record]:
         """Return, as signals of the run, what the action was handed and has not used."""
-        unused = [came_back(taken) for taken in self._unused]
+        unused = [taken.given_back for taken in self._unused]
         return [*unused, *self._coming.values()]
-
-
-def came(run: int, name: str, payload: bytes, at: int) -> Record:
-    """Return the record of a signal for a run; `at` identifies it there."""
-    return Record(
-        run=run, event=0, action="", n=0, kind=RecordKind.SIGNAL, detail=name, payload=payload,
-        at=at,
-    )  # fmt: skip
-
-
-def came_back(taken: Record) -> Record:
-    """Return the signal that a TAKEN settlement handed over."""
-    return came(taken.run, taken.detail, taken.payload or b"", taken.started_at)
 
 
 def left_in_journal(
@@ -155,16 +142,18 @@ def left_in_journal(
     holders: dict[int, tuple[int, str]] = {}
     for record in records:
         if record.kind == RecordKind.SIGNAL:
-            signals[record.at] = record
-            holders.pop(record.at, None)
+            signals[record.signal_id] = record
+            holders.pop(record.signal_id, None)
         elif record.kind == RecordKind.TAKEN:
-            holders[record.started_at] = (record.event, record.action)
+            holders[record.signal_id] = (record.event, record.action)
     held = {
-        record.started_at
+        record.signal_id
         for history in unfinished.values()
         for record in history.settlements
         if record.kind == RecordKind.TAKEN
     }
     return [
-        signals[at] for at in sorted(signals) if at not in held and holders.get(at) not in completed
+        signals[id_]
+        for id_ in sorted(signals)
+        if id_ not in held and holders.get(id_) not in completed
     ]

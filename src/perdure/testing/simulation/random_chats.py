@@ -22,7 +22,7 @@ from perdure.errors import (
     TerminalError,
 )
 from perdure.event import Event, InputEvent, OutputEvent
-from perdure.journal.record import RecordKind, decode_completion
+from perdure.journal.record import RecordKind
 from perdure.llm.embedding_model import BaseEmbeddingModelSetup
 from perdure.llm.events import (
     ChatRequestEvent,
@@ -338,8 +338,8 @@ def _asked_twice(tables: Tables, run: int) -> Iterator[str]:
 def _left_states(tables: Tables, run: int) -> list[str]:
     states: set[str] = set()
     for record in tables.records.get(run, ()):
-        if record.kind == RecordKind.COMPLETED and record.payload is not None:
-            for path, data in decode_completion(record.payload).sensory:
+        if record.kind == RecordKind.COMPLETED:
+            for path, data in record.completion.sensory:
                 if path.startswith(CHAT_STATES):
                     (states.discard if data is None else states.add)(path)
     return sorted(states)
