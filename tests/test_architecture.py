@@ -246,3 +246,9 @@ def test_the_source_was_found() -> None:
     assert FREE not in rooms()
     assert all_imports()
     assert ("engine", "runtime") in arrows()
+
+
+def test_only_the_executor_knows_how_the_fallback_continues_an_action() -> None:
+    # All others ask the continuation that they are given, whichever it is.
+    importers = {i.importer for i in all_imports() if i.imported == "executor.fallback"}
+    assert importers == {"executor.executor", "testing.simulation.executor"}

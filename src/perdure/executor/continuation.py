@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from perdure.call import ActionFuture, DurableCall, Parker
 from perdure.errors import ContextAccessError
@@ -31,6 +31,19 @@ def is_continuation_supported() -> bool:
     fallback too, and leaves coroutine actions as they are.
     """
     return greenlet is not None
+
+
+T = TypeVar("T")
+
+
+class Follower(Protocol):
+    """Who is told, on the host loop, what an action does outside its turns, on its own thread."""
+
+    def call_made(self, call: DurableCall[Any]) -> None:
+        """The action has made a call and waits for it."""
+
+    def code_ended(self) -> None:
+        """The action's function has returned, and the continuation knows."""
 
 
 class ActionMain(Protocol):
@@ -126,9 +139,17 @@ class ContinuationContext:
         name: for messages and task names.
         seed: a digest of the action's identity.
         hub: where turns run.
+
+    Attributes:
+        parker: what `call.result()` waits with; None where it does not wait.
+        is_sequential: each call of the action is over before the next begins, and no other such
+            action runs meanwhile (G19).
+        follower: told what the action does outside its turns.
     """
 
     parker: Parker | None = None
+    is_sequential = False
+    follower: Follower | None = None
 
     def __init__(self, name: str, seed: int, hub: TurnHub | DirectHub) -> None:
         # Abstract for mypy only: what an action may not do is set on the class in a loop.
@@ -177,11 +198,16 @@ class ContinuationContext:
         """True when the action's own code does not run; between turns, so always here."""
         return True
 
+    def on_host(self, work: Callable[[], T]) -> T:
+        """Run `work`, which the action's code asks for, on the host loop's thread."""
+        return work()
+
+    def make_call(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
+        """Return the call that `make` makes for the action's code."""
+        return make()
+
     def suspend(self, call: DurableCall[Any]) -> None:
-        """Suspend the action, within its running turn, until `call` is settled."""
-        if self.parker is not None:
-            self.parker.park([call], asyncio.FIRST_COMPLETED, None)
-            return
+        """Suspend the action's code until `call`, which is not settled, is."""
         if not isinstance(self._hub, TurnHub):
             raise ContextAccessError(
                 f"{self.name}: ctx.durable_execute in an `async def` action needs greenlet, which"
@@ -343,6 +369,10 @@ class PlainContinuation(ContinuationContext):
         if self._cancelling:
             self._cancelling = False
             raise asyncio.CancelledError
+
+    def suspend(self, call: DurableCall[Any]) -> None:
+        """Suspend the action's code until `call` is settled."""
+        self.park([call], asyncio.FIRST_COMPLETED, None)
 
     def cancel(self) -> None:
         """Settle hook: the parked `.result()`, or the next one, raises CancelledError."""

@@ -69,6 +69,9 @@ class ContinuationActionExecutor:
             return ContinuationContext(name, seed, self._hub)
         if self._continuations and isinstance(self._hub, TurnHub):
             return PlainContinuation(name, seed, self._hub)
+        return self._fallback(name, seed)
+
+    def _fallback(self, name: str, seed: int) -> ThreadedContinuation:
         return ThreadedContinuation(name, seed, self._hub, self._lane)
 
     def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:

@@ -248,10 +248,10 @@ class Journal:
             if record.call > self._calls:
                 raise self._unmade(record)
 
-    def take(self, call: int) -> Record | None:
-        """Take the recorded outcome of `call` out of its turn (sequential fallback only)."""
+    def take(self, wanted: Callable[[Record], bool]) -> Record | None:
+        """Take the first recorded settlement that is wanted, out of its turn (G19)."""
         for index in range(self._cursor, len(self._recorded)):
-            if self._recorded[index].call == call:
+            if wanted(self._recorded[index]):
                 record = self._recorded.pop(index)
                 self._settled = max(self._settled, record.n)
                 return record

@@ -16,7 +16,6 @@ from perdure.errors import (
     NonDeterminismError,
     PerdureError,
 )
-from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action.attempts import CallAttempts, Callee
@@ -37,8 +36,7 @@ class ActionCalls:
     """The calls of one action.
 
     Owns: the handles of its calls, the attempts under way, the starts put off until replay is
-    over, the runs that it starts. Lifecycle: that of the action. On the host loop's thread, but
-    for what is made in a turn of the fallback.
+    over, the runs that it starts. Lifecycle: that of the action. On the host loop's thread.
     """
 
     def __init__(self, action: ActionOfParts, journal: Journal) -> None:
@@ -46,7 +44,6 @@ class ActionCalls:
         self._run = action.run
         self._journal = journal
         self._services = action.run.services
-        self._sequential = isinstance(action.continuation, ThreadedContinuation)
         self._calls: dict[int, DurableCall[Any]] = {}
         self._put_off: dict[int, Callable[[], None]] = {}
         self._submissions: frozenset[int] = NO_NUMBERS  # of those that are put off
@@ -125,26 +122,15 @@ class ActionCalls:
         def wait(id_: str) -> DurableCall[Any]:
             self._action.check_turn("outputs")
             refuse_own_key(self._action.where(), self._run.key_digest, key)
-            if self._sequential:
+            if self._action.continuation.is_sequential:
                 raise ContextAccessError(
                     f"{self._action.where()}: without continuations a plain action cannot wait for"
                     " another run, which it would keep from running; write it as `async def`"
                 )
             outputs = self._services.supervisor.outputs
-            return self.sequentially(
-                lambda: self.make(outputs, (id_,), {}, options, defaults=False)
-            )
+            return self.make(outputs, (id_,), {}, options, defaults=False)
 
         return wait
-
-    def sequentially(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
-        """Make a call; without continuations, from the fallback's thread, and wait for it (G19)."""
-        continuation = self._action.continuation
-        if not isinstance(continuation, ThreadedContinuation):
-            return make()
-        call = continuation.on_host(lambda: continuation.expect(make()))
-        continuation.park([call], "FIRST_COMPLETED", None)
-        return call
 
     def _number(
         self,
@@ -191,9 +177,6 @@ class ActionCalls:
         template = Record.of_call(
             action.run_number, action.event, action.name, step.number, function, digest, detail
         )
-        if step.decision is Decision.REPLAY and self._sequential:
-            # Its maker waits for it now, whatever was settled first when calls overlapped.
-            action.deliver_soon(step.number)
         return step, call, template
 
     # Starting them
@@ -204,8 +187,6 @@ class ActionCalls:
             begin()
         else:
             self._put_off[step.number] = begin
-            if self._sequential:
-                self._action.replay_soon()
 
     def go_live(self) -> None:
         """Start what replay has put off, as far as it is still wanted."""

@@ -26,7 +26,6 @@ from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
-from perdure.executor.fallback import ThreadedContinuation
 from perdure.memory.long_term import LongTermMemory
 from perdure.memory.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
@@ -218,14 +217,14 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("sleep")
         checked_seconds(seconds)
-        return runner.calls.sequentially(lambda: runner.sleep(seconds))
+        return runner.continuation.make_call(lambda: runner.waits.sleep(seconds))
 
     def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
         runner = self._runner
         runner.check_turn("wait_for_signal")
         checked_timeout(timeout)
         checked_name(name)
-        return runner.calls.sequentially(lambda: runner.wait_for_signal(name, timeout))
+        return runner.continuation.make_call(lambda: runner.waits.wait_for_signal(name, timeout))
 
     def set_status(self, value: Any, *, entry: tuple[str, str] | None = None) -> None:
         runner, run = self._runner, self._run
@@ -242,10 +241,7 @@ class ActionContext:
             run.set_status(own, entry)
             runner.note()
 
-        if isinstance(runner.continuation, ThreadedContinuation):
-            runner.continuation.on_host(publish)
-        else:
-            publish()
+        runner.continuation.on_host(publish)
 
     # Other runs
 
@@ -253,7 +249,7 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("submit")
         checked_seconds(delay)
-        return runner.calls.sequentially(lambda: runner.calls.submit(value, key, delay))
+        return runner.continuation.make_call(lambda: runner.calls.submit(value, key, delay))
 
     # Calls
 
@@ -294,8 +290,8 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("durable_execute_async")
         options = self._options_for(reconciler, durable_id)
-        calls = runner.calls
-        return calls.sequentially(lambda: calls.make(func, args, kwargs, options))
+        make = runner.calls.make
+        return runner.continuation.make_call(lambda: make(func, args, kwargs, options))
 
     def durable_execute(
         self,
@@ -309,10 +305,10 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("durable_execute")
         options = self._options_for(reconciler, durable_id)
-        calls = runner.calls
-        call = calls.sequentially(lambda: calls.make(func, args, kwargs, options, inline=True))
+        continuation, make = runner.continuation, runner.calls.make
+        call = continuation.make_call(lambda: make(func, args, kwargs, options, inline=True))
         if not call.done():
-            runner.continuation.suspend(call)
+            continuation.suspend(call)
         return call.result()
 
     def _options_for(

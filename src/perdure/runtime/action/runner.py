@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.agent.plan import ActionSpec
-from perdure.call import DurableCall
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
-from perdure.executor.fallback import ThreadedContinuation
+from perdure.executor.continuation import ContinuationContext
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action.calls import ActionCalls
@@ -40,11 +39,16 @@ class ActionRunner:
         spec: the action.
         event: number of the event that triggered it.
         history: what the journal holds of it.
-        seed: a digest of its identity.
+        continuation: what executes it.
     """
 
     def __init__(
-        self, run: RunOfAction, spec: ActionSpec, event: int, history: ActionHistory, seed: int
+        self,
+        run: RunOfAction,
+        spec: ActionSpec,
+        event: int,
+        history: ActionHistory,
+        continuation: ContinuationContext,
     ) -> None:
         self.spec = spec
         self.event = event
@@ -58,11 +62,8 @@ class ActionRunner:
         self._history = history
         self._place = Place(run, spec.name)
         self._journal = Journal(history, self._place)
-        self.continuation = self._services.executor.continuation(
-            spec.name, seed, is_coroutine=spec.is_coroutine
-        )
+        self.continuation = continuation
         self._live = False
-        self._sequential = False
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._writing = 0  # batches of rows that are not durable yet
@@ -101,11 +102,6 @@ class ActionRunner:
         return self.waits.left_over() if self._waits is not None or self._history is not NEW else []
 
     @property
-    def is_sequential(self) -> bool:
-        """True for a plain action without continuations."""
-        return self._sequential
-
-    @property
     def has_news(self) -> bool:
         """True while the action does what no process has seen it do."""
         return self._live or self._history is NEW
@@ -128,26 +124,14 @@ class ActionRunner:
             self.start_row = started
         self._last_at = started.at
         self.continuation.loop.on_violation = self._violated
-        if isinstance(self.continuation, ThreadedContinuation):
-            self._sequential = True
-            self.continuation.on_end(self._after_turn)
         self._guarded(lambda: self.continuation.start(started.at, main))
         self._replay()
 
-    def catch_up(self) -> None:
-        """Go on after the fallback's thread made a call or set a timer."""
-        if self._live:
-            self._after_turn()
-        else:
-            self._replay()
-
     def _replay(self) -> None:
-        """Feed recorded settlements until none is left or the fallback's thread must catch up."""
+        """Feed recorded settlements, one a turn, until none is left."""
         while not self.ended and not self._live:
             if self.continuation.finished or self.error is not None:
                 self._after_turn()
-                return
-            if self._sequential and self._must_wait_for_thread():
                 return
             try:
                 record = self._next()
@@ -166,27 +150,16 @@ class ActionRunner:
         record = self._journal.next()
         if record is not None and record.kind == RecordKind.TAKEN:
             if not self.waits.has_waited(record.signal_name):
-                raise NonDeterminismError(
-                    f"{self._place}: the journal has a signal {record.signal_name!r} that the"
-                    f" action took, as settlement {record.n}, but at that point it has not waited"
-                    " for one: it took another way than when it first ran. Make it depend only on"
-                    " its event, its memory and its calls"
-                )
+                raise self._not_waited(record)
         return record
 
-    def _must_wait_for_thread(self) -> bool:
-        upcoming = self._journal.upcoming()
-        if upcoming is None:
-            return False
-        if not upcoming.call and self.continuation.is_suspended:
-            return False  # it waits for something that is not there: it must be this
-        if upcoming.kind == RecordKind.CANCEL:
-            return True
-        if upcoming.kind == RecordKind.TIMER:
-            return self.continuation.loop.next_deadline() is None
-        if upcoming.kind == RecordKind.TAKEN:
-            return not self.waits.has_waited(upcoming.signal_name)
-        return upcoming.call > self._journal.calls
+    def _not_waited(self, taken: Record) -> NonDeterminismError:
+        return NonDeterminismError(
+            f"{self._place}: the journal has a signal {taken.signal_name!r} that the action took,"
+            f" as settlement {taken.n}, but at that point it has not waited for one: it took"
+            " another way than when it first ran. Make it depend only on its event, its memory and"
+            " its calls"
+        )
 
     def _go_live(self) -> None:
         self._live = True
@@ -194,33 +167,6 @@ class ActionRunner:
         if self._waits is not None or self._history is not NEW:
             self.waits.go_live()
         self._after_turn()
-
-    # What an action asks for, in a turn
-
-    def sleep(self, seconds: float) -> DurableCall[None]:
-        """Make a call that a durable timer settles."""
-        call = self.waits.sleep(seconds)
-        if self._sequential:
-            self._services.executor.soon(self.catch_up)
-        return call
-
-    def wait_for_signal(self, name: str, timeout: float | None) -> DurableCall[Any]:
-        """Make a call that a signal settles."""
-        call = self.waits.wait_for_signal(name, timeout)
-        if self._sequential:
-            self._services.executor.soon(self.catch_up)
-        return call
-
-    def _deliver_early(self, number: int) -> None:
-        upcoming = self._journal.upcoming()
-        if upcoming is not None and upcoming.kind == RecordKind.CANCEL:
-            self._replay()  # that came before its outcome
-            return
-        record = self._journal.take(number)
-        if record is not None and not self.ended:
-            self._services.counters.calls_replayed += 1
-            self._deliver(record)
-            self._replay()
 
     def note(self) -> None:
         """Publish what the run is doing; what is said during a replay after it, once."""
@@ -232,14 +178,6 @@ class ActionRunner:
         if self._note:
             self._note = False
             self.run.note()
-
-    def replay_soon(self) -> None:
-        """Go on with the replay outside this turn."""
-        self._services.executor.soon(self._replay)
-
-    def deliver_soon(self, call: int) -> None:
-        """Deliver the recorded outcome of a call outside this turn."""
-        self._services.executor.soon(lambda: self._deliver_early(call))
 
     def reexecute(self, error: NonDeterminismError) -> CallStep:
         """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
@@ -380,12 +318,15 @@ class ActionRunner:
 
     def _ended_early(self) -> NonDeterminismError | None:
         try:
-            self._journal.check_end()
+            self._check_end()
         except NonDeterminismError as error:
             if not self._services.reexecute:
                 return error
             logger.warning("%s; on-divergence is reexecute: the action ends without it", error)
         return None
+
+    def _check_end(self) -> None:
+        self._journal.check_end()
 
     def _diverged(self, error: NonDeterminismError) -> None:
         if self._services.reexecute:

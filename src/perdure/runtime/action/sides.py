@@ -128,9 +128,3 @@ class ActionOfParts(Protocol):
 
     def reexecute(self, error: NonDeterminismError) -> CallStep:
         """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
-
-    def replay_soon(self) -> None:
-        """Go on with the replay outside this turn (fallback)."""
-
-    def deliver_soon(self, call: int) -> None:
-        """Deliver the recorded outcome of a call outside this turn (fallback)."""

@@ -112,6 +112,13 @@ class ActionWaits:
         """Say whether the action ever waited for a signal with this name."""
         return self._signals.has_waited(name)
 
+    def would_end(self, record: Record) -> bool:
+        """Say whether a settlement ends one of the waits that are open now."""
+        if record.kind == RecordKind.TAKEN:
+            return record.signal_name in self._signals.open_names()
+        deadline = self._action.continuation.loop.next_deadline()
+        return record.kind == RecordKind.TIMER and deadline is not None and record.at >= deadline
+
     def go_live(self) -> None:
         """Replay is over: take what came in the meantime."""
         if cut := self._signals.cut():

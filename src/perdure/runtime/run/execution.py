@@ -16,6 +16,7 @@ from perdure.journal.record import Completion, Record
 from perdure.run import RunStatus
 from perdure.runtime.action.context import ActionContext
 from perdure.runtime.action.runner import ActionRunner
+from perdure.runtime.action.sequential_runner import new_runner
 from perdure.runtime.run.activity import RunActivity
 from perdure.runtime.run.ending import End, RunEnding
 from perdure.runtime.run.events import RunEvents
@@ -103,7 +104,7 @@ class RunExecution:
         for event, spec in pending:
             key = (event, spec.name)
             history = histories.get(key, NEW)
-            runner = ActionRunner(self, spec, event, history, self._identity.seed(event, spec.name))
+            runner = new_runner(self, spec, event, history, self._identity.seed(event, spec.name))
             self._active[key] = runner
             begun.append((runner, history, key))
         for runner, history, key in begun:
@@ -248,7 +249,7 @@ class RunExecution:
     @property
     def holds_lane(self) -> bool:
         """True when, without continuations, an action of it keeps all other plain ones waiting."""
-        return any(runner.is_sequential for runner in self._active.values())
+        return any(runner.continuation.is_sequential for runner in self._active.values())
 
     @property
     def wake_up(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import greenlet
 
-from perdure.executor.continuation import ContinuationContext, DirectHub, TurnHub
+from perdure.executor.continuation import DirectHub, TurnHub
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.fallback import ActionDropped, SequentialLane, ThreadedContinuation
 from perdure.executor.pool import Finish, Invocation, ThreadPool
@@ -97,14 +97,10 @@ class SimulatedExecutor(ContinuationActionExecutor):
     def __init__(self, *, life: Life, **options: Any) -> None:
         super().__init__(**options, make_pool=functools.partial(SimulatedPool, life=life))
         self._life = life
-        self._lane = SimulatedLane(life.loop)
+        self._lane = self._simulated_lane = SimulatedLane(life.loop)
 
-    def continuation(self, name: str, seed: int, *, is_coroutine: bool) -> ContinuationContext:
-        made = super().continuation(name, seed, is_coroutine=is_coroutine)
-        if isinstance(made, ThreadedContinuation):
-            assert isinstance(self._lane, SimulatedLane)
-            return SimulatedFallback(name, seed, self._hub, self._lane)
-        return made
+    def _fallback(self, name: str, seed: int) -> ThreadedContinuation:
+        return SimulatedFallback(name, seed, self._hub, self._simulated_lane)
 
     def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
         if is_coroutine:
