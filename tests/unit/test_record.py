@@ -129,7 +129,7 @@ def test_records_are_made_by_the_constructors_of_their_kinds() -> None:
     # A store makes them of its rows, the samples for tests of stores have every field set.
     may = {
         "journal/record.py",
-        "store/sqlite/reader.py",
+        "store/sqlite/view.py",
         "store/sqlite/store.py",
         "testing/sample_rows.py",
     }
