@@ -12,6 +12,7 @@ from perdure.agent.resources import ResourceSpec, added_resource, merged
 from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
+from perdure.engine.inputs import Field
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
@@ -22,8 +23,6 @@ from perdure.resource import ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store
-
-Field = str | Callable[[Any], Any]
 
 
 class LocalEngine:
