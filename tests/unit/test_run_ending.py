@@ -39,9 +39,11 @@ class Ended:
             now=lambda: NOW,
             run_timeout=2_000_000_000,
             counters=SimpleNamespace(retries=0),
-            finish=lambda _, memory: self.told.append(("finish", memory)),
-            retry_later=lambda _: self.told.append("retry"),
-            stop=lambda error: self.told.append(("stop", str(error))),
+            supervisor=SimpleNamespace(
+                finish=lambda _, memory: self.told.append(("finish", memory)),
+                retry_later=lambda _: self.told.append("retry"),
+                stop=lambda error: self.told.append(("stop", str(error))),
+            ),
         )
         self.ending = RunEnding(self.ticket, services, reason)
 
