@@ -17,7 +17,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 NESTED = ("runtime",)  # packages whose own packages are rooms too
-FREE = "errors"
+FREE = frozenset({"annotations", "errors"})
 # The package itself: it names the public names, and nothing inside imports it.
 ITSELF = ("", "moved")
 # The public names may come from anywhere but these.
@@ -176,15 +176,15 @@ def is_allowed(importer: str, imported: str) -> bool:
         return of == "" and imported != ""
     if of == "":
         return to not in ITSELF_REFUSES
-    if of == FREE:
-        return to == FREE
-    return to in (of, FREE) or bool({to, imported} & allowed(of))
+    if of in FREE:
+        return to == of
+    return to in (of, *FREE) or bool({to, imported} & allowed(of))
 
 
 @cache
 def rooms() -> tuple[str, ...]:
     """The rooms that there are, in the order of the rules."""
-    found = {room_of(module) for module in modules()} - {"", FREE}
+    found = {room_of(module) for module in modules()} - {"", *FREE}
     return (*(room for room in RULES if room in found), *sorted(found - set(RULES)))
 
 
@@ -192,7 +192,7 @@ def rooms() -> tuple[str, ...]:
 def arrows() -> frozenset[tuple[str, str]]:
     """Which room imports which other one."""
     pairs = {(room_of(i.importer), room_of(i.imported)) for i in all_imports()}
-    return frozenset((a, b) for a, b in pairs if a != b and a not in ("", FREE) and b != FREE)
+    return frozenset((a, b) for a, b in pairs if a != b and a not in ("", *FREE) and b not in FREE)
 
 
 def table() -> str:

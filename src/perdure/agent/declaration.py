@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
 
 from perdure.agent.resources import ResourceSpec, added_resource, declared_resources, merged
+from perdure.annotations import signature_of
 from perdure.conditions.condition import Condition, event_type_of, is_condition
 from perdure.errors import AgentDefinitionError
 from perdure.event import (
@@ -281,7 +282,7 @@ def _parameter_count(where: str, func: Any) -> int:
     if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
         raise AgentDefinitionError(f"{where} is a generator: send events with ctx.send_event")
     try:
-        parameters = inspect.signature(func).parameters.values()
+        parameters = signature_of(func).parameters.values()
     except ValueError:
         raise AgentDefinitionError(
             f"{where}: {func!r} has no signature: wrap it in a function"
@@ -296,7 +297,7 @@ def _parameter_count(where: str, func: Any) -> int:
 
 
 def _first_parameter(func: Any) -> str:
-    return next(iter(inspect.signature(func).parameters), "")
+    return next(iter(signature_of(func).parameters), "")
 
 
 def _binds_self(where: str, definition: Any) -> bool:

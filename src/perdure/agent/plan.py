@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from perdure.agent.declaration import ActionMark, Agent, action_functions, agent_resources, type_of
 from perdure.agent.resources import ResourceKey, ResourceSpec, merged
+from perdure.annotations import signature_of
 from perdure.conditions.condition import Condition, ConditionIndex
 from perdure.context import RunnerContext
 from perdure.errors import AgentDefinitionError
@@ -207,7 +208,7 @@ def _instance_of(agent: Any) -> Agent:
     if not callable(agent):
         raise AgentDefinitionError(f"{what} is no agent: pass an Agent, its class or a factory")
     try:
-        inspect.signature(agent).bind()
+        signature_of(agent).bind()
     except TypeError as error:
         raise AgentDefinitionError(
             f"{what} cannot be called without arguments ({error}): pass an agent made of it"
@@ -256,7 +257,7 @@ def _annotated_classes(
     name: str, func: Callable[[Any, Any], Any], triggers: Iterable[type[Event]]
 ) -> list[type[Event]]:
     """Return the event classes that the event parameter is annotated with; none for Any."""
-    annotation = next(iter(inspect.signature(func).parameters.values())).annotation
+    annotation = next(iter(signature_of(func).parameters.values())).annotation
     if annotation is inspect.Parameter.empty:
         return []
     # A class local to a function is not among the globals, but may be among the triggers.

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from perdure.annotations import signature_of
 from perdure.errors import AgentDefinitionError
 from perdure.llm.tool import as_tool
 from perdure.resource import RESOURCE_MARK, Resource, ResourceDescriptor, ResourceType
@@ -115,7 +116,7 @@ def _declared(agent: Any, name: str, type_: ResourceType, definition: Any) -> Re
 
 
 def _made_by(where: str, func: Callable[..., Any], agent: Any) -> Any:
-    needed = [p for p in inspect.signature(func).parameters.values() if p.default is p.empty]
+    needed = [p for p in signature_of(func).parameters.values() if p.default is p.empty]
     if len(needed) > 1:
         raise AgentDefinitionError(
             f"{where} needs {len(needed)} arguments: a function that declares a resource takes none"

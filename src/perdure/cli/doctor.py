@@ -85,8 +85,8 @@ def _name(error: Exception) -> str:
 def check_python() -> Check:
     """Say whether this Python is one that perdure is made for."""
     found = f"{platform.python_version()} ({platform.python_implementation()}, {sys.executable})"
-    if sys.version_info >= (3, 14) or platform.python_implementation() != "CPython":
-        return Check("warn", "python", f"{found}: not tested; use CPython 3.11, 3.12 or 3.13")
+    if sys.version_info >= (3, 15) or platform.python_implementation() != "CPython":
+        return Check("warn", "python", f"{found}: not tested; use CPython 3.11 to 3.14")
     return Check("ok", "python", found)
 
 

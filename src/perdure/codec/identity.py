@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from perdure.annotations import annotations_of
 from perdure.codec.digests import call_digests
 from perdure.codec.names import (
     MAX_NAMES,
@@ -241,9 +242,10 @@ def _resolved(function: types.FunctionType) -> tuple[Any, ...]:
         except ValueError:
             # Not assigned yet.
             continue
-    names = sorted(function.__annotations__, key=lambda name: name != "return")
+    annotations = annotations_of(function)
+    names = sorted(annotations, key=lambda name: name != "return")
     # One at a time, because get_type_hints gives up at the first name it does not find.
-    found = (_hint(function.__annotations__[name], scope) for name in names)
+    found = (_hint(annotations[name], scope) for name in names)
     return tuple(hint for hint in found if hint is not None)
 
 

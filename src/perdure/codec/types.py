@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, overload
 
 import msgspec
 
+from perdure.annotations import annotations_of
 from perdure.codec.names import NAMES, type_name
 from perdure.errors import ConfigurationError, DecodeError
 
@@ -281,8 +282,8 @@ def _hints(cls: type) -> Iterable[Any]:
         # A name that exists only for type checkers spoils get_type_hints for the whole class.
         found: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
-            found.update(vars(base).get("__annotations__", {}))
-        return [hint for hint in found.values() if not isinstance(hint, str)]
+            found.update(annotations_of(base))
+        return [hint for hint in found.values() if not isinstance(hint, str | typing.ForwardRef)]
 
 
 def _annotation_parts(part: Any) -> Iterable[Any]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from perdure.call import ActionFuture, DurableCall, Parker
 from perdure.errors import ContextAccessError
+from perdure.executor import running
 from perdure.executor.loop import ActionLoop, ActionTask
 
 try:
@@ -77,12 +78,13 @@ class TurnHub:
         """Suspend the turn that runs in the current greenlet, until `resume`."""
         parent = greenlet.getcurrent().parent
         assert parent is not None
+        task = running.put_task_aside()
         parent.switch()
+        running.take_task_up(task)
 
     def _switch(self, loop: ActionLoop | None, into: greenlet.greenlet, value: Any) -> None:
-        host = asyncio._get_running_loop()
+        host = running.enter(loop)
         hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(loop)
         if loop is not None:
             sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         into.parent = greenlet.getcurrent()
@@ -90,7 +92,7 @@ class TurnHub:
             into.switch(value)
         finally:
             sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(host)
+            running.leave(host)
 
     def _work(self, turn: Callable[[], None]) -> None:
         while True:
@@ -110,16 +112,15 @@ class DirectHub:
 
     def run(self, loop: ActionLoop | None, turn: Callable[[], None]) -> None:
         """Run `turn` with `loop` as the running loop."""
-        host = asyncio._get_running_loop()
+        host = running.enter(loop)
         hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(loop)
         if loop is not None:
             sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         try:
             turn()
         finally:
             sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(host)
+            running.leave(host)
 
 
 def new_hub() -> TurnHub | DirectHub:

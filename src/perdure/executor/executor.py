@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from perdure.executor import running
 from perdure.executor.continuation import (
     ContinuationContext,
     PlainContinuation,
@@ -84,7 +85,8 @@ class ContinuationActionExecutor:
         if not is_coroutine:
             self._pool.submit(invocation)
             return
-        task = self._host.create_task(self._drive(invocation))
+        # Not by the host's task factory: an eager one would run the callable inside the turn.
+        task = asyncio.Task(self._drive(invocation), loop=self._host)
         invocation.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -112,8 +114,7 @@ class ContinuationActionExecutor:
         """Run a plain callable on the calling thread, with no running loop, and finish it."""
         if self._closed:
             return
-        loop = asyncio._get_running_loop()
-        asyncio._set_running_loop(None)
+        caller = running.enter(None)
         invocation.started_at = self._now()
         value, error = None, None
         try:
@@ -121,7 +122,7 @@ class ContinuationActionExecutor:
         except Exception as raised:
             error = raised
         finally:
-            asyncio._set_running_loop(loop)
+            running.leave(caller)
         self._finish(invocation, value, error)
 
     async def close(self) -> None:

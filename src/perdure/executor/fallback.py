@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.call import ActionFuture, DurableCall
+from perdure.executor import running
 from perdure.executor.continuation import (
     ActionMain,
     ContinuationContext,
@@ -82,7 +83,7 @@ class ThreadedContinuation(ContinuationContext):
             return
         error: BaseException | None = None
         # The thread's running loop is the action's, so that its context works here and only here.
-        asyncio._set_running_loop(self.loop)
+        before = running.enter(self.loop)
         try:
             self._hub.variables.copy().run(main)
         except ActionDropped:
@@ -90,7 +91,7 @@ class ThreadedContinuation(ContinuationContext):
         except BaseException as raised:
             error = raised
         finally:
-            asyncio._set_running_loop(None)
+            running.leave(before)
 
         def end() -> None:
             if self._closed:

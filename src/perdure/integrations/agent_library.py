@@ -136,7 +136,7 @@ class LibraryCalls:
     @property
     def inside(self) -> bool:
         """True for code that runs on the action's loop."""
-        return asyncio._get_running_loop() is self._loop
+        return self._loop.is_running()
 
     async def _make(
         self, what: str, settings: CallSettings, call: Callable[..., Any], args: tuple[Any, ...]

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
+from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, TerminalError
 from perdure.llm.providers import provider
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
@@ -141,7 +142,7 @@ class BaseEmbeddingModelSetup(Resource):
         kwargs: Mapping[str, Any],
     ) -> list[list[float]]:
         given = {"model": self.model, **self.model_kwargs, **kwargs}
-        if "kind" in inspect.signature(connection.embed).parameters:
+        if "kind" in signature_of(connection.embed).parameters:
             given["kind"] = kind
         found: Any
         if inspect.iscoroutinefunction(connection.embed):

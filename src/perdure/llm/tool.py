@@ -17,7 +17,7 @@ from perdure.call import RetryPolicy, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import Attachment
 from perdure.llm.tool_schema import FunctionSchema, keep_locals
-from perdure.resource import RESOURCE_MARK, Resource, ResourceType
+from perdure.resource import RESOURCE_MARK, Resource, ResourceType, function_of
 
 __all__ = [
     "AnyTool",
@@ -379,11 +379,7 @@ def tool(definition: Any = None, /, **options: Any) -> Any:
 
 
 def _marked(definition: F, options: Mapping[str, Any]) -> F:
-    func = definition.__func__ if isinstance(definition, staticmethod) else definition
-    if not inspect.isroutine(func) or not hasattr(func, "__dict__"):
-        raise AgentDefinitionError(
-            f"@tool is on {definition!r}: put it on a function or a static method"
-        )
+    func = function_of(definition, "@tool")
     setattr(func, RESOURCE_MARK, ResourceType.TOOL)
     setattr(func, TOOL_OPTIONS, dict(options))
     keep_locals(func)

@@ -15,6 +15,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
+from perdure.annotations import annotations_of, signature_of
 from perdure.errors import (
     AgentDefinitionError,
     ToolArgumentsError,
@@ -108,7 +109,7 @@ def _said(func: Callable[..., Any]) -> str:
 
 def _parameters(func: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     try:
-        parameters = dict(inspect.signature(func).parameters)
+        parameters = dict(signature_of(func).parameters)
     except (TypeError, ValueError) as error:
         raise AgentDefinitionError(
             f"tool {_said(func)} has no signature ({error}): wrap it in a function that has one"
@@ -134,7 +135,7 @@ def _parameters(func: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def _annotations(func: Callable[..., Any]) -> dict[str, Any]:
     function = _function_behind(func)
-    found = dict(getattr(function, "__annotations__", {}))
+    found = annotations_of(function)
     names = getattr(function, "__globals__", {})
     around = _locals_around(function)
     hints = {}
@@ -173,7 +174,7 @@ def keep_locals(func: Any) -> None:
     function = _function_behind(func)
     found = _locals_around(function)
     if found:
-        said = " ".join(map(str, getattr(function, "__annotations__", {}).values()))
+        said = " ".join(map(str, annotations_of(function).values()))
         names = set(_WORD.findall(said)) & set(found)
         setattr(function, _KEPT, {name: found[name] for name in names})
 

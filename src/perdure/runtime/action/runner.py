@@ -6,7 +6,6 @@ recorded, the executor runs its calls, group commit makes their outcomes durable
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import random
@@ -16,6 +15,7 @@ from typing import Any
 from perdure.agent.plan import ActionSpec
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
+from perdure.executor.running import running_loop
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action.calls import ActionCalls
@@ -363,7 +363,7 @@ class ActionRunner:
 
     def check_turn(self, what: str) -> None:
         """Refuse what is asked outside a turn of this action (G8)."""
-        if asyncio._get_running_loop() is not self.continuation.loop or self.ended:
+        if running_loop() is not self.continuation.loop or self.ended:
             raise ContextAccessError(
                 f"{self.where()}: {what} works only in the action's own code, while it runs; a"
                 " durable callable, a thread or a task outside it takes values and returns values"

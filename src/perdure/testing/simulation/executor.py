@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import greenlet
 
+from perdure.executor import running
 from perdure.executor.continuation import DirectHub, TurnHub
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.fallback import ActionDropped, SequentialLane, ThreadedContinuation
@@ -70,15 +71,14 @@ class SimulatedPool(ThreadPool):
         value, error = None, None
         context, invocation.context = invocation.context, None
         assert context is not None
-        running = asyncio._get_running_loop()
-        asyncio._set_running_loop(None)
+        caller = running.enter(None)
         try:
             func = life.fake(invocation.func)
             value = context.run(execution.enter, func, invocation.args, invocation.kwargs)
         except Exception as raised:
             error = raised
         finally:
-            asyncio._set_running_loop(running)
+            running.leave(caller)
         moment = life.over(execution)
         if moment is not None:
             # With one step more, as a coroutine takes: those of one moment end in their order.
@@ -148,11 +148,10 @@ class SimulatedLane(SequentialLane):
         if lane is None:
             return
         lane.parent = greenlet.getcurrent()
-        host = asyncio._get_running_loop()
-        asyncio._set_running_loop(self._running)
+        host = running.enter(self._running)
         lane.switch()
-        self._running = asyncio._get_running_loop()
-        asyncio._set_running_loop(host)
+        self._running = running.running_loop()
+        running.leave(host)
         if lane.dead:
             self._greenlet = None
             self.host.call_soon(self._begin)
