@@ -43,3 +43,21 @@ def test_g18_callables_run_on_the_host_loop_though_it_begins_tasks_eagerly(kind:
 
     host, outputs = asyncio.run(body())
     assert outputs == [[host] * 3]
+
+
+async def parent(event: Any, ctx: Any) -> None:
+    if event.input["k"] == "a":
+        child = await ctx.submit({"k": "b"}, key="b", delay=0.001)
+        out(ctx, [each.value for each in await child.outputs()])
+    else:
+        out(ctx, "child")
+
+
+def test_g2_inputs_are_admitted_one_after_another_on_a_loop_that_begins_tasks_eagerly() -> None:
+    async def body() -> list[Any]:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with LocalEngine("memory://").open(agent_of(parent)) as job:
+            runs = [await job.submit({"k": "a"}, key="a") for _ in range(3)]
+            return [values(await run.outputs()) for run in runs]
+
+    assert asyncio.run(body()) == [[["child"]]] * 3

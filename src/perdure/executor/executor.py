@@ -85,8 +85,7 @@ class ContinuationActionExecutor:
         if not is_coroutine:
             self._pool.submit(invocation)
             return
-        # Not by the host's task factory: an eager one would run the callable inside the turn.
-        task = asyncio.Task(self._drive(invocation), loop=self._host)
+        task = running.later_task(self._host, self._drive(invocation))
         invocation.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -12,8 +12,12 @@ names for either.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
-from typing import Any, TypeAlias
+from collections.abc import Coroutine
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 Place: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None]"
 
@@ -40,6 +44,18 @@ else:
 
     def take_task_up(task: asyncio.Task[Any] | None) -> None:
         """Make `task` of the running loop the current one again."""
+
+
+def later_task(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, T],
+    context: contextvars.Context | None = None,
+) -> asyncio.Task[T]:
+    """Return a task of `loop` that begins when its turn comes, whatever the loop's task factory.
+
+    An eager one would begin it inside the turn of an action, or while its maker is half way.
+    """
+    return asyncio.Task(work, loop=loop, context=context)
 
 
 def enter(loop: asyncio.AbstractEventLoop | None) -> Place:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from perdure.codec.failure import decode_failure
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import DecodeError, StoreError
+from perdure.executor.running import later_task
 from perdure.journal.record import Record
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -126,7 +127,7 @@ class LiveRuns:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the runs, until the job closes; what it raises stops the job."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = later_task(asyncio.get_running_loop(), work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

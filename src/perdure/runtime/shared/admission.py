@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, digests
 from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
+from perdure.executor.running import later_task
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
@@ -153,7 +154,7 @@ class Admission:
         else:
             self._waiting.append((item, future))
         if self._task is None:
-            self._task = self._host.create_task(self._work(), context=self._context.copy())
+            self._task = later_task(self._host, self._work(), self._context.copy())
         return future
 
     async def wait_for_room(self) -> int:
