@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure.operate.history import ALL, History
 from perdure.operate.run_detail import CallInfo, RunDetail
@@ -24,7 +25,7 @@ from perdure.testing.request_log import RequestLog
 
 PROJECT = Path(__file__).parents[1]
 EXAMPLES = PROJECT / "examples"
-LIMIT_SECONDS = 120.0
+LIMIT_SECONDS = PATIENCE
 
 
 def run(*arguments: str, folder: Path = PROJECT) -> str:

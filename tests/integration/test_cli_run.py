@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 COMMAND = str(Path(sys.executable).with_name("perdure"))
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = PATIENCE
 
 AGENT = """
 import asyncio, os

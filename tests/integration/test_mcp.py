@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent
 from perdure.actions.react import ReActAgent
@@ -40,7 +41,7 @@ from perdure.testing.scripted_chat import ScriptedChatModel
 pytestmark = pytest.mark.usefixtures("no_blocking")
 
 TOOLS = Path(__file__).with_name("mcp_tools.py")
-SECONDS = 20.0  # how long a test waits for what should happen at once
+SECONDS = PATIENCE
 
 
 def command(*more: str) -> str:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure.cli import progress_view, render
 from perdure.engine.progress import Progress
@@ -16,7 +17,7 @@ def test_the_total_leaves_blank_lines_out(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_bytes(b"1\n\n2\r\n  \n3")
     total = progress_view.Total(str(file))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while total.value is None and time.monotonic() < deadline:
         time.sleep(0.001)
     assert total.value == 3

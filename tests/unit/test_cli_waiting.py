@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.inside import runs_of, runtime_of
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, action
 from perdure.cli import drive, waits
@@ -30,7 +31,7 @@ submitted.set()
 
 
 def name(text: str) -> str:
-    submitted.wait(10)
+    submitted.wait(PATIENCE)
     return text
 
 
@@ -68,7 +69,7 @@ async def _fill(url: str) -> None:
             submitted.set()
             await job.signal(asking, "early", [1])
             await job.signal(queued, "early")
-            until = time.monotonic() + 10
+            until = time.monotonic() + PATIENCE
             while time.monotonic() < until:
                 if len(engine.runs()) == 5 and engine.run_info("r1").status is RunStatus.WAITING:
                     if engine.run_info("r3").activity and engine.run_info("r5").status.is_final:

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.patience import PATIENCE
 
 from perdure.connectors import jsonl
 from perdure.connectors.base import SinkState, SourceItem
@@ -147,7 +148,7 @@ def test_standard_input_gives_a_line_as_soon_as_it_is_there() -> None:
             process.stdin.write(json.dumps(value) + "\n")
             assert process.stdout.readline() == value + "\n"
         # Its input is still open: an exit proves that no thread waits for more of it.
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_abandoned_reading_leaves_no_descriptor_open(tmp_path: Path) -> None:

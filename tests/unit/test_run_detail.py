@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, RetryPolicy, RunsFailedError, action
 from perdure.cli import timeline as picture
@@ -63,7 +64,7 @@ async def in_back_off() -> RunDetail:
     with contextlib.suppress(asyncio.CancelledError):
         async with engine.open(Flaky(60)) as job:
             await job.submit({"id": 1, "fails": 9}, key=1)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
                 found = detail_of(engine)
                 if any(action.calls for action in found.actions):
