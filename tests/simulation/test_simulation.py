@@ -1,7 +1,7 @@
 """Random agents, crashed after every commit: whatever the crash, the result is the same.
 
-The number of seeds is chosen so that this takes about a minute and a half on two cores; `make
-simulate` runs more. Failures that were found and are not mended have tests of their own in
+The number of seeds is chosen so that this takes about a minute on two cores; `make soak`
+runs more. Failures that were found and are not mended have tests of their own in
 `test_found.py`.
 """
 
@@ -18,7 +18,7 @@ from perdure.testing.simulation.campaign import SeedResult, run_chats, run_seed,
 from perdure.testing.simulation.chat_programs import make_chats
 from perdure.testing.simulation.programs import make_program
 
-SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "1000"))
+SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "500"))
 OF_CHATS = max(1, SEEDS // 16)  # an agent with models takes several times as long
 WITHIN = 60  # seeds in which a broken runtime must be noticed
 
