@@ -27,7 +27,7 @@ demo-reviews: $(STAMP)  ## 3,000 reviews without a model, a SIGKILL half way, no
 	@$(PYTHON) examples/product_reviews/demo.py
 
 test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
-	@$(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
 
 simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
 	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)
