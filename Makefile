@@ -1,16 +1,19 @@
-# Everything a contributor does. Needs make, Python 3.11 to 3.13 and a package index; uses uv when
+# Everything a contributor does. Needs make, Python 3.11 or newer and a package index; uses uv when
 # it is there, and otherwise gets one into .venv-tools.
 
 SHELL := /bin/sh
-VENV := .venv
+# Empty: the first Python that fits. 3.14, say: that one, in an environment of its own.
+PYTHON_VERSION ?=
+VENV := .venv$(addprefix -,$(PYTHON_VERSION))
 TOOLS := .venv-tools
 STAMP := $(VENV)/.synced
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
 SEEDS ?= 5000
+PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test simulate lint typecheck format bench docs clean distclean
+.PHONY: help venv demo demo-reviews test simulate soak lint typecheck format bench docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -24,10 +27,12 @@ demo-reviews: $(STAMP)  ## 3,000 reviews without a model, a SIGKILL half way, no
 	@$(PYTHON) examples/product_reviews/demo.py
 
 test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
-	@$(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
 
 simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
 	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)
+
+soak: simulate  ## in full what the tests do a part of; half an hour on two cores
 
 lint: $(STAMP) typecheck  ## style, format and types
 	@$(VENV)/bin/ruff check .
@@ -43,29 +48,32 @@ format: $(STAMP)  ## put the code into its form
 bench: $(STAMP)  ## run the benchmarks
 	@set -e; for file in benchmarks/bench_*.py; do $(PYTHON) "$$file"; done
 
-docs: $(STAMP)  ## write docs/configuration.md again from the options in the code
+docs: $(STAMP)  ## write the tables of docs/configuration.md and docs/architecture.md again
 	@$(PYTHON) docs/write_configuration.py
+	@$(PYTHON) docs/write_architecture.py
 
 clean:  ## remove what building, testing and the demo left behind
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean  ## as clean, and remove the environments too
-	@rm -rf $(VENV) $(TOOLS)
+	@rm -rf .venv .venv-3.* $(TOOLS)
 
-# The first Python that runs and fits: a command may exist and still fail, as version managers'
-# placeholders do. A uv that only exists is passed over in the same way. It says what it downloads:
+# The first Python that runs and fits, those that the tests ran with before newer ones: a command may
+# exist and still fail, as version managers' placeholders do. A uv that only exists is passed over in the same way. It says what it downloads:
 # the model of the demo and the tests is 93 MB.
 $(STAMP): pyproject.toml uv.lock
 	@set -e; \
 	python=; \
-	for candidate in python3 python3.13 python3.12 python3.11; do \
-	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
-	    python=$$candidate; break; \
+	for newest in 14 99; do for candidate in $(PYTHONS); do \
+	  if $$candidate -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $$newest))" \
+	      2>/dev/null; then \
+	    python=$$candidate; break 2; \
 	  fi; \
-	done; \
+	done; done; \
 	if [ -z "$$python" ]; then \
-	  echo "no usable Python: install Python 3.11, 3.12 or 3.13 and put it on PATH" >&2; exit 1; \
+	  echo "no usable Python: install Python $(or $(PYTHON_VERSION),3.11 or newer) and put it on PATH" >&2; \
+	  exit 1; \
 	fi; \
 	python=$$($$python -c 'import sys; print(sys.executable)'); \
 	uv=uv; \

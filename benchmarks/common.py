@@ -206,7 +206,7 @@ class RawCommits:
     def rate(self, count: int) -> float:
         """Return commits a second over `count` commits of one journal record each."""
         from perdure.journal.record import Record
-        from perdure.store.sqlite_write import WRITE
+        from perdure.store.sqlite.write import WRITE
 
         insert = WRITE["Record"]
         at = time.time_ns()
@@ -225,6 +225,6 @@ class RawCommits:
 
 
 def _connection(path: Path) -> sqlite3.Connection:
-    from perdure.store.sqlite_file import connect
+    from perdure.store.sqlite.file import connect
 
     return connect(path)

@@ -7,12 +7,12 @@ import shutil
 import time
 from pathlib import Path
 
-from perdure.journal.codec import Codec
-from perdure.journal.digests import digest
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digest
 from perdure.journal.record import Completion, RecordKind, encode_completion
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.store.base import NUMBER_BITS
-from perdure.store.sqlite_file import connect
+from perdure.store.sqlite.file import connect
 
 JOB = 1
 REVIEW = "The jacket is warm and fits well, but one of the two zips jams now and then. " * 3

@@ -24,8 +24,8 @@ import common
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
 from perdure.connectors.iterable import IterableSource
 from perdure.store.base import ROW_ORDER
-from perdure.store.sqlite import SqliteStore
-from perdure.store.sqlite_write import WRITE
+from perdure.store.sqlite.store import SqliteStore
+from perdure.store.sqlite.write import WRITE
 
 JOB = "bench"
 WARM_UP = 4  # runs of 1,000 calls until a write-ahead log has wrapped around

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from perdure.config import AgentExecutionOptions, ConfigOption, all_options
+from perdure.config.configuration import AgentExecutionOptions, ConfigOption, all_options
 
 PAGE = Path(__file__).with_name("configuration.md")
 
 HEAD = """\
 # Configuration
 
-<!-- Written by `make docs`; change the descriptions in src/perdure/config.py. -->
+<!-- Written by `make docs`; change the descriptions in src/perdure/config/configuration.py. -->
 
 An option is looked up in these places; a later one wins:
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from perdure.engine.job import Job
-from perdure.runtime.job import JobRuntime
+from perdure.runtime.job_runtime import JobRuntime
 from perdure.runtime.live_runs import LiveRuns
-from perdure.runtime.run_execution import RunExecution
-from perdure.runtime.services import JobServices
+from perdure.runtime.run.execution import RunExecution
+from perdure.runtime.shared.services import JobServices
 from perdure.store.group_commit import GroupCommit
 
 

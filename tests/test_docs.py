@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.patience import PATIENCE
 
-from perdure.config import all_options
+from perdure.config.configuration import all_options
 
 PROJECT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -28,7 +29,7 @@ PAGES = sorted(
     for folder in (".", "docs", "examples", "benchmarks")
     for page in PROJECT.glob(f"{folder}/*.md" if folder in (".", "docs") else f"{folder}/**/*.md")
 )
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = PATIENCE
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")

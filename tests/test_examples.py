@@ -17,14 +17,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
-from perdure.history import ALL, History
-from perdure.run_detail import CallInfo, RunDetail
+from perdure.operate.history import ALL, History
+from perdure.operate.run_detail import CallInfo, RunDetail
 from perdure.testing.request_log import RequestLog
 
 PROJECT = Path(__file__).parents[1]
 EXAMPLES = PROJECT / "examples"
-LIMIT_SECONDS = 120.0
+LIMIT_SECONDS = PATIENCE
 
 
 def run(*arguments: str, folder: Path = PROJECT) -> str:

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from perdure.codec.codec import Codec
 from perdure.errors import ConfigurationError
-from perdure.journal.codec import Codec
 from perdure.resource import Resource, ResourceType
-from perdure.runtime.documents import JobDocuments
+from perdure.runtime.shared.documents import JobDocuments
 from perdure.store.group_commit import GroupCommit
 from perdure.store.url import open_store
 

@@ -15,12 +15,20 @@ from typing import Annotated, Literal, TypedDict, get_args
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
-from perdure.builtin_events import ChatRequestEvent, ChatResponseEvent
-from perdure.chat_model import ChatModel
-from perdure.message import ChatMessage
-from perdure.prompts import Prompt
-from perdure.resource import ResourceType
+from perdure import (
+    Agent,
+    ChatMessage,
+    ChatModel,
+    ChatRequestEvent,
+    ChatResponseEvent,
+    InputEvent,
+    LocalEngine,
+    OutputEvent,
+    Prompt,
+    ResourceType,
+    RunnerContext,
+    action,
+)
 from perdure.testing.local_model_server import local_model
 
 MODEL_URL = "PERDURE_EXAMPLE_MODEL_URL"

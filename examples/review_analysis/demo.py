@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from perdure.history import ALL, History
+from perdure.operate.history import ALL, History
 from perdure.testing.local_model_server import local_model, local_model_path
 from perdure.testing.request_log import RequestLog
 

@@ -5,292 +5,311 @@ Every public name is importable from here and loads its module on first use.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perdure.actions.chat import chat
-    from perdure.actions.react import ReActAgent
-    from perdure.actions.retrieval import retrieve
-    from perdure.actions.sub_agent import SubAgent
-    from perdure.agent import Agent, action
-    from perdure.builtin_events import (
-        ChatRequestEvent,
-        ChatResponseEvent,
-        ContextRetrievalRequestEvent,
-        ContextRetrievalResponseEvent,
-        ToolRequestEvent,
-        ToolResponseEvent,
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+# isort: off (it would give each name a statement of its own)
+# `x as x` tells type checkers that the name is public.
+if TYPE_CHECKING:
+    from perdure.actions.chat import chat as chat
+    from perdure.actions.react import ReActAgent as ReActAgent
+    from perdure.actions.retrieval import retrieve as retrieve
+    from perdure.actions.sub_agent import SubAgent as SubAgent
+    from perdure.agent.declaration import Agent as Agent
+    from perdure.agent.declaration import action as action
+    from perdure.call import (
+        DurableCall as DurableCall,
     )
-    from perdure.call import DurableCall, Limit, Outcome, RetryPolicy, durable, wait
-    from perdure.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
-    from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
-    from perdure.connectors.jsonl import JsonlSink, JsonlSource
-    from perdure.context import ChildRun, RunnerContext
-    from perdure.document import (
-        Document,
-        VectorStoreQuery,
-        VectorStoreQueryMode,
-        VectorStoreQueryResult,
+    from perdure.call import (
+        Limit as Limit,
     )
-    from perdure.embedding_model import (
-        BaseEmbeddingModelConnection,
-        BaseEmbeddingModelSetup,
-        EmbeddingModel,
+    from perdure.call import (
+        Outcome as Outcome,
     )
-    from perdure.engine.local import LocalEngine
+    from perdure.call import (
+        RetryPolicy as RetryPolicy,
+    )
+    from perdure.call import (
+        durable as durable,
+    )
+    from perdure.call import (
+        wait as wait,
+    )
+    from perdure.codec.types import register_type as register_type
+    from perdure.config.configuration import (
+        AgentExecutionOptions as AgentExecutionOptions,
+    )
+    from perdure.config.configuration import (
+        ConfigOption as ConfigOption,
+    )
+    from perdure.config.configuration import (
+        Configuration as Configuration,
+    )
+    from perdure.connectors.jsonl import JsonlSink as JsonlSink
+    from perdure.connectors.jsonl import JsonlSource as JsonlSource
+    from perdure.context import ChildRun as ChildRun
+    from perdure.context import RunnerContext as RunnerContext
+    from perdure.documents.document import (
+        Document as Document,
+    )
+    from perdure.documents.document import (
+        VectorStoreQuery as VectorStoreQuery,
+    )
+    from perdure.documents.document import (
+        VectorStoreQueryMode as VectorStoreQueryMode,
+    )
+    from perdure.documents.document import (
+        VectorStoreQueryResult as VectorStoreQueryResult,
+    )
+    from perdure.engine.local import LocalEngine as LocalEngine
     from perdure.errors import (
-        AgentDefinitionError,
-        ChatLimitError,
-        ConditionError,
-        ConfigurationError,
-        ContextAccessError,
-        DurableCallError,
-        EncodeError,
-        InputError,
-        NonDeterminismError,
-        OutputSchemaError,
-        PerdureError,
-        RetryableError,
-        RunCancelledError,
-        RunsFailedError,
-        SinkError,
-        StoreError,
-        TerminalError,
-        ToolArgumentsError,
+        AgentDefinitionError as AgentDefinitionError,
     )
-    from perdure.event import Event, EventType, InputEvent, OutputEvent
-    from perdure.executor.continuation import is_continuation_supported
-    from perdure.integrations.mcp import MCPServer
-    from perdure.journal.types import register_type
-    from perdure.long_term_memory import LongTermMemory, MemorySet, MemorySetItem
-    from perdure.memory import MemoryObject, MemoryRef
-    from perdure.message import (
-        Attachment,
-        ChatDelta,
-        ChatMessage,
-        MessageRole,
-        ToolCall,
-        ToolResponse,
-        Usage,
+    from perdure.errors import (
+        ChatLimitError as ChatLimitError,
     )
-    from perdure.prompts import Prompt
+    from perdure.errors import (
+        ConditionError as ConditionError,
+    )
+    from perdure.errors import (
+        ConfigurationError as ConfigurationError,
+    )
+    from perdure.errors import (
+        ContextAccessError as ContextAccessError,
+    )
+    from perdure.errors import (
+        DurableCallError as DurableCallError,
+    )
+    from perdure.errors import (
+        EncodeError as EncodeError,
+    )
+    from perdure.errors import (
+        InputError as InputError,
+    )
+    from perdure.errors import (
+        NonDeterminismError as NonDeterminismError,
+    )
+    from perdure.errors import (
+        OutputSchemaError as OutputSchemaError,
+    )
+    from perdure.errors import (
+        PerdureError as PerdureError,
+    )
+    from perdure.errors import (
+        RetryableError as RetryableError,
+    )
+    from perdure.errors import (
+        RunCancelledError as RunCancelledError,
+    )
+    from perdure.errors import (
+        RunsFailedError as RunsFailedError,
+    )
+    from perdure.errors import (
+        SinkError as SinkError,
+    )
+    from perdure.errors import (
+        StoreError as StoreError,
+    )
+    from perdure.errors import (
+        TerminalError as TerminalError,
+    )
+    from perdure.errors import (
+        ToolArgumentsError as ToolArgumentsError,
+    )
+    from perdure.event import (
+        Event as Event,
+    )
+    from perdure.event import (
+        EventType as EventType,
+    )
+    from perdure.event import (
+        InputEvent as InputEvent,
+    )
+    from perdure.event import (
+        OutputEvent as OutputEvent,
+    )
+    from perdure.executor.continuation import is_continuation_supported as is_continuation_supported
+    from perdure.integrations.mcp import MCPServer as MCPServer
+    from perdure.llm.chat_model import (
+        BaseChatModelConnection as BaseChatModelConnection,
+    )
+    from perdure.llm.chat_model import (
+        BaseChatModelSetup as BaseChatModelSetup,
+    )
+    from perdure.llm.chat_model import (
+        ChatModel as ChatModel,
+    )
+    from perdure.llm.embedding_model import (
+        BaseEmbeddingModelConnection as BaseEmbeddingModelConnection,
+    )
+    from perdure.llm.embedding_model import (
+        BaseEmbeddingModelSetup as BaseEmbeddingModelSetup,
+    )
+    from perdure.llm.embedding_model import (
+        EmbeddingModel as EmbeddingModel,
+    )
+    from perdure.llm.events import (
+        ChatRequestEvent as ChatRequestEvent,
+    )
+    from perdure.llm.events import (
+        ChatResponseEvent as ChatResponseEvent,
+    )
+    from perdure.llm.events import (
+        ContextRetrievalRequestEvent as ContextRetrievalRequestEvent,
+    )
+    from perdure.llm.events import (
+        ContextRetrievalResponseEvent as ContextRetrievalResponseEvent,
+    )
+    from perdure.llm.events import (
+        ToolRequestEvent as ToolRequestEvent,
+    )
+    from perdure.llm.events import (
+        ToolResponseEvent as ToolResponseEvent,
+    )
+    from perdure.llm.message import (
+        Attachment as Attachment,
+    )
+    from perdure.llm.message import (
+        ChatDelta as ChatDelta,
+    )
+    from perdure.llm.message import (
+        ChatMessage as ChatMessage,
+    )
+    from perdure.llm.message import (
+        MessageRole as MessageRole,
+    )
+    from perdure.llm.message import (
+        ToolCall as ToolCall,
+    )
+    from perdure.llm.message import (
+        ToolResponse as ToolResponse,
+    )
+    from perdure.llm.message import (
+        Usage as Usage,
+    )
+    from perdure.llm.prompt import Prompt as Prompt
+    from perdure.llm.tool import (
+        FunctionTool as FunctionTool,
+    )
+    from perdure.llm.tool import (
+        InjectedArg as InjectedArg,
+    )
+    from perdure.llm.tool import (
+        Tool as Tool,
+    )
+    from perdure.llm.tool import (
+        tool as tool,
+    )
+    from perdure.llm.vector_store import (
+        BaseVectorStore as BaseVectorStore,
+    )
+    from perdure.llm.vector_store import (
+        VectorStore as VectorStore,
+    )
+    from perdure.memory.long_term import (
+        LongTermMemory as LongTermMemory,
+    )
+    from perdure.memory.long_term import (
+        MemorySet as MemorySet,
+    )
+    from perdure.memory.long_term import (
+        MemorySetItem as MemorySetItem,
+    )
+    from perdure.memory.memory import MemoryObject as MemoryObject
+    from perdure.memory.memory import MemoryRef as MemoryRef
     from perdure.resource import (
-        Resource,
-        ResourceDescriptor,
-        ResourceType,
-        chat_model_connection,
-        chat_model_setup,
-        embedding_model_connection,
-        embedding_model_setup,
-        mcp_server,
-        prompt,
-        sub_agent,
-        vector_store,
+        Resource as Resource,
     )
-    from perdure.run import Output, RunStatus
-    from perdure.tools import FunctionTool, InjectedArg, Tool, tool
-    from perdure.vector_stores import BaseVectorStore, VectorStore
-    from perdure.yaml_agent.load import AgentFile, load_agent
+    from perdure.resource import (
+        ResourceDescriptor as ResourceDescriptor,
+    )
+    from perdure.resource import (
+        ResourceType as ResourceType,
+    )
+    from perdure.resource import (
+        chat_model_connection as chat_model_connection,
+    )
+    from perdure.resource import (
+        chat_model_setup as chat_model_setup,
+    )
+    from perdure.resource import (
+        embedding_model_connection as embedding_model_connection,
+    )
+    from perdure.resource import (
+        embedding_model_setup as embedding_model_setup,
+    )
+    from perdure.resource import (
+        mcp_server as mcp_server,
+    )
+    from perdure.resource import (
+        prompt as prompt,
+    )
+    from perdure.resource import (
+        sub_agent as sub_agent,
+    )
+    from perdure.resource import (
+        vector_store as vector_store,
+    )
+    from perdure.run import Output as Output
+    from perdure.run import RunStatus as RunStatus
+    from perdure.yaml_agent.load import AgentFile as AgentFile
+    from perdure.yaml_agent.load import load_agent as load_agent
 
     __version__: str
+# isort: on
 
-__all__ = [
-    "Agent",
-    "AgentDefinitionError",
-    "AgentExecutionOptions",
-    "AgentFile",
-    "Attachment",
-    "BaseChatModelConnection",
-    "BaseChatModelSetup",
-    "BaseEmbeddingModelConnection",
-    "BaseEmbeddingModelSetup",
-    "BaseVectorStore",
-    "ChatDelta",
-    "ChatLimitError",
-    "ChatMessage",
-    "ChatModel",
-    "ChatRequestEvent",
-    "ChatResponseEvent",
-    "ChildRun",
-    "ConditionError",
-    "ConfigOption",
-    "Configuration",
-    "ConfigurationError",
-    "ContextAccessError",
-    "ContextRetrievalRequestEvent",
-    "ContextRetrievalResponseEvent",
-    "Document",
-    "DurableCall",
-    "DurableCallError",
-    "EmbeddingModel",
-    "EncodeError",
-    "Event",
-    "EventType",
-    "FunctionTool",
-    "InjectedArg",
-    "InputError",
-    "InputEvent",
-    "JsonlSink",
-    "JsonlSource",
-    "Limit",
-    "LocalEngine",
-    "LongTermMemory",
-    "MCPServer",
-    "MemoryObject",
-    "MemoryRef",
-    "MemorySet",
-    "MemorySetItem",
-    "MessageRole",
-    "NonDeterminismError",
-    "Outcome",
-    "Output",
-    "OutputEvent",
-    "OutputSchemaError",
-    "PerdureError",
-    "Prompt",
-    "ReActAgent",
-    "Resource",
-    "ResourceDescriptor",
-    "ResourceType",
-    "RetryPolicy",
-    "RetryableError",
-    "RunCancelledError",
-    "RunStatus",
-    "RunnerContext",
-    "RunsFailedError",
-    "SinkError",
-    "StoreError",
-    "SubAgent",
-    "TerminalError",
-    "Tool",
-    "ToolArgumentsError",
-    "ToolCall",
-    "ToolRequestEvent",
-    "ToolResponse",
-    "ToolResponseEvent",
-    "Usage",
-    "VectorStore",
-    "VectorStoreQuery",
-    "VectorStoreQueryMode",
-    "VectorStoreQueryResult",
-    "__version__",
-    "action",
-    "chat",
-    "chat_model_connection",
-    "chat_model_setup",
-    "durable",
-    "embedding_model_connection",
-    "embedding_model_setup",
-    "is_continuation_supported",
-    "load_agent",
-    "mcp_server",
-    "prompt",
-    "register_type",
-    "retrieve",
-    "sub_agent",
-    "tool",
-    "vector_store",
-    "wait",
-]
-
-_MODULES = {
-    "Agent": "agent",
-    "AgentDefinitionError": "errors",
-    "AgentExecutionOptions": "config",
-    "AgentFile": "yaml_agent.load",
-    "Attachment": "message",
-    "BaseChatModelConnection": "chat_model",
-    "BaseChatModelSetup": "chat_model",
-    "BaseEmbeddingModelConnection": "embedding_model",
-    "BaseEmbeddingModelSetup": "embedding_model",
-    "BaseVectorStore": "vector_stores",
-    "ChatDelta": "message",
-    "ChatLimitError": "errors",
-    "ChatMessage": "message",
-    "ChatModel": "chat_model",
-    "ChatRequestEvent": "builtin_events",
-    "ChatResponseEvent": "builtin_events",
-    "ChildRun": "context",
-    "ConditionError": "errors",
-    "ConfigOption": "config",
-    "Configuration": "config",
-    "ConfigurationError": "errors",
-    "ContextAccessError": "errors",
-    "ContextRetrievalRequestEvent": "builtin_events",
-    "ContextRetrievalResponseEvent": "builtin_events",
-    "Document": "document",
-    "DurableCall": "call",
-    "DurableCallError": "errors",
-    "EmbeddingModel": "embedding_model",
-    "EncodeError": "errors",
-    "Event": "event",
-    "EventType": "event",
-    "FunctionTool": "tools",
-    "InjectedArg": "tools",
-    "InputError": "errors",
-    "InputEvent": "event",
-    "JsonlSink": "connectors.jsonl",
-    "JsonlSource": "connectors.jsonl",
-    "Limit": "call",
-    "LocalEngine": "engine.local",
-    "LongTermMemory": "long_term_memory",
-    "MCPServer": "integrations.mcp",
-    "MemoryObject": "memory",
-    "MemoryRef": "memory",
-    "MemorySet": "long_term_memory",
-    "MemorySetItem": "long_term_memory",
-    "MessageRole": "message",
-    "NonDeterminismError": "errors",
-    "Outcome": "call",
-    "Output": "run",
-    "OutputEvent": "event",
-    "OutputSchemaError": "errors",
-    "PerdureError": "errors",
-    "Prompt": "prompts",
-    "ReActAgent": "actions.react",
-    "Resource": "resource",
-    "ResourceDescriptor": "resource",
-    "ResourceType": "resource",
-    "RetryPolicy": "call",
-    "RetryableError": "errors",
-    "RunCancelledError": "errors",
-    "RunStatus": "run",
-    "RunnerContext": "context",
-    "RunsFailedError": "errors",
-    "SinkError": "errors",
-    "StoreError": "errors",
-    "SubAgent": "actions.sub_agent",
-    "TerminalError": "errors",
-    "Tool": "tools",
-    "ToolArgumentsError": "errors",
-    "ToolCall": "message",
-    "ToolRequestEvent": "builtin_events",
-    "ToolResponse": "message",
-    "ToolResponseEvent": "builtin_events",
-    "Usage": "message",
-    "VectorStore": "vector_stores",
-    "VectorStoreQuery": "document",
-    "VectorStoreQueryMode": "document",
-    "VectorStoreQueryResult": "document",
-    "action": "agent",
-    "chat": "actions.chat",
-    "chat_model_connection": "resource",
-    "chat_model_setup": "resource",
-    "durable": "call",
-    "embedding_model_connection": "resource",
-    "embedding_model_setup": "resource",
-    "is_continuation_supported": "executor.continuation",
-    "load_agent": "yaml_agent.load",
-    "mcp_server": "resource",
-    "prompt": "resource",
-    "register_type": "journal.types",
-    "retrieve": "actions.retrieval",
-    "sub_agent": "resource",
-    "tool": "tools",
-    "vector_store": "resource",
-    "wait": "call",
+# Where each public name comes from. A name is written here and above, and nowhere else.
+_NAMES = {
+    "actions.chat": "chat",
+    "actions.react": "ReActAgent",
+    "actions.retrieval": "retrieve",
+    "actions.sub_agent": "SubAgent",
+    "agent.declaration": "Agent action",
+    "call": "DurableCall Limit Outcome RetryPolicy durable wait",
+    "codec.types": "register_type",
+    "config.configuration": "AgentExecutionOptions ConfigOption Configuration",
+    "connectors.jsonl": "JsonlSink JsonlSource",
+    "context": "ChildRun RunnerContext",
+    "documents.document": "Document VectorStoreQuery VectorStoreQueryMode VectorStoreQueryResult",
+    "engine.local": "LocalEngine",
+    "errors": (
+        "AgentDefinitionError ChatLimitError ConditionError ConfigurationError "
+        "ContextAccessError DurableCallError EncodeError InputError NonDeterminismError "
+        "OutputSchemaError PerdureError RetryableError RunCancelledError RunsFailedError "
+        "SinkError StoreError TerminalError ToolArgumentsError"
+    ),
+    "event": "Event EventType InputEvent OutputEvent",
+    "executor.continuation": "is_continuation_supported",
+    "integrations.mcp": "MCPServer",
+    "llm.chat_model": "BaseChatModelConnection BaseChatModelSetup ChatModel",
+    "llm.embedding_model": "BaseEmbeddingModelConnection BaseEmbeddingModelSetup EmbeddingModel",
+    "llm.events": (
+        "ChatRequestEvent ChatResponseEvent ContextRetrievalRequestEvent "
+        "ContextRetrievalResponseEvent ToolRequestEvent ToolResponseEvent"
+    ),
+    "llm.message": "Attachment ChatDelta ChatMessage MessageRole ToolCall ToolResponse Usage",
+    "llm.prompt": "Prompt",
+    "llm.tool": "FunctionTool InjectedArg Tool tool",
+    "llm.vector_store": "BaseVectorStore VectorStore",
+    "memory.long_term": "LongTermMemory MemorySet MemorySetItem",
+    "memory.memory": "MemoryObject MemoryRef",
+    "resource": (
+        "Resource ResourceDescriptor ResourceType chat_model_connection chat_model_setup "
+        "embedding_model_connection embedding_model_setup mcp_server prompt sub_agent "
+        "vector_store"
+    ),
+    "run": "Output RunStatus",
+    "yaml_agent.load": "AgentFile load_agent",
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted(["__version__", *_MODULES])  # noqa: PLE0605 -- a list, of names above
 
 
 def __getattr__(name: str) -> Any:
@@ -300,6 +319,7 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("perdure")
     elif name in _MODULES:
+        import_module("perdure.integrations.providers")  # says what stands behind short names
         value = getattr(import_module(f"perdure.{_MODULES[name]}"), name)
     else:
         raise AttributeError(f"module 'perdure' has no attribute {name!r}")
@@ -309,3 +329,21 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Moved:
+    """Finds modules under the names that they had before. Asked last, when all else failed."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not name.startswith("perdure."):
+            return None
+        from perdure.moved import spec_of
+
+        return spec_of(name)
+
+
+if not any(finder.__class__.__name__ == "_Moved" for finder in sys.meta_path):
+    sys.meta_path.append(_Moved())

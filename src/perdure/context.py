@@ -10,10 +10,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from perdure.call import DurableCall, Gathered, RetryPolicy
-from perdure.config import Configuration
+from perdure.config.configuration import Configuration
 from perdure.event import Event
-from perdure.long_term_memory import LongTermMemory
-from perdure.memory import MemoryObject
+from perdure.memory.long_term import LongTermMemory
+from perdure.memory.memory import MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.resource import ResourceType
 from perdure.run import Output

@@ -14,12 +14,13 @@ fields read and write the attributes, so that nothing of it is lost in the journ
 from __future__ import annotations
 
 import copy
-import inspect
+import functools
 import sys
 import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self, dataclass_transform
 
+from perdure.annotations import annotations_in, annotations_of
 from perdure.errors import AgentDefinitionError
 
 __all__ = [
@@ -87,7 +88,7 @@ def _declared_fields(
     name: str, inherited: Mapping[str, _Field], namespace: dict[str, Any]
 ) -> dict[str, _Field]:
     """Return a class's fields, moving defaults out of its namespace (which gets descriptors)."""
-    annotations = namespace.get("__annotations__", {})
+    annotations = annotations_in(namespace)
     own = [field for field, note in annotations.items() if not _is_class_variable(note)]
     # `note = "x"` without annotation is a new default of an inherited field.
     own += [field for field in inherited if field in namespace and field not in own]
@@ -99,8 +100,10 @@ def _declared_fields(
                 "choose another"
             )
         default = namespace.get(field, _REQUIRED)
-        if hasattr(default, "__get__"):
-            continue  # a property or method of that name reads the attribute its own way
+        # A property or method of that name reads the attribute its own way. A partial, which is a
+        # descriptor from Python 3.14 on, is a value.
+        if hasattr(default, "__get__") and not isinstance(default, functools.partial):
+            continue
         fields[field] = namespace[field] = _Field(field, default)
     return fields
 
@@ -316,7 +319,7 @@ def event_field_types(cls: type[Event]) -> dict[str, Any]:
     except Exception:  # an annotation may raise anything when it is evaluated
         hints = {}
         for owner in reversed(cls.__mro__):
-            for name, annotation in inspect.get_annotations(owner).items():
+            for name, annotation in annotations_of(owner).items():
                 names = {**vars(owner), owner.__name__: owner}
                 module = sys.modules.get(owner.__module__)
                 hints[name] = resolve_annotation(annotation, vars(module) if module else {}, names)
@@ -327,10 +330,8 @@ def resolve_annotation(
     annotation: Any, global_names: dict[str, Any], local_names: Mapping[str, Any]
 ) -> Any:
     """Return what one annotation means where these names are known, Any when it cannot be told."""
-    if not isinstance(annotation, str):
-        return annotation
     probe = type("_Probe", (), {"__annotations__": {"value": annotation}})
     try:
         return typing.get_type_hints(probe, global_names, local_names)["value"]
     except Exception:  # as above: one that fails must not cost the others
-        return Any
+        return Any if isinstance(annotation, str | typing.ForwardRef) else annotation

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -60,7 +61,7 @@ class ResourceContext(Protocol):
 
     @property
     def document_index(self) -> Any:
-        """The document index on the job's own store (see `perdure.document.DocumentIndex`)."""
+        """The index on the job's own store (see `perdure.documents.index.DocumentIndex`)."""
 
     def get_resource(self, name: str, type: ResourceType) -> Resource:
         """Return another resource of the job, opened.
@@ -207,14 +208,25 @@ def _checked_class(found: Any, name: str, where: str) -> type[Resource]:
     return found
 
 
+def function_of(definition: Any, decorator: str) -> Any:
+    """Return the function that a decorator is to mark.
+
+    Raises:
+        AgentDefinitionError: it is on something that is no function.
+    """
+    func = definition.__func__ if isinstance(definition, staticmethod) else definition
+    # From Python 3.14 on a partial is a method descriptor, which counts as a routine.
+    is_partial = isinstance(func, functools.partial)
+    if is_partial or not inspect.isroutine(func) or not hasattr(func, "__dict__"):
+        raise AgentDefinitionError(
+            f"{decorator} is on {definition!r}: put it on a function or a static method"
+        )
+    return func
+
+
 def _marking(type_: ResourceType, summary: str) -> Callable[[F], F]:
     def decorate(definition: F) -> F:
-        func = definition.__func__ if isinstance(definition, staticmethod) else definition
-        if not inspect.isroutine(func) or not hasattr(func, "__dict__"):
-            raise AgentDefinitionError(
-                f"@{type_.value} is on {definition!r}: put it on a function or a static method"
-            )
-        setattr(func, RESOURCE_MARK, type_)
+        setattr(function_of(definition, f"@{type_.value}"), RESOURCE_MARK, type_)
         return definition
 
     decorate.__doc__ = summary

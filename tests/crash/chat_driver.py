@@ -11,8 +11,8 @@ from typing import Any
 
 from perdure import JsonlSink, LocalEngine
 from perdure.actions.react import ReActAgent
-from perdure.chat_model import ChatModel
-from perdure.tools import tool
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.tool import tool
 
 KEYS = 12
 TURNS = 3
@@ -35,7 +35,7 @@ async def visit(city: str, turn: int) -> str:
 
 def answer(request: Any) -> Any:
     """What the server answers: two cities to visit in each turn, then where it has been."""
-    from perdure.message import ToolCall
+    from perdure.llm.message import ToolCall
     from perdure.testing.model_server import Answer
 
     messages = [each for each in request.messages if each["role"] != "system"]

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure.testing.model_server import spawned_server
 from perdure.testing.request_log import RequestLog
@@ -22,7 +23,7 @@ from perdure.testing.request_log import RequestLog
 DRIVER = Path(__file__).with_name("chat_driver.py")
 KILLS = 3
 IN_FLIGHT = 4
-SECONDS = 60.0
+SECONDS = PATIENCE
 
 
 def load_driver() -> ModuleType:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
@@ -73,7 +74,7 @@ class Job:
 
     def finish(self) -> None:
         process = self.start()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
 
 
@@ -142,21 +143,21 @@ def test_g4_g6_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path, seed
         process = job.start()
         pids.append(process.pid)
         finished[process.pid] = done
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         # From the first call of this process on, at any moment: whatever its start-up takes.
         while job.size() == before and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         time.sleep(chance.uniform(0.0, 0.12))
         process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode in (0, -signal.SIGKILL), errors
         killed += process.returncode == -signal.SIGKILL
     done = {line["ts"] for line in job.outputs()}
     process = job.start()
     pids.append(process.pid)
     finished[process.pid] = done
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert killed == KILLS, "the job is too short for its kills"
     verify_outputs(job)
@@ -166,17 +167,17 @@ def test_g4_g6_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path, seed
 def test_g4_g6_all_reviews_killed_half_way(tmp_path: Path) -> None:
     job = Job(tmp_path, reviews(None), 500)
     process = job.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while len(job.outputs()) < len(job.inputs) // 2:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     done = {line["ts"] for line in job.outputs()}
     size = job.size()
     last = job.start()
-    _, errors = last.communicate(timeout=60)
+    _, errors = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, errors
     verify_outputs(job)
     verify_calls(job, {process.pid: set(), last.pid: done}, [process.pid, last.pid])

@@ -15,10 +15,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from perdure import LocalEngine
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60.0  # the libraries alone take seconds to import
+SECONDS = PATIENCE
 
 
 class Log:

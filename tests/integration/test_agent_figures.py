@@ -1,4 +1,4 @@
-"""How much chats and tool calls overlap, in figures: bounds are wide, but sums are wider."""
+"""How much chats and tool calls overlap: each waits for as many as are to be under way at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import time
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import LocalEngine
 from perdure.actions.react import ReActAgent
-from perdure.chat_model import ChatModel
-from perdure.message import ChatMessage, ToolCall
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.message import ChatMessage, ToolCall
+from perdure.llm.tool import Tool
 from perdure.testing.scripted_chat import ScriptedChatModel
-from perdure.tools import Tool
 
 KEYS = [f"city {n}" for n in range(10)]
+DELAY = 0.01  # seconds of each
 EXPECTED = sorted(f"sunny in {key}" for key in KEYS)
 
 Span = tuple[float, float]
@@ -25,9 +27,10 @@ Span = tuple[float, float]
 class Chats(ScriptedChatModel):
     """Wants the tool called for the city in the task, then says what it said."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, together: int) -> None:
         super().__init__(self._script, delay=delay)
         self.spans: list[Span] = []
+        self._all = asyncio.Barrier(together)
 
     def _script(self, messages: Any, tools: Any) -> Any:
         if messages[-1].role == "tool":
@@ -36,6 +39,7 @@ class Chats(ScriptedChatModel):
 
     async def chat(self, *args: Any, **kwargs: Any) -> ChatMessage:
         began = time.monotonic()
+        await self._all.wait()
         response = await super().chat(*args, **kwargs)
         self.spans.append((began, time.monotonic()))
         return response
@@ -44,24 +48,18 @@ class Chats(ScriptedChatModel):
 class Looks:
     """A tool that takes a while."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, together: int) -> None:
         self.spans: list[Span] = []
         self._delay = delay
+        self._all = asyncio.Barrier(together)
 
     async def look(self, city: str) -> str:
         """Look up a city."""
         began = time.monotonic()
+        await self._all.wait()
         await asyncio.sleep(self._delay)
         self.spans.append((began, time.monotonic()))
         return f"sunny in {city}"
-
-
-def total(spans: list[Span]) -> float:
-    return sum(end - began for began, end in spans)
-
-
-def wall(spans: list[Span]) -> float:
-    return max(end for _, end in spans) - min(began for began, _ in spans)
 
 
 def overlap(spans: list[Span]) -> bool:
@@ -69,48 +67,47 @@ def overlap(spans: list[Span]) -> bool:
     return any(first[1] > second[0] for first, second in itertools.pairwise(ordered))
 
 
-def run(delay: float, config: dict[str, Any]) -> tuple[float, list[Span], list[Span]]:
-    """Run two chats and one tool call for each of ten keys; return how long it took."""
-    chats, looks = Chats(delay), Looks(delay)
+def run(
+    config: dict[str, Any], chats_at_once: int, looks_at_once: int
+) -> tuple[list[Span], list[Span]]:
+    """Run two chats and one tool call for each of ten keys; return when they were under way.
+
+    It ends only where so many of them come together.
+    """
+    chats, looks = Chats(DELAY, chats_at_once), Looks(DELAY, looks_at_once)
     tool = Tool.from_callable(looks.look, name="look")
     agent = ReActAgent(chat_model=ChatModel("x", connection=chats), tools=[tool])
-    began = time.monotonic()
-    outputs = LocalEngine("memory://", config=config).run(agent, KEYS, key=str)
-    took = time.monotonic() - began
+    engine = LocalEngine("memory://", config=config)
+    running = engine.run_async(agent, KEYS, key=str)
+    outputs = asyncio.run(asyncio.wait_for(running, PATIENCE))
     assert sorted(output.value for output in outputs) == EXPECTED
     assert (len(chats.spans), len(looks.spans)) == (20, 10)
-    return took, chats.spans, looks.spans
+    return chats.spans, looks.spans
 
 
-def test_ten_keys_of_two_chats_and_a_tool_take_as_long_as_one() -> None:
-    took, chats, tools = run(0.5, {})
-    assert total([*chats, *tools]) >= 15.0
-    assert took < 2.5
+def test_the_chats_and_the_tool_calls_of_ten_keys_are_under_way_at_once() -> None:
+    run({}, 10, 10)
 
 
-@pytest.mark.parametrize("off", ["chat.async", "tool-call.async"])
-def test_what_is_switched_off_goes_one_at_a_time(off: str) -> None:
-    delay = 0.1 if off == "tool-call.async" else 0.05
-    took, chats, tools = run(delay, {off: False})
-    kept_apart, others = (chats, tools) if off == "chat.async" else (tools, chats)
-    assert not overlap(kept_apart)
-    assert took >= len(kept_apart) * delay
-    if off == "tool-call.async":
-        assert overlap(others)
+def test_chats_that_are_switched_off_go_one_at_a_time() -> None:
+    chats, _ = run({"chat.async": False}, 1, 1)
+    assert not overlap(chats)
+
+
+def test_tool_calls_that_are_switched_off_go_one_at_a_time() -> None:
+    _, tools = run({"tool-call.async": False}, 10, 1)
+    assert not overlap(tools)
 
 
 @pytest.mark.parametrize("parallelism", [5, 1])
-def test_five_tool_calls_of_a_turn_take_as_long_as_one(parallelism: int) -> None:
-    delay = 0.5 if parallelism == 5 else 0.05
-    looks = Looks(delay)
+def test_tool_calls_of_a_turn_are_under_way_at_once(parallelism: int) -> None:
+    looks = Looks(DELAY, parallelism)
     calls = [ToolCall(id=f"{n}", name="look", arguments={"city": f"{n}"}) for n in range(5)]
     model = ScriptedChatModel([ChatMessage.assistant("", calls), "done"])
     tool = Tool.from_callable(looks.look, name="look")
     agent = ReActAgent(chat_model=ChatModel("x", connection=model), tools=[tool])
     engine = LocalEngine("memory://", config={"tool-call.parallelism": parallelism})
-    assert engine.run(agent, ["go"], key=str)[0].value == "done"
-    if parallelism == 5:
-        assert total(looks.spans) >= 2.5
-        assert wall(looks.spans) < 0.8
-    else:
-        assert not overlap(looks.spans)
+    running = engine.run_async(agent, ["go"], key=str)
+    (output,) = asyncio.run(asyncio.wait_for(running, PATIENCE))
+    assert output.value == "done"
+    assert overlap(looks.spans) == (parallelism > 1)

@@ -84,10 +84,11 @@ def test_a_signal_that_is_sent_while_nothing_runs_is_there_when_it_is_resumed(
     folder: Folder, number: signal.Signals, code: int
 ) -> None:
     folder.inputs(2)
-    process = folder.start(*RUN)
+    # What only waits has no need of the grace that runs in flight have.
+    process = folder.start(*RUN, grace=2 * LIMIT_SECONDS)
     folder.wait_until(lambda: waiting(folder) and len(folder.outputs()) == 1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=4)  # not the grace that runs in flight have
+    _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == code
     assert "2 inputs (1 completed, 1 waiting)" in err
     assert "1 run waits in the store for a signal or for time" in err

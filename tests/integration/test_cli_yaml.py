@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 COMMAND = str(Path(sys.executable).with_name("perdure"))
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = PATIENCE
 
 CODE = '''
 import dataclasses
 import json
 
 from perdure import OutputEvent
-from perdure.builtin_events import ChatRequestEvent
-from perdure.chat_model import BaseChatModelConnection
-from perdure.message import ChatMessage, ToolCall
+from perdure.llm.events import ChatRequestEvent
+from perdure.llm.chat_model import BaseChatModelConnection
+from perdure.llm.message import ChatMessage, ToolCall
 
 
 class Scripted(BaseChatModelConnection):
@@ -64,7 +65,7 @@ async def answer(event, ctx):
 
 
 def count(event, ctx):
-    from perdure.config import AgentExecutionOptions as Options
+    from perdure.config.configuration import AgentExecutionOptions as Options
 
     threads = ctx.config.get(Options.NUM_ASYNC_THREADS)
     timeout = ctx.config.get(Options.TIMEOUT)

@@ -27,12 +27,12 @@ from perdure import (
     action,
     wait,
 )
+from perdure.codec.codec import Codec
 from perdure.errors import StoreError
-from perdure.journal.codec import Codec
 from perdure.journal.journal import ActionHistory, Journal
-from perdure.runtime.job import JobRuntime
+from perdure.runtime.job_runtime import JobRuntime
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.url import open_view
 
 started: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -241,7 +241,7 @@ class SettlesInCallOrder(Journal):
 def test_random_agents_find_a_lost_settle_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perdure.runtime.action_runner.Journal", SettlesInCallOrder)
+    monkeypatch.setattr("perdure.runtime.action.runner.Journal", SettlesInCallOrder)
     with pytest.raises(RunsFailedError) as failure:
         for seed in range(12):
             folder = tmp_path / str(seed)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tests.vector_stores import on_loop, opened
 
-from perdure.embedding_model import EmbeddingModel
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.integrations.embeddings import EmbeddingConnection
+from perdure.llm.embedding_model import EmbeddingModel
 
 
 class Server(ThreadingHTTPServer):

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, Event, InputEvent, LocalEngine, Output, OutputEvent, StoreError, action
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 FAILURES = 40
 
@@ -102,7 +103,7 @@ def test_g25_a_run_whose_admission_only_seemed_to_fail_is_executed(
             monkeypatch.setattr(SqliteStore, "commit", written_but_failed)
             with pytest.raises(StoreError, match="the answer was lost"):
                 await job.submit({"n": 7}, key="k")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while not job.progress.completed:
                     await asyncio.sleep(0.01)
 

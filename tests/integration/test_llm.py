@@ -17,10 +17,10 @@ from pydantic_ai.models.test import TestModel
 from perdure import BaseChatModelSetup, ChatModel, LocalEngine, ReActAgent, ResourceType
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.integrations.llm import ChatConnection
-from perdure.message import Attachment, ChatDelta, ChatMessage, ToolCall
-from perdure.output_schema import OutputSchema
+from perdure.llm.message import Attachment, ChatDelta, ChatMessage, ToolCall
+from perdure.llm.output_schema import OutputSchema
+from perdure.llm.tool import Tool
 from perdure.testing.model_server import Answer, ModelRequest, ScriptedModelServer
-from perdure.tools import Tool
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 

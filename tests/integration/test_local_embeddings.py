@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import pytest
 from tests.vector_stores import Context, document_index, on_loop, opened
 
-from perdure.document import Document, VectorStoreQuery
-from perdure.embedding_model import BaseEmbeddingModelSetup, EmbeddingModel
+from perdure.documents.document import Document, VectorStoreQuery
 from perdure.errors import ConfigurationError
 from perdure.integrations.local_embeddings import DIMENSIONS, MAX_TOKENS, LocalEmbeddings
-from perdure.vector_stores import VectorStore
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup, EmbeddingModel
+from perdure.llm.vector_store import VectorStore
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 

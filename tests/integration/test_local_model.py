@@ -20,15 +20,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from pydantic import BaseModel, Field
+from tests.patience import PATIENCE
 
 from perdure.errors import ConfigurationError
 from perdure.integrations.llm import ChatConnection
-from perdure.message import ChatDelta, ChatMessage
-from perdure.output_schema import OutputSchema
+from perdure.llm.message import ChatDelta, ChatMessage
+from perdure.llm.output_schema import OutputSchema
 from perdure.testing.local_model_server import MODEL_NAME, local_model, local_model_path
 from perdure.testing.request_log import RequestLog
 
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = PATIENCE
 
 
 class Verdict(BaseModel):

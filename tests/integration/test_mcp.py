@@ -19,10 +19,10 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent
 from perdure.actions.react import ReActAgent
-from perdure.chat_model import ChatModel
 from perdure.errors import (
     AgentDefinitionError,
     ConfigurationError,
@@ -31,7 +31,8 @@ from perdure.errors import (
     ToolArgumentsError,
 )
 from perdure.integrations.mcp import MCPPrompt, MCPServer, MCPTool, MCPToolError
-from perdure.message import Attachment, ChatMessage, MessageRole, ToolCall
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall
 from perdure.resource import ResourceDescriptor, ResourceType, mcp_server
 from perdure.testing.mcp import main as run_stdio_server
 from perdure.testing.mcp import scripted_mcp_server
@@ -40,7 +41,7 @@ from perdure.testing.scripted_chat import ScriptedChatModel
 pytestmark = pytest.mark.usefixtures("no_blocking")
 
 TOOLS = Path(__file__).with_name("mcp_tools.py")
-SECONDS = 20.0  # how long a test waits for what should happen at once
+SECONDS = PATIENCE
 
 
 def command(*more: str) -> str:

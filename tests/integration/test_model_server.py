@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.patience import PATIENCE
 
-from perdure.message import ToolCall
+from perdure.llm.message import ToolCall
 from perdure.testing.model_server import (
     Answer,
     ModelRequest,
@@ -29,7 +30,7 @@ from perdure.testing.request_log import RequestLog
 def posted(url: str, text: str = "hello", path: str = "/v1/chat/completions", **more: Any) -> Any:
     """Send one request and return status, headers and body."""
     body = {"model": "m", "messages": [{"role": "user", "content": text}], **more}
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     try:
         connection.request("POST", path, json.dumps(body))
         response = connection.getresponse()
@@ -148,7 +149,7 @@ def test_embeddings_and_models() -> None:
             server.url, path="/v1/embeddings", input=["red apple", "apple, red", "blue sky"]
         )
         assert posted(server.url, path="/v1/other")[0] == 404
-        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=PATIENCE)
         connection.request("GET", "/v1/models")
         models = json.loads(connection.getresponse().read())
         connection.close()
@@ -224,6 +225,6 @@ def test_in_a_process_of_its_own_it_outlives_a_killed_client(tmp_path: Path) -> 
 
 def test_a_script_that_is_not_there_is_named() -> None:
     command = [sys.executable, "-m", "perdure.testing.model_server", "--script", "nowhere.py:x"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert "nowhere.py" in done.stderr

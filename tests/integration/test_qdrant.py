@@ -17,12 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from tests.unit.test_document import FILTERS, METADATA
 from tests.vector_stores import on_loop, opened
 
-from perdure.document import Document, VectorStoreQuery, parse_filters
-from perdure.embedding_model import BaseEmbeddingModelSetup
+from perdure.documents.document import Document, VectorStoreQuery
+from perdure.documents.filters import parse_filters
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.integrations.qdrant import QdrantVectorStore, qdrant_filter
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.vector_store import BaseVectorStore
 from perdure.testing.vector_store_contract import FRUIT, VectorStoreContract, WordEmbeddings
-from perdure.vector_stores import BaseVectorStore
 
 
 class TestQdrantVectorStore(VectorStoreContract):

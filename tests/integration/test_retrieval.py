@@ -13,13 +13,13 @@ import pytest
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunsFailedError, action
 from perdure.actions.retrieval import retrieve
-from perdure.builtin_events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
-from perdure.document import Document
-from perdure.embedding_model import BaseEmbeddingModelSetup, EmbedKind
+from perdure.documents.document import Document
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup, EmbedKind
+from perdure.llm.events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
+from perdure.llm.vector_store import VectorStore
 from perdure.resource import ResourceType, vector_store
 from perdure.testing.simulation.simulate import simulate
 from perdure.testing.vector_store_contract import FRUIT, WordEmbeddings
-from perdure.vector_stores import VectorStore
 
 
 class Watched(WordEmbeddings):

@@ -15,11 +15,11 @@ from typing import Any, Self
 import pytest
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus
-from perdure.config import Configuration
+from perdure.config.configuration import Configuration
 from perdure.engine.plan_of import plan_of
 from perdure.errors import InputError, PerdureError, StoreLockedError
 from perdure.run import Output
-from perdure.runtime.job import JobRuntime, NewInput, RunTicket
+from perdure.runtime.job_runtime import JobRuntime, NewInput, RunTicket
 from perdure.store.base import ActionStateStore
 from perdure.store.url import open_store
 
@@ -143,7 +143,7 @@ def test_it_needs_no_other_import_of_the_runtime() -> None:
     tree = ast.parse(Path(__file__).read_text("utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name and "perdure.runtime" in name} == {
-        "perdure.runtime.job"
+        "perdure.runtime.job_runtime"
     }
 
 

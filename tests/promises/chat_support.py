@@ -14,16 +14,16 @@ from tests.promises.support import State, out
 
 from perdure import Agent, InputEvent, LocalEngine, RetryPolicy
 from perdure.actions.chat import chat
-from perdure.builtin_events import ChatRequestEvent, ChatResponseEvent
-from perdure.chat_model import ChatModel
 from perdure.errors import StoreError
-from perdure.message import ChatMessage, MessageRole, ToolCall
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.events import ChatRequestEvent, ChatResponseEvent
+from perdure.llm.message import ChatMessage, MessageRole, ToolCall
+from perdure.llm.tool import tool
 from perdure.resource import ResourceType
-from perdure.runtime.job import JobRuntime
+from perdure.runtime.job_runtime import JobRuntime
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.testing.scripted_chat import ScriptedChatModel
-from perdure.tools import tool
 
 Span = tuple[float, float]
 

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.promises import support
+from tests.promises.clock import Clock
 
-TEST_SECONDS = 40  # a test that waits for what never happens fails instead of hanging
+TEST_SECONDS = round(
+    2 * PATIENCE
+)  # a test that waits for what never happens fails instead of hanging
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +38,12 @@ def _no_hanging() -> Iterator[None]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new store, of both kinds in turn."""
     return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'promises.db'}"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The wall clock of the jobs that the test opens."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from unittest import mock
 
 from tests.promises.support import State
 
-from perdure.journal.names import NAMES
-from perdure.journal.types import GLOBAL_TYPES
+from perdure.codec.names import NAMES
+from perdure.codec.types import GLOBAL_TYPES
 
 SOURCE = """
 import dataclasses

@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from perdure import Agent, InputEvent, LocalEngine, Output, OutputEvent, RunsFailedError
 
 ROOT = Path(__file__).parents[2]
 COROUTINE, PLAIN, OFF = "coroutine", "plain", "off"
-SECONDS = 10.0  # how long a test waits for what should happen at once
+SECONDS = PATIENCE
 ONE = [{"k": "a"}]  # the inputs of a test that one run is enough for
 
 
@@ -32,7 +34,13 @@ class Gate:
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
+        self.released = asyncio.Event()
         self.open = False
+
+    def release(self) -> None:
+        """Let those go on that hang in `hold`, and nobody hang there any more."""
+        self.open = True
+        self.released.set()
 
 
 class State:
@@ -53,7 +61,7 @@ async def hold() -> str:
     gate = State.gate
     if not gate.open:
         gate.reached.set()
-        await asyncio.Event().wait()
+        await gate.released.wait()
     return "held"
 
 
@@ -132,9 +140,15 @@ def crash_and_resume(
     resume_with: Any = None,
     resume_config: Any = None,
     pause: float = 0.0,
+    down: Callable[[], None] = lambda: None,
     **more: Any,
 ) -> list[Any]:
-    """Run until an action hangs in `hold`, abandon the job, run again; return the outputs."""
+    """Run until an action hangs in `hold`, abandon the job, run again; return the outputs.
+
+    Args:
+        pause: seconds between the two.
+        down: called between the two.
+    """
 
     async def both() -> list[Output]:
         engine = LocalEngine(store, config=config)
@@ -142,6 +156,7 @@ def crash_and_resume(
         await _abandon(engine, agent, inputs, options)
         State.gate.open, State.leg = True, 2
         await asyncio.sleep(pause)
+        down()
         if store != "memory://":
             engine = LocalEngine(store, config=resume_config or config)
         again = engine.run_async(resume_with or agent, inputs, **options)

@@ -25,8 +25,8 @@ def told(event: Any, ctx: Any) -> Any:
 
 def notes(legs: Legs, run_: Run) -> list[Any]:
     """Return what the journal has of a run's own words."""
-    from perdure.history import History
     from perdure.journal.record import RecordKind
+    from perdure.operate.history import History
 
     with History.of(legs.engine._store) as history:
         number = legs.engine.run_info(run_.id).number
@@ -100,8 +100,9 @@ def test_a_status_said_right_before_leaving_memory_is_kept(store: str) -> None:
             runs = [await job.submit({}, key=n, id=n) for n in range(3)]
             await all_wait(runs)
             await until(lambda: in_memory(job) == 1)
+            kept = [notes(legs, run_)[-1] for run_ in runs]
+            assert kept.count({"step": 2}) >= 2  # of those that have left
             for run_ in runs:
-                assert notes(legs, run_)[-1] == {"step": 2}
                 assert run_.activity == {"step": 2}
 
     go(test)

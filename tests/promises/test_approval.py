@@ -12,8 +12,8 @@ from tests.promises.support import State, agent_of, out
 
 from perdure import ChatRequestEvent, ResourceType, RunStatus, chat
 from perdure.actions.react import ReActAgent
-from perdure.message import ToolCall
-from perdure.tools import tool
+from perdure.llm.message import ToolCall
+from perdure.llm.tool import tool
 
 
 @tool(requires_approval=True)

@@ -35,15 +35,15 @@ from tests.promises.support import (
 
 from perdure import Agent, InputEvent, RetryPolicy, TerminalError, action
 from perdure.actions.chat import chat
-from perdure.builtin_events import (
+from perdure.llm.events import (
     ChatRequestEvent,
     ChatResponseEvent,
     ToolRequestEvent,
     ToolResponseEvent,
 )
-from perdure.message import ChatMessage, ToolCall, Usage
+from perdure.llm.message import ChatMessage, ToolCall, Usage
+from perdure.llm.tool import Tool
 from perdure.resource import ResourceType
-from perdure.tools import Tool
 
 # Requests and responses
 

@@ -30,7 +30,7 @@ from tests.promises.support import (
 
 from perdure import RetryableError, RetryPolicy, RunStatus, TerminalError
 from perdure.actions.chat import chat
-from perdure.message import ChatMessage
+from perdure.llm.message import ChatMessage
 from perdure.resource import ResourceType
 from perdure.testing.scripted_chat import ScriptedChatModel
 

@@ -34,10 +34,8 @@ from tests.promises.support import (
     run,
 )
 
-from perdure.builtin_events import (
-    ChatResponseEvent,
-)
-from perdure.message import ToolCall
+from perdure.llm.events import ChatResponseEvent
+from perdure.llm.message import ToolCall
 
 
 class Person(BaseModel):

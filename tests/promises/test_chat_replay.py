@@ -28,9 +28,9 @@ from tests.promises.support import (
     run,
 )
 
-from perdure.message import Attachment, ChatMessage, Usage
+from perdure.llm.message import Attachment, ChatMessage, Usage
+from perdure.llm.tool import Tool
 from perdure.testing.scripted_chat import ScriptedChatModel
-from perdure.tools import Tool
 
 
 @pytest.mark.parametrize("sort", BOTH)

@@ -22,9 +22,9 @@ from tests.promises.support import ONE, crash_and_resume, hold, out, run
 
 from perdure import RetryableError
 from perdure.actions.chat import chat
-from perdure.builtin_events import ChatRequestEvent
-from perdure.chat_model import BaseChatModelConnection, ChatModel
-from perdure.message import ChatDelta, ChatMessage
+from perdure.llm.chat_model import BaseChatModelConnection, ChatModel
+from perdure.llm.events import ChatRequestEvent
+from perdure.llm.message import ChatDelta, ChatMessage
 from perdure.resource import ResourceType
 from perdure.testing.scripted_chat import ScriptedChatModel
 

@@ -29,7 +29,7 @@ from tests.promises.support import (
 )
 
 from perdure import LocalEngine, RetryableError, RetryPolicy, StoreError
-from perdure.runtime.call_attempts import CallAttempts
+from perdure.runtime.action.attempts import CallAttempts
 
 AGENTS = [
     ("calls_coroutine", {}),

@@ -60,9 +60,10 @@ def test_g10_late_results_of_threads_are_dropped_and_counted(how: str, store: st
 
 def test_g10_fifty_hung_threads_do_not_stop_fifty_others(store: str) -> None:
     release = threading.Event()
+    ended = []
 
     def hangs(n: int) -> None:
-        release.wait(60)
+        ended.append(release.wait(SECONDS))
 
     def works(n: int) -> int:
         State.calls.append(n)
@@ -75,11 +76,10 @@ def test_g10_fifty_hung_threads_do_not_stop_fifty_others(store: str) -> None:
         done = [told(one) for one in await ctx.gather(*others)]
         out(ctx, [done, {told(one) for one in await ctx.gather(*hung)}])
 
-    began = time.monotonic()
     try:
         results = run(agent_of(calls), ONE, store=store, config={"num-async-threads": 8})
+        assert ended == []  # nobody waited for the threads
     finally:
         release.set()
     assert results == [[list(range(50)), {"TimeoutError"}]]
     assert sorted(State.calls) == list(range(50))
-    assert time.monotonic() - began < 30  # seven rounds of 0.2 s; nobody waited for the threads

@@ -28,7 +28,7 @@ from tests.promises.support import (
 )
 
 from perdure import LocalEngine
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 LIMIT = 10
 
@@ -105,8 +105,9 @@ def test_g17_ten_thousand_waiting_calls_cost_nothing(store: str) -> None:
         State.calls.append(n)
         await asyncio.Event().wait()
 
-    async def go() -> float:
+    async def go() -> tuple[float, float]:
         with contextlib.suppress(LookupError):
+            began = time.process_time()
             async with LocalEngine(store).open(agent_of(waits)) as job:
                 await asyncio.gather(*(job.submit({}, key=n) for n in range(many // 100)))
                 while len(State.calls) < many:
@@ -116,9 +117,11 @@ def test_g17_ten_thousand_waiting_calls_cost_nothing(store: str) -> None:
                 await asyncio.sleep(1.0)
                 used = time.process_time() - before
                 raise LookupError
-        return used
+        return before - began, used
 
-    assert asyncio.run(go()) < 0.1
+    # CPU time, and against what the same calls cost to make: an idle second is next to nothing.
+    made, waited = asyncio.run(go())
+    assert waited < made / 10
 
 
 def test_g22_a_second_process_is_refused_and_told_the_pid(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from tests.promises.support import (
 )
 
 from perdure import ConfigurationError, LocalEngine
-from perdure.embedding_model import BaseEmbeddingModelSetup
 from perdure.errors import TerminalError
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
 from perdure.resource import ResourceType
 from perdure.testing.scripted_embedding import ScriptedEmbeddingModel
 

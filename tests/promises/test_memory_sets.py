@@ -19,9 +19,11 @@ from tests.promises.support import (
 from tests.promises.test_long_term_memory import fills, looks, notes, texts, works_on_all
 
 from perdure import Agent, ConfigurationError, InputEvent, LocalEngine
-from perdure.document import Document, parse_filters
+from perdure.documents.document import Document
+from perdure.documents.filters import parse_filters
+from perdure.documents.ranking import keyword_scores
+from perdure.llm.vector_store import BaseVectorStore, VectorStore, id_list
 from perdure.resource import ResourceType
-from perdure.vector_stores import BaseVectorStore, VectorStore, id_list, keyword_scores
 
 TEXTS = ["Ada likes green tea", "Bob likes coffee", "the train leaves at nine"]
 

@@ -12,7 +12,8 @@ import pytest
 from tests.promises.support import agent_of, crash_and_resume, hold, out, run, values
 
 from perdure import JsonlSink, LocalEngine, Output
-from perdure.errors import SinkError
+from perdure.errors import SinkError, StoreError
+from perdure.store.sqlite.store import MemoryStore
 
 INPUTS = [{"k": n % 3, "n": n} for n in range(30)]
 
@@ -136,3 +137,21 @@ def test_g4_outputs_recorded_without_a_sink_are_not_lost_to_run(store: str) -> N
     first = engine.run(agent_of(sends_two), INPUTS, key="k")
     assert engine.run(agent_of(sends_two), INPUTS, key="k") == first
     assert [o.id for o in engine.run(agent_of(sends_two), INPUTS, key="k")] == [o.id for o in first]
+
+
+def test_a_sink_is_let_go_of_when_its_job_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_store: MemoryStore) -> Any:
+        raise StoreError("the store broke")
+
+    monkeypatch.setattr(MemoryStore, "unfinished", fails)
+    sink = JsonlSink(tmp_path / "out.jsonl")
+    engine = LocalEngine("memory://")
+    with pytest.raises(StoreError, match="broke"):
+        engine.run(agent_of(sends_two), INPUTS, key="k", sink=sink)
+    monkeypatch.undo()
+    # Its lock is free again.
+    other = JsonlSink(tmp_path / "out.jsonl")
+    engine.run(agent_of(sends_two), INPUTS, key="k", sink=other)
+    assert len(lines(tmp_path / "out.jsonl")) == 60

@@ -22,10 +22,10 @@ from tests.promises.support import OFF, State, config_of, error_text, failures, 
 
 from perdure import AgentDefinitionError, InputEvent, LocalEngine, action, register_type
 from perdure.actions.react import ReActAgent
-from perdure.builtin_events import ChatRequestEvent
-from perdure.chat_model import ChatModel
-from perdure.message import ChatMessage
-from perdure.prompts import Prompt
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.events import ChatRequestEvent
+from perdure.llm.message import ChatMessage
+from perdure.llm.prompt import Prompt
 from perdure.resource import ResourceDescriptor
 from perdure.testing.scripted_chat import ScriptedChatModel
 

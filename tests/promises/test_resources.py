@@ -21,9 +21,9 @@ from tests.promises.support import (
 )
 
 from perdure import Agent, AgentDefinitionError, ConfigurationError, InputEvent, LocalEngine, action
-from perdure.prompts import Prompt
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import Tool
 from perdure.resource import Resource, ResourceDescriptor, ResourceType, chat_model_connection
-from perdure.tools import Tool
 
 CONNECTION, MODEL = ResourceType.CHAT_MODEL_CONNECTION, ResourceType.CHAT_MODEL
 

@@ -25,7 +25,7 @@ from perdure import Agent, Event, InputEvent, LocalEngine, RunCancelledError, Ru
 from perdure.errors import PerdureError
 from perdure.journal.record import Record, RecordKind
 from perdure.store.base import Row
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 
 class Flaky(Exception):

@@ -24,7 +24,7 @@ from tests.promises.support import (
 from perdure import LocalEngine, Output, StoreError
 from perdure.journal.record import Record, RecordKind
 from perdure.store.base import OutputRow, Row, RunRow
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 
 class Trouble:

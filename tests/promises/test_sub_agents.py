@@ -32,13 +32,13 @@ from perdure import Agent, AgentDefinitionError, ConfigurationError, InputEvent,
 from perdure.actions.chat import chat
 from perdure.actions.react import ReActAgent
 from perdure.actions.sub_agent import SubAgent
-from perdure.chat_model import ChatModel
-from perdure.history import History
-from perdure.message import ToolCall
-from perdure.prompts import Prompt
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.message import ToolCall
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import FunctionTool, Tool
+from perdure.operate.history import History
 from perdure.resource import Resource, ResourceDescriptor, ResourceType, sub_agent
 from perdure.testing.scripted_chat import ScriptedChatModel
-from perdure.tools import FunctionTool, Tool
 
 
 class Finding(BaseModel):

@@ -24,11 +24,11 @@ from tests.promises.support import (
 
 from perdure import InputEvent, RunStatus, action
 from perdure.actions.chat import chat
-from perdure.builtin_events import ChatRequestEvent, ToolResponseEvent
 from perdure.errors import ConfigurationError
-from perdure.message import Attachment, MessageRole, ToolCall
+from perdure.llm.events import ChatRequestEvent, ToolResponseEvent
+from perdure.llm.message import Attachment, MessageRole, ToolCall
+from perdure.llm.tool import InjectedArg, Tool, tool
 from perdure.resource import ResourceType
-from perdure.tools import InjectedArg, Tool, tool
 
 
 def telling(messages: Any, tools: Any) -> Any:

@@ -26,7 +26,7 @@ from perdure import (
     tool,
 )
 from perdure.engine.job import Job
-from perdure.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
 from perdure.testing.scripted_chat import ScriptedChatModel
 
 PNG = Attachment(media_type="image/png", data=b"\x89PNG\x00", name="photo.png")

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import perdure.journal.failure
-import perdure.runtime.job
+import perdure.codec.failure
+import perdure.runtime.job_runtime
 from perdure import LocalEngine
 from perdure.engine.job import Job
 from perdure.errors import StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.pool import Invocation
-from perdure.runtime.world import World
-from perdure.store.sqlite import SqliteStore
-from perdure.store.sqlite_file import APPLICATION_ID, MIGRATIONS, translate
+from perdure.runtime.shared.world import World
+from perdure.store.sqlite.file import APPLICATION_ID, MIGRATIONS, translate
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.statements import load_script
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 
@@ -87,9 +87,9 @@ def simulate(
             await body(job)
 
     # The text of a traceback is of this machine and this Python.
-    failure = perdure.journal.failure
+    failure = perdure.codec.failure
     traceback = mock.patch.object(failure, "_traceback_of", return_value="traceback")
-    with traceback, mock.patch.object(perdure.runtime.job, "World", return_value=world):
+    with traceback, mock.patch.object(perdure.runtime.job_runtime, "World", return_value=world):
         try:
             loop.run_until_complete(main())
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.replay.harness import Expected, Scenario, fetched, one, submits
 
-from perdure.message import Attachment, ChatMessage
+from perdure.llm.message import Attachment, ChatMessage
 
 
 def _of(module: str, name: str) -> Callable[[], Any]:

@@ -12,7 +12,7 @@ from tests.replay.chats import Scripted, wants
 
 from perdure import Agent, ChatModel, InputEvent, ResourceType, RetryPolicy, action, chat
 from perdure.integrations.mcp import MCPServer
-from perdure.message import ChatMessage, MessageRole
+from perdure.llm.message import ChatMessage, MessageRole
 from perdure.testing.mcp import scripted_mcp_server
 
 

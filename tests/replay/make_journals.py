@@ -39,7 +39,7 @@ from tests.replay.harness import (
 )
 
 from perdure.engine.job import Job
-from perdure.store.sqlite_file import connect
+from perdure.store.sqlite.file import connect
 
 JOURNALS = Path(__file__).with_name("journals")
 

@@ -33,15 +33,13 @@ from tests.replay.value_types import (
 
 from perdure import Agent, Event, InputEvent, RetryPolicy, action, durable, register_type
 from perdure.call import Limit, Outcome
-from perdure.document import (
+from perdure.documents.document import (
     Document,
     VectorStoreQuery,
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from perdure.long_term_memory import MemorySetItem
-from perdure.memory import MemoryRef
-from perdure.message import (
+from perdure.llm.message import (
     Attachment,
     ChatDelta,
     ChatMessage,
@@ -50,6 +48,8 @@ from perdure.message import (
     ToolResponse,
     Usage,
 )
+from perdure.memory.long_term import MemorySetItem
+from perdure.memory.memory import MemoryRef
 from perdure.resource import ResourceDescriptor, ResourceType
 from perdure.run import Output, RunInfo, RunStatus
 

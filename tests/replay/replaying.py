@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.replay import agents, make_journals
 from tests.replay.harness import JOB, VERSION, columns_of, load, nothing, simulate, tables_of
 from tests.replay.make_journals import EXPECTED, JOURNALS, SCENARIOS, path_of
 
 from perdure import LocalEngine, is_continuation_supported
+from perdure.codec.codec import Codec
 from perdure.engine.job import Job
-from perdure.journal.codec import Codec
 
 SIMULATED, REAL, OFF = "simulated", "real", "continuations off"
 GOLDEN = sorted(
     (int(file.parent.name[1:]), file.stem) for file in JOURNALS.glob("v*/*.sql")
 )  # schema version, scenario
-SECONDS = 20.0  # how long a replay in real time may take
+SECONDS = PATIENCE  # how long a replay in real time may take
 
 
 # Going on

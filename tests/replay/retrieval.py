@@ -23,19 +23,19 @@ from perdure import (
     retrieve,
     vector_store,
 )
-from perdure.document import (
+from perdure.documents.document import (
     Document,
     VectorStoreQuery,
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from perdure.embedding_model import (
+from perdure.llm.embedding_model import (
     BaseEmbeddingModelConnection,
     BaseEmbeddingModelSetup,
     EmbedKind,
 )
-from perdure.long_term_memory import MemorySetItem
-from perdure.vector_stores import VectorStore
+from perdure.llm.vector_store import VectorStore
+from perdure.memory.long_term import MemorySetItem
 
 
 class Letters(BaseEmbeddingModelConnection):

@@ -26,7 +26,7 @@ from tests.replay.replaying import (
 
 from perdure.engine.job import Job
 from perdure.journal.record import RecordKind
-from perdure.store.sqlite_file import connect
+from perdure.store.sqlite.file import connect
 
 OTHERS = libraries.SCENARIOS.keys()  # see test_libraries.py
 

@@ -12,13 +12,13 @@ from perdure.actions.builtin import builtin
 from perdure.actions.chat import chat_model_action
 from perdure.actions.conversation import Conversation
 from perdure.actions.tool_call import call_tools, tool_call_action
-from perdure.agent_plan import Builtin
-from perdure.builtin_events import ChatRequestEvent, ToolRequestEvent, ToolResponseEvent
+from perdure.agent.plan import Builtin
 from perdure.journal.journal import ActionHistory, Journal
 from perdure.journal.record import Record, RecordKind
+from perdure.llm.events import ChatRequestEvent, ToolRequestEvent, ToolResponseEvent
 from perdure.resource import ResourceType
-from perdure.runtime import recovery
-from perdure.runtime.run_state import RunState
+from perdure.runtime.run import recovery
+from perdure.runtime.run.state import RunState
 
 _recover = recovery.recover
 _counter = itertools.count()

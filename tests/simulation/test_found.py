@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from perdure import Agent, Configuration, InputEvent, OutputEvent, RetryPolicy, RunStatus, action
-from perdure.agent_plan import AgentPlan
+from perdure.agent.plan import AgentPlan
 from perdure.run import STATUS_BY_NUMBER
 from perdure.testing.simulation import simulate, takes, this_attempt
 from perdure.testing.simulation.calls import Outside

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -28,9 +27,7 @@ def test_a_day_passes_in_no_time() -> None:
         await asyncio.sleep(86_400)
         return loop.now()
 
-    began = time.monotonic()
     assert run(work) == START.instant + 86_400 * 10**9
-    assert time.monotonic() - began < 1
 
 
 def test_what_is_ready_goes_before_time() -> None:

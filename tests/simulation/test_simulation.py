@@ -1,7 +1,7 @@
 """Random agents, crashed after every commit: whatever the crash, the result is the same.
 
-The number of seeds is chosen so that this takes about a minute and a half on two cores; `make
-simulate` runs more. Failures that were found and are not mended have tests of their own in
+The number of seeds is chosen so that this takes about a minute on two cores; `make soak`
+runs more. Failures that were found and are not mended have tests of their own in
 `test_found.py`.
 """
 
@@ -18,7 +18,7 @@ from perdure.testing.simulation.campaign import SeedResult, run_chats, run_seed,
 from perdure.testing.simulation.chat_programs import make_chats
 from perdure.testing.simulation.programs import make_program
 
-SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "1000"))
+SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "500"))
 OF_CHATS = max(1, SEEDS // 16)  # an agent with models takes several times as long
 WITHIN = 60  # seeds in which a broken runtime must be noticed
 
@@ -45,7 +45,7 @@ def first_failure(run: Callable[[int], SeedResult] = run_seed) -> str:
 
 
 def test_it_notices_a_lost_settle_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.action_runner.Journal", broken.SettlesInCallOrder)
+    monkeypatch.setattr("perdure.runtime.action.runner.Journal", broken.SettlesInCallOrder)
     failure = first_failure()
     assert "crashed after commit" in failure
     assert "--first" in failure
@@ -58,7 +58,7 @@ def test_it_notices_lost_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_notices_ids_that_are_not_derived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.run_identity.RunIdentity.event", broken.drawn_event_id)
+    monkeypatch.setattr("perdure.runtime.run.identity.RunIdentity.event", broken.drawn_event_id)
     assert "drawn-" in first_failure()
 
 
@@ -69,7 +69,7 @@ def test_it_notices_a_call_that_is_executed_again(monkeypatch: pytest.MonkeyPatc
 
 
 def test_it_notices_memory_that_is_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.recovery.apply_delta", broken.apply_nothing)
+    monkeypatch.setattr("perdure.runtime.run.recovery.apply_delta", broken.apply_nothing)
     assert "memory" in first_failure()
 
 

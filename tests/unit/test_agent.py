@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from perdure.agent import Agent, action
-from perdure.agent_plan import ActionSpec, AgentPlan
+from perdure.agent.declaration import Agent, action
+from perdure.agent.plan import ActionSpec, AgentPlan
 from perdure.errors import AgentDefinitionError
 from perdure.event import Event, InputEvent, OutputEvent
 

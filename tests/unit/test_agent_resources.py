@@ -14,11 +14,13 @@ from perdure import (
     LocalEngine,
     action,
 )
-from perdure.agent import agent_resources
-from perdure.agent_plan import AgentPlan
-from perdure.agent_resources import ResourceSpec
-from perdure.chat_model import BaseChatModelConnection, ChatModel
-from perdure.prompts import Prompt
+from perdure.agent.declaration import agent_resources
+from perdure.agent.plan import AgentPlan
+from perdure.agent.resources import ResourceSpec
+from perdure.llm.chat_model import BaseChatModelConnection, ChatModel
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import FunctionTool, tool
+from perdure.llm.vector_store import VectorStore
 from perdure.resource import (
     Resource,
     ResourceDescriptor,
@@ -29,8 +31,6 @@ from perdure.resource import (
     sub_agent,
     vector_store,
 )
-from perdure.tools import FunctionTool, tool
-from perdure.vector_stores import VectorStore
 
 
 class Fake(BaseChatModelConnection):
@@ -326,12 +326,12 @@ def test_what_is_no_such_resource_is_refused(
 
 def test_a_descriptor_makes_an_instance_by_class_or_name() -> None:
     by_class = ResourceDescriptor(Prompt, template="x")
-    by_name = ResourceDescriptor("perdure.prompts.Prompt", {"template": "x"})
+    by_name = ResourceDescriptor("perdure.llm.prompt.Prompt", {"template": "x"})
     assert by_class == by_name
     assert by_class.make("here").template == by_name.make("here").template == "x"
     assert by_class.make("here") is not by_class.make("here")
     assert ResourceDescriptor(Fake, {"answer": "a"}, answer="b").make("here").answer == "b"
-    by_keywords = ResourceDescriptor(clazz="perdure.prompts.Prompt", arguments={"template": "x"})
+    by_keywords = ResourceDescriptor(clazz="perdure.llm.prompt.Prompt", arguments={"template": "x"})
     assert ResourceDescriptor(clazz=Prompt, template="x") == by_keywords == by_name
 
 
@@ -341,9 +341,9 @@ def test_a_descriptor_makes_an_instance_by_class_or_name() -> None:
         ("Prompt", "here: 'Prompt' is no full name such as package.module.Class"),
         ("", "here: '' is no full name"),
         ("nowhere.at.all.Prompt", "here: 'nowhere.at.all.Prompt' cannot be imported: No module"),
-        ("perdure.prompts.Prompts", "here: 'perdure.prompts.Prompts' cannot be imported"),
-        ("perdure.prompts.", "cannot be imported"),
-        ("perdure.prompts.filled", "here: 'perdure.prompts.filled' is no Resource class"),
+        ("perdure.llm.prompt.Prompts", "here: 'perdure.llm.prompt.Prompts' cannot be imported"),
+        ("perdure.llm.prompt.", "cannot be imported"),
+        ("perdure.llm.prompt.filled", "here: 'perdure.llm.prompt.filled' is no Resource class"),
         ("perdure.event.Event", "is no Resource class"),
         ("..Prompt", "is no full name"),
         (".Prompt", "is no full name"),
@@ -356,7 +356,9 @@ def test_a_descriptor_of_a_bad_name_says_so(name: str, match: str) -> None:
 
 
 def test_a_descriptor_of_wrong_arguments_says_so() -> None:
-    with pytest.raises(ConfigurationError, match=r"here: perdure\.prompts\.Prompt refuses its arg"):
+    with pytest.raises(
+        ConfigurationError, match=r"here: perdure\.llm\.prompt\.Prompt refuses its arg"
+    ):
         ResourceDescriptor(Prompt, text="x").make("here")
     with pytest.raises(ConfigurationError, match="refuses its arguments"):
         ResourceDescriptor(VectorStore, unknown=1).make("here")

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from perdure.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
 from perdure.errors import AgentDefinitionError, ConfigurationError
-from perdure.message import Attachment, ChatDelta, ChatMessage, MessageRole, ToolCall
-from perdure.prompts import Prompt
+from perdure.llm.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
+from perdure.llm.message import Attachment, ChatDelta, ChatMessage, MessageRole, ToolCall
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import Tool, as_tool
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
-from perdure.runtime.resources import JobResources
+from perdure.runtime.shared.resources import JobResources
 from perdure.testing.scripted_chat import ScriptedChatModel
-from perdure.tools import Tool, as_tool
 
 user, system = ChatMessage.user, ChatMessage.system
 
@@ -32,7 +32,7 @@ def model(script: Any = ("answer",), **options: Any) -> ChatModel:
 def opened(setup: BaseChatModelSetup, **others: Resource) -> BaseChatModelSetup:
     """Return a setup that a job has opened, under the name `m`, beside other resources."""
     engine = {"m": setup, **others}
-    from perdure.agent_resources import added_resource, merged
+    from perdure.agent.resources import added_resource, merged
 
     specs = merged([added_resource(n, r.resource_type(), r, "here") for n, r in engine.items()])
     asyncio.run(JobResources(specs, lambda: None).open())

@@ -10,7 +10,7 @@ import pytest
 
 from perdure import Agent, InputEvent, LocalEngine, action
 from perdure.cli.main import main
-from perdure.store import sqlite_health
+from perdure.store.sqlite import health
 
 
 class Idle(Agent):
@@ -22,8 +22,8 @@ class Idle(Agent):
 @pytest.fixture(autouse=True)
 def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sqlite_health, "MEASURED_SECONDS", 0.01)
-    monkeypatch.setattr(sqlite_health, "SLOW_COMMITS", 0)
+    monkeypatch.setattr(health, "MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr(health, "SLOW_COMMITS", 0)
 
 
 def lines(out: str) -> dict[str, tuple[str, str]]:
@@ -100,7 +100,7 @@ def test_an_old_sqlite_fails(
 def test_slow_commits_are_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sqlite_health, "SLOW_COMMITS", 1e9)
+    monkeypatch.setattr(health, "SLOW_COMMITS", 1e9)
     assert main(["doctor"]) == 0
     assert lines(capsys.readouterr().out)["commits"][0] == "warn"
 

@@ -12,7 +12,7 @@ import pytest
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunsFailedError, action
 from perdure.cli.main import main
 from perdure.cli.options import DEFAULT_STORE as CLI_DEFAULT_STORE
-from perdure.history import History
+from perdure.operate.history import History
 from perdure.store.url import DEFAULT_STORE
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from perdure import Agent, ConfigurationError
 from perdure.cli.load import load_agent
-from perdure.journal.identity import function_identity
+from perdure.codec.identity import function_identity
 
 AGENT = """
 from perdure import Agent, InputEvent, action

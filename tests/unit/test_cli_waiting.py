@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 from tests.inside import runs_of, runtime_of
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, action
 from perdure.cli import drive, waits
 from perdure.cli.main import main
 from perdure.engine.progress import Progress
-from perdure.history import History
 from perdure.journal.record import decode_signal
-from perdure.store.sqlite_view import SqliteView
+from perdure.operate.history import History
+from perdure.store.sqlite.view import SqliteView
 
 FOR_EVER = 1000.0
 
@@ -30,7 +31,7 @@ submitted.set()
 
 
 def name(text: str) -> str:
-    submitted.wait(10)
+    submitted.wait(PATIENCE)
     return text
 
 
@@ -68,7 +69,7 @@ async def _fill(url: str) -> None:
             submitted.set()
             await job.signal(asking, "early", [1])
             await job.signal(queued, "early")
-            until = time.monotonic() + 10
+            until = time.monotonic() + PATIENCE
             while time.monotonic() < until:
                 if len(engine.runs()) == 5 and engine.run_info("r1").status is RunStatus.WAITING:
                     if engine.run_info("r3").activity and engine.run_info("r5").status.is_final:
@@ -181,7 +182,7 @@ def test_a_run_has_its_activity_and_its_time(store: str) -> None:
 def test_doctor_counts_waiting_runs(
     cli: Any, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("perdure.store.sqlite_health.MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr("perdure.store.sqlite.health.MEASURED_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
     _, out, _ = cli("doctor", "--store", store)
     assert "job desk (1 completed, 4 unfinished (2 waiting))" in row_of(out, "ok   store")

@@ -25,13 +25,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perdure.codec.brief import brief
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digest, digest_call
+from perdure.codec.lower import MAX_DEPTH
+from perdure.codec.names import NAMES, main_module_name, type_name
+from perdure.codec.types import TypeRegistry
 from perdure.errors import ConfigurationError, DecodeError, EncodeError
-from perdure.journal.brief import brief
-from perdure.journal.codec import Codec
-from perdure.journal.digests import digest, digest_call
-from perdure.journal.lower import MAX_DEPTH
-from perdure.journal.names import NAMES, main_module_name, type_name
-from perdure.journal.types import TypeRegistry
 
 
 class Color(enum.Enum):
@@ -379,7 +379,7 @@ def test_annotations_register_what_they_name() -> None:
 def test_a_script_and_its_import_agree_on_names(tmp_path: pathlib.Path) -> None:
     script = tmp_path / "agent_script.py"
     script.write_text(
-        "from perdure.journal.names import type_name\nclass A: pass\nprint(type_name(A))\n"
+        "from perdure.codec.names import type_name\nclass A: pass\nprint(type_name(A))\n"
     )
     commands = [[str(script)], ["-m", "agent_script"], ["-c", "import agent_script"]]
     for command in commands:
@@ -439,7 +439,7 @@ def test_g21_the_readable_view_shows_names_and_fields() -> None:
 
 _DIGESTS = """
 import datetime, decimal, enum, uuid
-from perdure.journal.digests import digest, digest_call
+from perdure.codec.digests import digest, digest_call
 class E(enum.Enum):
     A = 1
 names = {"alpha", "beta", "gamma", "delta", "epsilon"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from perdure import Agent, InputEvent, LocalEngine
-from perdure.runtime.collector import OBJECTS_OF_RUN, YOUNG_OBJECTS, Collector
+from perdure.runtime.shared.collector import OBJECTS_OF_RUN, YOUNG_OBJECTS, Collector
 
 
 @pytest.fixture(autouse=True)

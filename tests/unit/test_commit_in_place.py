@@ -14,7 +14,7 @@ from perdure.errors import StoreDataError
 from perdure.store import pace
 from perdure.store.base import Row, SinkRow
 from perdure.store.pace import CommitPace
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.testing.store_contract import StoreContract
 
 

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 import pydantic
 import pytest
+from tests.patience import PATIENCE
 
-from perdure.condition import Condition, ConditionIndex, event_type_of, is_condition
+from perdure.conditions.condition import Condition, ConditionIndex, event_type_of, is_condition
 from perdure.errors import AgentDefinitionError, ConditionError, ConfigurationError
 from perdure.event import Event, EventType, InputEvent, OutputEvent
 
@@ -333,7 +334,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_the_package_is_imported_without_cel() -> None:
     program = "import sys, perdure; perdure.Agent; assert 'cel' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
 
 
 # Types that a condition asks for

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from perdure.config import AgentExecutionOptions as Options
-from perdure.config import ConfigOption, Configuration, all_options
+from perdure.config.configuration import AgentExecutionOptions as Options
+from perdure.config.configuration import ConfigOption, Configuration, all_options
 from perdure.errors import ConfigurationError
 
 THRESHOLD = ConfigOption("agent.min-score", float, 0.5)

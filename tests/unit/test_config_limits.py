@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from perdure.call import Limit, RetryPolicy
-from perdure.config import AgentExecutionOptions as Options
-from perdure.config import Configuration
+from perdure.config.configuration import AgentExecutionOptions as Options
+from perdure.config.configuration import Configuration
 from perdure.errors import ConfigurationError
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"

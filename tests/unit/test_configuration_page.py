@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from perdure.config import all_options
+from perdure.config.configuration import all_options
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.document import (
-    AllOf,
-    AnyOf,
-    Comparison,
+from perdure.codec.codec import Codec
+from perdure.documents.document import (
     Document,
-    Not,
     VectorStoreQuery,
     VectorStoreQueryMode,
     VectorStoreQueryResult,
     document_id,
     metadata_text,
-    parse_filters,
     words_of,
 )
+from perdure.documents.filters import AllOf, AnyOf, Comparison, Not, parse_filters
 from perdure.errors import ConfigurationError, TerminalError
-from perdure.journal.codec import Codec
 
 FIELDS = st.sampled_from(["a", "b", "c.d", "ä"])
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from perdure.errors import DecodeError, DurableCallError
-from perdure.journal.codec import Codec
-from perdure.journal.failure import (
+from perdure.codec.codec import Codec
+from perdure.codec.failure import (
     TRACEBACK_ATTRIBUTE,
     decode_failure,
     encode_failure,
     failure_summary,
 )
+from perdure.errors import DecodeError, DurableCallError
 
 CODEC = Codec()
 
@@ -263,8 +263,8 @@ def test_g9_a_script_rebuilds_its_own_types_without_running_twice(tmp_path: Path
     script.write_text(
         "print('ran')\n"
         "import sys\n"
-        "from perdure.journal.codec import Codec\n"
-        "from perdure.journal.failure import decode_failure, encode_failure\n"
+        "from perdure.codec.codec import Codec\n"
+        "from perdure.codec.failure import decode_failure, encode_failure\n"
         "class Mine(Exception): pass\n"
         "codec = Codec()\n"
         "if len(sys.argv) == 1:\n"

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from perdure.history import History
-from perdure.journal.codec import Codec
-from perdure.journal.failure import encode_failure
+from perdure.codec.codec import Codec
+from perdure.codec.failure import encode_failure
 from perdure.journal.record import (
     Completion,
     Record,
@@ -16,8 +15,9 @@ from perdure.journal.record import (
     encode_completion,
     encode_signal,
 )
+from perdure.operate.history import History
+from perdure.operate.run_detail import CallInfo, RunDetail
 from perdure.run import STATUS_NUMBERS, RunStatus
-from perdure.run_detail import CallInfo, RunDetail
 from perdure.store.base import (
     NUMBER_BITS,
     Command,

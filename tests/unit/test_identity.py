@@ -17,8 +17,8 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
+from perdure.codec.identity import annotated_types, function_identity, is_coroutine_callable
 from perdure.errors import EncodeError
-from perdure.journal.identity import annotated_types, function_identity, is_coroutine_callable
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
@@ -134,7 +134,7 @@ def test_a_function_without_a_module_is_told_of_durable_id() -> None:
 
 def test_g7_a_script_and_its_import_name_functions_alike(tmp_path: Path) -> None:
     (tmp_path / "agent_module.py").write_text(
-        "from perdure.journal.identity import function_identity\n"
+        "from perdure.codec.identity import function_identity\n"
         "def call(): pass\n"
         "class A:\n    def m(self): pass\n"
         "print(function_identity(call), function_identity(A().m), function_identity(A))\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perdure.connectors.base import SinkState, Source, SourceRecord
+from perdure.connectors.base import SinkState, Source, SourceItem
 from perdure.connectors.iterable import (
     CallableSink,
     IterableSource,
@@ -21,17 +21,17 @@ from perdure.errors import InputError, SinkError
 from perdure.run import Output, RunStatus
 
 
-async def read(source: Source, limit: int | None = None) -> list[SourceRecord]:
-    records: list[SourceRecord] = []
+async def read(source: Source, limit: int | None = None) -> list[SourceItem]:
+    items: list[SourceItem] = []
     stream = source.open()
     try:
-        async for record in stream:
-            records.append(record)
-            if len(records) == limit:
+        async for item in stream:
+            items.append(item)
+            if len(items) == limit:
                 break
     finally:
         await stream.aclose()
-    return records
+    return items
 
 
 def outputs(count: int) -> list[Output]:
@@ -40,7 +40,7 @@ def outputs(count: int) -> list[Output]:
 
 def test_list_is_numbered_from_zero_and_can_be_read_again() -> None:
     source = as_source(["a", "b"])
-    expected = [SourceRecord(0, "a"), SourceRecord(1, "b")]
+    expected = [SourceItem(0, "a"), SourceItem(1, "b")]
     assert asyncio.run(read(source)) == expected
     assert asyncio.run(read(source)) == expected
 
@@ -63,8 +63,8 @@ def test_iterator_read_twice_is_an_error_and_not_an_empty_source() -> None:
 
 def test_g20_endless_iterable_is_read_only_as_far_as_asked() -> None:
     counter = itertools.count()
-    records = asyncio.run(read(IterableSource(counter), limit=1000))
-    assert records[-1] == SourceRecord(999, 999)
+    items = asyncio.run(read(IterableSource(counter), limit=1000))
+    assert items[-1] == SourceItem(999, 999)
     assert next(counter) == 1000
 
 
@@ -80,7 +80,7 @@ def test_endless_iterable_lets_the_loop_run() -> None:
     assert asyncio.run(asyncio.wait_for(main(), 5)) == 1
 
 
-def test_error_of_the_iterable_reaches_the_reader_after_the_records_before_it() -> None:
+def test_error_of_the_iterable_reaches_the_reader_after_the_items_before_it() -> None:
     def values() -> Iterator[int]:
         yield 1
         raise KeyError("broken feed")
@@ -88,8 +88,8 @@ def test_error_of_the_iterable_reaches_the_reader_after_the_records_before_it() 
     async def main() -> list[Any]:
         seen: list[Any] = []
         with pytest.raises(KeyError, match="broken feed"):
-            async for record in as_source(values()).open():
-                seen.append(record.value)
+            async for item in as_source(values()).open():
+                seen.append(item.value)
         return seen
 
     assert asyncio.run(main()) == [1]

@@ -22,9 +22,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.patience import PATIENCE
 
 from perdure.connectors import jsonl_lines, output_file
-from perdure.connectors.base import SinkState, SourceRecord
+from perdure.connectors.base import SinkState, SourceItem
 from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
 from perdure.connectors.output_file import BehindPolicy
@@ -32,9 +33,9 @@ from perdure.errors import InputError, SinkError
 from perdure.run import Output
 
 
-def read(path: Path | str) -> list[SourceRecord]:
-    async def main() -> list[SourceRecord]:
-        return [record async for record in JsonlSource(path).open()]
+def read(path: Path | str) -> list[SourceItem]:
+    async def main() -> list[SourceItem]:
+        return [item async for item in JsonlSource(path).open()]
 
     return asyncio.run(main())
 
@@ -46,13 +47,13 @@ def output(value: Any, n: int = 0) -> Output:
 # --- source ---
 
 
-def test_positions_count_records_and_lines_count_lines(tmp_path: Path) -> None:
+def test_positions_count_items_and_lines_count_lines(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'{"a": 1}\n\n  \r\n [2] \r\n"last"')
     assert read(path) == [
-        SourceRecord(0, {"a": 1}, b'{"a": 1}', 1),
-        SourceRecord(1, [2], b"[2]", 4),
-        SourceRecord(2, "last", b'"last"', 5),
+        SourceItem(0, {"a": 1}, b'{"a": 1}', 1),
+        SourceItem(1, [2], b"[2]", 4),
+        SourceItem(2, "last", b'"last"', 5),
     ]
 
 
@@ -64,7 +65,7 @@ def test_byte_order_mark_and_line_separators_inside_text(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf", b" \n\n"])
-def test_file_without_records(tmp_path: Path, content: bytes) -> None:
+def test_file_without_items(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(content)
     assert read(path) == []
@@ -90,7 +91,7 @@ def test_values_are_the_same_wherever_chunks_end(
         (b"1" * 5000, "in.jsonl:3: not readable as JSON"),
     ],
 )
-def test_bad_line_is_named_after_the_records_before_it(
+def test_bad_line_is_named_after_the_items_before_it(
     tmp_path: Path, line: bytes, reason: str
 ) -> None:
     path = tmp_path / "in.jsonl"
@@ -99,8 +100,8 @@ def test_bad_line_is_named_after_the_records_before_it(
     async def main() -> list[Any]:
         seen: list[Any] = []
         with pytest.raises(InputError, match=reason) as caught:
-            async for record in JsonlSource(path).open():
-                seen.append(record.value)
+            async for item in JsonlSource(path).open():
+                seen.append(item.value)
         assert f"{path}:3: " in str(caught.value)
         assert "\n" not in str(caught.value)
         return seen
@@ -126,9 +127,9 @@ from perdure.connectors.jsonl import JsonlSource
 
 async def main():
     stream = JsonlSource("-").open()
-    async for record in stream:
-        print(record.value, flush=True)
-        if record.value == "stop":
+    async for item in stream:
+        print(item.value, flush=True)
+        if item.value == "stop":
             break
     await stream.aclose()
 
@@ -150,7 +151,7 @@ def test_standard_input_gives_a_line_as_soon_as_it_is_there() -> None:
             process.stdin.write(json.dumps(value) + "\n")
             assert process.stdout.readline() == value + "\n"
         # Its input is still open: an exit proves that no thread waits for more of it.
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_abandoned_reading_leaves_no_descriptor_open(tmp_path: Path) -> None:

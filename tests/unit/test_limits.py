@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.patience import PATIENCE
 from tests.unit.action_driver import on_host
 
 from perdure.call import Limit
 from perdure.errors import ConfigurationError
 from perdure.executor.limits import Limits, LimitUsage, Permit
-from perdure.runtime.timers import TimerService
+from perdure.runtime.shared.timers import TimerService
 
 SECOND = 1_000_000_000
 
@@ -283,7 +284,7 @@ async def test_the_timers_of_the_runtime_serve_a_rate() -> None:
     for _ in range(6):
         limits.acquire("x", None, lambda: starts.append(time.time_ns()))
     assert len(starts) == 2
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(starts) < 6:
             await asyncio.sleep(0.01)
     assert starts[-1] - starts[0] >= 0.039e9

@@ -30,7 +30,7 @@ from perdure.integrations.llm_messages import (
     split_reasoning,
     to_model_messages,
 )
-from perdure.message import Attachment, ChatMessage, ToolCall
+from perdure.llm.message import Attachment, ChatMessage, ToolCall
 
 
 def converted(*messages: ChatMessage) -> list[Any]:

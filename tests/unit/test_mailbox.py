@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.unit.action_driver import on_host
 
 from perdure.errors import StoreError
-from perdure.memory import Cell
+from perdure.memory.memory import Cell
 from perdure.run import RunStatus
-from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.store.base import KeyRow, KeyState, MemoryRow, RunRow
 
 

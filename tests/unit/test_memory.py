@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.errors import ContextAccessError
-from perdure.memory import ActionMemory, Cell, MemoryKind, MemoryObject, MemoryRef, apply_delta
+from perdure.memory.memory import (
+    ActionMemory,
+    Cell,
+    MemoryKind,
+    MemoryObject,
+    MemoryRef,
+    apply_delta,
+)
 
 State = dict[str, Cell]
 

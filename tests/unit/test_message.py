@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from perdure.codec.codec import Codec
 from perdure.errors import ConfigurationError
-from perdure.journal.codec import Codec
-from perdure.message import (
-    Attachment,
-    ChatMessage,
-    MessageRole,
-    ToolCall,
-    ToolResponse,
-    Usage,
-)
+from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall, ToolResponse, Usage
 
 
 def test_usage_adds_up() -> None:

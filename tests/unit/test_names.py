@@ -12,20 +12,21 @@ from typing import Any
 import pytest
 
 import perdure
+from perdure.codec import names as module
+from perdure.codec.digests import call_digests, digest, digest_call, digests
+from perdure.codec.identity import function_identities, function_identity
+from perdure.codec.names import MAX_NAMES, NAMES, NameTable, type_name
+from perdure.codec.sketch import differences, sign_call
+from perdure.codec.types import describe, register_type
 from perdure.errors import ConfigurationError, PerdureError
-from perdure.journal import names as module
-from perdure.journal.digests import call_digests, digest, digest_call, digests
-from perdure.journal.identity import function_identities, function_identity
-from perdure.journal.names import MAX_NAMES, NAMES, NameTable, type_name
-from perdure.journal.sketch import differences, sign_call
-from perdure.journal.types import describe, register_type
 from perdure.resource import Resource
 
 # What no action, input or store of a user's can hold: parts of the runtime, of declarations on
 # their way to a plan, of faces and of the test kit. Packages and modules.
 INTERNAL = {
-    "agent", "agent_plan", "agent_resources", "cli", "condition_syntax", "config_values",
-    "connectors", "engine", "executor", "journal", "run_detail", "runtime", "store", "yaml_agent",
+    "agent", "cli", "conditions.syntax", "config.values",
+    "connectors", "engine", "executor", "journal", "codec", "operate.run_detail", "runtime",
+    "store", "yaml_agent",
     "integrations.llm_models", "integrations.mcp_session", "integrations.openai_agents_run",
     "integrations.pydantic_ai_run", "testing",
 }  # fmt: skip

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from perdure.builtin_events import ChatRequestEvent
 from perdure.errors import AgentDefinitionError, OutputSchemaError
-from perdure.output_schema import OutputSchema
+from perdure.llm.events import ChatRequestEvent
+from perdure.llm.output_schema import OutputSchema
 
 
 class Weather(BaseModel):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from perdure import Agent, ConfigurationError, InputEvent, Prompt, ResourceType
-from perdure.agent_resources import added_resource
-from perdure.config import Configuration
+from perdure.agent.resources import added_resource
+from perdure.config.configuration import Configuration
 from perdure.engine.plan_of import plan_of
 
 

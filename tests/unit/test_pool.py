@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.unit.action_driver import on_host
 
 from perdure.executor.executor import ContinuationActionExecutor
@@ -60,7 +61,7 @@ class Bench:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -167,7 +168,7 @@ async def test_g10_hung_calls_do_not_stop_the_others_and_their_results_come_late
         bench.call(f"good{n}", "b")
     # As a timeout does: what has begun and not ended is given up.
     given_up: set[Invocation] = set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(bench.finished) < 20 or len(given_up) < 50:
             for invocation in hung:
                 if invocation.started_at and invocation not in given_up:

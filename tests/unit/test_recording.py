@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from perdure.chat_model import BaseChatModelConnection
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
-from perdure.message import Attachment, ChatDelta, ChatMessage, ToolCall, Usage
+from perdure.llm.chat_model import BaseChatModelConnection
+from perdure.llm.message import Attachment, ChatDelta, ChatMessage, ToolCall, Usage
 from perdure.testing.recording import RecordedChatModel
 from perdure.testing.scripted_chat import ScriptedChatModel
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.record import Completion, EventRecord, Record, RecordKind, encode_completion
-from perdure.memory import Cell
-from perdure.runtime.recovery import recover
-from perdure.runtime.run_execution import RunState
+from perdure.memory.memory import Cell
+from perdure.runtime.run.execution import RunState
+from perdure.runtime.run.recovery import recover
 
 
 def act(event: Any, ctx: Any) -> None:

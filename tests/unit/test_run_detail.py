@@ -8,16 +8,17 @@ import time
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, RetryPolicy, RunsFailedError, action
 from perdure.cli import timeline as picture
 from perdure.cli.report import print_detail
-from perdure.history import History
-from perdure.journal.codec import Codec
-from perdure.journal.failure import encode_failure
+from perdure.codec.codec import Codec
+from perdure.codec.failure import encode_failure
 from perdure.journal.record import Record, RecordKind
+from perdure.operate.history import History
+from perdure.operate.run_detail import CallInfo, RunDetail, build
 from perdure.run import RunInfo, RunStatus
-from perdure.run_detail import CallInfo, RunDetail, build
 
 CODEC = Codec()
 
@@ -63,7 +64,7 @@ async def in_back_off() -> RunDetail:
     with contextlib.suppress(asyncio.CancelledError):
         async with engine.open(Flaky(60)) as job:
             await job.submit({"id": 1, "fails": 9}, key=1)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
                 found = detail_of(engine)
                 if any(action.calls for action in found.actions):

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from perdure import Configuration, RunStatus
-from perdure.journal.codec import Codec
-from perdure.memory import Cell
+from perdure.codec.codec import Codec
+from perdure.memory.memory import Cell
 from perdure.run import STATUS_BY_NUMBER
-from perdure.runtime.mailbox import Key, RunTicket
-from perdure.runtime.run_ending import End, RunEnding
-from perdure.runtime.run_state import CANCELLED, TIMED_OUT, RunMemory
+from perdure.runtime.run.ending import End, RunEnding
+from perdure.runtime.run.state import CANCELLED, TIMED_OUT, RunMemory
+from perdure.runtime.shared.mailbox import Key, RunTicket
 from perdure.store.base import KeyRow, MemoryRow, RunRow, StatusRow
 
 NOW = 1_700_000_000_000_000_000
@@ -39,9 +39,11 @@ class Ended:
             now=lambda: NOW,
             run_timeout=2_000_000_000,
             counters=SimpleNamespace(retries=0),
-            finish=lambda _, memory: self.told.append(("finish", memory)),
-            retry_later=lambda _: self.told.append("retry"),
-            stop=lambda error: self.told.append(("stop", str(error))),
+            supervisor=SimpleNamespace(
+                finish=lambda _, memory: self.told.append(("finish", memory)),
+                retry_later=lambda _: self.told.append("retry"),
+                stop=lambda error: self.told.append(("stop", str(error))),
+            ),
         )
         self.ending = RunEnding(self.ticket, services, reason)
 

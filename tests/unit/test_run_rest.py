@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from perdure.runtime.run_rest import RunRest
+from perdure.runtime.run.rest import RunRest
 
 
 def test_a_deadline_that_has_passed_is_kept_until_the_run_is_stopped() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from perdure.chat_model import answered
 from perdure.errors import RetryableError, TerminalError
-from perdure.message import ChatDelta, ChatMessage, ToolCall, Usage
+from perdure.llm.chat_model import answered
+from perdure.llm.message import ChatDelta, ChatMessage, ToolCall, Usage
+from perdure.llm.tool import Tool
 from perdure.testing.request_log import RequestLog
 from perdure.testing.scripted_chat import ScriptedChatModel
 from perdure.testing.scripted_embedding import ScriptedEmbeddingModel, word_embedding
-from perdure.tools import Tool
 
 CALL = ToolCall(id="c1", name="search", arguments={"q": "x"})
 ASKED = ChatMessage.user("find x")

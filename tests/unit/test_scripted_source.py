@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.action_driver import on_host
 
-from perdure.agent import Agent
-from perdure.connectors.base import SourceRecord
+from perdure.agent.declaration import Agent
+from perdure.connectors.base import SourceItem
 from perdure.engine.local import LocalEngine
 from perdure.errors import InputError
 from perdure.event import InputEvent, OutputEvent
@@ -16,25 +16,25 @@ from perdure.testing.scripted_source import CRASH, Crash, ScriptedSource
 
 
 async def read(source: ScriptedSource) -> tuple[list[Any], Crash | None]:
-    records: list[SourceRecord] = []
+    items: list[SourceItem] = []
     reading = source.open()
     try:
-        async for record in reading:
-            records.append(record)
+        async for item in reading:
+            items.append(item)
     except Crash as crash:
-        return records, crash
+        return items, crash
     finally:
         await reading.aclose()
-    return records, None
+    return items, None
 
 
 @on_host
 async def test_each_reading_gets_one_crash_further() -> None:
     source = ScriptedSource(["a", CRASH, CRASH, "b", "c", CRASH])
-    a, b, c = (SourceRecord(n, value) for n, value in enumerate("abc"))
+    a, b, c = (SourceItem(n, value) for n, value in enumerate("abc"))
     for expected in ([a], [a], [a, b, c]):
-        records, crash = await read(source)
-        assert records == expected
+        items, crash = await read(source)
+        assert items == expected
         assert isinstance(crash, InputError)
         assert f"'scripted' crashed before input {len(expected)}" in str(crash)
     assert await read(source) == ([a, b, c], None)

@@ -16,11 +16,11 @@ import pytest
 from tests.unit.action_driver import on_host
 
 from perdure.errors import StoreError, StoreFormatError, StoreLockedError
-from perdure.store import sqlite_file
 from perdure.store.base import CommandRow
 from perdure.store.ownership import JobLock, is_owned, lock_path
-from perdure.store.sqlite import SqliteStore
-from perdure.store.sqlite_file import APPLICATION_ID, connect, connect_reader
+from perdure.store.sqlite import file
+from perdure.store.sqlite.file import APPLICATION_ID, connect, connect_reader
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.statements import load_script
 from perdure.store.url import open_view
 from perdure.testing.sample_rows import SampleRows
@@ -65,7 +65,7 @@ def value(path: Path, sql: str) -> object:
 
 def test_g23_a_new_file_says_what_it_is(made: Path) -> None:
     assert value(made, "PRAGMA application_id") == APPLICATION_ID
-    assert value(made, "PRAGMA user_version") == len(sqlite_file.MIGRATIONS)
+    assert value(made, "PRAGMA user_version") == len(file.MIGRATIONS)
     assert value(made, "PRAGMA journal_mode") == "wal"
 
 
@@ -206,8 +206,8 @@ def migration(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     def script(backend: str, file: str) -> str:
         return scripts[file] if file in scripts else load_script(backend, file)
 
-    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, "next.sql"))
-    monkeypatch.setattr(sqlite_file, "load_script", script)
+    monkeypatch.setattr(file, "MIGRATIONS", (*file.MIGRATIONS, "next.sql"))
+    monkeypatch.setattr(file, "load_script", script)
     return scripts  # type: ignore[return-value]
 
 
@@ -219,7 +219,7 @@ def older(made: Path) -> Path:
 
 
 def test_g23_an_older_store_is_migrated(older: Path, migration: dict[str, str]) -> None:
-    version = len(sqlite_file.MIGRATIONS)
+    version = len(file.MIGRATIONS)
     connect(older).close()
     assert value(older, "PRAGMA user_version") == version
     assert value(older, "SELECT count(*) FROM extra") == 0
@@ -230,7 +230,7 @@ def test_g23_an_older_store_is_migrated(older: Path, migration: dict[str, str]) 
 
 def test_g23_a_new_store_gets_every_migration(path: Path, migration: dict[str, str]) -> None:
     connect(path).close()
-    assert value(path, "PRAGMA user_version") == len(sqlite_file.MIGRATIONS)
+    assert value(path, "PRAGMA user_version") == len(file.MIGRATIONS)
     assert value(path, "SELECT count(*) FROM extra") == 0
 
 
@@ -263,7 +263,7 @@ def test_g23_a_reader_does_not_migrate(older: Path, migration: dict[str, str]) -
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from perdure.store.sqlite import SqliteStore
+from perdure.store.sqlite.store import SqliteStore
 
 async def hold():
     store = SqliteStore(Path(sys.argv[1]))
@@ -417,5 +417,5 @@ def test_a_store_that_is_a_folder_is_named_and_nothing_is_left_beside_it(tmp_pat
     folder = tmp_path / "stores"
     folder.mkdir()
     with pytest.raises(StoreError, match=r"stores is a folder: name a file in it, such as .*\.db"):
-        on_host(lambda: SqliteStore(folder).open("job"))
+        asyncio.run(SqliteStore(folder).open("job"))
     assert [path.name for path in tmp_path.iterdir()] == ["stores"]

@@ -9,8 +9,8 @@ import weakref
 import pytest
 from tests.unit.action_driver import on_host
 
-from perdure.runtime import timers
-from perdure.runtime.timers import TimerService
+from perdure.runtime.shared import timers
+from perdure.runtime.shared.timers import TimerService
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 MS = 1_000_000

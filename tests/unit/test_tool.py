@@ -15,12 +15,11 @@ import pytest
 from pydantic import BaseModel
 
 from perdure import Agent
-from perdure.agent_resources import declared_resources
+from perdure.agent.resources import declared_resources
 from perdure.call import RetryPolicy, durable
 from perdure.errors import AgentDefinitionError, ConfigurationError, ToolArgumentsError
-from perdure.message import Attachment
-from perdure.resource import RESOURCE_MARK, ResourceType
-from perdure.tools import (
+from perdure.llm.message import Attachment
+from perdure.llm.tool import (
     FunctionTool,
     InjectedArg,
     Tool,
@@ -30,6 +29,7 @@ from perdure.tools import (
     tool_result_attachments,
     tool_result_text,
 )
+from perdure.resource import RESOURCE_MARK, ResourceType
 
 
 @tool

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from perdure.errors import AgentDefinitionError, ConfigurationError, ToolArgumentsError
-from perdure.tool_schema import FunctionSchema
+from perdure.llm.tool_schema import FunctionSchema
 
 if TYPE_CHECKING:
     from decimal import Decimal as Unimported

@@ -15,21 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.vector_stores import Context, document_index, on_loop, opened, sqlite_url
 
-from perdure.document import Document, VectorStoreQuery, parse_filters, words_of
-from perdure.embedding_model import (
+from perdure.documents.document import Document, VectorStoreQuery, words_of
+from perdure.documents.filters import parse_filters
+from perdure.documents.ranking import keyword_scores, reciprocal_rank_fusion
+from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.embedding_model import (
     BaseEmbeddingModelConnection,
     BaseEmbeddingModelSetup,
     EmbeddingModel,
 )
-from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.vector_store import BaseVectorStore, VectorStore
 from perdure.resource import Resource
 from perdure.testing.vector_store_contract import VectorStoreContract, WordEmbeddings
-from perdure.vector_stores import (
-    BaseVectorStore,
-    VectorStore,
-    keyword_scores,
-    reciprocal_rank_fusion,
-)
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 

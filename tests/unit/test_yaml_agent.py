@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from perdure import Agent, ConfigurationError, LocalEngine
-from perdure.agent import agent_resources
-from perdure.agent_plan import AgentPlan
-from perdure.builtin_events import ChatResponseEvent, ToolRequestEvent, ToolResponseEvent
-from perdure.config import Configuration
+from perdure.agent.declaration import agent_resources
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
+from perdure.llm.events import ChatResponseEvent, ToolRequestEvent, ToolResponseEvent
 from perdure.resource import Resource, ResourceType
 from perdure.yaml_agent.aliases import CLASSES
 from perdure.yaml_agent.load import AgentFile, load_agent
@@ -28,10 +28,10 @@ STEPS = '''
 import dataclasses
 
 from perdure import Event, InputEvent, OutputEvent
-from perdure.chat_model import BaseChatModelConnection
-from perdure.message import ChatMessage
+from perdure.llm.chat_model import BaseChatModelConnection
+from perdure.llm.message import ChatMessage
 from perdure.resource import Resource, ResourceType
-from perdure.tools import tool
+from perdure.llm.tool import tool
 
 
 class Echo(BaseChatModelConnection):

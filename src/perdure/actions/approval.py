@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from perdure.context import RunnerContext
 from perdure.errors import ContextAccessError
-from perdure.message import ToolCall
+from perdure.llm.message import ToolCall
 
 __all__ = ["Verdict", "approval"]
 

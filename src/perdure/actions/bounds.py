@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure.call import RetryPolicy
-from perdure.config import ConfigOption
+from perdure.config.configuration import ConfigOption
 from perdure.context import RunnerContext
 from perdure.errors import DurableCallError, PerdureError, RetryableError, TerminalError
 

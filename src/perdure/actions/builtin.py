@@ -8,20 +8,20 @@ from perdure.actions.chat import chat_model_action
 from perdure.actions.memory_sets import DEFAULT_STORE, KeyMemory
 from perdure.actions.retrieval import context_retrieval_action
 from perdure.actions.tool_call import tool_call_action
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan, Builtin
-from perdure.agent_resources import ResourceSpec
-from perdure.builtin_events import (
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan, Builtin
+from perdure.agent.resources import ResourceSpec
+from perdure.config.configuration import AgentExecutionOptions, Configuration
+from perdure.errors import ConfigurationError
+from perdure.llm.events import (
     ChatRequestEvent,
     ContextRetrievalRequestEvent,
     ToolRequestEvent,
     ToolResponseEvent,
 )
-from perdure.config import AgentExecutionOptions, Configuration
-from perdure.errors import ConfigurationError
-from perdure.long_term_memory import MemorySetItem
+from perdure.llm.vector_store import VectorStore
+from perdure.memory.long_term import MemorySetItem
 from perdure.resource import ResourceType
-from perdure.vector_stores import VectorStore
 
 __all__ = ["builtin", "builtin_resources", "check_named_resources"]
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from perdure.actions.conversation import Conversation
 from perdure.actions.tool_call import call_tools
-from perdure.builtin_events import (
+from perdure.context import RunnerContext
+from perdure.llm.chat_model import BaseChatModelSetup
+from perdure.llm.events import (
     ChatRequestEvent,
     ChatResponseEvent,
     ToolRequestEvent,
     ToolResponseEvent,
 )
-from perdure.chat_model import BaseChatModelSetup
-from perdure.context import RunnerContext
-from perdure.message import ChatMessage
+from perdure.llm.message import ChatMessage
 from perdure.resource import ResourceType
 
 __all__ = ["chat", "chat_model_action"]

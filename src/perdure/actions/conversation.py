@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from perdure.actions.model_request import FINAL_RESULT, ask, emitter
-from perdure.builtin_events import ChatResponseEvent
-from perdure.chat_model import BaseChatModelSetup
 from perdure.context import RunnerContext
 from perdure.errors import ChatLimitError, OutputSchemaError
-from perdure.message import ChatMessage, MessageRole, ToolResponse, Usage
-from perdure.output_schema import OutputSchema
+from perdure.llm.chat_model import BaseChatModelSetup
+from perdure.llm.events import ChatResponseEvent
+from perdure.llm.message import ChatMessage, MessageRole, ToolResponse, Usage
+from perdure.llm.output_schema import OutputSchema
+from perdure.llm.tool import Tool, tool_result_attachments, tool_result_text
 from perdure.resource import Resource, ResourceType
-from perdure.tools import Tool, tool_result_attachments, tool_result_text
 
 __all__ = ["Conversation"]
 

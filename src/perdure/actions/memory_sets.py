@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from perdure.actions.chat import chat
 from perdure.call import DurableCall
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
-from perdure.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
 from perdure.errors import ConfigurationError
-from perdure.long_term_memory import MemorySetItem
-from perdure.message import ChatMessage
+from perdure.llm.message import ChatMessage
+from perdure.llm.vector_store import BaseVectorStore
+from perdure.memory.long_term import MemorySetItem
 from perdure.resource import ResourceType
-from perdure.vector_stores import BaseVectorStore
 
 __all__ = ["DEFAULT_STORE", "KeyMemory", "StoredSet"]
 
@@ -157,7 +157,7 @@ class SetOperations:
 
 
 class StoredSet:
-    """A memory set of the run's key (see `perdure.long_term_memory.MemorySet`)."""
+    """A memory set of the run's key (see `perdure.memory.long_term.MemorySet`)."""
 
     def __init__(
         self, ctx: RunnerContext, operations: SetOperations, scope: str, name: str
@@ -266,7 +266,7 @@ class StoredSet:
 
 
 class KeyMemory:
-    """The long-term memory of the run's key (see `perdure.long_term_memory.LongTermMemory`)."""
+    """The long-term memory of the run's key (see `perdure.memory.long_term.LongTermMemory`)."""
 
     def __init__(self, ctx: RunnerContext, scope: str) -> None:
         self._ctx = ctx

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from perdure.actions.bounds import bounded, is_of_the_callee
 from perdure.call import DurableCall, RetryPolicy
-from perdure.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, checked_response
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
-from perdure.message import ChatDelta, ChatMessage, MessageRole
-from perdure.output_schema import OutputSchema
-from perdure.tools import Tool
+from perdure.llm.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, checked_response
+from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
+from perdure.llm.output_schema import OutputSchema
+from perdure.llm.tool import Tool
 
 __all__ = ["FINAL_RESULT", "Emit", "ask", "emitter"]
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from perdure.actions.sub_agent import SubAgent, as_chat_model
-from perdure.agent import Agent, action
-from perdure.builtin_events import ChatRequestEvent, ChatResponseEvent
+from perdure.agent.declaration import Agent, action
 from perdure.context import RunnerContext
 from perdure.errors import InputError
 from perdure.event import InputEvent, OutputEvent
-from perdure.message import ChatMessage, MessageRole
-from perdure.prompts import Prompt
+from perdure.llm.events import ChatRequestEvent, ChatResponseEvent
+from perdure.llm.message import ChatMessage, MessageRole
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import AnyTool
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
-from perdure.tools import AnyTool
 
 __all__ = ["ReActAgent"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.actions.bounds import bounded
-from perdure.builtin_events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
-from perdure.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.llm.events import ContextRetrievalRequestEvent, ContextRetrievalResponseEvent
+from perdure.llm.vector_store import BaseVectorStore
 from perdure.resource import ResourceType
-from perdure.vector_stores import BaseVectorStore
 
 __all__ = ["context_retrieval_action", "retrieve"]
 
@@ -50,7 +50,7 @@ async def retrieve(
         vector_store: Name of the vector store resource.
         query: The text that documents are wanted for.
         limit: Most documents of the result.
-        filters: What their metadata must be, see `perdure.document.parse_filters`.
+        filters: What their metadata must be, see `perdure.documents.filters.parse_filters`.
         mode: "semantic", "keyword" or "hybrid".
         collection_name: Where to look; None: the vector store's own collection.
 

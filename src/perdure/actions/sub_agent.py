@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from perdure.actions.chat import chat
-from perdure.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
 from perdure.context import RunnerContext
 from perdure.errors import AgentDefinitionError
-from perdure.message import ChatMessage
+from perdure.llm.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
+from perdure.llm.message import ChatMessage
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
 __all__ = ["SubAgent", "as_chat_model"]

@@ -9,9 +9,7 @@ from typing import Any, Final
 
 from perdure.actions.approval import approval
 from perdure.actions.bounds import bounded, is_of_the_callee
-from perdure.builtin_events import ToolRequestEvent, ToolResponseEvent
-from perdure.chat_model import BaseChatModelSetup
-from perdure.config import AgentExecutionOptions
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
 from perdure.errors import (
     ChatLimitError,
@@ -19,9 +17,11 @@ from perdure.errors import (
     OutputSchemaError,
     ToolArgumentsError,
 )
-from perdure.message import ToolCall, ToolResponse
+from perdure.llm.chat_model import BaseChatModelSetup
+from perdure.llm.events import ToolRequestEvent, ToolResponseEvent
+from perdure.llm.message import ToolCall, ToolResponse
+from perdure.llm.tool import Tool
 from perdure.resource import Resource, ResourceType
-from perdure.tools import Tool
 
 __all__ = ["call_tools", "tool_call_action"]
 

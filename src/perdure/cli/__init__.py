@@ -1,1 +1,1 @@
-"""The command line: a thin face over engine, history and control."""
+"""The command line: a thin face over engine and operate."""

@@ -19,7 +19,7 @@ from perdure.cli.options import (
 from perdure.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from perdure.history import History, JobRow
+    from perdure.operate.history import History, JobRow
 
 
 def register(app: typer.Typer) -> None:
@@ -54,8 +54,8 @@ def retry(
     What succeeded before the failure is not done again. The job's process takes the command at
     once; without one it waits for the next `perdure run`.
     """
-    from perdure.control import retry, retry_all_failed
-    from perdure.history import blocking
+    from perdure.operate.control import retry, retry_all_failed
+    from perdure.operate.history import blocking
 
     if all_failed == (run is not None):
         raise ConfigurationError("retry: give either a run's id or --all-failed")
@@ -81,8 +81,8 @@ def cancel(
 
     The job's process takes the command at once; without one it waits for the next `perdure run`.
     """
-    from perdure.control import cancel
-    from perdure.history import blocking
+    from perdure.operate.control import cancel
+    from perdure.operate.history import blocking
 
     with open_job(store, job) as (history, row):
         info = blocking(cancel)(history, row, run)
@@ -107,8 +107,8 @@ def signal(
     runs that wait, `perdure show RUN` the signals of one.
     """
     from perdure.cli import render
-    from perdure.control import signal
-    from perdure.history import blocking
+    from perdure.operate.control import signal
+    from perdure.operate.history import blocking
 
     if not name:
         raise ConfigurationError("signal: NAME is empty: give the name that the agent waits for")

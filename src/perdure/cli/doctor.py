@@ -85,8 +85,8 @@ def _name(error: Exception) -> str:
 def check_python() -> Check:
     """Say whether this Python is one that perdure is made for."""
     found = f"{platform.python_version()} ({platform.python_implementation()}, {sys.executable})"
-    if sys.version_info >= (3, 14) or platform.python_implementation() != "CPython":
-        return Check("warn", "python", f"{found}: not tested; use CPython 3.11, 3.12 or 3.13")
+    if sys.version_info >= (3, 15) or platform.python_implementation() != "CPython":
+        return Check("warn", "python", f"{found}: not tested; use CPython 3.11 to 3.14")
     return Check("ok", "python", found)
 
 
@@ -124,9 +124,9 @@ def check_packages() -> Iterator[Check]:
 
 def check_storage(store: str | None) -> Iterator[Check]:
     """Say whether stores can be kept here, next to this one if it is given."""
-    from perdure.store.url import checks
+    from perdure.operate.health import storage_checks
 
-    for subject, find in checks(store).items():
+    for subject, find in storage_checks(store).items():
         yield _guarded(subject, functools.partial(_found, subject, find))
 
 
@@ -138,7 +138,7 @@ def _found(subject: str, find: Callable[[], tuple[str, str]]) -> Check:
 def check_store(url: str) -> Check:
     """Say what is in a store."""
     from perdure.cli import render
-    from perdure.history import History
+    from perdure.operate.history import History
 
     with History.open(url) as history:
         jobs = []

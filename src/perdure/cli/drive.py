@@ -15,8 +15,8 @@ from typing import Any
 from perdure.cli import render, waits
 from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
-from perdure.cli.progress import Total, View, keep_showing, make_view, show_warnings
-from perdure.config import Configuration
+from perdure.cli.progress_view import Total, View, keep_showing, make_view, show_warnings
+from perdure.config.configuration import Configuration
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
 from perdure.connectors.output_stream import is_stdout
 from perdure.engine.job import Job

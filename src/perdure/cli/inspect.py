@@ -20,7 +20,7 @@ from perdure.cli.options import (
 from perdure.errors import ConfigurationError, EncodeError
 
 if TYPE_CHECKING:
-    from perdure.history import History, JobRow
+    from perdure.operate.history import History, JobRow
     from perdure.run import RunInfo
 
 

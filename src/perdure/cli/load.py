@@ -11,9 +11,9 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-from perdure.agent import Agent
+from perdure.agent.declaration import Agent
+from perdure.agent.loading import is_path, load_file, load_module, put_first
 from perdure.errors import ConfigurationError, did_you_mean
-from perdure.loading import is_path, load_file, load_module, put_first
 
 AnyAgent = Agent | type[Agent] | Callable[[], Agent]
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inspect, run, schema
+from perdure.cli import act, doctor, inspect, run_command, schema
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError
 
@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-run.register(app)
+run_command.register(app)
 inspect.register(app)
 act.register(app)
 doctor.register(app)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from perdure.history import History, JobRow
+    from perdure.operate.history import History, JobRow
 
 DEFAULT_STORE = "sqlite:///perdure.db"
 
@@ -48,7 +48,7 @@ def epilog(*commands: str) -> str:
 @contextlib.contextmanager
 def open_job(store: str, job: str | None) -> Iterator[tuple[History, JobRow]]:
     """Open a store for looking and acting, with the job that is meant."""
-    from perdure.history import History
+    from perdure.operate.history import History
 
     with History.open(store) as history:
         yield history, history.choose_job(job)

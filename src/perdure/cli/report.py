@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import RunStatus
-from perdure.run_detail import ActionTimeline, CallInfo, RunDetail
 
 LIMIT = 400  # characters shown of one value; --json has all of it
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import ChildInfo, SignalInfo
-from perdure.run_detail import ActionTimeline, CallInfo, RunDetail
 
 NARROWEST_BAR = 20
 DURATION_WIDTH = 9

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from perdure.cli import render
-from perdure.cli.progress import View
+from perdure.cli.progress_view import View
 from perdure.engine.job import Job
 
 LOOK_SECONDS = 0.5

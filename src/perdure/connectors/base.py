@@ -1,6 +1,6 @@
 """The two ends of a job: sources of inputs and sinks of outputs.
 
-A source is always read from its start. On resumption the engine compares the records that it
+A source is always read from its start. On resumption the engine compares the items that it
 has admitted already with what it reads, so a source needs no offsets and no memory of its own.
 
 A sink is handed the outputs that the store holds, in the order of their keys (G4). How often it
@@ -16,21 +16,21 @@ from typing import Any, Literal, NamedTuple
 
 from perdure.run import Output
 
-__all__ = ["BadLinePolicy", "Sink", "SinkState", "Source", "SourceRecord"]
+__all__ = ["BadLinePolicy", "Sink", "SinkState", "Source", "SourceItem"]
 
 BadLinePolicy = Literal["stop", "skip"]
 
 
-class SourceRecord(NamedTuple):
+class SourceItem(NamedTuple):
     """One input as its source gives it.
 
     Attributes:
-        position: Number of the record in its source, from 0, without gaps.
+        position: Number of the item in its source, from 0, without gaps.
         value: The input.
         raw: The bytes that the value was read from, if any; they stand for it in digests.
         line: Line number from 1, if the source has lines; for error messages.
         source: Name of what the position counts in, where the reader reads several; else "".
-        problem: Why it is no input: of a record that is passed over. It keeps its position, so
+        problem: Why it is no input: of an item that is passed over. It keeps its position, so
             that mending it moves no other.
     """
 
@@ -64,13 +64,13 @@ class Source(ABC):
         return {}
 
     @abstractmethod
-    def open(self) -> AsyncGenerator[SourceRecord, None]:
+    def open(self) -> AsyncGenerator[SourceItem, None]:
         """Read the source from position 0, in order.
 
         The caller closes the generator with `aclose()`. Nothing may block the event loop.
 
         Raises:
-            InputError: A record is bad; it names the place. Records before it were given.
+            InputError: An item is bad; it names the place. Those before it were given.
         """
 
 

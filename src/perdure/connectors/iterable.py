@@ -16,14 +16,14 @@ from collections.abc import (
 )
 from typing import Any
 
-from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceRecord
+from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceItem
 from perdure.errors import InputError, SinkError
 from perdure.run import Output
 
 __all__ = ["CallableSink", "IterableSource", "ListSink", "as_sink", "as_source"]
 
-# A plain iterable never suspends by itself, so the loop gets a turn after this many records.
-_RECORDS_PER_TURN = 64
+# A plain iterable never suspends by itself, so the loop gets a turn after this many items.
+_ITEMS_PER_TURN = 64
 
 
 class IterableSource(Source):
@@ -53,7 +53,7 @@ class IterableSource(Source):
         self._values = values
         self._spent = False
 
-    async def open(self) -> AsyncGenerator[SourceRecord, None]:
+    async def open(self) -> AsyncGenerator[SourceItem, None]:
         """Read the values from the first.
 
         Raises:
@@ -70,13 +70,13 @@ class IterableSource(Source):
         position = 0
         if isinstance(values, AsyncIterable):
             async for value in values:
-                yield SourceRecord(position, value)
+                yield SourceItem(position, value)
                 position += 1
             return
         for value in values:
-            yield SourceRecord(position, value)
+            yield SourceItem(position, value)
             position += 1
-            if position % _RECORDS_PER_TURN == 0:
+            if position % _ITEMS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
 

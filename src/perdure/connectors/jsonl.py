@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceRecord
+from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceItem
 from perdure.connectors.daemon_thread import in_daemon_thread
 from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl_lines import LineReader
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class JsonlSource(Source):
     """One JSON value a line, in UTF-8, from a file, several files or standard input.
 
-    Blank lines are skipped: they count as lines but not as records. A byte order mark at the
+    Blank lines are skipped: they count as lines but not as items. A byte order mark at the
     start, Windows line ends and a last line without a newline are accepted, and so are the NaN
     and Infinity that Python writes. Reading and parsing happen in a thread, a chunk at a time.
     """
@@ -67,29 +67,29 @@ class JsonlSource(Source):
         """
         return {name: path for path, name in self._parts() if os.path.isfile(path)}
 
-    async def open(self) -> AsyncGenerator[SourceRecord, None]:
+    async def open(self) -> AsyncGenerator[SourceItem, None]:
         """Read the files from their first lines.
 
         Raises:
             InputError: A file cannot be read, or a line is not JSON; names file and line.
         """
         for path, name in await in_daemon_thread(self._parts):
-            records = self._read(path, name)
+            items = self._read(path, name)
             try:
-                async for record in records:
-                    yield record
+                async for item in items:
+                    yield item
             finally:
-                await records.aclose()
+                await items.aclose()
 
-    async def _read(self, path: str, name: str) -> AsyncGenerator[SourceRecord, None]:
+    async def _read(self, path: str, name: str) -> AsyncGenerator[SourceItem, None]:
         place = "<stdin>" if path == "-" else path
         reader = LineReader(place, name if name != self.name else "", self.on_bad_line)
         descriptor = await in_daemon_thread(lambda: _open_for_reading(path, place))
         try:
             while not reader.finished:
-                records, error = await in_daemon_thread(lambda: reader.read_from(descriptor))
-                for record in records:
-                    yield record
+                items, error = await in_daemon_thread(lambda: reader.read_from(descriptor))
+                for item in items:
+                    yield item
                 if error is not None:
                     raise error
         finally:

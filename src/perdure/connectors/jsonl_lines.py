@@ -1,4 +1,4 @@
-"""From bytes to lines to records: the reading half of JSON Lines."""
+"""From bytes to lines to items: the reading half of JSON Lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from perdure.connectors.base import BadLinePolicy, SourceRecord
+from perdure.connectors.base import BadLinePolicy, SourceItem
 from perdure.connectors.wrong_file import foreign_format, hint
 from perdure.errors import InputError
 
@@ -26,14 +26,14 @@ class _Line(NamedTuple):
 
 
 class LineReader:
-    """Reads a descriptor as records, a chunk at a time. Used by one thread at a time.
+    """Reads a descriptor as items, a chunk at a time. Used by one thread at a time.
 
-    Owns the counters of lines and records, and the bytes of the line that is not complete yet.
+    Owns the counters of lines and items, and the bytes of the line that is not complete yet.
 
     Args:
         place: The file's path, for messages.
-        source: Name for its records, "" for the source's own.
-        on_bad_line: Whether a bad line ends the reading or becomes a record with a problem.
+        source: Name for its items, "" for the source's own.
+        on_bad_line: Whether a bad line ends the reading or becomes an item with a problem.
     """
 
     def __init__(self, place: str, source: str = "", on_bad_line: BadLinePolicy = "stop") -> None:
@@ -50,30 +50,30 @@ class LineReader:
         self._lock = threading.Lock()
         self._closed = False
 
-    def read_from(self, descriptor: int) -> tuple[list[SourceRecord], InputError | None]:
+    def read_from(self, descriptor: int) -> tuple[list[SourceItem], InputError | None]:
         """Read what is there, at most one chunk; waits only when there is nothing.
 
         Returns:
-            The records of the complete lines, and the error that ended the reading after them.
+            The items of the complete lines, and the error that ended the reading after them.
         """
-        records: list[SourceRecord] = []
+        items: list[SourceItem] = []
         try:
             with self._lock:
                 chunk = b"" if self._closed else os.read(descriptor, CHUNK_BYTES)
             if self._is_new:
                 self._check_format(chunk)
             for line in self._complete_lines(chunk):
-                record = self._parse(line)
-                if record is not None:
-                    records.append(record)
+                item = self._parse(line)
+                if item is not None:
+                    items.append(item)
         except InputError as error:
             self.finished = True
-            return records, error
+            return items, error
         except OSError as error:
             self.finished = True
             where = f"{self._place}:{self._line + 1}"
-            return records, InputError(f"{where}: cannot read on: {error.strerror}: run again")
-        return records, None
+            return items, InputError(f"{where}: cannot read on: {error.strerror}: run again")
+        return items, None
 
     def close(self, descriptor: int) -> None:
         """Close the descriptor once no read of it is under way."""
@@ -115,7 +115,7 @@ class LineReader:
         self._partial, self._partial_bytes = [], 0
         return _Line(text, is_cut_off, is_too_long)
 
-    def _parse(self, line: _Line) -> SourceRecord | None:
+    def _parse(self, line: _Line) -> SourceItem | None:
         self._line += 1
         text = line.text.removeprefix(_BOM) if self._line == 1 else line.text
         raw = text.strip()
@@ -132,24 +132,24 @@ class LineReader:
             return self._bad(reason, self._hint(raw, line, error.pos))
         except (ValueError, RecursionError) as error:
             return self._bad(f"not readable as JSON: {error}", "")
-        record = SourceRecord(self._position, value, raw, self._line, self._source)
+        item = SourceItem(self._position, value, raw, self._line, self._source)
         self._position += 1
-        return record
+        return item
 
     def _hint(self, raw: bytes, line: _Line, error_at: int) -> str:
         return hint(
             raw, self._line, self._place, error_at=error_at, is_cut_off=line.is_cut_off
         )  # fmt: skip
 
-    def _bad(self, reason: str, what: str) -> SourceRecord:
+    def _bad(self, reason: str, what: str) -> SourceItem:
         problem = f"{reason} ({what})" if what else reason
         if self._on_bad_line == "stop":
             raise InputError(
                 f"{self._place}:{self._line}: {problem}: correct the line and run again, or pass"
                 " over such lines with --on-bad-line skip (on_bad_line='skip')"
             )
-        record = SourceRecord(
+        item = SourceItem(
             self._position, None, None, self._line, self._source, problem=problem
         )  # fmt: skip
         self._position += 1
-        return record
+        return item

@@ -1,1 +1,1 @@
-"""Engines: what feeds a job and takes its outputs."""
+"""Engines: what feeds a job and takes its outputs, and the clock of its schedules."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from perdure.connectors.base import Source, SourceRecord
+from perdure.connectors.base import Source, SourceItem
 from perdure.engine.run_set import RunSet
-from perdure.runtime.job import JobFiles
+from perdure.runtime.job_runtime import JobFiles
 from perdure.store.files import BadLineRow, MendedLineRow
 
 
@@ -27,8 +27,8 @@ class BadLines:
         self._files = files
         self._source = source
         self._paths = source.files() if by_id else {}
-        self._bad: list[tuple[SourceRecord, str]] = []
-        self._good: list[SourceRecord] = []
+        self._bad: list[tuple[SourceItem, str]] = []
+        self._good: list[SourceItem] = []
         self._known: dict[str, RunSet] = {}
         self.count = 0
 
@@ -36,14 +36,14 @@ class BadLines:
         """Return how many of the current chunk are not kept yet."""
         return len(self._bad)
 
-    def add(self, record: SourceRecord, reason: str) -> None:
-        """Take a record that is passed over."""
-        self._bad.append((record, reason))
+    def add(self, item: SourceItem, reason: str) -> None:
+        """Take an item that is passed over."""
+        self._bad.append((item, reason))
         self.count += 1
 
-    def mended(self, record: SourceRecord) -> None:
-        """Take a record that was admitted: it may have been passed over in an earlier reading."""
-        self._good.append(record)
+    def mended(self, item: SourceItem) -> None:
+        """Take an item that was admitted: it may have been passed over in an earlier reading."""
+        self._good.append(item)
 
     async def keep(self) -> None:
         """Commit what the chunk changed; durable when this returns."""
@@ -52,20 +52,20 @@ class BadLines:
         now = time.time_ns()
         rows: list[BadLineRow | MendedLineRow] = [
             BadLineRow(
-                job=self._files.job, source=self._name(record), position=record.position,
-                line=record.line or 0, reason=reason, at=now,
+                job=self._files.job, source=self._name(item), position=item.position,
+                line=item.line or 0, reason=reason, at=now,
             )
-            for record, reason in bad
+            for item, reason in bad
         ]  # fmt: skip
-        for record in good:
-            name = self._name(record)
-            if record.position in await self._known_of(name):
-                rows.append(MendedLineRow(self._files.job, name, record.position))
+        for item in good:
+            name = self._name(item)
+            if item.position in await self._known_of(name):
+                rows.append(MendedLineRow(self._files.job, name, item.position))
         if rows:
             await self._files.keep(rows)
 
-    def _name(self, record: SourceRecord) -> str:
-        name = record.source or self._source.name
+    def _name(self, item: SourceItem) -> str:
+        name = item.source or self._source.name
         path = self._paths.get(name)
         return os.path.abspath(path) if path is not None else name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from perdure.connectors.base import Sink, Source
 from perdure.errors import InputError, SinkError
-from perdure.runtime.job import JobFiles
+from perdure.runtime.job_runtime import JobFiles
 from perdure.store.base import ActionStateStore
 from perdure.store.files import SINK, SOURCE, FileRow
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from perdure.connectors.base import SourceRecord
+from perdure.connectors.base import SourceItem
 from perdure.errors import InputError
-from perdure.runtime.job import NewInput, Series
+from perdure.runtime.job_runtime import NewInput, Series
 
 Field = str | Callable[[Any], Any]
 
 
 def new_input(
-    record: SourceRecord, source: str, key: Field, id_: Field | None, series: Series
+    item: SourceItem, source: str, key: Field, id_: Field | None, series: Series
 ) -> NewInput:
-    """Return a record of a source as an input.
+    """Return an item of a source as an input.
 
     Args:
-        record: what the source gave.
+        item: what the source gave.
         source: its name.
         key: the key: a field name or a function of the value. `a.b` is the field b of a.
         id_: the idempotency id, likewise, or None.
@@ -27,30 +27,30 @@ def new_input(
     Raises:
         InputError: it has no such field, the field is null, or the function failed.
     """
-    place = place_of(record, source)
-    found = _field(record, key, "key", place)
-    identity = _field(record, id_, "id", place) if id_ is not None else None
+    place = place_of(item, source)
+    found = _field(item, key, "key", place)
+    identity = _field(item, id_, "id", place) if id_ is not None else None
     return NewInput(
-        value=record.value,
+        value=item.value,
         key=found,
         id=identity,
         source=source,
-        position=record.position,
+        position=item.position,
         place=place,
         series=series,
         place_in_series=series.next_place(),
     )
 
 
-def place_of(record: SourceRecord, source: str) -> str:
-    """Return where a record stands, for messages: `line 3 of reviews.jsonl`."""
-    line = record.line
-    return f"line {line} of {source}" if line else f"input {record.position} of {source}"
+def place_of(item: SourceItem, source: str) -> str:
+    """Return where an item stands, for messages: `line 3 of reviews.jsonl`."""
+    line = item.line
+    return f"line {line} of {source}" if line else f"input {item.position} of {source}"
 
 
-def _field(record: SourceRecord, field: Field, what: str, place: str) -> Any:
+def _field(item: SourceItem, field: Field, what: str, place: str) -> Any:
     """Return a field of an input, or what a function makes of it."""
-    value = record.value
+    value = item.value
     if callable(field):
         try:
             return field(value)
@@ -59,7 +59,7 @@ def _field(record: SourceRecord, field: Field, what: str, place: str) -> Any:
                 f"{place}: the {what} function raised {type(error).__name__}: {error}"
             ) from error
     found = _named(value, field, field, what, place)
-    if found is None and record.line:
+    if found is None and item.line:
         # In a file null says that nothing is known; in Python None is a value like any other.
         raise InputError(
             f"{place}: the field {field!r} for the {what} is null: give it a value, or name another"

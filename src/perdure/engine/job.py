@@ -13,7 +13,7 @@ from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.errors import PerdureError
 from perdure.run import Output, RunStatus, run_id, run_number
-from perdure.runtime.job import NewInput, RunTicket
+from perdure.runtime.job_runtime import NewInput, RunTicket
 
 
 class Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from perdure.journal.brief import brief
+from perdure.codec.brief import brief
 
 logger = logging.getLogger("perdure")
 

@@ -8,23 +8,22 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.agent_resources import ResourceSpec, added_resource, merged
-from perdure.config import AgentExecutionOptions, ConfigOption, Configuration
+from perdure.agent.resources import ResourceSpec, added_resource, merged
+from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
-from perdure.control import cancel, retry, signal
 from perdure.engine.files import check_output
+from perdure.engine.inputs import Field
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.errors import RunsFailedError
-from perdure.history import History, blocking
+from perdure.operate.control import cancel, retry, signal
+from perdure.operate.history import History, blocking
 from perdure.resource import ResourceType
 from perdure.run import BadLine, Output, RunInfo, RunStatus
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store
-
-Field = str | Callable[[Any], Any]
 
 
 class LocalEngine:

@@ -7,8 +7,8 @@ import itertools
 import logging
 from typing import Any
 
-from perdure.agent_plan import AgentPlan
-from perdure.config import Configuration
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.files import check_output, check_sink_name, check_source_names
 from perdure.engine.inputs import Field
@@ -17,9 +17,9 @@ from perdure.engine.reading import CHUNK, InputReader
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import ConfigurationError, EncodeError, InputError, StoreDataError
-from perdure.history import AsyncHistory
+from perdure.operate.history import AsyncHistory
 from perdure.run import Output, RunInfo, RunStatus
-from perdure.runtime.job import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
+from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
 from perdure.store.base import ActionStateStore
 
 logger = logging.getLogger("perdure")

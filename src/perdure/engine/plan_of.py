@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterable
 
 from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
-from perdure.agent_resources import ResourceSpec
-from perdure.config import Configuration
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan
+from perdure.agent.resources import ResourceSpec
+from perdure.config.configuration import Configuration
 
 logger = logging.getLogger("perdure")
 

@@ -6,21 +6,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from perdure.connectors.base import Source, SourceRecord
+from perdure.connectors.base import Source, SourceItem
 from perdure.engine.bad_lines import BadLines
 from perdure.engine.inputs import Field, new_input
 from perdure.engine.key_share import KeyShare
 from perdure.engine.progress import Progress
 from perdure.engine.run_set import RunSet
 from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
-from perdure.runtime.job import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput, Series
+from perdure.runtime.job_runtime import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput, Series
 from perdure.store.base import NUMBER_BITS
 
 logger = logging.getLogger("perdure")
 
 CHUNK = 512  # inputs admitted together at most
 
-Submitted = tuple[SourceRecord, NewInput, asyncio.Future[Admitted]]
+Submitted = tuple[SourceItem, NewInput, asyncio.Future[Admitted]]
 
 
 class InputReader:
@@ -96,12 +96,12 @@ class InputReader:
             self._reading = None
 
     async def _read(self) -> None:
-        records = self._source.open()
+        items = self._source.open()
         bad: InputError | None = None
         try:
             room, series = await self._next_chunk()
-            async for record in records:
-                self._take(record, series)
+            async for given in items:
+                self._take(given, series)
                 if len(self._waiting) + len(self._bad_lines) >= room:
                     await self._settle()
                     await self._sink_room()
@@ -114,7 +114,7 @@ class InputReader:
         except InputError as error:
             bad = error
         finally:
-            await records.aclose()
+            await items.aclose()
         await self._settle()
         if bad is not None:
             raise bad
@@ -128,20 +128,20 @@ class InputReader:
     def _passes_over(self) -> bool:
         return self._source.on_bad_line == "skip"
 
-    def _take(self, record: SourceRecord, series: Series) -> None:
-        """Submit what a record stands for, or put it aside as bad."""
-        if record.problem:
-            self._pass_over(record, record.problem)
+    def _take(self, given: SourceItem, series: Series) -> None:
+        """Submit what a given stands for, or put it aside as bad."""
+        if given.problem:
+            self._pass_over(given, given.problem)
             return
-        source = record.source or self._source.name
+        source = given.source or self._source.name
         try:
-            item = new_input(record, source, self._key, self._id, series)
+            item = new_input(given, source, self._key, self._id, series)
         except InputError as error:
             if not self._passes_over:
                 raise
-            self._pass_over(record, str(error))
+            self._pass_over(given, str(error))
             return
-        self._waiting.append((record, item, self._runtime.admit(item)))
+        self._waiting.append((given, item, self._runtime.admit(item)))
 
     async def _settle(self) -> None:
         """Wait until what was read so far is durable; admit again what the store lost."""
@@ -149,17 +149,17 @@ class InputReader:
         bad: Exception | None = None
         while self._waiting:
             await asyncio.wait([future for _, _, future in self._waiting])
-            lost: list[tuple[SourceRecord, NewInput]] = []
+            lost: list[tuple[SourceItem, NewInput]] = []
             # All of them are looked at: an error that nobody has seen is logged.
             errors = [future.exception() for _, _, future in self._waiting]
-            for (record, item, future), error in zip(self._waiting, errors, strict=True):
+            for (given, item, future), error in zip(self._waiting, errors, strict=True):
                 if error is None:
-                    self._admitted(record, item, future.result())
+                    self._admitted(given, item, future.result())
                 elif isinstance(error, StoreError) and not isinstance(error, StoreDataError):
-                    lost.append((record, item))
+                    lost.append((given, item))
                     reason = error
                 elif isinstance(error, EncodeError) and self._passes_over:
-                    self._pass_over(record, str(error))
+                    self._pass_over(given, str(error))
                 else:
                     bad = _as_exception(error)
                     break  # what is behind it was not admitted either
@@ -169,22 +169,22 @@ class InputReader:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, longest)
                 admit = self._runtime.admit
-                self._waiting.extend((record, item, admit(item)) for record, item in lost)
+                self._waiting.extend((given, item, admit(item)) for given, item in lost)
         await self._bad_lines.keep()
         if bad is not None:
             raise bad
 
-    def _admitted(self, record: SourceRecord, item: NewInput, admitted: Admitted) -> None:
+    def _admitted(self, given: SourceItem, item: NewInput, admitted: Admitted) -> None:
         if self.runs.add(admitted.run) and not admitted.is_new:
             self.known.add(admitted.run)
         self.inputs += 1
         self.finished_before += admitted.ticket is None
         self._count(admitted)
         self._share.add(item.key, self._runtime.job)
-        self._bad_lines.mended(record)
+        self._bad_lines.mended(given)
 
-    def _pass_over(self, record: SourceRecord, reason: str) -> None:
-        self._bad_lines.add(record, reason)
+    def _pass_over(self, given: SourceItem, reason: str) -> None:
+        self._bad_lines.add(given, reason)
         self._progress.bad_lines += 1
 
 

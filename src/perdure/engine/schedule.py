@@ -15,7 +15,7 @@ from typing import Any
 
 from perdure.errors import ConfigurationError, InputError, missing_extra
 from perdure.run import run_id
-from perdure.runtime.job import JobRuntime, NewInput
+from perdure.runtime.job_runtime import JobRuntime, NewInput
 
 logger = logging.getLogger("perdure")
 

@@ -6,7 +6,7 @@ import asyncio
 import collections
 
 from perdure.connectors.base import Sink, SinkState
-from perdure.runtime.job import NumberedOutput, Outbox, SinkPosition
+from perdure.runtime.job_runtime import NumberedOutput, Outbox, SinkPosition
 
 BATCH = 1000
 BACKLOG = 10_000  # undelivered outputs at which the source waits

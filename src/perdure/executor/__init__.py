@@ -1,1 +1,1 @@
-"""How actions and durable calls execute; knows no event and no store."""
+"""How actions and durable calls execute: an action's loop, continuations, threads, named limits."""

@@ -11,10 +11,11 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from perdure.call import ActionFuture, DurableCall, Parker
 from perdure.errors import ContextAccessError
+from perdure.executor import running
 from perdure.executor.loop import ActionLoop, ActionTask
 
 try:
@@ -31,6 +32,19 @@ def is_continuation_supported() -> bool:
     fallback too, and leaves coroutine actions as they are.
     """
     return greenlet is not None
+
+
+T = TypeVar("T")
+
+
+class Follower(Protocol):
+    """Who is told, on the host loop, what an action does outside its turns, on its own thread."""
+
+    def call_made(self, call: DurableCall[Any]) -> None:
+        """The action has made a call and waits for it."""
+
+    def code_ended(self) -> None:
+        """The action's function has returned, and the continuation knows."""
 
 
 class ActionMain(Protocol):
@@ -64,12 +78,13 @@ class TurnHub:
         """Suspend the turn that runs in the current greenlet, until `resume`."""
         parent = greenlet.getcurrent().parent
         assert parent is not None
+        task = running.put_task_aside()
         parent.switch()
+        running.take_task_up(task)
 
     def _switch(self, loop: ActionLoop | None, into: greenlet.greenlet, value: Any) -> None:
-        host = asyncio._get_running_loop()
+        host = running.enter(loop)
         hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(loop)
         if loop is not None:
             sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         into.parent = greenlet.getcurrent()
@@ -77,7 +92,7 @@ class TurnHub:
             into.switch(value)
         finally:
             sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(host)
+            running.leave(host)
 
     def _work(self, turn: Callable[[], None]) -> None:
         while True:
@@ -97,16 +112,15 @@ class DirectHub:
 
     def run(self, loop: ActionLoop | None, turn: Callable[[], None]) -> None:
         """Run `turn` with `loop` as the running loop."""
-        host = asyncio._get_running_loop()
+        host = running.enter(loop)
         hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(loop)
         if loop is not None:
             sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         try:
             turn()
         finally:
             sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(host)
+            running.leave(host)
 
 
 def new_hub() -> TurnHub | DirectHub:
@@ -126,9 +140,17 @@ class ContinuationContext:
         name: for messages and task names.
         seed: a digest of the action's identity.
         hub: where turns run.
+
+    Attributes:
+        parker: what `call.result()` waits with; None where it does not wait.
+        is_sequential: each call of the action is over before the next begins, and no other such
+            action runs meanwhile (G19).
+        follower: told what the action does outside its turns.
     """
 
     parker: Parker | None = None
+    is_sequential = False
+    follower: Follower | None = None
 
     def __init__(self, name: str, seed: int, hub: TurnHub | DirectHub) -> None:
         # Abstract for mypy only: what an action may not do is set on the class in a loop.
@@ -177,11 +199,16 @@ class ContinuationContext:
         """True when the action's own code does not run; between turns, so always here."""
         return True
 
+    def on_host(self, work: Callable[[], T]) -> T:
+        """Run `work`, which the action's code asks for, on the host loop's thread."""
+        return work()
+
+    def make_call(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
+        """Return the call that `make` makes for the action's code."""
+        return make()
+
     def suspend(self, call: DurableCall[Any]) -> None:
-        """Suspend the action, within its running turn, until `call` is settled."""
-        if self.parker is not None:
-            self.parker.park([call], asyncio.FIRST_COMPLETED, None)
-            return
+        """Suspend the action's code until `call`, which is not settled, is."""
         if not isinstance(self._hub, TurnHub):
             raise ContextAccessError(
                 f"{self.name}: ctx.durable_execute in an `async def` action needs greenlet, which"
@@ -343,6 +370,10 @@ class PlainContinuation(ContinuationContext):
         if self._cancelling:
             self._cancelling = False
             raise asyncio.CancelledError
+
+    def suspend(self, call: DurableCall[Any]) -> None:
+        """Suspend the action's code until `call` is settled."""
+        self.park([call], asyncio.FIRST_COMPLETED, None)
 
     def cancel(self) -> None:
         """Settle hook: the parked `.result()`, or the next one, raises CancelledError."""

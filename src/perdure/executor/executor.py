@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from perdure.executor import running
 from perdure.executor.continuation import (
     ContinuationContext,
     PlainContinuation,
@@ -69,6 +70,9 @@ class ContinuationActionExecutor:
             return ContinuationContext(name, seed, self._hub)
         if self._continuations and isinstance(self._hub, TurnHub):
             return PlainContinuation(name, seed, self._hub)
+        return self._fallback(name, seed)
+
+    def _fallback(self, name: str, seed: int) -> ThreadedContinuation:
         return ThreadedContinuation(name, seed, self._hub, self._lane)
 
     def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
@@ -81,7 +85,7 @@ class ContinuationActionExecutor:
         if not is_coroutine:
             self._pool.submit(invocation)
             return
-        task = self._host.create_task(self._drive(invocation))
+        task = running.later_task(self._host, self._drive(invocation))
         invocation.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -109,8 +113,7 @@ class ContinuationActionExecutor:
         """Run a plain callable on the calling thread, with no running loop, and finish it."""
         if self._closed:
             return
-        loop = asyncio._get_running_loop()
-        asyncio._set_running_loop(None)
+        caller = running.enter(None)
         invocation.started_at = self._now()
         value, error = None, None
         try:
@@ -118,7 +121,7 @@ class ContinuationActionExecutor:
         except Exception as raised:
             error = raised
         finally:
-            asyncio._set_running_loop(loop)
+            running.leave(caller)
         self._finish(invocation, value, error)
 
     async def close(self) -> None:

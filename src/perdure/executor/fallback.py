@@ -10,19 +10,18 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from perdure.call import ActionFuture
+from perdure.call import ActionFuture, DurableCall
+from perdure.executor import running
 from perdure.executor.continuation import (
     ActionMain,
     ContinuationContext,
     DirectHub,
+    T,
     TurnHub,
     settle_main,
 )
-
-T = TypeVar("T")
-F = TypeVar("F", bound=ActionFuture[Any])
 
 
 class ActionDropped(BaseException):
@@ -54,7 +53,13 @@ class SequentialLane:
 
 
 class ThreadedContinuation(ContinuationContext):
-    """A plain action on the lane's thread; a call is settled before its maker goes on."""
+    """A plain action on the lane's thread; a call is settled before its maker goes on.
+
+    Owns besides: what its thread waits for. Lifecycle: `on_host`, `make_call` and `park` are called
+    on that thread, all else on the host loop's.
+    """
+
+    is_sequential = True
 
     def __init__(
         self, name: str, seed: int, hub: TurnHub | DirectHub, lane: SequentialLane
@@ -63,15 +68,10 @@ class ThreadedContinuation(ContinuationContext):
         self.parker = self
         self._lane = lane
         self._progress = threading.Condition()
-        self._on_end: Callable[[], None] = lambda: None
         self._closed = False
         self._cancelling = False  # at the next call
         self._interrupted = False  # at the expected one
-        self._expected: ActionFuture[Any] | None = None
-
-    def on_end(self, callback: Callable[[], None]) -> None:
-        """Call `callback` on the host loop when the action's function has returned."""
-        self._on_end = callback
+        self._expected: DurableCall[Any] | None = None
 
     def _begin(self, main: ActionMain) -> ActionFuture[Any]:
         done = self.loop.create_future()
@@ -83,7 +83,7 @@ class ThreadedContinuation(ContinuationContext):
             return
         error: BaseException | None = None
         # The thread's running loop is the action's, so that its context works here and only here.
-        asyncio._set_running_loop(self.loop)
+        before = running.enter(self.loop)
         try:
             self._hub.variables.copy().run(main)
         except ActionDropped:
@@ -91,13 +91,14 @@ class ThreadedContinuation(ContinuationContext):
         except BaseException as raised:
             error = raised
         finally:
-            asyncio._set_running_loop(None)
+            running.leave(before)
 
         def end() -> None:
             if self._closed:
                 return
             self.turn(self.loop.now, lambda: settle_main(done, error, self.name))
-            self._on_end()
+            if self.follower is not None:
+                self.follower.code_ended()
 
         try:
             self._lane.host.call_soon_threadsafe(end)
@@ -105,7 +106,7 @@ class ThreadedContinuation(ContinuationContext):
             pass  # the host loop is closed: a later process takes the action up
 
     def on_host(self, work: Callable[[], T]) -> T:
-        """Run `work` on the host loop and return what it returns; called on the lane's thread."""
+        """Run `work` on the host loop and return what it returns."""
         result: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
         def perform() -> None:
@@ -129,6 +130,25 @@ class ThreadedContinuation(ContinuationContext):
             raise error
         return value  # type: ignore[return-value]  # None is T where there is no error
 
+    def make_call(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
+        """Return the call that `make` makes on the host loop, when it is settled."""
+
+        def work() -> DurableCall[Any]:
+            call = make()
+            self._expect(call)
+            return call
+
+        call = self.on_host(work)
+        self.park([call], asyncio.FIRST_COMPLETED, None)
+        return call
+
+    def _expect(self, call: DurableCall[Any]) -> None:
+        self._expected = call
+        if self._cancelling:
+            self.cancel()
+        if self.follower is not None:
+            self.follower.call_made(call)
+
     def park(self, calls: list[ActionFuture[Any]], return_when: str, timeout: float | None) -> None:
         """Wait on the lane's thread until all `calls` are settled: they run one after another."""
         with self._progress:
@@ -143,19 +163,8 @@ class ThreadedContinuation(ContinuationContext):
 
     @property
     def is_suspended(self) -> bool:
-        return self.expecting
-
-    @property
-    def expecting(self) -> bool:
         """True while the thread waits, or is about to wait, for a call."""
         return self._expected is not None and not self._expected.done()
-
-    def expect(self, call: F) -> F:
-        """Take note, on the host loop, of the call that the thread waits for next."""
-        self._expected = call
-        if self._cancelling:
-            self.cancel()
-        return call
 
     def turn(self, at: int, settle: Callable[[], None]) -> None:
         """Deliver one settlement and wake the thread."""
@@ -168,7 +177,7 @@ class ThreadedContinuation(ContinuationContext):
 
         Decided here and not by the thread, so that a replay hits the same call.
         """
-        self._cancelling = not self.expecting
+        self._cancelling = not self.is_suspended
         if self._expected is not None and not self._cancelling:
             self._expected.cancel()
             self._interrupted = True

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from perdure.call import ActionFuture
 from perdure.errors import ActionLoopError, SpinningActionError
+from perdure.executor.running import running_loop
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     @property
     def in_turn(self) -> bool:
         """True for code that runs inside a turn of this loop."""
-        return asyncio._get_running_loop() is self
+        return running_loop() is self
 
     def advance(self, at: int) -> None:
         """Set the time to `at` (ns since the epoch), never backwards; due timers become ready."""
@@ -130,7 +131,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.Handle:
-        if asyncio._get_running_loop() is not self:
+        if running_loop() is not self:
             self._refuse_outside()
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -149,7 +150,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
-        if asyncio._get_running_loop() is not self:
+        if running_loop() is not self:
             self._refuse_outside()
         return self.set_timer(when, callback, *args, context=context)
 
@@ -172,7 +173,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def create_task(
         self, coro: Any, *, name: object = None, context: contextvars.Context | None = None
     ) -> ActionTask[Any]:
-        if asyncio._get_running_loop() is not self:
+        if running_loop() is not self:
             self._refuse_outside()
         identity = self.next_identity()
         # asyncio's own default name counts over the whole process, so it differs after a crash.

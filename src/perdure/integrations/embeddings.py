@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
+from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
 from perdure.integrations.llm_errors import translated, unusable
+from perdure.llm.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 
 if TYPE_CHECKING:
     from pydantic_ai.embeddings import EmbeddingModel, EmbeddingSettings
@@ -155,7 +155,7 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         if not self._arguments:
             return infer_provider(self.provider)
         cls = infer_provider_class(self.provider)
-        known = inspect.signature(cls.__init__).parameters
+        known = signature_of(cls.__init__).parameters
         unknown = [name for name in self._arguments if name not in known]
         if unknown and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
             raise TypeError(f"it takes no {unknown[0]}=")

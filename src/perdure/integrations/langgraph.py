@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
 from perdure.errors import missing_extra
-from perdure.integrations.call_settings import (
-    CallSettings,
-    check_context,
-    checked_settings,
-)
+from perdure.integrations.agent_library import CallSettings, check_context, checked_settings
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

@@ -24,7 +24,7 @@ from langgraph.types import Command, Send
 
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
-from perdure.integrations.call_settings import CallSettings, HostCall, settings_of
+from perdure.integrations.agent_library import CallSettings, HostCall, settings_of
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 

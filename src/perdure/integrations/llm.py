@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from perdure.chat_model import BaseChatModelConnection
 from perdure.errors import ConfigurationError
 from perdure.integrations.llm_errors import filtered, translated
 from perdure.integrations.llm_http import http_client
@@ -25,9 +24,10 @@ from perdure.integrations.llm_models import (
     import_models,
     mode_of,
 )
-from perdure.message import ChatDelta, ChatMessage
-from perdure.output_schema import OutputSchema
-from perdure.tools import Tool
+from perdure.llm.chat_model import BaseChatModelConnection
+from perdure.llm.message import ChatDelta, ChatMessage
+from perdure.llm.output_schema import OutputSchema
+from perdure.llm.tool import Tool
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse

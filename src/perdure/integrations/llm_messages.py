@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
 from perdure.integrations.llm_errors import unusable
 
@@ -201,7 +201,7 @@ class ModelSource:
         from pydantic_ai.providers import infer_provider_class
 
         cls = infer_provider_class(name)
-        parameters = inspect.signature(cls.__init__).parameters
+        parameters = signature_of(cls.__init__).parameters
         arguments = dict(self._options)
         for key, value in (("base_url", self.base_url), ("api_key", self._api_key)):
             if value is None:

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
-from perdure.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 from perdure.errors import ConfigurationError, missing_extra
+from perdure.llm.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 
 __all__ = ["LocalEmbeddings"]
 

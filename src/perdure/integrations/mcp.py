@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Final
 from perdure.call import RetryPolicy
 from perdure.errors import ConfigurationError, TerminalError, ToolArgumentsError
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
-from perdure.message import Attachment, ChatMessage, MessageRole
-from perdure.output_schema import json_validator
-from perdure.prompts import Prompt
+from perdure.llm.message import Attachment, ChatMessage, MessageRole
+from perdure.llm.output_schema import json_validator
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import Tool
 from perdure.resource import Resource, ResourceType
-from perdure.tools import Tool
 
 __all__ = ["MCPPrompt", "MCPServer", "MCPTool", "MCPToolError"]
 

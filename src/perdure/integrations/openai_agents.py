@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError, missing_extra
-from perdure.integrations.call_settings import (
-    CallSettings,
-    check_context,
-    checked_settings,
-)
+from perdure.integrations.agent_library import CallSettings, check_context, checked_settings
 
 if TYPE_CHECKING:
     from agents import Agent, RunResult

@@ -31,7 +31,7 @@ from agents.usage import Usage
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import openai_agents_forms as forms
-from perdure.integrations.call_settings import LibraryCalls, settings_of
+from perdure.integrations.agent_library import LibraryCalls, settings_of
 
 _ORIGINAL = "_perdure_original"
 

@@ -10,21 +10,11 @@ import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, Literal
 
-from perdure.document import (
-    AllOf,
-    AnyOf,
-    Comparison,
-    Document,
-    MetadataFilter,
-    Not,
-    document_id,
-    metadata_text,
-    parse_filters,
-    words_of,
-)
-from perdure.embedding_model import BaseEmbeddingModelSetup
+from perdure.documents.document import Document, document_id, metadata_text, words_of
+from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.vector_stores import BaseVectorStore, id_list
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.vector_store import BaseVectorStore, id_list
 
 __all__ = ["PgVectorStore", "sql_of"]
 

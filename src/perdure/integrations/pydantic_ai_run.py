@@ -40,7 +40,7 @@ from pydantic_ai.usage import RequestUsage
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import pydantic_ai_forms as forms
-from perdure.integrations.call_settings import HostCall, LibraryCalls, settings_of
+from perdure.integrations.agent_library import HostCall, LibraryCalls, settings_of
 
 _CONVERSATIONS = uuid.UUID("6e0f4a52-3b0c-4b53-9a2e-0d6f2a0a9a51")
 

@@ -9,21 +9,12 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.document import (
-    AllOf,
-    AnyOf,
-    Comparison,
-    Document,
-    MetadataFilter,
-    Not,
-    document_id,
-    metadata_text,
-    parse_filters,
-    words_of,
-)
-from perdure.embedding_model import BaseEmbeddingModelSetup
+from perdure.documents.document import Document, document_id, metadata_text, words_of
+from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
+from perdure.documents.ranking import keyword_scores
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.vector_stores import BaseVectorStore, id_list, keyword_scores
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.vector_store import BaseVectorStore, id_list
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient

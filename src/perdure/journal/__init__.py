@@ -1,1 +1,1 @@
-"""What is recorded of a run, how values become bytes, and how a replay reads it back."""
+"""The replay of one action: its records, and the machine that reads them back. No I/O, no clock."""

@@ -93,7 +93,7 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
             begun = [old for old in history.begun if old.call != record.call]
             history = history._replace(begun=[*begun, record])
         elif record.kind == RecordKind.CUT:
-            kept = [old for old in history.settlements if old.n < record.n]
+            kept = [old for old in history.settlements if old.n < record.void_from]
             begun = [old for old in history.begun if old.call < record.call]
             history = history._replace(settlements=kept, begun=begun)
         elif record.kind == RecordKind.COMPLETED:
@@ -128,6 +128,7 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
             kept.append(record)
         elif record.kind == RecordKind.RESULT:
             answers.append(record)
+    # Their attempts are counted anew.
     in_doubt = [r._replace(n=0) for r in history.begun if r.kind == RecordKind.PENDING]
     if not kept:
         return ActionHistory(answers=answers, begun=in_doubt)
@@ -247,10 +248,10 @@ class Journal:
             if record.call > self._calls:
                 raise self._unmade(record)
 
-    def take(self, call: int) -> Record | None:
-        """Take the recorded outcome of `call` out of its turn (sequential fallback only)."""
+    def take(self, wanted: Callable[[Record], bool]) -> Record | None:
+        """Take the first recorded settlement that is wanted, out of its turn (G19)."""
         for index in range(self._cursor, len(self._recorded)):
-            if self._recorded[index].call == call:
+            if wanted(self._recorded[index]):
                 record = self._recorded.pop(index)
                 self._settled = max(self._settled, record.n)
                 return record

@@ -11,7 +11,7 @@ from perdure.errors import DecodeError
 
 
 class RecordKind(enum.IntEnum):
-    """What a record says. The numbers are stored."""
+    """What a record says. The numbers are stored; `Record` has a constructor for each."""
 
     START = 1  # an action first started: its time and the memory it reads
     RESULT = 2  # settlement: a call returned
@@ -19,13 +19,12 @@ class RecordKind(enum.IntEnum):
     TIMER = 4  # settlement: a durable timer came due
     CANCEL = 5  # settlement: the run was asked to stop
     PENDING = 6  # a call with a reconciler is about to start
-    COMPLETED = 7  # an action ended; payload: a Completion
-    CUT = 8  # the action's settlements from number n on no longer count
+    COMPLETED = 7  # an action ended: what it did
+    CUT = 8  # the action's settlements from one on no longer count
     RETRY = 9  # the run was put back; unfinished actions are cut at their first failed outcome
-    ATTEMPT = 10  # an attempt of a call failed; n: which; at: when the next one is due; without a
-    # payload: it began, and where nothing follows it ended with its process
-    SIGNAL = 11  # a signal came for the run, or is given back by an action; at: which
-    TAKEN = 12  # settlement: an action took a signal; started_at: the `at` of the signal
+    ATTEMPT = 10  # an attempt of a call failed, or began
+    SIGNAL = 11  # a signal came for the run, or is given back by an action
+    TAKEN = 12  # settlement: an action took a signal
     NOTE = 13  # what the run says that it is doing
 
 
@@ -35,38 +34,7 @@ SETTLEMENTS = frozenset(
     )
 )  # fmt: skip
 OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of no action
-
-
-class Record(NamedTuple):
-    """One line of a run's journal. Built with keywords; a tuple, so that stores bind it as it is.
-
-    Attributes:
-        run: the run's number in the store.
-        event: number of the event in the run (0 is the input).
-        action: the action's name; "" where the record is about the whole run.
-        n: number of the settlement in its action, from 1; of the completion in its run.
-        kind: a `RecordKind`.
-        call: number of the call in its action, from 1; 0 where there is none.
-        function: identity of the callable.
-        digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
-        detail: short text of the arguments, for messages and timelines; of a signal its name.
-        payload: encoded outcome or completion.
-        started_at: when the call's execution began, ns since the epoch.
-        at: time of the record, ns since the epoch; for a settlement its durable time.
-    """
-
-    run: int
-    event: int
-    action: str
-    n: int
-    kind: int
-    call: int = 0
-    function: str = ""
-    digest: bytes | None = None
-    detail: str = ""
-    payload: bytes | None = None
-    started_at: int = 0
-    at: int = 0
+WITH_LISTS = 1  # the `n` of a NOTE that is a mapping with lists
 
 
 class EventRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -117,6 +85,254 @@ def decode_completion(data: bytes) -> Completion:
         return _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise DecodeError(f"a completion record is damaged: {error}") from error
+
+
+class Record(NamedTuple):
+    """One line of a run's journal; a tuple, so that stores bind it as it is.
+
+    A field has its own meaning in the records of calls, and often another one in those of another
+    kind. So a record is made by the constructor of its kind, and what its kind gives another
+    meaning is read by the property that says which. A constructor names the fields that it sets;
+    what makes a record of another copies the rest: a field more, with a default, needs no change
+    of those that do not set it.
+
+    Attributes:
+        run: the run's number in the store.
+        event: number of the event in the run (0 is the input).
+        action: the action's name; "" where the record is about the whole run.
+        n: number of the settlement in its action, from 1; else see `version`, `attempts`,
+            `void_from`, `has_lists`; of a RETRY the run's attempt.
+        kind: a `RecordKind`.
+        call: number of the call in its action, from 1; 0 where there is none. Of a CUT the first
+            that is made again.
+        function: identity of the callable.
+        digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
+        detail: short text of the arguments, for messages and timelines; else see `reason`,
+            `signal_name`.
+        payload: see `outcome`, `failure`, `completion`, `signal_value`, `said`.
+        started_at: when the call's execution began, ns since the epoch; of a TAKEN see
+            `signal_id`.
+        at: time of the record, ns since the epoch; for a settlement its durable time. Of an
+            attempt that failed see `due_at`, of a SIGNAL `signal_id`.
+    """
+
+    run: int
+    event: int
+    action: str
+    n: int
+    kind: int
+    call: int = 0
+    function: str = ""
+    digest: bytes | None = None
+    detail: str = ""
+    payload: bytes | None = None
+    started_at: int = 0
+    at: int = 0
+
+    # An action: its start and its end
+
+    @classmethod
+    def start(cls, run: int, event: int, action: str, *, version: int, at: int) -> Record:
+        """Return the START of an action that reads this version of the run's memory."""
+        return cls(run, event, action, version, RecordKind.START, at=at)
+
+    @classmethod
+    def completed(
+        cls, run: int, event: int, action: str, *, version: int, did: Completion, at: int
+    ) -> Record:
+        """Return what says that an action did `did`, which makes this version of the memory."""
+        payload = encode_completion(did)
+        return cls(run, event, action, version, RecordKind.COMPLETED, payload=payload, at=at)
+
+    @classmethod
+    def cut(
+        cls, run: int, event: int, action: str, *, void_from: int, call: int, at: int
+    ) -> Record:
+        """Return what makes settlements void: call `call` and all after it are made again."""
+        return cls(run, event, action, void_from, RecordKind.CUT, call, at=at)
+
+    # A call: first without an outcome, then what becomes of it
+
+    @classmethod
+    def of_call(
+        cls, run: int, event: int, action: str, call: int, function: str, digest: bytes, detail: str
+    ) -> Record:
+        """Return the record of a call without an outcome; what becomes of the call is made of it.
+
+        Args:
+            run: number of the run.
+            event: number of the event.
+            action: name of the action.
+            call: number of the call.
+            function: identity of the callable.
+            digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
+            detail: short text of them.
+        """
+        return cls(run, event, action, 0, RecordKind.RESULT, call, function, digest, detail)
+
+    def returned(self, outcome: bytes, started_at: int) -> Record:
+        """Return that this call returned, without number and time."""
+        # By position, past `_replace`: that takes three times as long, on the way of every call.
+        return tuple.__new__(Record, (*self[:9], outcome, started_at, *self[11:]))
+
+    def raised(self, failure: bytes, started_at: int) -> Record:
+        """Return that this call raised, without number and time."""
+        values = (*self[:4], RecordKind.ERROR, *self[5:9], failure, started_at, *self[11:])
+        return tuple.__new__(Record, values)
+
+    def pending(
+        self, attempts: int, *, at: int, failure: bytes | None = None, started_at: int = 0
+    ) -> Record:
+        """Return that this call is in doubt until its outcome is recorded (G11).
+
+        Args:
+            attempts: attempts that have failed.
+            at: now; after a failure when the next attempt is due; ns since the epoch.
+            failure: of the last attempt to ask the reconciler, encoded.
+            started_at: when that began.
+        """
+        kind = RecordKind.PENDING
+        return self._replace(n=attempts, kind=kind, payload=failure, started_at=started_at, at=at)
+
+    def attempt(
+        self, number: int, *, at: int, failure: bytes | None = None, started_at: int = 0
+    ) -> Record:
+        """Return that an attempt of this call failed, or, without a failure, that it began.
+
+        Args:
+            number: which attempt, from 1; 0 takes back that the first one began.
+            at: when the next attempt is due; of one that began, now; ns since the epoch.
+            failure: why it failed, encoded.
+            started_at: when it began.
+        """
+        kind = RecordKind.ATTEMPT
+        return self._replace(n=number, kind=kind, payload=failure, started_at=started_at, at=at)
+
+    # What else reaches an action
+
+    @classmethod
+    def timer(cls, run: int, event: int, action: str) -> Record:
+        """Return that a timer of an action came due, without number and time."""
+        return cls(run, event, action, 0, RecordKind.TIMER)
+
+    @classmethod
+    def cancel(cls, run: int, event: int, action: str, reason: str) -> Record:
+        """Return that an action is asked to stop, without number and time."""
+        return cls(run, event, action, 0, RecordKind.CANCEL, detail=reason)
+
+    @classmethod
+    def taken(cls, run: int, event: int, action: str, signal: Record) -> Record:
+        """Return that an action takes a signal of its run, without number and time."""
+        return cls(
+            run, event, action, 0, RecordKind.TAKEN, detail=signal.detail, payload=signal.payload,
+            started_at=signal.at,
+        )  # fmt: skip
+
+    def settled(self, n: int, at: int) -> Record:
+        """Return this settlement with its number in the action and its durable time."""
+        return tuple.__new__(Record, (*self[:3], n, *self[4:11], at, *self[12:]))
+
+    # The run
+
+    @classmethod
+    def retry(cls, run: int, *, attempt: int, at: int) -> Record:
+        """Return that a run was put back, for its attempt `attempt`."""
+        return cls(run, 0, "", attempt, RecordKind.RETRY, at=at)
+
+    @classmethod
+    def signal(cls, run: int, name: str, value: bytes, at: int) -> Record:
+        """Return that a signal came for a run; `at` identifies it there."""
+        return cls(run, 0, "", 0, RecordKind.SIGNAL, detail=name, payload=value, at=at)
+
+    @classmethod
+    def note(cls, run: int, said: bytes, *, has_lists: bool, at: int) -> Record:
+        """Return what a run says that it is doing: `said`, a mapping with lists or not."""
+        n = WITH_LISTS if has_lists else 0
+        return cls(run, 0, "", n, RecordKind.NOTE, payload=said, at=at)
+
+    # What the fields say in the records of each kind
+
+    @property
+    def version(self) -> int:
+        """Of START the version of the run's memory that the action reads, of COMPLETED its own.
+
+        That is the number of the run's completions until then.
+        """
+        return self.n
+
+    @property
+    def completion(self) -> Completion:
+        """Of COMPLETED: what the action did.
+
+        Raises:
+            DecodeError: the record is damaged.
+        """
+        return decode_completion(self.payload or b"")
+
+    @property
+    def void_from(self) -> int:
+        """Of CUT: number of the first settlement that no longer counts."""
+        return self.n
+
+    @property
+    def outcome(self) -> bytes:
+        """Of RESULT the encoded value, of ERROR the encoded exception: what settles the call."""
+        return self.payload or b""
+
+    @property
+    def failure(self) -> bytes | None:
+        """Of ERROR, ATTEMPT and PENDING: the encoded exception; None where none has failed."""
+        return self.payload
+
+    @property
+    def attempts(self) -> int:
+        """Of PENDING how many attempts have failed, of ATTEMPT which has failed or begun."""
+        return self.n
+
+    @property
+    def due_at(self) -> int:
+        """Of ATTEMPT and PENDING: when the next attempt may begin, ns since the epoch."""
+        return self.at
+
+    @property
+    def is_beginning(self) -> bool:
+        """True of an ATTEMPT that began: where nothing follows, it ended with its process."""
+        return self.kind == RecordKind.ATTEMPT and self.payload is None
+
+    @property
+    def reason(self) -> str:
+        """Of CANCEL: why the action was asked to stop; "" in journals of the first version."""
+        return self.detail
+
+    @property
+    def signal_id(self) -> int:
+        """Of SIGNAL and TAKEN: what identifies the signal in its run."""
+        return self.started_at if self.kind == RecordKind.TAKEN else self.at
+
+    @property
+    def signal_name(self) -> str:
+        """Of SIGNAL and TAKEN: the signal's name."""
+        return self.detail
+
+    @property
+    def signal_value(self) -> bytes:
+        """Of SIGNAL and TAKEN: the signal's encoded value."""
+        return self.payload or b""
+
+    @property
+    def given_back(self) -> Record:
+        """Of TAKEN: the SIGNAL that the action was handed, for the run to keep."""
+        return Record.signal(self.run, self.signal_name, self.signal_value, self.signal_id)
+
+    @property
+    def has_lists(self) -> bool:
+        """Of NOTE: what was said is a mapping with lists."""
+        return self.n == WITH_LISTS
+
+    @property
+    def said(self) -> bytes:
+        """Of NOTE: the encoded value of what the run says that it is doing."""
+        return self.payload or b""
 
 
 _signal_decoder = msgspec.msgpack.Decoder(tuple[str, bytes])

@@ -1,1 +1,1 @@
-"""The runtime of a job: driven by an engine, owner of no source."""
+"""A job while it is open: recovery, commands, resting runs. An engine drives it."""

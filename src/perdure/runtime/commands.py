@@ -6,12 +6,11 @@ import asyncio
 import logging
 
 from perdure.errors import DecodeError, StoreError
-from perdure.journal.record import decode_signal
+from perdure.journal.record import Record, decode_signal
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled
 from perdure.runtime.live_runs import LiveRuns
-from perdure.runtime.run_rows import retry_rows, status_row
-from perdure.runtime.run_state import CANCELLED
-from perdure.runtime.signals import came
+from perdure.runtime.run.rows import retry_rows, status_row
+from perdure.runtime.run.state import CANCELLED
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
 
 logger = logging.getLogger("perdure")
@@ -107,7 +106,7 @@ class RunCommands:
             return await self._nothing_to_do(rows)
         # The time identifies the signal in its run, so it must be new.
         self._last_signal = max(self._last_signal + 1, self._services.now())
-        signal = came(run, name, value, self._last_signal)
+        signal = Record.signal(run, name, value, self._last_signal)
         await self._services.commits.write([signal, *rows])
         ticket.signals = [*(ticket.signals or ()), signal]
         execution = self._runs.executions.get(run)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from perdure.runtime.backoff import until_store_answers
+from perdure.runtime.shared.backoff import until_store_answers
 from perdure.store.base import ActionStateStore
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 from perdure.store.group_commit import GroupCommit

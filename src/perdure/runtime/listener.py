@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from perdure.run import Output
-from perdure.runtime.mailbox import RunTicket
+from perdure.runtime.shared.mailbox import RunTicket
 
 
 class JobListener(Protocol):

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from perdure.config import AgentExecutionOptions
+from perdure.codec.failure import decode_failure
+from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import DecodeError, StoreError
-from perdure.journal.failure import decode_failure
+from perdure.executor.running import later_task
 from perdure.journal.record import Record
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -20,19 +21,19 @@ from perdure.run import (
     run_id,
     run_number,
 )
-from perdure.runtime.admission import Admission, Admitted, NewInput
-from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
-from perdure.runtime.collector import Collector
 from perdure.runtime.listener import JobListener
-from perdure.runtime.mailbox import Key, KeyedMailbox, RunTicket
-from perdure.runtime.numbers import Numbers
 from perdure.runtime.outbox import Outbox
-from perdure.runtime.recovery import recover
 from perdure.runtime.resting_runs import RestingRuns
-from perdure.runtime.run_execution import RunExecution
-from perdure.runtime.run_state import Cells, new_state
-from perdure.runtime.services import JobServices
-from perdure.runtime.supervisor import RunSupervisor
+from perdure.runtime.run.execution import RunExecution
+from perdure.runtime.run.recovery import recover
+from perdure.runtime.run.state import Cells, new_state
+from perdure.runtime.shared.admission import Admission, Admitted, NewInput
+from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
+from perdure.runtime.shared.numbers import Numbers
+from perdure.runtime.shared.services import JobServices
+from perdure.runtime.shared.supervisor import RunSupervisor
 from perdure.store.base import ActionStateStore, JobInfo, RunRow, StoredOutput
 
 logger = logging.getLogger("perdure")
@@ -126,7 +127,7 @@ class LiveRuns:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the runs, until the job closes; what it raises stops the job."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = later_task(asyncio.get_running_loop(), work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

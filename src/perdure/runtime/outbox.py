@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from perdure.journal.codec import Codec
+from perdure.codec.codec import Codec
 from perdure.run import Output, run_id
-from perdure.runtime.backoff import until_store_answers
+from perdure.runtime.shared.backoff import until_store_answers
 from perdure.store.base import ActionStateStore, DeliveredRow, Row, SinkRow, StoredOutput
 from perdure.store.group_commit import GroupCommit
 

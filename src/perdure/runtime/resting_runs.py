@@ -14,11 +14,11 @@ from typing import Any
 
 from perdure.errors import StoreError
 from perdure.run import STATUS_NUMBERS, RunStatus
-from perdure.runtime.admission import QUEUED, WAITING, Admission
-from perdure.runtime.backoff import BACKOFF_SECONDS, until_store_answers
-from perdure.runtime.mailbox import KeyedMailbox, RunTicket
-from perdure.runtime.run_rows import status_row
-from perdure.runtime.timers import Timer, TimerService
+from perdure.runtime.run.rows import status_row
+from perdure.runtime.shared.admission import QUEUED, WAITING, Admission
+from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.shared.mailbox import KeyedMailbox, RunTicket
+from perdure.runtime.shared.timers import Timer, TimerService
 from perdure.store.group_commit import GroupCommit
 
 logger = logging.getLogger("perdure")

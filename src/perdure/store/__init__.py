@@ -1,1 +1,1 @@
-"""Where the journal is kept; knows no agent and no engine."""
+"""Where the journal is kept: what a store is, group commit, ownership; a folder a backend."""

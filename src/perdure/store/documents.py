@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from perdure.document import MetadataFilter
+from perdure.documents.filters import MetadataFilter
 
 
 class DocumentRow(NamedTuple):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from perdure.errors import ConfigurationError
 from perdure.store.base import ActionStateStore, StoreView
-from perdure.store.sqlite import MemoryStore, SqliteStore
-from perdure.store.sqlite_health import Finding, check_commits, check_sqlite
-from perdure.store.sqlite_view import SqliteView
+from perdure.store.sqlite.health import Finding, check_commits, check_sqlite
+from perdure.store.sqlite.store import MemoryStore, SqliteStore
+from perdure.store.sqlite.view import SqliteView
 
 DEFAULT_STORE = "sqlite:///perdure.db"
 _SQLITE = "sqlite:///"

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from perdure.message import ChatMessage
-from perdure.output_schema import OutputSchema
-from perdure.tools import Tool
+from perdure.llm.message import ChatMessage
+from perdure.llm.output_schema import OutputSchema
+from perdure.llm.tool import Tool
 
 __all__ = ["digest_of", "message_from", "plain_message", "plain_request"]
 

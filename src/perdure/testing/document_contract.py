@@ -7,7 +7,7 @@ import json
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from perdure.document import parse_filters
+from perdure.documents.filters import parse_filters
 from perdure.errors import StoreDataError, StoreError, TerminalError
 from perdure.store.base import ActionStateStore
 from perdure.store.documents import (

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from perdure.message import ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.message import ChatMessage, MessageRole, ToolCall, Usage
 
 __all__ = ["Answer", "ModelRequest", "as_answer", "chunks_of", "completion_of", "echo"]
 

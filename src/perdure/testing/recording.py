@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from perdure.chat_model import BaseChatModelConnection, answered
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
-from perdure.message import ChatDelta, ChatMessage
+from perdure.llm.chat_model import BaseChatModelConnection, answered
+from perdure.llm.message import ChatDelta, ChatMessage
+from perdure.llm.tool import Tool
 from perdure.resource import ResourceDescriptor
 from perdure.testing.chat_forms import digest_of, message_from, plain_message, plain_request
-from perdure.tools import Tool
 
 __all__ = ["RecordedChatModel"]
 

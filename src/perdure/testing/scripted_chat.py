@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from perdure.chat_model import BaseChatModelConnection
 from perdure.errors import TerminalError
-from perdure.message import ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.chat_model import BaseChatModelConnection
+from perdure.llm.message import ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.tool import Tool
 from perdure.testing.chat_forms import digest_of, plain_request
 from perdure.testing.execution import takes, this_attempt
 from perdure.testing.request_log import RequestLog
-from perdure.tools import Tool
 
 __all__ = ["ScriptedChatModel", "ScriptedRequest"]
 

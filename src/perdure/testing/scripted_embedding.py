@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from perdure.embedding_model import BaseEmbeddingModelConnection
+from perdure.llm.embedding_model import BaseEmbeddingModelConnection
 
 __all__ = ["ScriptedEmbeddingModel", "word_embedding"]
 

@@ -6,7 +6,7 @@ import enum
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final
 
-from perdure.connectors.base import Source, SourceRecord
+from perdure.connectors.base import Source, SourceItem
 from perdure.errors import InputError
 
 __all__ = ["CRASH", "Crash", "ScriptedSource"]
@@ -57,7 +57,7 @@ class ScriptedSource(Source):
         self.crashes = 0
         self._script = tuple(script)
 
-    async def open(self) -> AsyncGenerator[SourceRecord, None]:
+    async def open(self) -> AsyncGenerator[SourceItem, None]:
         """Read the script from its start, up to the first crash that has not happened yet.
 
         Raises:
@@ -66,7 +66,7 @@ class ScriptedSource(Source):
         position = passed = 0
         for item in self._script:
             if item is not CRASH:
-                yield SourceRecord(position, item)
+                yield SourceItem(position, item)
                 position += 1
             elif passed < self.crashes:
                 passed += 1

@@ -17,15 +17,15 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
-from perdure.document import Document, VectorStoreQuery, VectorStoreQueryMode
-from perdure.embedding_model import (
+from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
+from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.embedding_model import (
     BaseEmbeddingModelConnection,
     BaseEmbeddingModelSetup,
     EmbedKind,
 )
-from perdure.errors import ConfigurationError, TerminalError
+from perdure.llm.vector_store import BaseVectorStore
 from perdure.testing.contract_support import on_a_loop, refusal
-from perdure.vector_stores import BaseVectorStore
 
 __all__ = ["VectorStoreContract", "WordEmbeddings"]
 

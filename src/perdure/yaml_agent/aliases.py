@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
-from perdure.builtin_events import (
+from perdure.event import Event, InputEvent, OutputEvent
+from perdure.llm.events import (
     ChatRequestEvent,
     ChatResponseEvent,
     ContextRetrievalRequestEvent,
@@ -14,7 +15,6 @@ from perdure.builtin_events import (
     ToolRequestEvent,
     ToolResponseEvent,
 )
-from perdure.event import Event, InputEvent, OutputEvent
 from perdure.resource import ResourceType
 
 __all__ = ["CLASSES", "EVENTS", "PROVIDERS", "Provider"]
@@ -66,8 +66,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 
 _CHAT: Final = "perdure.integrations.llm.ChatConnection"
 _EMBEDDINGS: Final = "perdure.integrations.embeddings.EmbeddingConnection"
-_SETUP: Final = "perdure.chat_model.BaseChatModelSetup"
-_EMBEDDING_SETUP: Final = "perdure.embedding_model.BaseEmbeddingModelSetup"
+_SETUP: Final = "perdure.llm.chat_model.BaseChatModelSetup"
+_EMBEDDING_SETUP: Final = "perdure.llm.embedding_model.BaseEmbeddingModelSetup"
 _EMBEDDING_PROVIDERS: Final = ("openai", "ollama", "tongyi", "bedrock")
 
 # By what sort of resource; what is no alias is the full name of a class.
@@ -83,7 +83,7 @@ CLASSES: Final[Mapping[ResourceType, Mapping[str, str]]] = {
         "local": _EMBEDDING_SETUP,
     },
     ResourceType.VECTOR_STORE: {
-        "embedded": "perdure.vector_stores.VectorStore",
+        "embedded": "perdure.llm.vector_store.VectorStore",
         "pgvector": "perdure.integrations.pgvector.PgVectorStore",
         "qdrant": "perdure.integrations.qdrant.QdrantVectorStore",
     },

@@ -6,17 +6,18 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import perdure.integrations.providers  # noqa: F401 -- says what stands behind a model's name
 from perdure.actions.react import ReActAgent
-from perdure.agent import Agent
+from perdure.agent.declaration import Agent
 from perdure.call import RetryPolicy
-from perdure.chat_model import BaseChatModelSetup, ChatModel
-from perdure.embedding_model import EmbeddingModel
 from perdure.errors import PerdureError
-from perdure.message import ChatMessage, MessageRole
-from perdure.output_schema import OutputSchema
-from perdure.prompts import Prompt
+from perdure.llm.chat_model import BaseChatModelSetup, ChatModel
+from perdure.llm.embedding_model import EmbeddingModel
+from perdure.llm.message import ChatMessage, MessageRole
+from perdure.llm.output_schema import OutputSchema
+from perdure.llm.prompt import Prompt
+from perdure.llm.tool import FunctionTool, Tool
 from perdure.resource import Resource, ResourceType
-from perdure.tools import FunctionTool, Tool
 from perdure.yaml_agent.aliases import EVENTS, PROVIDERS
 from perdure.yaml_agent.check import (
     Document,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from perdure.agent.loading import nearest_file
 from perdure.errors import nearest
-from perdure.loading import nearest_file
 from perdure.resource import ResourceType
 from perdure.yaml_agent.node import Place, Value, near, read_file
 from perdure.yaml_agent.spec import (

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from perdure.agent.loading import is_path, load_file, load_module
+from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, PerdureError
-from perdure.loading import is_path, load_file, load_module
 from perdure.resource import Resource, ResourceType
 from perdure.yaml_agent.aliases import CLASSES
 from perdure.yaml_agent.check import is_function
@@ -101,7 +102,7 @@ def made(value: Value, cls: Any, arguments: Mapping[str, Any]) -> Any:
         ConfigurationError: It refuses them.
     """
     name = getattr(cls, "__name__", str(cls))
-    parameters = inspect.signature(cls).parameters
+    parameters = signature_of(cls).parameters
     if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         for key in arguments:
             if key not in parameters:

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
-from perdure.config import Configuration
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.errors import ConfigurationError, PerdureError
 from perdure.yaml_agent.build import build_agent
 from perdure.yaml_agent.check import Document, check_document

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import yaml
 
+from perdure.agent.loading import nearest_file
 from perdure.errors import ConfigurationError, did_you_mean
-from perdure.loading import nearest_file
 
 __all__ = ["Place", "Value", "near", "read_file", "typed"]
 

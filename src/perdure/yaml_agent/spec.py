@@ -11,8 +11,8 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
+from perdure.llm.tool import ToolParameterSource
 from perdure.resource import ResourceType
-from perdure.tools import ToolParameterSource
 
 __all__ = [
     "AGENT",

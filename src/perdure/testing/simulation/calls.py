@@ -56,17 +56,17 @@ class Progress:
                 self.pending.discard(key)
             elif row.kind == RecordKind.PENDING:
                 self.pending.add(key)
-            elif row.kind == RecordKind.ATTEMPT and row.payload is not None:
+            elif row.kind == RecordKind.ATTEMPT and not row.is_beginning:
                 self.failed[key] = self.failed.get(key, 0) + 1
-                self.due[key] = row.at
+                self.due[key] = row.due_at
             elif row.kind == RecordKind.RETRY:
                 self._put_back(row.run)
             elif row.kind == RecordKind.CANCEL:
                 self.cancelled.add(self._positions.get(row.run, -1))
             elif row.kind == RecordKind.SIGNAL:
-                self.signalled.add((row.run, row.detail))
-                place = (self._positions.get(row.run, -1), row.detail)
-                self._signals.setdefault(place, set()).add(row.at)
+                self.signalled.add((row.run, row.signal_name))
+                place = (self._positions.get(row.run, -1), row.signal_name)
+                self._signals.setdefault(place, set()).add(row.signal_id)
 
     def signals(self, position: int, name: str) -> int:
         """Return how many signals of this name have come for the run of an input."""

@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 from perdure.actions.sub_agent import SubAgent
 from perdure.call import RetryPolicy
-from perdure.chat_model import BaseChatModelConnection, ChatModel
 from perdure.errors import RetryableError, TerminalError
-from perdure.message import ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.chat_model import BaseChatModelConnection, ChatModel
+from perdure.llm.message import ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.tool import FunctionTool, Tool
 from perdure.resource import Resource
 from perdure.testing.execution import takes, this_attempt
 from perdure.testing.simulation.chat_programs import ChatProgram, ModelProgram, ToolProgram
 from perdure.testing.simulation.programs import SECONDS
 from perdure.testing.simulation.random_agents import UnluckyError
-from perdure.tools import FunctionTool, Tool
 
 RETRY = RetryPolicy(max_attempts=3, initial_interval=SECONDS)
 # So long that no attempt takes longer, also one that began sooner than without a crash.

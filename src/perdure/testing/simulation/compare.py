@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from perdure.codec.codec import Codec
+from perdure.codec.failure import failure_summary
 from perdure.errors import DecodeError, NonDeterminismError
-from perdure.journal.codec import Codec
-from perdure.journal.failure import failure_summary
 from perdure.journal.record import SETTLEMENTS, Completion, Record, RecordKind, decode_completion
 from perdure.run import STATUS_BY_NUMBER, RunStatus, run_id
 from perdure.store.base import OutputRow
@@ -66,7 +66,7 @@ def result_of(tables: Tables, codec: Codec) -> Result:
         for id_, row in rows.items()
     }
     events = {
-        (record.run, record.event, record.action): (record.n, record.payload)
+        (record.run, record.event, record.action): (record.version, record.payload)
         for records in tables.records.values()
         for record in records
         if record.kind == RecordKind.COMPLETED
@@ -165,8 +165,8 @@ def _doubled(records: list[Record]) -> Iterator[str]:
             seen = {entry for entry in seen if entry[0] == "completed"}
         elif record.kind == RecordKind.COMPLETED:
             completions += 1
-            if record.n != completions:
-                yield f"completion {completions} has number {record.n}"
+            if record.version != completions:
+                yield f"completion {completions} has number {record.version}"
             if ("completed", *place) in seen:
                 yield f"action {record.action!r} of event {record.event} completed twice"
             seen.add(("completed", *place))

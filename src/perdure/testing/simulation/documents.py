@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from perdure.document import MetadataFilter
+from perdure.documents.filters import MetadataFilter
+from perdure.documents.ranking import keyword_scores
 from perdure.errors import TerminalError
 from perdure.store.documents import (
     DocumentReader,
@@ -15,7 +16,6 @@ from perdure.store.documents import (
     other_length,
     unpack_embedding,
 )
-from perdure.vector_stores import keyword_scores
 
 Rows = dict[tuple[int, str], dict[str, DocumentRow]]  # by job and collection, then by id
 

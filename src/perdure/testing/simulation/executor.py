@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import greenlet
 
-from perdure.executor.continuation import ContinuationContext, DirectHub, TurnHub
+from perdure.executor import running
+from perdure.executor.continuation import DirectHub, TurnHub
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.fallback import ActionDropped, SequentialLane, ThreadedContinuation
 from perdure.executor.pool import Finish, Invocation, ThreadPool
@@ -70,15 +71,14 @@ class SimulatedPool(ThreadPool):
         value, error = None, None
         context, invocation.context = invocation.context, None
         assert context is not None
-        running = asyncio._get_running_loop()
-        asyncio._set_running_loop(None)
+        caller = running.enter(None)
         try:
             func = life.fake(invocation.func)
             value = context.run(execution.enter, func, invocation.args, invocation.kwargs)
         except Exception as raised:
             error = raised
         finally:
-            asyncio._set_running_loop(running)
+            running.leave(caller)
         moment = life.over(execution)
         if moment is not None:
             # With one step more, as a coroutine takes: those of one moment end in their order.
@@ -97,14 +97,10 @@ class SimulatedExecutor(ContinuationActionExecutor):
     def __init__(self, *, life: Life, **options: Any) -> None:
         super().__init__(**options, make_pool=functools.partial(SimulatedPool, life=life))
         self._life = life
-        self._lane = SimulatedLane(life.loop)
+        self._lane = self._simulated_lane = SimulatedLane(life.loop)
 
-    def continuation(self, name: str, seed: int, *, is_coroutine: bool) -> ContinuationContext:
-        made = super().continuation(name, seed, is_coroutine=is_coroutine)
-        if isinstance(made, ThreadedContinuation):
-            assert isinstance(self._lane, SimulatedLane)
-            return SimulatedFallback(name, seed, self._hub, self._lane)
-        return made
+    def _fallback(self, name: str, seed: int) -> ThreadedContinuation:
+        return SimulatedFallback(name, seed, self._hub, self._simulated_lane)
 
     def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
         if is_coroutine:
@@ -152,11 +148,10 @@ class SimulatedLane(SequentialLane):
         if lane is None:
             return
         lane.parent = greenlet.getcurrent()
-        host = asyncio._get_running_loop()
-        asyncio._set_running_loop(self._running)
+        host = running.enter(self._running)
         lane.switch()
-        self._running = asyncio._get_running_loop()
-        asyncio._set_running_loop(host)
+        self._running = running.running_loop()
+        running.leave(host)
         if lane.dead:
             self._greenlet = None
             self.host.call_soon(self._begin)

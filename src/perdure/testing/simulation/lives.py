@@ -8,11 +8,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.agent_plan import AgentPlan
-from perdure.config import Configuration
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.run import Output
-from perdure.runtime.job import Admitted, JobRuntime, NewInput, RunTicket
-from perdure.runtime.world import World
+from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, RunTicket
+from perdure.runtime.shared.world import World
 from perdure.store.base import Command, Row
 from perdure.testing.execution import Attempt
 from perdure.testing.simulation.calls import Life, Outside

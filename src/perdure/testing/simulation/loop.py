@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from perdure.errors import PerdureError
+from perdure.executor import running
 
 T = TypeVar("T")
 
@@ -96,14 +97,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Future[T]:
         """Call `func` at once: there are no threads here. What it takes, `takes` says."""
         future: asyncio.Future[T] = self.create_future()
-        running = asyncio._get_running_loop()
-        asyncio._set_running_loop(None)
+        caller = running.enter(None)
         try:
             future.set_result(func(*args))
         except Exception as error:
             future.set_exception(error)
         finally:
-            asyncio._set_running_loop(running)
+            running.leave(caller)
         return future
 
     # What BaseEventLoop asks of its subclasses

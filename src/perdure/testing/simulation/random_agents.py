@@ -12,10 +12,10 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan
 from perdure.call import DurableCall, RetryPolicy, wait
-from perdure.config import Configuration
+from perdure.config.configuration import Configuration
 from perdure.context import RunnerContext
 from perdure.errors import PerdureError
 from perdure.event import Event, InputEvent, OutputEvent

@@ -9,18 +9,11 @@ from typing import Any
 from perdure.actions.chat import chat
 from perdure.actions.react import ReActAgent
 from perdure.actions.retrieval import retrieve
-from perdure.agent import Agent
-from perdure.agent_plan import AgentPlan
-from perdure.builtin_events import (
-    ChatRequestEvent,
-    ChatResponseEvent,
-    ContextRetrievalRequestEvent,
-    ContextRetrievalResponseEvent,
-)
-from perdure.config import Configuration
+from perdure.agent.declaration import Agent
+from perdure.agent.plan import AgentPlan
+from perdure.config.configuration import Configuration
 from perdure.context import RunnerContext
-from perdure.document import Document
-from perdure.embedding_model import BaseEmbeddingModelSetup
+from perdure.documents.document import Document
 from perdure.engine.plan_of import plan_of
 from perdure.errors import (
     ChatLimitError,
@@ -29,8 +22,16 @@ from perdure.errors import (
     TerminalError,
 )
 from perdure.event import Event, InputEvent, OutputEvent
-from perdure.journal.record import RecordKind, decode_completion
-from perdure.long_term_memory import MemorySetItem
+from perdure.journal.record import RecordKind
+from perdure.llm.embedding_model import BaseEmbeddingModelSetup
+from perdure.llm.events import (
+    ChatRequestEvent,
+    ChatResponseEvent,
+    ContextRetrievalRequestEvent,
+    ContextRetrievalResponseEvent,
+)
+from perdure.llm.vector_store import VectorStore
+from perdure.memory.long_term import MemorySetItem
 from perdure.resource import ResourceType
 from perdure.run import STATUS_BY_NUMBER, RunStatus, run_id
 from perdure.testing.scripted_embedding import ScriptedEmbeddingModel
@@ -43,7 +44,6 @@ from perdure.testing.simulation.programs import SECONDS, Step
 from perdure.testing.simulation.random_agents import EXPECTED, UnluckyError
 from perdure.testing.simulation.simulate import arrivals_of
 from perdure.testing.simulation.store import Tables
-from perdure.vector_stores import VectorStore
 
 OF_CHATS = (ChatLimitError, OutputSchemaError, RetryableError, TerminalError)
 EXPECTED_OF_CHATS = (
@@ -338,8 +338,8 @@ def _asked_twice(tables: Tables, run: int) -> Iterator[str]:
 def _left_states(tables: Tables, run: int) -> list[str]:
     states: set[str] = set()
     for record in tables.records.get(run, ()):
-        if record.kind == RecordKind.COMPLETED and record.payload is not None:
-            for path, data in decode_completion(record.payload).sensory:
+        if record.kind == RecordKind.COMPLETED:
+            for path, data in record.completion.sensory:
                 if path.startswith(CHAT_STATES):
                     (states.discard if data is None else states.add)(path)
     return sorted(states)

@@ -8,13 +8,13 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.agent import Agent
-from perdure.config import Configuration
+from perdure.agent.declaration import Agent
+from perdure.codec.codec import Codec
+from perdure.config.configuration import Configuration
 from perdure.engine.plan_of import plan_of
 from perdure.errors import ConfigurationError
-from perdure.journal.codec import Codec
 from perdure.journal.record import Record, RecordKind
-from perdure.memory import MemoryRef
+from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.store.base import OutputRow, Row, RunRow, StatusRow
 from perdure.testing.simulation.calls import UNIT, Outside

@@ -1,0 +1,167 @@
+"""`perdure run`: an agent over a file of inputs, to its end; the same command again resumes."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from perdure.cli.options import DEFAULT_STORE, Invocation, StoreOption, epilog
+
+
+class BadLines(enum.StrEnum):
+    """What `--on-bad-line` takes."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+class Behind(enum.StrEnum):
+    """What `--output-behind` takes."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    MOVE = "move"
+
+
+AgentArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE_OR_FILE:AGENT",
+        help="An Agent, its class, a function that makes it, or an agent of a YAML file.",
+    ),
+]
+InputOption = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        metavar="F.jsonl",
+        help="JSON lines; - is standard input, 'part-*.jsonl' (quoted) several files.",
+    ),
+]
+KeyOption = Annotated[
+    str,
+    typer.Option(
+        "--key", metavar="FIELD", help="The field that is an input's key; a.b is field b of a."
+    ),
+]
+IdOption = Annotated[
+    str | None,
+    typer.Option("--id", metavar="FIELD", help="The field that is an input's id, if any."),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option("--output", metavar="O.jsonl", help="Where outputs go; - or none is stdout."),
+]
+EnvelopeOption = Annotated[
+    bool, typer.Option("--envelope", help="Write {key, run_id, id, value} instead.")
+]
+NewJobOption = Annotated[
+    str | None,
+    typer.Option(
+        "--job", metavar="NAME", help="The job; else the agent's file, module or YAML name."
+    ),
+]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", metavar="FILE.yaml", help="Options from a YAML file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One option; may be given several times."),
+]
+SummaryOption = Annotated[
+    str | None, typer.Option("--summary-json", metavar="PATH", help="Write the counts there.")
+]
+BadLineOption = Annotated[
+    BadLines,
+    typer.Option(
+        "--on-bad-line", help="At a line that is no input: stop, or skip it and keep its place."
+    ),
+]
+BehindOption = Annotated[
+    Behind,
+    typer.Option(
+        "--output-behind",
+        help="Lines that are not this job's, behind its own: refuse them, go on behind them, or"
+        " move them to O.jsonl.orphaned-N.",
+    ),
+]
+SourceNameOption = Annotated[
+    str | None,
+    typer.Option("--source-name", metavar="NAME", help="The input's name; else the file's."),
+]
+SinkNameOption = Annotated[
+    str | None,
+    typer.Option("--sink-name", metavar="NAME", help="The output's name; else the file's."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(
+        epilog=epilog(
+            "perdure run agent.py:agent --input reviews.jsonl --key id --output scores.jsonl",
+            "perdure run shop.agents:ReviewAgent --input - --key id < reviews.jsonl | jq .mean",
+            "perdure run agents.yaml:review_agent --input reviews.jsonl --key id",
+            "perdure run agent.py --input reviews.jsonl --key id --output scores.jsonl \\",
+            "    --store sqlite:///reviews.db --job reviews --set num-async-threads=16",
+        )
+    )(run)
+
+
+def run(
+    ctx: typer.Context,
+    agent: AgentArgument,
+    input: InputOption,
+    key: KeyOption,
+    id: IdOption = None,
+    output: OutputOption = None,
+    envelope: EnvelopeOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    job: NewJobOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    on_bad_line: BadLineOption = BadLines.STOP,
+    output_behind: BehindOption = Behind.REFUSE,
+    source_name: SourceNameOption = None,
+    sink_name: SinkNameOption = None,
+    summary_json: SummaryOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Run an agent over a file of inputs to its end.
+
+    The same command again resumes: finished inputs are not run again, unfinished runs go on from
+    their journal. Ctrl-C stops cleanly. Ends with 0 only when every run succeeded.
+    """
+    # Here, so that `perdure --help` waits for none of it.
+    import asyncio
+
+    from perdure.cli.drive import Plan, drive
+    from perdure.cli.files import check_files
+    from perdure.cli.load import load_agent
+    from perdure.config.configuration import Configuration
+    from perdure.connectors.jsonl import JsonlSink, JsonlSource
+
+    source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
+    sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
+    check_files(source, sink, agent=agent, config=config, summary=summary_json)
+    loaded = load_agent(agent)
+    plan = Plan(
+        agent=loaded.agent,
+        job=job or loaded.name,
+        store=store,
+        source=source,
+        key=key,
+        id=id,
+        sink=sink,
+        config=Configuration.load(config, overrides=set_ or (), below=loaded.config),
+        summary=summary_json,
+        quiet=quiet,
+        command=ctx.obj.command if isinstance(ctx.obj, Invocation) else "perdure run",
+        is_named=job is not None,
+    )
+    code = asyncio.run(drive(plan))
+    if code:
+        raise typer.Exit(code)

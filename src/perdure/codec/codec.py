@@ -1,0 +1,170 @@
+"""Values to journal bytes and back.
+
+The first byte is the format's version, the rest is one msgpack value in which everything that
+msgpack has no form for is a tagged extension (`lower.Tag`). Reading runs no code that the bytes
+choose: there is no pickle, and only registered types are rebuilt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from perdure.codec.lower import Lowering, Refusal, pack
+from perdure.codec.names import type_name
+from perdure.codec.restore import restorer, viewer
+from perdure.codec.types import TypeRegistry, describe
+from perdure.errors import DecodeError, EncodeError
+
+__all__ = ["DEFAULT_MAX_BYTES", "Codec", "next_step", "packed"]
+
+DEFAULT_MAX_BYTES = 16 * 1024 * 1024
+
+_VERSION = b"\x01"
+_SHOWN_TOO_LARGE = "make it smaller, keep it elsewhere and journal a reference, or raise"
+
+_NEXT_STEPS = {
+    "collections:defaultdict": "convert it with dict(...)",
+    "collections:Counter": "convert it with dict(...)",
+    "collections:deque": "convert it with list(...)",
+    "builtins:memoryview": "convert it with bytes(...)",
+    "builtins:range": "convert it with list(...)",
+    "builtins:generator": "convert it with list(...)",
+    "builtins:coroutine": "await it first",
+}
+_BASES = (bool, int, float, str, bytes, dict, list, tuple, set, frozenset)
+
+
+def _unjournaled(cls: type) -> str:
+    """Why a value of an unregistered class cannot be journaled, and what to do."""
+    name = type_name(cls)
+    if describe(cls) is not None:
+        step = (
+            "annotate the durable function's result or the event's field with it, or call "
+            "perdure.register_type on it"
+        )
+        return f"type {name} cannot be journaled because this job does not know it: {step}"
+    return f"an object of type {name} cannot be journaled: {next_step(cls)}"
+
+
+def next_step(cls: type) -> str:
+    """Return what to do with an object that has no journal form."""
+    step = _NEXT_STEPS.get(type_name(cls))
+    if step is not None:
+        return step
+    for base in _BASES:
+        if issubclass(cls, base):
+            return f"convert it with {base.__name__}(...), which it extends"
+    return "pass plain data instead, or a dataclass, enum, NamedTuple, Struct or pydantic model"
+
+
+class Codec:
+    """The journal's form of values for one job.
+
+    Owns nothing that changes but the registry it was given; safe on any thread.
+    """
+
+    def __init__(
+        self, registry: TypeRegistry | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> None:
+        """Bind the codec to the types it may rebuild.
+
+        Args:
+            registry: Types of the job; those of the whole process alone when not given.
+            max_bytes: Most bytes of one encoded value.
+        """
+        self.registry = TypeRegistry() if registry is None else registry
+        self.max_bytes = max_bytes
+        self._lowering = Lowering(self.registry.lookup, unknown=_unjournaled)
+        self._exact = Lowering(self.registry.lookup, unknown=_unjournaled, exact=True)
+        self._plain = self._lowering.plain
+        self._unpack = restorer(self.registry.shape_of)
+        self._view = viewer()
+
+    def encode(self, value: Any) -> bytes:
+        """Return the journal bytes of a value; the value is not kept.
+
+        Args:
+            value: Any value that reads back as it is.
+
+        Raises:
+            EncodeError: The value, or something in it, has no journal form, or it is too large.
+        """
+        if type(value) in self._plain:
+            try:
+                data = _VERSION + pack(value)
+            except (OverflowError, UnicodeEncodeError):
+                data = _VERSION + packed(value, self._lowering, self._exact, "value")
+        else:
+            data = _VERSION + packed(value, self._lowering, self._exact, "value")
+        if len(data) > self.max_bytes:
+            raise EncodeError(
+                f"a value of type {type_name(type(value))} takes {len(data)} bytes in the journal, "
+                f"more than the {self.max_bytes} allowed: {_SHOWN_TOO_LARGE} max-payload-bytes"
+            )
+        return data
+
+    def decode(self, data: bytes) -> Any:
+        """Return the value that journal bytes hold, as a new object.
+
+        Args:
+            data: What `encode` returned, in any process.
+
+        Raises:
+            DecodeError: The bytes are damaged, of a newer format, or hold a type that is not
+                registered.
+        """
+        return _read(data, self._unpack)
+
+    def to_json(self, data: bytes) -> Any:
+        """Return what journal bytes hold as JSON data for people to look at.
+
+        Rebuilds no registered type and imports nothing. Not a form to read back.
+
+        Args:
+            data: What `encode` returned.
+
+        Raises:
+            DecodeError: The bytes are damaged or of a newer format.
+        """
+        return _read(data, self._view)
+
+
+def packed(value: Any, lowering: Lowering, exact: Lowering, root: str) -> bytes:
+    """Return the msgpack bytes of a value, lowered by `lowering`, or by `exact` where it must be.
+
+    Raises:
+        EncodeError: Something in it has no form; `root` is what the whole is called.
+    """
+    try:
+        try:
+            return pack(lowering.lower(value))
+        except (OverflowError, UnicodeEncodeError):
+            # Rare enough not to look at every number and text for it.
+            return pack(exact.lower(value))
+    except Refusal as refusal:
+        raise EncodeError(f"{refusal.path(root)}: {refusal.reason}") from None
+    except RecursionError:
+        # The walk bounds its own depth, so the caller's stack was nearly used up.
+        raise EncodeError(f"{root}: nested too deep to encode from here: flatten it") from None
+
+
+def _read(data: bytes, unpack: Callable[[Any], Any]) -> Any:
+    if data[:1] != _VERSION:
+        found = f"format {data[0]}" if data else "nothing"
+        raise DecodeError(
+            f"journal bytes hold {found}, not format 1: read them with a newer perdure"
+        )
+    try:
+        return unpack(memoryview(data)[1:])
+    except DecodeError:
+        raise
+    except RecursionError:
+        raise DecodeError(
+            "journal bytes are nested too deep: they are damaged or foreign"
+        ) from None
+    except Exception as error:
+        raise DecodeError(
+            f"journal bytes cannot be read back ({type(error).__name__}: {error}): they are "
+            "damaged, or a type in them has changed"
+        ) from error

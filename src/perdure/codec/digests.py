@@ -1,0 +1,153 @@
+"""Digests of arguments, inputs and keys: the same for equal values in every process.
+
+Sets count by their members, dicts with the order of their keys, dataclasses by the fields that
+they compare. Types need not be registered, but count by their names (`names.NAMES`). Where a digest
+was made under older names, `digests` and `call_digests` give it once for each generation of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from perdure.codec.codec import next_step, packed
+from perdure.codec.lower import Lowering, pack
+from perdure.codec.names import MAX_NAMES, NAMES, type_name
+from perdure.codec.types import TypeShape, describe
+from perdure.errors import EncodeError
+
+__all__ = ["DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests"]
+
+DIGEST_SIZE = 16
+_Pack = Callable[[Lowering, Lowering], bytes]
+
+
+def _undigested(cls: type) -> str:
+    return (
+        f"an object of type {type_name(cls)} has no digest: arguments of a durable call must be "
+        f"plain values (numbers, text, bytes, dates, lists, dicts, sets, dataclasses, models); "
+        f"{next_step(cls)}"
+    )
+
+
+class _Naming:
+    """Names of one generation, and how many generations there are among the classes it met."""
+
+    def __init__(self, generation: int) -> None:
+        self._generation = generation
+        self.generations = 1
+
+    def find(self, cls: type) -> tuple[str, TypeShape] | None:
+        shape = describe(cls)
+        if shape is None:
+            return None
+        names = NAMES.of(cls)
+        self.generations = max(self.generations, len(names))
+        return names[min(self._generation, len(names) - 1)], shape
+
+
+def _newest(cls: type) -> tuple[str, TypeShape] | None:
+    shape = describe(cls)
+    return None if shape is None else (NAMES.of(cls)[0], shape)
+
+
+_CANONICAL = Lowering(_newest, unknown=_undigested, canonical=True)
+_CANONICAL_EXACT = Lowering(_newest, unknown=_undigested, canonical=True, exact=True)
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
+
+
+def digest(value: Any) -> bytes:
+    """Return the 16 bytes of a value, under the newest names of its types.
+
+    Args:
+        value: A plain value.
+
+    Raises:
+        EncodeError: Something in it is no plain value.
+    """
+    return _hash(packed(value, _CANONICAL, _CANONICAL_EXACT, "value"))
+
+
+def digests(value: Any) -> Iterator[bytes]:
+    """Return the digests of a value under the names of each generation, the newest first.
+
+    Args:
+        value: A plain value.
+
+    Raises:
+        EncodeError: Something in it is no plain value.
+    """
+    yield digest(value)
+    if type(value) not in _CANONICAL.plain:
+        yield from _older(lambda lowering, exact: packed(value, lowering, exact, "value"))
+
+
+def digest_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Return the digest of a call's arguments, whatever the order of its keywords.
+
+    Args:
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+
+    Raises:
+        EncodeError: An argument is no plain value.
+    """
+    if len(kwargs) > 1:
+        kwargs = dict(sorted(kwargs.items()))
+    plain = _CANONICAL.plain
+    if plain.issuperset(map(type, args)) and plain.issuperset(map(type, kwargs.values())):
+        try:
+            data = pack((args, kwargs))
+        except (OverflowError, UnicodeEncodeError):
+            data = _packed_call(args, kwargs, _CANONICAL, _CANONICAL_EXACT)
+    else:
+        data = _packed_call(args, kwargs, _CANONICAL, _CANONICAL_EXACT)
+    return _hash(data)
+
+
+def call_digests(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[bytes]:
+    """Return the digests of a call's arguments for each generation of names, the newest first.
+
+    Args:
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+
+    Raises:
+        EncodeError: An argument is no plain value.
+    """
+    yield digest_call(args, kwargs)
+    kwargs = dict(sorted(kwargs.items()))
+    plain = _CANONICAL.plain
+    if not (plain.issuperset(map(type, args)) and plain.issuperset(map(type, kwargs.values()))):
+        yield from _older(lambda lowering, exact: _packed_call(args, kwargs, lowering, exact))
+
+
+def _older(pack_by: _Pack) -> Iterator[bytes]:
+    for generation in range(1, MAX_NAMES):
+        naming = _Naming(generation)
+        data = pack_by(
+            Lowering(naming.find, unknown=_undigested, canonical=True),
+            Lowering(naming.find, unknown=_undigested, canonical=True, exact=True),
+        )
+        if generation >= naming.generations:
+            return
+        yield _hash(data)
+
+
+def _packed_call(
+    args: tuple[Any, ...], kwargs: dict[str, Any], lowering: Lowering, exact: Lowering
+) -> bytes:
+    # Lists, because a tuple would be tagged and the fast path above tags nothing.
+    try:
+        return packed([list(args), kwargs], lowering, exact, "")
+    except EncodeError as error:
+        text = str(error)
+        for index, name in enumerate(("args", "kwargs")):
+            if text.startswith(f"[{index}]"):
+                text = name + text[3:]
+                break
+        raise EncodeError(text) from None

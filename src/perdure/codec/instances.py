@@ -1,0 +1,201 @@
+"""Taking instances of registered classes apart and putting them together again.
+
+Putting together runs neither validators nor `__post_init__`: the values were checked when the
+instance was first made, and running user code again could give another value on replay.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from perdure.codec.types import TypeShape
+from perdure.errors import DecodeError
+
+__all__ = ["build_enum", "build_instance", "take_apart", "take_enum"]
+
+
+def take_enum(member: enum.Enum) -> str | int:
+    """Return what names a member in its class: its name, or the bits of a combined flag."""
+    name = member.name
+    if name in type(member).__members__:
+        return name
+    return int(member.value)
+
+
+def build_enum(shape: TypeShape, name: str, member: str | int) -> Any:
+    """Return the member that `take_enum` named.
+
+    Raises:
+        DecodeError: The class has no such member now.
+    """
+    if isinstance(member, int) and issubclass(shape.cls, enum.Flag):
+        return shape.cls(member)
+    found = getattr(shape.cls, "__members__", {}).get(member)
+    if found is None:
+        raise DecodeError(f"{name} has no member {member!r} any more: give it back that member")
+    return found
+
+
+def take_apart(shape: TypeShape, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take an instance apart into plain containers of its own values.
+
+    Args:
+        shape: Of the instance's class.
+        value: The instance.
+
+    Returns:
+        Field values by name, and what it holds beside them: `attrs` (attributes that are no
+        fields), and for pydantic models `extra`, `private` and `set` (fields that were given).
+    """
+    fields: dict[str, Any] = {}
+    for name in shape.fields:
+        try:
+            fields[name] = getattr(value, name) if shape.kind != "pydantic" else vars(value)[name]
+        except (AttributeError, KeyError):
+            # A field that was never set, or deleted, stays so.
+            continue
+    rest: dict[str, Any] = {}
+    # cached_property values are made again when asked for.
+    attrs = {
+        key: held
+        for key, held in getattr(value, "__dict__", {}).items()
+        if key not in fields and key not in shape.cached
+    }
+    if attrs:
+        rest["attrs"] = attrs
+    if shape.kind == "pydantic":
+        if value.__pydantic_extra__:
+            rest["extra"] = dict(value.__pydantic_extra__)
+        if value.__pydantic_private__:
+            private = value.__pydantic_private__.items()
+            rest["private"] = {key: held for key, held in private if not _is_undefined(held)}
+        if value.__pydantic_fields_set__ != fields.keys():
+            rest["set"] = sorted(value.__pydantic_fields_set__)
+    return fields, rest
+
+
+def _is_undefined(value: Any) -> bool:
+    return type(value).__name__ == "PydanticUndefinedType"
+
+
+def build_instance(
+    shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
+) -> Any:
+    """Put an instance together from what `take_apart` returned.
+
+    A field that the class gained since gets its default. A model that was kept as its own JSON
+    form (`json` in `rest`) is validated from it.
+
+    Args:
+        shape: Of the class to build.
+        name: What the journal calls the class, for messages.
+        fields: Field values by name.
+        rest: What it held beside them.
+
+    Returns:
+        A new instance.
+
+    Raises:
+        DecodeError: The class lost a field that was journaled, or gained one without default.
+    """
+    if "json" in rest:
+        model: Any = shape.cls
+        return model.model_validate(rest["json"])
+    lost = [field for field in fields if field not in shape.fields]
+    if lost:
+        raise DecodeError(
+            f"{name} has no field {lost[0]!r} any more, but the journal holds one: give it back "
+            "that field"
+        )
+    value = _BUILDERS[shape.kind](shape, name, fields, rest)
+    for key, held in rest.get("attrs", {}).items():
+        object.__setattr__(value, key, held)
+    return value
+
+
+def _gained(shape: TypeShape, name: str, field: str) -> DecodeError:
+    return DecodeError(
+        f"{name} has a field {field!r} without a default that the journal does not hold: give it "
+        "a default"
+    )
+
+
+def _build_dataclass(
+    shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
+) -> Any:
+    value: Any = object.__new__(shape.cls)
+    for field in dataclasses.fields(shape.cls):
+        if field.name in fields:
+            held = fields[field.name]
+        elif field.default is not dataclasses.MISSING:
+            held = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            held = field.default_factory()
+        elif field.init:
+            raise _gained(shape, name, field.name)
+        else:
+            continue
+        # Past the __setattr__ of a frozen class.
+        object.__setattr__(value, field.name, held)
+    return value
+
+
+def _build_namedtuple(
+    shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
+) -> Any:
+    defaults: dict[str, Any] = shape.cls._field_defaults  # type: ignore[attr-defined]
+    items = []
+    for field in shape.fields:
+        if field not in fields and field not in defaults:
+            raise _gained(shape, name, field)
+        items.append(fields[field] if field in fields else defaults[field])
+    return tuple.__new__(shape.cls, items)
+
+
+def _build_struct(shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]) -> Any:
+    value = shape.cls(**fields)
+    for field, held in fields.items():
+        # A __post_init__ has run on values that it had already worked on.
+        if getattr(value, field) is not held:
+            msgspec.structs.force_setattr(value, field, held)
+    return value
+
+
+def _build_pydantic(
+    shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
+) -> Any:
+    cls: Any = shape.cls
+    values = dict(fields)
+    for field, info in cls.model_fields.items():
+        if field not in values:
+            if info.is_required():
+                raise _gained(shape, name, field)
+            values[field] = info.get_default(call_default_factory=True)
+    private = rest.get("private")
+    if private is None and cls.__private_attributes__:
+        private = {}
+    config_extra = cls.model_config.get("extra")
+    value = cls.__new__(cls)
+    value.__setstate__(
+        {
+            "__dict__": values,
+            "__pydantic_extra__": rest.get("extra", {} if config_extra == "allow" else None),
+            "__pydantic_fields_set__": set(rest.get("set", fields)),
+            "__pydantic_private__": private,
+        }
+    )
+    return value
+
+
+_Builder = Callable[[TypeShape, str, dict[str, Any], dict[str, Any]], Any]
+_BUILDERS: dict[str, _Builder] = {
+    "dataclass": _build_dataclass,
+    "namedtuple": _build_namedtuple,
+    "struct": _build_struct,
+    "pydantic": _build_pydantic,
+}

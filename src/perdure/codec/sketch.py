@@ -1,0 +1,166 @@
+"""Where two argument lists differ, when one of them is no longer there.
+
+A digest says that a call was made with other arguments than now, not which. Where their short text
+(`brief`) leaves something out, a sketch of them follows the digest in the journal: for each part a
+few bytes of a hash of its path and of its value. Compared with the sketch of what the action asks
+for now it names the parts that differ. It decides nothing: hashes this short may collide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from perdure.codec.brief import brief
+from perdure.codec.digests import DIGEST_SIZE, digest, digest_call
+from perdure.codec.instances import take_apart
+from perdure.codec.names import NAMES
+from perdure.codec.types import describe
+from perdure.errors import EncodeError
+
+__all__ = ["differences", "sign_call"]
+
+_MAX_PARTS = 48
+_MAX_CHILDREN = 32
+_HASH_SIZE = 3
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+_SHOWN = 3  # parts named in a message
+
+
+def sign_call(
+    args: tuple[Any, ...], kwargs: dict[str, Any], parts: Mapping[str, Any] | None = None
+) -> tuple[bytes, str]:
+    """Return the digest of a call's arguments, with their sketch behind it, and their short text.
+
+    Args:
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        parts: What a digest among the arguments was made of, by name; sketched in their stead.
+
+    Returns:
+        The digest alone where the text tells all arguments apart that are not equal.
+
+    Raises:
+        EncodeError: An argument is no plain value.
+    """
+    signed, text = digest_call(args, kwargs), brief(args, kwargs)
+    if parts is not None or "…" in text or not _is_plain(args, kwargs):
+        signed += b"".join(path + value for path, value, _ in _sketch(args, kwargs, parts))
+    return signed, text
+
+
+def differences(
+    recorded: bytes | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    parts: Mapping[str, Any] | None = None,
+) -> str:
+    """Return what differs between recorded arguments and these, such as "args[0].note".
+
+    Args:
+        recorded: What `sign_call` returned for the recorded ones.
+        args: Positional arguments of now.
+        kwargs: Keyword arguments of now.
+        parts: What a digest among the arguments is made of, by name.
+
+    Returns:
+        The places that differ, for a message; "" where the journal does not tell.
+    """
+    known = (recorded or b"")[DIGEST_SIZE:]
+    size = 2 * _HASH_SIZE
+    before = {known[i : i + _HASH_SIZE]: known[i + _HASH_SIZE : i + size]
+              for i in range(0, len(known), size)}  # fmt: skip
+    if not before:
+        return ""
+    now = _sketch(args, kwargs, parts)
+    found = []
+    for path, value, shown in now:
+        if path not in before:
+            found.append(f"{shown} (which was not there)")
+        elif before[path] != value:
+            found.append(shown)
+    gone = len(before.keys() - {path for path, _, _ in now})
+    if gone:
+        found.append(
+            f"{gone} part{'s' if gone > 1 else ''} that {'are' if gone > 1 else 'is'} gone"
+        )
+    more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return ", ".join(found[:_SHOWN] + more)
+
+
+def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return _PLAIN.issuperset(map(type, args)) and _PLAIN.issuperset(map(type, kwargs.values()))
+
+
+def _sketch(
+    args: tuple[Any, ...], kwargs: dict[str, Any], parts: Mapping[str, Any] | None
+) -> list[tuple[bytes, bytes, str]]:
+    """Return the hashes of path and value of each part, and what to call it."""
+    pending: deque[tuple[str, Any]] = deque()
+    if parts is not None:
+        pending.extend(parts.items())
+    else:
+        pending.extend((f"args[{index}]", value) for index, value in enumerate(args))
+        pending.extend(sorted(kwargs.items()))
+    found: list[tuple[bytes, bytes, str]] = []
+    while pending:
+        place, value = pending.popleft()
+        inside = _children(place, value)
+        if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
+            pending.extend(inside)
+        elif len(found) < 2 * _MAX_PARTS:
+            shown = f"the type of {place} (now {value.name})" if type(value) is _TypeOf else place
+            path = f"{place}:{type(value) is _TypeOf}".encode("utf-8", "replace")
+            found.append((_short(path), _value_hash(value), shown))
+    return found
+
+
+class _TypeOf:
+    """That a value is of a type, as a part of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _children(place: str, value: Any) -> list[tuple[str, Any]]:
+    cls = type(value)
+    if cls in _PLAIN or cls is _TypeOf:
+        return []
+    if cls is dict:
+        inside = [(f"{place}[{_key(key)}]", held) for key, held in value.items()]
+    elif cls is list or cls is tuple:
+        inside = [(f"{place}[{index}]", held) for index, held in enumerate(value)]
+    else:
+        inside = list(_fields(place, cls, value))
+    return inside if len(inside) <= _MAX_CHILDREN else []
+
+
+def _fields(place: str, cls: type, value: Any) -> Iterator[tuple[str, Any]]:
+    shape = describe(cls)
+    if shape is None or shape.kind == "enum":
+        return
+    name = NAMES.name(cls)
+    yield place, _TypeOf(name)
+    fields, _ = take_apart(shape, value)
+    for field in shape.compared:
+        if field in fields:
+            yield f"{place}.{field}", fields[field]
+
+
+def _key(key: Any) -> str:
+    return repr(key) if type(key) in (str, int) and len(repr(key)) < 60 else type(key).__name__
+
+
+def _value_hash(value: Any) -> bytes:
+    if type(value) is _TypeOf:
+        return _short(value.name.encode("utf-8", "surrogatepass"))
+    try:
+        return digest(value)[:_HASH_SIZE]
+    except EncodeError:
+        return bytes(_HASH_SIZE)
+
+
+def _short(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_HASH_SIZE).digest()

@@ -1,0 +1,1 @@
+"""Conditions: what of an event is asked in CEL."""

@@ -1,0 +1,1 @@
+"""What store and runtime know of retrieval: documents, filters, the index, rankings."""

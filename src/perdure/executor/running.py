@@ -1,0 +1,75 @@
+"""Which event loop, and which task on it, a thread says is running: the one place to change it.
+
+A turn of an action runs inside a callback or a task of the host loop, and a callable may run inside
+a turn: each time the thread's running loop changes, and must be as before afterwards. asyncio keeps
+the running loop by thread. The current task it keeps by loop up to Python 3.13, and from 3.14 on by
+thread, beside the running loop: there the host's task would stand in the way of the action's
+("Cannot enter into task ... while another task ... is being executed"), and a turn that parks would
+leave its own to the host. So both change together here, and no other file touches asyncio's private
+names for either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Place: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None]"
+
+# The thread's running loop or None, where `asyncio.get_running_loop` raises; no call in between.
+running_loop = asyncio._get_running_loop
+
+if sys.version_info >= (3, 14):
+
+    def put_task_aside() -> asyncio.Task[Any] | None:
+        """Make no task the current one; return the one that was, for `take_task_up`."""
+        loop = asyncio._get_running_loop()
+        return None if loop is None else asyncio.tasks._swap_current_task(loop, None)
+
+    def take_task_up(task: asyncio.Task[Any] | None) -> None:
+        """Make `task` of the running loop the current one again."""
+        if task is not None:
+            asyncio.tasks._swap_current_task(task.get_loop(), task)
+
+else:
+
+    def put_task_aside() -> asyncio.Task[Any] | None:
+        """Make no task the current one; nothing to do where each loop has its own."""
+        return None
+
+    def take_task_up(task: asyncio.Task[Any] | None) -> None:
+        """Make `task` of the running loop the current one again."""
+
+
+def later_task(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, T],
+    context: contextvars.Context | None = None,
+) -> asyncio.Task[T]:
+    """Return a task of `loop` that begins when its turn comes, whatever the loop's task factory.
+
+    An eager one would begin it inside the turn of an action, or while its maker is half way.
+    """
+    return asyncio.Task(work, loop=loop, context=context)
+
+
+def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
+    """Make `loop` the thread's running loop, with no current task; return what `leave` takes back.
+
+    None is what a callable sees that runs outside every loop.
+    """
+    before = asyncio._get_running_loop(), put_task_aside()
+    asyncio._set_running_loop(loop)
+    return before
+
+
+def leave(before: Place) -> None:
+    """Put back the running loop and the current task as they were at `enter`."""
+    loop, task = before
+    asyncio._set_running_loop(loop)
+    take_task_up(task)

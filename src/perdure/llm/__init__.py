@@ -1,0 +1,1 @@
+"""What only agents with models need: messages, prompts, tools, models, vector stores."""

@@ -1,0 +1,327 @@
+"""A view of a store for people: runs, and what each of them did."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digests
+from perdure.codec.failure import failure_summary
+from perdure.errors import PerdureError
+from perdure.operate.run_detail import RunDetail, build, children_of
+from perdure.run import (
+    STATUS_BY_NUMBER,
+    STATUS_NUMBERS,
+    BadLine,
+    RunInfo,
+    RunStatus,
+    run_id,
+    run_number,
+)
+from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView
+from perdure.store.url import open_view
+
+__all__ = [
+    "ALL",
+    "AsyncHistory",
+    "History",
+    "JobRow",
+    "all_of",
+    "blocking",
+]
+
+ALL = 1_000_000  # runs of one listing at most
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncHistory:
+    """Reads a store. Values are shown in readable form; no type is rebuilt and nothing is run.
+
+    Lifecycle: `async with`, which opens and closes the view; on one event loop.
+
+    Args:
+        view: the store as seen from outside, not yet open.
+    """
+
+    def __init__(self, view: StoreView) -> None:
+        self.view = view
+        self.codec = Codec()
+
+    async def __aenter__(self) -> AsyncHistory:
+        await self.view.open()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.view.close()
+
+    async def jobs(self) -> list[JobRow]:
+        """Return all jobs of the store by name."""
+        return await all_of(self.view.jobs)
+
+    async def is_owned(self, job: JobRow) -> bool:
+        """Say whether a live process runs the job now."""
+        return await self.view.is_owned(job.name)
+
+    async def choose_job(self, name: str | None) -> JobRow:
+        """Return the job with this name; without a name, the only one there is.
+
+        Raises:
+            PerdureError: there is none, or there are several to choose from.
+        """
+        if name is not None:
+            return await self.job(name)
+        jobs = await self.jobs()
+        if len(jobs) == 1:
+            return jobs[0]
+        if not jobs:
+            raise PerdureError("the store has no jobs yet: `perdure run` makes one")
+        known = ", ".join(repr(job.name) for job in jobs)
+        raise PerdureError(f"the store has {len(jobs)} jobs: choose one with --job, of {known}")
+
+    async def counts(self, job: JobRow) -> dict[str, int]:
+        """Return the number of runs: completed, failed, cancelled, unfinished.
+
+        "waiting" is how many of the unfinished ones wait for time or a signal.
+        """
+        counts = {"completed": 0, "failed": 0, "cancelled": 0, "unfinished": 0, "waiting": 0}
+        for number, count in (await self.view.counts(job.job)).items():
+            status = STATUS_BY_NUMBER[number]
+            counts[status.value if status.is_final else "unfinished"] += count
+            if status is RunStatus.WAITING:
+                counts["waiting"] += count
+        return counts
+
+    async def job(self, name: str) -> JobRow:
+        """Return a job by name.
+
+        Raises:
+            PerdureError: the store does not have it.
+        """
+        job = await self.view.job(name)
+        if job is None:
+            known = ", ".join(repr(job.name) for job in await self.jobs()) or "none"
+            raise PerdureError(f"the store has no job {name!r}; it has {known} (see --job)")
+        return job
+
+    async def runs(
+        self,
+        job: JobRow,
+        *,
+        status: RunStatus | None = None,
+        key: Any = None,
+        limit: int = 50,
+    ) -> list[RunInfo]:
+        """Return the newest runs, newest first."""
+        return (await self.runs_page(job, status=status, key=key, limit=limit)).items
+
+    async def runs_page(
+        self,
+        job: JobRow,
+        *,
+        status: RunStatus | None = None,
+        key: Any = None,
+        after: str = "",
+        limit: int = 50,
+    ) -> Page[RunInfo]:
+        """Return the newest runs, newest first, that come after those of another page."""
+        number = STATUS_NUMBERS[status] if status else None
+        # A key keeps the digest that it was first found under, whatever its type is called now.
+        for each in digests(key) if key is not None else (None,):
+            page = await self.view.runs(job.job, status=number, key=each, after=after, limit=limit)
+            if page.items:
+                break
+        return Page([self._info(head) for head in page.items], page.after)
+
+    async def run(self, job: JobRow, id_: str) -> RunInfo:
+        """Return one run.
+
+        Raises:
+            PerdureError: there is none with this id.
+        """
+        number = run_number(job.job, id_)
+        head = (await self.view.heads([number])).get(number)
+        if head is None:
+            raise PerdureError(f"job {job.name!r} has no run {id_!r}: `perdure runs` lists them")
+        return self._info(head)
+
+    async def infos(self, numbers: Iterable[int]) -> dict[int, RunInfo]:
+        """Return these runs, by number, as a listing has them."""
+        heads = await self.view.heads(list(numbers))
+        return {number: self._info(_as_listed(head)) for number, head in heads.items()}
+
+    async def bad_lines(self, job: JobRow, *, limit: int = 50) -> list[BadLine]:
+        """Return the inputs that the job's sources passed over, by source and place."""
+        page = await self.view.bad_lines(job.job, limit=limit)
+        return [
+            BadLine(
+                source=row.source, position=row.position, line=row.line or None,
+                reason=row.reason, at=row.at,
+            )
+            for row in page.items
+        ]  # fmt: skip
+
+    async def count_bad_lines(self, job: JobRow) -> int:
+        """Return the number of inputs that the job's sources passed over."""
+        return await self.view.count_bad_lines(job.job)
+
+    async def detail(self, job: JobRow, id_: str) -> RunDetail:
+        """Return what a run did.
+
+        Raises:
+            PerdureError: there is none with this id.
+        """
+        info = await self.run(job, id_)
+        number = info.number
+        records = await self.view.records(number)
+        children = await self.infos(run_number(job.job, child) for child in children_of(records))
+        commands = await all_of(functools.partial(self.view.commands, job.job, run=number))
+        return build(
+            info,
+            records,
+            await all_of(functools.partial(self.view.outputs, job.job, run=number)),
+            self.codec,
+            children={child.id: child for child in children.values()},
+            commands=[(command.command, command.payload) for command in commands],
+        )
+
+    def _info(self, head: RunHead) -> RunInfo:
+        row, codec = head.row, self.codec
+        status = STATUS_BY_NUMBER[row.status]
+        return RunInfo(
+            id=run_id(row.run),
+            number=row.run,
+            key=codec.to_json(head.key),
+            sequence=row.sequence,
+            label=row.label,
+            status=status,
+            attempts=row.attempt,
+            error=failure_summary(codec, row.error) if row.error else None,
+            input=codec.to_json(row.value),
+            admitted_at=row.admitted_at,
+            finished_at=row.finished_at,
+            due=row.due,
+            # When it joins its key's queue it gets a new place there.
+            is_delayed=status is RunStatus.WAITING and row.due > 0 and row.place == row.run,
+            activity=codec.to_json(head.note) if head.note is not None else None,
+        )
+
+
+def _as_listed(head: RunHead) -> RunHead:
+    is_final = STATUS_BY_NUMBER[head.row.status].is_final
+    return head._replace(note=None) if is_final else head
+
+
+async def all_of(page: Callable[..., Coroutine[Any, Any, Page[T]]]) -> list[T]:
+    """Return a whole list.
+
+    Args:
+        page: returns the part of it behind `after`, the cursor of the part before.
+    """
+    items, after = await page(after="")
+    while after:
+        more, after = await page(after=after)
+        items += more
+    return items
+
+
+def blocking(
+    function: Callable[Concatenate[AsyncHistory, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[History, P], T]:
+    """Return a coroutine function over an `AsyncHistory` as a plain one over a `History`."""
+
+    @functools.wraps(function)
+    def call(history: History, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return history.wait(function(history.awaited, *args, **kwargs))
+
+    return call
+
+
+class History:
+    """`AsyncHistory` for those who cannot await: it blocks, on any thread, event loop or not.
+
+    Owns: an event loop, on a thread of its own. Lifecycle: made open; `close`, or use `with`.
+
+    Args:
+        view: the store as seen from outside, not yet open.
+
+    Raises:
+        StoreError: there is no store, or it cannot be read.
+    """
+
+    def __init__(self, view: StoreView) -> None:
+        self.awaited = AsyncHistory(view)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="perdure-history", daemon=True
+        )
+        self._thread.start()
+        try:
+            self.wait(view.open())
+        except BaseException:
+            self._end()
+            raise
+
+    @classmethod
+    def open(cls, url: str) -> History:
+        """Open the store that `url` names, beside its owner if there is one; use with `with`.
+
+        Raises:
+            ConfigurationError: it names no store that another process could have written.
+            StoreError: there is none, or it cannot be read.
+        """
+        return cls(open_view(url))
+
+    @classmethod
+    def of(cls, store: ActionStateStore) -> History:
+        """Open a store of this process, whether it runs a job or not; use with `with`.
+
+        Raises:
+            StoreError: nothing has run in it yet, or it cannot be read.
+        """
+        return cls(store.view())
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store, in which nothing changes."""
+        try:
+            self.wait(self.awaited.view.close())
+        finally:
+            self._end()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine over `awaited` returns."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def version(self) -> int:
+        """The version of the store's schema."""
+        return self.awaited.view.version
+
+    jobs = blocking(AsyncHistory.jobs)
+    is_owned = blocking(AsyncHistory.is_owned)
+    choose_job = blocking(AsyncHistory.choose_job)
+    counts = blocking(AsyncHistory.counts)
+    job = blocking(AsyncHistory.job)
+    runs = blocking(AsyncHistory.runs)
+    runs_page = blocking(AsyncHistory.runs_page)
+    run = blocking(AsyncHistory.run)
+    infos = blocking(AsyncHistory.infos)
+    detail = blocking(AsyncHistory.detail)
+    bad_lines = blocking(AsyncHistory.bad_lines)
+    count_bad_lines = blocking(AsyncHistory.count_bad_lines)

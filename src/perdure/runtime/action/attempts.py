@@ -1,0 +1,293 @@
+"""CallAttempts: one durable call while it executes: attempts, timeouts, back-offs.
+
+Waiting costs no thread. The number of failed attempts and the next wake-up are journaled, so a
+crash in a back-off of an hour does not start it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from perdure.call import CallOptions
+from perdure.codec.failure import encode_failure
+from perdure.errors import RetryableError
+from perdure.executor.limits import Permit, PermitChain
+from perdure.executor.pool import Invocation
+from perdure.journal.record import Record
+from perdure.runtime.action.sides import ActionOfParts, CallOver
+from perdure.runtime.shared.timers import Timer
+
+
+class Callee(NamedTuple):
+    """What is called."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    is_coroutine: bool
+    inline: bool  # on the host loop's thread, without a task; not bounded by a timeout
+
+
+class CallAttempts:
+    """The attempts of one call.
+
+    Owns: the invocation under way, its place under a limit, the timers of its timeout, its
+    back-off and the whole call. Lifecycle: made in the turn that makes the call; `begin` until
+    `over` is told, or `cancel`. On the host loop's thread.
+
+    Args:
+        action: what makes the call.
+        callee: what is called.
+        template: the call's record without an outcome.
+        options: timeout, retry policy, reconciler, limit.
+        over: told what came of the call.
+        before: the record of its last attempt by an earlier process, which had no outcome.
+
+    Attributes:
+        over_at: when the whole call has taken too long, ns since the epoch; None for never.
+    """
+
+    __slots__ = (
+        "_action", "_attempt", "_before", "_begins", "_call_over", "_callee", "_closed",
+        "_deadline", "_ended", "_error", "_failure", "_invocation", "_key", "_options", "_permit",
+        "_services", "_template", "_timer", "_wake_up", "over_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        action: ActionOfParts,
+        callee: Callee,
+        template: Record,
+        options: CallOptions,
+        *,
+        over: CallOver,
+        before: Record | None,
+    ) -> None:
+        self._action = action
+        self._services = action.run.services
+        self._callee = callee
+        self._template = template
+        self._options = options
+        self._key = action.run.key_number  # for fairness between keys
+        self._call_over = over
+        self._before = before
+        self._attempt = before.attempts if before is not None else 0
+        self._wake_up = before.due_at if before is not None else 0
+        total = options.retry.total_timeout if options.retry is not None else None
+        made_at = action.continuation.loop.now
+        self.over_at = made_at + int(total * 1e9) if total is not None else None
+        self._ended = 0  # attempts that are over
+        self._closed = False  # the call is over
+        self._begins = False  # an attempt has its record and has not begun to execute
+        self._error: BaseException | None = None  # of the last attempt
+        self._failure = before.failure if before is not None else None  # its journal form
+        self._invocation: Invocation | None = None
+        self._permit: Permit | PermitChain | None = None
+        self._timer: Timer | None = None  # of the timeout or the back-off
+        self._deadline: Timer | None = None  # of the whole call
+
+    def begin(self) -> None:
+        """Start the first attempt, or go on waiting for the next."""
+        if self.over_at is not None:
+            self._deadline = self._services.timers.arm(self.over_at, self._too_late)
+        if (crashed := self._crashed()) is not None:
+            self._failed(crashed, self._before.started_at if self._before else 0)
+        else:
+            self._wait()
+
+    def _crashed(self) -> Exception | None:
+        """Return what the last attempt comes to if it ended with its process and that counts."""
+        before, policy = self._before, self._options.retry
+        if before is None or not before.is_beginning:
+            return None
+        if policy is None or not policy.count_crashes or not self._attempt:
+            return None
+        if before.at > self._services.opened_at:  # by this process: its run was read back since
+            self._attempt -= 1
+            return None
+        return RetryableError(f"the process ended during attempt {self._attempt} of {self._name}")
+
+    @property
+    def _name(self) -> str:
+        return f"call {self._template.call} ({self._template.function})"
+
+    def cancel(self) -> None:
+        """Stop: a coroutine is cancelled, a thread's late result dropped, a back-off ended."""
+        if self._invocation is not None:
+            self._drop()
+        self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._stop_timers()
+        self._release()
+
+    def process_ends(self) -> None:
+        """The process ends in good order: an attempt under way is no crash."""
+        if self._closed or not self._counts_crashes():
+            return
+        if self._begins or self._invocation is not None:
+            over = self._attempt if self._begins else self._attempt - 1
+            # As it was before the attempt: the last one failed, or there was none.
+            failure = self._failure if over else None
+            before = self._template.attempt(over, failure=failure, at=self._services.now())
+            self._action.write([before], lambda: None)
+
+    # One attempt: its turn under a limit, its record, its execution
+
+    def _wait(self) -> None:
+        if self._closed:
+            return  # while its failed attempt was written
+        if self._wake_up > self._services.now():
+            self._timer = self._services.timers.arm(self._wake_up, self._queue)
+        else:
+            self._queue()
+
+    def _queue(self) -> None:
+        self._timer = None
+        if self._options.limit is None:
+            self._record()
+            return
+        ended = self._ended
+        permit: Permit | PermitChain
+        limit, limits = self._options.limit, self._services.limits
+        if isinstance(limit, str):
+            permit = limits.acquire(limit, self._key, self._record)
+        else:
+            permit = limits.acquire_all(limit, self._key, self._record)
+        if self._ended == ended:
+            self._permit = permit
+        else:
+            permit.release()  # an inline attempt began and ended meanwhile
+
+    def _record(self) -> None:
+        """Write what has to be durable before the attempt starts."""
+        if self._options.reconciler is not None:
+            if not self._reconciles:
+                # In doubt from here on until its outcome is recorded (G11).
+                pending = self._template.pending(self._attempt, at=self._services.now())
+                self._action.write([pending], self._start)
+                return
+        elif self._counts_crashes():
+            self._begins = True
+            begins = self._template.attempt(self._attempt + 1, at=self._services.now())
+            self._action.write([begins], self._start)
+            return
+        self._start()
+
+    @property
+    def _reconciles(self) -> bool:
+        """True where the attempts ask the reconciler: an earlier process left the call in doubt."""
+        return self._callee.func is self._options.reconciler
+
+    def _counts_crashes(self) -> bool:
+        policy = self._options.retry
+        return policy is not None and policy.count_crashes and self._options.reconciler is None
+
+    def _start(self) -> None:
+        self._begins = False
+        if self._closed:
+            return  # while what had to be durable was written
+        callee = self._callee
+        self._attempt += 1
+        self._services.counters.calls_made += 1
+        invocation = Invocation(callee.func, callee.args, callee.kwargs, self._over)
+        invocation.key = self._key
+        self._invocation = invocation
+        if callee.inline:
+            self._services.executor.run_inline(invocation)
+            return
+        if self._options.timeout is not None:
+            invocation.on_start = self._bound
+        self._services.executor.start(invocation, is_coroutine=callee.is_coroutine)
+
+    def _bound(self, invocation: Invocation) -> None:
+        """The attempt has begun to execute: its timeout runs from here."""
+        if invocation is self._invocation and self._options.timeout is not None:
+            expires_at = self._services.now() + int(self._options.timeout * 1e9)
+            self._timer = self._services.timers.arm(expires_at, self._expired)
+
+    def _expired(self) -> None:
+        self._timer = None
+        if self._invocation is not None:
+            self._over(self._drop(), None, self._timeout())
+
+    def _too_late(self) -> None:
+        """The whole call has taken too long, whatever it is doing now."""
+        self._deadline = None
+        if self._invocation is not None:
+            self._end(self._drop().started_at, None, self._timeout())
+        else:  # what failed last says more than that no attempt has followed
+            self._end(0, None, self._error or self._timeout())
+
+    def _drop(self) -> Invocation:
+        invocation = self._invocation
+        assert invocation is not None
+        self._services.executor.drop(invocation)
+        self._invocation = None
+        return invocation
+
+    def _timeout(self) -> TimeoutError:
+        options = self._options
+        total = options.retry.total_timeout if options.retry is not None else None
+        if self.over_at is not None and self._services.now() >= self.over_at:
+            return TimeoutError(f"{self._name}: not done after {total:g} s in all its attempts")
+        return TimeoutError(
+            f"{self._name}, attempt {self._attempt}: not done after {options.timeout:g} s"
+        )
+
+    # Its end
+
+    def _over(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
+        self._invocation = None
+        self._ended += 1
+        self._stop_timer()
+        self._release()
+        if error is not None:
+            self._failed(error, invocation.started_at)
+        else:
+            self._end(invocation.started_at, value, None)
+
+    def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:
+        self._close()
+        self._call_over(self._template, started_at, value, error)
+
+    def _failed(self, error: BaseException, started_at: int) -> None:
+        """An attempt failed: there is another, or the call has."""
+        self._error = error
+        wake_up = self._next_wake_up(error)
+        if wake_up is None:
+            self._end(started_at, None, error)
+            return
+        self._failure = encode_failure(self._services.codec, error)
+        # That its reconciler failed leaves the call in doubt (G11).
+        made = self._template.pending if self._reconciles else self._template.attempt
+        attempt = made(self._attempt, failure=self._failure, started_at=started_at, at=wake_up)
+        self._services.counters.call_retries += 1
+        self._wake_up = wake_up
+        self._action.write([attempt], self._wait)
+
+    def _next_wake_up(self, error: BaseException) -> int | None:
+        policy = self._options.retry
+        if policy is None or not policy.allows(error, self._attempt):
+            return None
+        wait = policy.interval(error, self._attempt, self._services.world.chance())
+        wake_up = self._services.now() + int(wait * 1e9)
+        return None if self.over_at is not None and wake_up >= self.over_at else wake_up
+
+    def _release(self) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.release()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._services.timers.cancel(self._timer)
+            self._timer = None
+
+    def _stop_timers(self) -> None:
+        self._stop_timer()
+        if self._deadline is not None:
+            self._services.timers.cancel(self._deadline)
+            self._deadline = None

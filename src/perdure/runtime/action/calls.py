@@ -1,0 +1,296 @@
+"""ActionCalls: the durable calls that one action makes, from their numbers to their outcomes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from perdure.call import CallOptions, DurableCall
+from perdure.codec.call_identity import CallIdentity
+from perdure.codec.failure import decode_failure, encode_failure
+from perdure.codec.sketch import sign_call
+from perdure.errors import (
+    ContextAccessError,
+    EncodeError,
+    NonDeterminismError,
+    PerdureError,
+)
+from perdure.journal.journal import CallStep, Decision, Journal
+from perdure.journal.record import Record, RecordKind
+from perdure.runtime.action.attempts import CallAttempts, Callee
+from perdure.runtime.action.children import (
+    OUTPUTS,
+    SUBMIT,
+    ChildHandle,
+    ChildRuns,
+    NewChild,
+    refuse_own_key,
+)
+from perdure.runtime.action.sides import ActionOfParts
+
+NO_NUMBERS: frozenset[int] = frozenset()
+
+
+class ActionCalls:
+    """The calls of one action.
+
+    Owns: the handles of its calls, the attempts under way, the starts put off until replay is
+    over, the runs that it starts. Lifecycle: that of the action. On the host loop's thread.
+    """
+
+    def __init__(self, action: ActionOfParts, journal: Journal) -> None:
+        self._action = action
+        self._run = action.run
+        self._journal = journal
+        self._services = action.run.services
+        self._calls: dict[int, DurableCall[Any]] = {}
+        self._put_off: dict[int, Callable[[], None]] = {}
+        self._submissions: frozenset[int] = NO_NUMBERS  # of those that are put off
+        self._running: dict[int, CallAttempts] = {}
+        self._converters: dict[int, Callable[[Any], Any]] = {}
+        self._children: ChildRuns | None = None
+
+    # Making them, in a turn
+
+    def make(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        *,
+        inline: bool = False,
+        defaults: bool = True,
+    ) -> DurableCall[Any]:
+        """Make a durable call: number it, check it against the journal, start it if it is new.
+
+        Args:
+            func: what is called.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            options: those of this call.
+            inline: a plain `func` runs on the host loop's thread.
+            defaults: what `options` leaves open is as the function or the configuration says.
+
+        Raises:
+            NonDeterminismError: the journal holds another call under its number.
+            EncodeError: its arguments or its callable have no stable identity.
+            ConfigurationError: its limit is not configured.
+            PerdureError: the run makes more calls than it may.
+        """
+        info = self._services.function(func)
+        if defaults:
+            options = options.over(info.options)
+        if options.limit is not None:
+            self._services.check_limit(options.limit)
+        function, given = options.durable_id, options.durable_aliases
+        step, call, template = self._number(
+            function or info.identity,
+            args,
+            kwargs,
+            func=func,
+            names=given if function is None else (function, *given),
+            reconciled=options.reconciler is not None,
+        )
+        if step.decision is not Decision.REPLAY:
+            callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
+            self._start_or_put_off(step, self._beginning(step, template, callee, options))
+        return call
+
+    def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildHandle]:
+        """Make a call that starts another run, exactly once."""
+        self._services.codec.encode((value, key))  # refused here, not later
+        due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
+        step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
+        self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
+        if step.decision is Decision.ANSWER:
+            self._start_or_put_off(step, self._answering(step, template))
+        elif step.decision is not Decision.REPLAY:
+            new = NewChild(value, key, due, (value, key, delay))
+            if self._children is None:
+                self._children = ChildRuns(self._action)
+            begin = functools.partial(self._children.begin, template, new, self.call_over)
+            self._submissions |= {step.number}
+            self._start_or_put_off(step, begin)
+        return call
+
+    def _outputs_of(self, key: Any) -> Callable[[str], DurableCall[Any]]:
+        """Return what waits for a run that this action started under `key`."""
+        options = CallOptions(durable_id=OUTPUTS)
+
+        def wait(id_: str) -> DurableCall[Any]:
+            self._action.check_turn("outputs")
+            refuse_own_key(self._action.where(), self._run.key_digest, key)
+            if self._action.continuation.is_sequential:
+                raise ContextAccessError(
+                    f"{self._action.where()}: without continuations a plain action cannot wait for"
+                    " another run, which it would keep from running; write it as `async def`"
+                )
+            outputs = self._services.supervisor.outputs
+            return self.make(outputs, (id_,), {}, options, defaults=False)
+
+        return wait
+
+    def _number(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        func: Callable[..., Any] | None = None,
+        names: tuple[str, ...] = (),
+        reconciled: bool = False,
+    ) -> tuple[CallStep, DurableCall[Any], Record]:
+        """Number a call and check it against the journal; return it with its record to be."""
+        action, loop = self._action, self._action.continuation.loop
+        parts = getattr(func, "digested_parts", None)
+        digest, detail = sign_call(args, kwargs, parts)
+        if not self._run.count_call():
+            action.error = PerdureError(
+                f"{action.where()} makes more durable calls than one run may (max-calls-per-run ="
+                f" {self._services.max_calls}): raise the option if so many are meant"
+            )
+            raise action.error
+        try:
+            step = self._journal.call(
+                function,
+                digest,
+                detail,
+                reconciled=reconciled,
+                known=functools.partial(CallIdentity, func, names, args, kwargs, parts),
+            )
+        except NonDeterminismError as error:
+            if not self._services.reexecute:
+                action.error = error
+                raise
+            step = action.reexecute(error)
+        call: DurableCall[Any] = DurableCall(
+            loop,
+            loop.next_identity(),
+            number=step.number,
+            function=function,
+            parker=action.continuation.parker,
+            on_cancel=self._cancelled,
+        )
+        self._calls[step.number] = call
+        template = Record.of_call(
+            action.run_number, action.event, action.name, step.number, function, digest, detail
+        )
+        return step, call, template
+
+    # Starting them
+
+    def _start_or_put_off(self, step: CallStep, begin: Callable[[], None]) -> None:
+        """Start a call, or put that off until replay is over."""
+        if self._action.is_live:
+            begin()
+        else:
+            self._put_off[step.number] = begin
+
+    def go_live(self) -> None:
+        """Start what replay has put off, as far as it is still wanted."""
+        put_off, self._put_off = self._put_off, {}
+        for number, begin in put_off.items():
+            if number in self._submissions or not self._calls[number].done():
+                begin()
+
+    def begin_submissions(self) -> None:
+        """The action ends: start the runs that it submitted and replay has put off."""
+        for number in sorted(self._submissions & self._put_off.keys()):
+            self._put_off.pop(number)()
+
+    def _beginning(
+        self, step: CallStep, template: Record, callee: Callee, options: CallOptions
+    ) -> Callable[[], None]:
+        """Return what starts the call, once the action is live and still wants it."""
+        if step.decision is Decision.ANSWER:
+            return self._answering(step, template)
+        if step.decision is Decision.RECONCILE:
+            assert options.reconciler is not None
+            func, info = options.reconciler, self._services.function(options.reconciler)
+            callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
+        attempts = CallAttempts(
+            self._action, callee, template, options, over=self.call_over, before=step.failed
+        )
+
+        def begin() -> None:
+            if attempts.over_at is not None and self._action.start_row is not None:
+                # Its time counts from the action's start, which must survive a crash as well.
+                self._action.write([], lambda: None)
+            self._running[template.call] = attempts
+            attempts.begin()
+
+        return begin
+
+    def _answering(self, step: CallStep, template: Record) -> Callable[[], None]:
+        answer = step.answer
+        assert answer is not None
+        outcome = template.returned(answer.outcome, answer.started_at)
+        return lambda: self._action.settle(outcome)
+
+    def _cancelled(self, call: DurableCall[Any]) -> None:
+        attempts = self._running.pop(call.number, None)
+        if attempts is not None:
+            attempts.cancel()
+
+    # Their outcomes
+
+    def call_over(
+        self, template: Record, started_at: int, value: Any, error: BaseException | None
+    ) -> None:
+        """A call of this process is over: journal what came of it."""
+        self._running.pop(template.call, None)
+        if self._action.ended or self._run.dropped:
+            return
+        codec = self._services.codec
+        if error is None:
+            try:
+                outcome = template.returned(codec.encode(value), started_at)
+            except EncodeError as refused:
+                error = EncodeError(
+                    f"the result of {template.function} cannot be journaled: {refused}"
+                )
+        if error is not None:
+            outcome = template.raised(encode_failure(codec, error), started_at)
+        self._action.settle(outcome)
+
+    def apply(self, record: Record) -> None:
+        """Deliver the outcome of a call to its handle."""
+        call = self._calls.get(record.call)
+        if call is None or call.done():
+            return  # cancelled in the meantime; the same happens on replay
+        if record.kind == RecordKind.RESULT:
+            value = self._services.codec.decode(record.outcome)
+            convert = self._converters.pop(record.call, None) if self._converters else None
+            call.set_result(value if convert is None else convert(value))
+        else:
+            call.set_exception(decode_failure(self._services.codec, record.outcome))
+            call._log_traceback = False  # an unread failure is no news
+
+    # The end
+
+    @property
+    def running(self) -> bool:
+        """True while a call is under way."""
+        return bool(self._running) or self.submitting
+
+    @property
+    def submitting(self) -> bool:
+        """True while a run that the action started is not durable."""
+        return self._children is not None and self._children.pending
+
+    def process_ends(self) -> None:
+        """The process ends in good order: attempts under way are no crashes."""
+        for attempts in self._running.values():
+            attempts.process_ends()
+
+    def close(self) -> None:
+        """Cancel the calls in flight; their outcomes are dropped."""
+        for attempts in list(self._running.values()):
+            attempts.cancel()
+        self._running.clear()
+        self._put_off.clear()
+        self._submissions = NO_NUMBERS
+        self._calls.clear()
+        self._converters.clear()

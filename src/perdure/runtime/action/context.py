@@ -1,0 +1,337 @@
+"""ActionContext: the one RunnerContext."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import logging
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+from perdure.call import (
+    NO_OPTIONS,
+    CallOptions,
+    DurableCall,
+    Gathered,
+    RetryPolicy,
+    checked_aliases,
+    checked_name,
+    checked_seconds,
+    checked_timeout,
+    outcome_of,
+)
+from perdure.config.configuration import Configuration
+from perdure.context import ChildRun, RunnerContext
+from perdure.errors import ContextAccessError, EncodeError
+from perdure.event import Event, EventType
+from perdure.memory.long_term import LongTermMemory
+from perdure.memory.memory import ActionMemory, Cell, MemoryKind, MemoryObject
+from perdure.metrics import MetricGroup
+from perdure.resource import ResourceType
+from perdure.runtime.action.runner import ActionRunner
+
+
+class Sent(NamedTuple):
+    """An event as the action handed it over."""
+
+    type: str
+    data: bytes  # encoded attributes; of an output, the encoded value
+    is_output: bool
+    id: str
+
+
+class ReplayFilter(logging.Filter):
+    """Silences an action's logger while it is replayed: it has said that before."""
+
+    def __init__(self, runner: ActionRunner) -> None:
+        super().__init__()
+        self._runner = runner
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self._runner.has_news
+
+
+class ActionMemories:
+    """One action's views of both memories, made when it first looks: many actions never do."""
+
+    __slots__ = ("_bases", "_runner", "_services", "_started_at", "_views")
+
+    def __init__(
+        self,
+        runner: ActionRunner,
+        bases: tuple[Mapping[str, Cell], Mapping[str, Cell]],
+        started_at: int,
+    ) -> None:
+        self._services = runner.run.services
+        self._runner = runner
+        self._bases = bases
+        self._started_at = started_at
+        self._views: dict[MemoryKind, ActionMemory] | None = None
+
+    def view(self, kind: MemoryKind) -> ActionMemory:
+        """Return the action's view of one memory."""
+        if self._views is None:
+            self._views = {}
+        view = self._views.get(kind)
+        if view is None:
+            is_sensory = kind == "sensory"
+            view = self._views[kind] = ActionMemory(
+                self._bases[0 if is_sensory else 1],
+                kind=kind,
+                encode=self._services.codec.encode,
+                decode=self._services.codec.decode,
+                check=functools.partial(self._runner.check_turn, "memory"),
+                now=self._started_at,
+                ttl_ns=0 if is_sensory else self._services.short_term_ttl,
+            )
+        return view
+
+    def written(self, kind: MemoryKind) -> ActionMemory | None:
+        """Return the view of a memory that the action has written to; None where it has not."""
+        view = self._views.get(kind) if self._views is not None else None
+        return view if view is not None and view.pending() else None
+
+
+class ActionContext:
+    """What one action sees of the runtime (see `perdure.context.RunnerContext`).
+
+    Owns: the events sent, the action's view of both memories, its derived randomness. Lifecycle:
+    made when the action starts; refuses everything outside its turns.
+    """
+
+    def __init__(
+        self,
+        runner: ActionRunner,
+        sensory: Mapping[str, Cell],
+        short_term: Mapping[str, Cell],
+        started_at: int,
+    ) -> None:
+        self._run = runner.run
+        self._runner = runner
+        self.sent: list[Sent] = []
+        self.memories = ActionMemories(runner, (sensory, short_term), started_at)
+        self._logger: logging.Logger | None = None
+        self._options = NO_OPTIONS
+
+    # What it knows
+
+    @property
+    def key(self) -> Any:
+        return self._run.ticket.key.value
+
+    @property
+    def run_id(self) -> str:
+        return self._run.ticket.id
+
+    @property
+    def config(self) -> Configuration:
+        return self._run.services.config
+
+    @property
+    def action_config(self) -> Mapping[str, Any]:
+        return self._runner.spec.config
+
+    def get_action_config_value(self, name: str, default: Any = None) -> Any:
+        return self._runner.spec.config.get(name, default)
+
+    @property
+    def agent_metric_group(self) -> MetricGroup:
+        return self._run.services.metrics
+
+    @property
+    def action_metric_group(self) -> MetricGroup:
+        return self._run.services.metrics.sub_group(self._runner.name)
+
+    @property
+    def logger(self) -> logging.Logger:
+        if self._logger is None:
+            name = f"perdure.run.{self.run_id}.{self._runner.name}"
+            # Not from the registry of loggers, which never forgets one.
+            logger = logging.Logger(name)  # noqa: LOG001
+            logger.parent = logging.getLogger("perdure.run")
+            logger.addFilter(ReplayFilter(self._runner))
+            self._logger = logger
+        return self._logger
+
+    def get_resource(self, name: str, type: ResourceType) -> Any:
+        self._runner.check_turn("get_resource")
+        return self._run.services.resources.get_resource(name, type)
+
+    # Memory and events
+
+    @property
+    def sensory_memory(self) -> MemoryObject:
+        return self.memories.view("sensory").root
+
+    @property
+    def short_term_memory(self) -> MemoryObject:
+        return self.memories.view("short_term").root
+
+    @property
+    def long_term_memory(self) -> LongTermMemory:
+        self._runner.check_turn("long_term_memory")
+        builtin = self._run.services.plan.builtin
+        if builtin is None:
+            raise ContextAccessError(f"{self._runner.where()}: there is no long-term memory here")
+        # Of this job and key alone, also in a store that others share.
+        scope = f"{self._run.services.job}/{self._run.key_digest.hex()}"
+        # The overloads of the protocol are for callers; this is its one implementation.
+        return builtin.long_term_memory(cast(RunnerContext, self), scope)
+
+    def send_event(self, event: Event) -> None:
+        self._runner.check_turn("send_event")
+        if not isinstance(event, Event):
+            raise EncodeError(
+                f"{self._runner.where()}: send_event takes an Event, not a {type(event).__name__}"
+            )
+        is_output = event.type == EventType.OutputEvent
+        value = event.attributes.get("output") if is_output else event.attributes
+        try:
+            data = self._run.services.codec.encode(value)
+        except EncodeError as error:
+            raise EncodeError(
+                f"{self._runner.where()}: the event {event.type} cannot be journaled: {error}"
+            ) from error
+        event.id = self._run.sent_id(self._runner.event, self._runner.name, len(self.sent) + 1)
+        self.sent.append(Sent(event.type, data, is_output, event.id))
+
+    # Time and chance
+
+    def now(self) -> datetime.datetime:
+        self._runner.check_turn("now")
+        seconds, ns = divmod(self._runner.continuation.loop.now, 1_000_000_000)
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        return moment.replace(microsecond=ns // 1000)
+
+    @property
+    def random(self) -> random.Random:
+        self._runner.check_turn("random")
+        return self._runner.random
+
+    def uuid4(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    def sleep(self, seconds: float) -> DurableCall[None]:
+        runner = self._runner
+        runner.check_turn("sleep")
+        checked_seconds(seconds)
+        return runner.continuation.make_call(lambda: runner.waits.sleep(seconds))
+
+    def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
+        runner = self._runner
+        runner.check_turn("wait_for_signal")
+        checked_timeout(timeout)
+        checked_name(name)
+        return runner.continuation.make_call(lambda: runner.waits.wait_for_signal(name, timeout))
+
+    def set_status(self, value: Any, *, entry: tuple[str, str] | None = None) -> None:
+        runner, run = self._runner, self._run
+        runner.check_turn("set_status")
+        try:
+            data = run.services.codec.encode(value)
+        except EncodeError as error:
+            raise EncodeError(
+                f"{runner.where()}: the status cannot be journaled: {error}"
+            ) from error
+        own = run.services.codec.decode(data)  # what its maker does with the value is not said
+
+        def publish() -> None:
+            run.set_status(own, entry)
+            runner.note()
+
+        runner.continuation.on_host(publish)
+
+    # Other runs
+
+    def submit(self, value: Any, *, key: Any, delay: float = 0.0) -> DurableCall[ChildRun]:
+        runner = self._runner
+        runner.check_turn("submit")
+        checked_seconds(delay)
+        return runner.continuation.make_call(lambda: runner.calls.submit(value, key, delay))
+
+    # Calls
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        limit: str | tuple[str, ...] | None = None,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        durable_aliases: Iterable[str] = (),
+    ) -> ActionContext:
+        if limit is not None:
+            self._run.services.check_limit(limit)
+        options = CallOptions(
+            timeout=checked_timeout(timeout),
+            retry=retry,
+            limit=limit,
+            reconciler=reconciler,
+            durable_id=durable_id,
+            durable_aliases=checked_aliases(durable_aliases) if durable_aliases else (),
+        )
+        other = object.__new__(ActionContext)
+        other.__dict__.update(self.__dict__)
+        other._options = options.over(self._options)
+        return other
+
+    def durable_execute_async(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> DurableCall[Any]:
+        runner = self._runner
+        runner.check_turn("durable_execute_async")
+        options = self._options_for(reconciler, durable_id)
+        make = runner.calls.make
+        return runner.continuation.make_call(lambda: make(func, args, kwargs, options))
+
+    def durable_execute(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        reconciler: Callable[..., Any] | None = None,
+        durable_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        runner = self._runner
+        runner.check_turn("durable_execute")
+        options = self._options_for(reconciler, durable_id)
+        continuation, make = runner.continuation, runner.calls.make
+        call = continuation.make_call(lambda: make(func, args, kwargs, options, inline=True))
+        if not call.done():
+            continuation.suspend(call)
+        return call.result()
+
+    def _options_for(
+        self, reconciler: Callable[..., Any] | None, durable_id: str | None
+    ) -> CallOptions:
+        if reconciler is None and durable_id is None:
+            return self._options
+        return CallOptions(reconciler=reconciler, durable_id=durable_id).over(self._options)
+
+    def gather(self, *calls: DurableCall[Any]) -> Any:
+        self._runner.check_turn("gather")
+        parker = self._runner.continuation.parker
+        if parker is None:
+            return Gathered(list(calls))
+        if calls:
+            parker.park(list(calls), "ALL_COMPLETED", None)
+        return [outcome_of(call) for call in calls]
+
+    def __repr__(self) -> str:
+        return f"<RunnerContext of {self._runner.where()}>"
+
+    def __reduce__(self) -> Any:
+        raise ContextAccessError(
+            f"{self._runner.where()}: the context was handed to a durable call or stored; hand over"
+            " the values that are needed"
+        )

@@ -1,0 +1,370 @@
+"""ActionRunner: one action of a run, from its start through its calls to its end.
+
+It joins what the others keep apart: the continuation executes the action, the journal says what is
+recorded, the executor runs its calls, group commit makes their outcomes durable.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from perdure.agent.plan import ActionSpec
+from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
+from perdure.executor.continuation import ContinuationContext
+from perdure.executor.running import running_loop
+from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
+from perdure.journal.record import Record, RecordKind
+from perdure.runtime.action.calls import ActionCalls
+from perdure.runtime.action.place import Place
+from perdure.runtime.action.sides import RunOfAction
+from perdure.runtime.action.waits import ActionWaits
+from perdure.store.base import Row
+
+logger = logging.getLogger("perdure")
+
+
+class ActionRunner:
+    """One action of a run.
+
+    Owns: the action's continuation, its journal cursor, its calls, its START record until that is
+    written. Lifecycle: `start`, then settlements, each with a turn, until
+    `RunOfAction.action_ended` is told; `close` drops it. On the host loop's thread.
+
+    Args:
+        run: the run it belongs to.
+        spec: the action.
+        event: number of the event that triggered it.
+        history: what the journal holds of it.
+        continuation: what executes it.
+    """
+
+    def __init__(
+        self,
+        run: RunOfAction,
+        spec: ActionSpec,
+        event: int,
+        history: ActionHistory,
+        continuation: ContinuationContext,
+    ) -> None:
+        self.spec = spec
+        self.event = event
+        self.name = spec.name
+        self.run_number = run.number
+        self.error: BaseException | None = None
+        self.ended = False
+        self.start_row: Record | None = None
+        self.run = run
+        self._services = run.services
+        self._history = history
+        self._place = Place(run, spec.name)
+        self._journal = Journal(history, self._place)
+        self.continuation = continuation
+        self._live = False
+        self._note = False  # it said something while it was replayed
+        self._held = False  # it has ended, but a run that it started is not durable yet
+        self._writing = 0  # batches of rows that are not durable yet
+        self._last_at = 0  # time of the newest settlement handed to the store
+        self.calls = ActionCalls(self, self._journal)
+        self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
+
+    def where(self) -> str:
+        """Return the action's place, for messages."""
+        return str(self._place)
+
+    @property
+    def is_live(self) -> bool:
+        """True when everything recorded has been replayed."""
+        return self._live
+
+    @property
+    def waits(self) -> ActionWaits:
+        """What it waits for besides its calls."""
+        if self._waits is None:
+            self._waits = ActionWaits(self, self._history.settlements)
+        return self._waits
+
+    @property
+    def wake_up(self) -> int | None:
+        """When its armed timer comes due, ns since the epoch."""
+        return self._waits.wake_up if self._waits is not None else None
+
+    def ask(self) -> None:
+        """Take what has come for the action: the run has got a signal."""
+        if self._waits is not None:
+            self._waits.ask()
+
+    def left_over(self) -> list[Record]:
+        """Return the signals that it was handed and has not used."""
+        return self.waits.left_over() if self._waits is not None or self._history is not NEW else []
+
+    @property
+    def has_news(self) -> bool:
+        """True while the action does what no process has seen it do."""
+        return self._live or self._history is NEW
+
+    @functools.cached_property
+    def random(self) -> random.Random:
+        """The action's generator, derived from its identity."""
+        return random.Random(self.continuation.loop.seed)
+
+    # Start and replay
+
+    def start(self, main: Callable[[], Any], started: Record) -> None:
+        """Run the action's first turn and replay what is recorded.
+
+        Args:
+            main: the action with its event and context bound.
+            started: its START record; written with the first thing of the action that is.
+        """
+        if self._history.start is None:
+            self.start_row = started
+        self._last_at = started.at
+        self.continuation.loop.on_violation = self._violated
+        self._guarded(lambda: self.continuation.start(started.at, main))
+        self._replay()
+
+    def _replay(self) -> None:
+        """Feed recorded settlements, one a turn, until none is left."""
+        while not self.ended and not self._live:
+            if self.continuation.finished or self.error is not None:
+                self._after_turn()
+                return
+            try:
+                record = self._next()
+            except NonDeterminismError as error:
+                self._diverged(error)
+                return
+            if record is None:
+                self._go_live()
+                return
+            self._last_at = max(self._last_at, record.at)
+            if record.call:
+                self._services.counters.calls_replayed += 1
+            self._deliver(record)
+
+    def _next(self) -> Record | None:
+        record = self._journal.next()
+        if record is not None and record.kind == RecordKind.TAKEN:
+            if not self.waits.has_waited(record.signal_name):
+                raise self._not_waited(record)
+        return record
+
+    def _not_waited(self, taken: Record) -> NonDeterminismError:
+        return NonDeterminismError(
+            f"{self._place}: the journal has a signal {taken.signal_name!r} that the action took,"
+            f" as settlement {taken.n}, but at that point it has not waited for one: it took"
+            " another way than when it first ran. Make it depend only on its event, its memory and"
+            " its calls"
+        )
+
+    def _go_live(self) -> None:
+        self._live = True
+        self.calls.go_live()
+        if self._waits is not None or self._history is not NEW:
+            self.waits.go_live()
+        self._after_turn()
+
+    def note(self) -> None:
+        """Publish what the run is doing; what is said during a replay after it, once."""
+        self._note = not self._live
+        if self._live:
+            self.run.note()
+
+    def _tell_note(self) -> None:
+        if self._note:
+            self._note = False
+            self.run.note()
+
+    def reexecute(self, error: NonDeterminismError) -> CallStep:
+        """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
+        number = self._journal.calls
+        void_from = self._journal.cut_from(number)
+        logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
+        cut = Record.cut(
+            self.run.number, self.event, self.name, void_from=void_from, call=number,
+            at=self._services.now(),
+        )  # fmt: skip
+        self.write([cut], lambda: None)
+        return CallStep(number, Decision.RUN)
+
+    # Settlements
+
+    def settle(self, outcome: Record) -> None:
+        """Give a settlement its number and its time; deliver it when it is durable."""
+        if self.ended or self.run.dropped:
+            return
+        self.run.stir()
+        self._last_at = max(self._last_at, self._services.now())
+        record = outcome.settled(self._journal.settle(), self._last_at)
+        self.write([record], lambda: self._deliver(record))
+
+    def submitted(self) -> None:
+        """A run that this action started is durable, and no other is on its way."""
+        if self._held and not self.run.dropped:
+            self._held = False
+            self.run.action_ended(self.event, self.name)
+
+    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
+        """Write rows of the action; `written` is called if it still runs then."""
+        if self.start_row is not None:
+            rows.insert(0, self.start_row)
+            self.start_row = None
+
+        def done(error: StoreError | None) -> None:
+            self._writing -= 1
+            if error is not None:
+                self.run.store_failed(error)
+            elif not self.ended:
+                written()
+
+        self._writing += 1
+        self._services.commits.add(rows, done, self.run)
+
+    def _deliver(self, record: Record) -> None:
+        """Hand one durable settlement to the action and run one turn."""
+        self._guarded(lambda: self.continuation.turn(record.at, lambda: self._apply(record)))
+        self._after_turn()
+
+    def _apply(self, record: Record) -> None:
+        if record.kind == RecordKind.CANCEL:
+            self.continuation.cancel()
+            return
+        if record.kind == RecordKind.TIMER or record.kind == RecordKind.TAKEN:
+            self.waits.apply(record)
+            return
+        self.calls.apply(record)
+
+    # Cancellation
+
+    def cancel_record(self, reason: str) -> Record:
+        """Return the record of a new CANCEL settlement."""
+        self._last_at = max(self._last_at, self._services.now())
+        asked = Record.cancel(self.run.number, self.event, self.name, reason)
+        return asked.settled(self._journal.settle(), self._last_at)
+
+    def cancel(self, record: Record) -> None:
+        """Deliver a CANCEL settlement that is durable; in a replay, after what it is behind."""
+        if self._live:
+            self._deliver(record)
+        else:
+            self._journal.add(record)
+            self._replay()
+
+    # Turns and the end
+
+    def _guarded(self, turn: Callable[[], None]) -> None:
+        try:
+            turn()
+        except Exception as error:
+            # Not the action's own failure, which its main task holds: it broke a rule of the loop.
+            self.continuation.fail(error)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            self._services.supervisor.stop(stop)
+
+    def _after_turn(self) -> None:
+        if self.ended or self.run.dropped:
+            return
+        continuation = self.continuation
+        violation = continuation.loop.violation
+        if self.error is not None or violation is not None:
+            # It left its journal or its loop was used from outside: whatever it made of that, the
+            # action must not go on.
+            self._end(self.error or violation)
+        elif continuation.finished:
+            self._tell_note()
+            self._end(self._ended_early() or continuation.error)
+        elif self._live:
+            if self._note and continuation.is_suspended:
+                self._tell_note()
+            idles = self._arm()
+            if self.start_row is not None and (idles or self._services.run_timeout):
+                # A deadline counts from the start, which must survive a crash as well.
+                self.write([], self._tell_if_idle)
+            elif idles:
+                self._tell_if_idle()
+
+    def _arm(self) -> bool:
+        """Arm the next timer; say whether time or a signal can continue the action."""
+        waits = self._waits
+        if waits is None:
+            if self.continuation.loop.next_deadline() is None:
+                return False
+            waits = self.waits
+        waits.arm()
+        return waits.wake_up is not None or waits.for_signals
+
+    def _violated(self) -> None:
+        """Told, on any thread, that the loop was used from outside: nothing else may wake it."""
+        self._services.executor.soon_threadsafe(self._after_turn)
+
+    def _tell_if_idle(self) -> None:
+        if self.is_idle:
+            self.run.action_idles()
+
+    @property
+    def is_idle(self) -> bool:
+        """True while only time or a signal can continue the action."""
+        return (
+            self._live
+            and not (self.ended or self._writing or self.calls.running)
+            and self._waits is not None
+            and (self._waits.wake_up is not None or self._waits.for_signals)
+            and self.continuation.is_suspended
+        )
+
+    def _ended_early(self) -> NonDeterminismError | None:
+        try:
+            self._check_end()
+        except NonDeterminismError as error:
+            if not self._services.reexecute:
+                return error
+            logger.warning("%s; on-divergence is reexecute: the action ends without it", error)
+        return None
+
+    def _check_end(self) -> None:
+        self._journal.check_end()
+
+    def _diverged(self, error: NonDeterminismError) -> None:
+        if self._services.reexecute:
+            self.reexecute(error)
+            self._go_live()
+            return
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        self.error = error
+        if error is None:
+            self.calls.begin_submissions()
+        self.close()
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            # It came from the fallback's thread; never an outcome.
+            self._services.supervisor.stop(error)
+            return
+        if error is None and self.calls.submitting:
+            self._held = True
+        else:
+            self.run.action_ended(self.event, self.name)
+
+    def close(self) -> None:
+        """Drop the action: no more turns, its calls in flight are cancelled."""
+        self.ended = True
+        if self._waits is not None:
+            self._waits.close()
+        self.calls.close()
+        self.continuation.close()
+
+    def release(self) -> None:
+        """Let go of the parts that refer back to the action, which has ended for good."""
+        del self.calls, self._waits
+
+    def check_turn(self, what: str) -> None:
+        """Refuse what is asked outside a turn of this action (G8)."""
+        if running_loop() is not self.continuation.loop or self.ended:
+            raise ContextAccessError(
+                f"{self.where()}: {what} works only in the action's own code, while it runs; a"
+                " durable callable, a thread or a task outside it takes values and returns values"
+            )

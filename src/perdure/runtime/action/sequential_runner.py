@@ -1,0 +1,132 @@
+"""SequentialRunner: one plain action without continuations, whose calls do not overlap (G19).
+
+Its code runs on a thread, from one call to the next. So its replay goes at that thread's pace, and
+hands it what it waits for, whatever was settled first when calls overlapped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from perdure.agent.plan import ActionSpec
+from perdure.call import DurableCall
+from perdure.errors import NonDeterminismError
+from perdure.journal.journal import ActionHistory
+from perdure.journal.record import Record, RecordKind
+from perdure.runtime.action.runner import ActionRunner
+from perdure.runtime.action.sides import RunOfAction
+
+
+class SequentialRunner(ActionRunner):
+    """One action of a run that makes its calls one after another.
+
+    Owns besides: the call that the action's thread waits for. What the journal has is handed to
+    the thread call by call: first what settles that call. Where nothing does, the call was under
+    way when calls still overlapped and the process ended. Then the action goes live for its sake,
+    while outcomes are left for calls that it makes later.
+    """
+
+    _awaited_call = 0  # its number; 0 for a sleep or a signal
+
+    def start(self, main: Callable[[], Any], started: Record) -> None:
+        """Have the action's thread begin; what is recorded is replayed at its pace."""
+        self.continuation.follower = self
+        super().start(main, started)
+
+    def call_made(self, call: DurableCall[Any]) -> None:
+        """Go on, outside this turn, now that the action's thread waits for a call."""
+        self._awaited_call = call.number
+        if self._journal.replaying or not self._live:
+            self._services.executor.soon(self._replay)
+        elif not call.number:
+            self._services.executor.soon(self._after_turn)  # arms its timer
+
+    def code_ended(self) -> None:
+        """See to the end of the action."""
+        self._after_turn()
+
+    def release(self) -> None:
+        """Let go of the parts that refer back to the action, which has ended for good."""
+        super().release()
+        self.continuation.follower = None
+
+    def _replay(self) -> None:
+        while not self.ended:
+            if self.continuation.finished or self.error is not None:
+                self._after_turn()
+                return
+            if self._journal.replaying and not self.continuation.is_suspended:
+                return  # its thread is on its way to the next call
+            try:
+                record = self._next()
+            except NonDeterminismError as error:
+                self._diverged(error)
+                return
+            if record is None:
+                self._go_live()
+                return
+            self._last_at = max(self._last_at, record.at)
+            if record.call:
+                self._services.counters.calls_replayed += 1
+            self._deliver(record)
+
+    def _next(self) -> Record | None:
+        """Take what the thread is to be handed; None when nothing is recorded for it."""
+        journal = self._journal
+        upcoming = journal.upcoming()
+        if upcoming is None or upcoming.kind == RecordKind.CANCEL:
+            return journal.next()
+        record = journal.take(self._is_awaited)
+        if record is not None:
+            return record
+        if upcoming.kind == RecordKind.TAKEN and not self._awaited_call:
+            return super()._next()  # of a wait that is over; of one that never was it is an error
+        if 0 < upcoming.call <= journal.calls:
+            return journal.next()  # of a call that was cancelled
+        # What is next is for later, but a run that was asked to stop starts nothing more.
+        return journal.take(lambda record: record.kind == RecordKind.CANCEL)
+
+    def _check_end(self) -> None:
+        if isinstance(self.continuation.error, asyncio.CancelledError):
+            return  # asked to stop at a call that overlapped with later ones: those are not made
+        super()._check_end()
+        if (taken := self._journal.take(self._was_never_waited_for)) is not None:
+            raise self._not_waited(taken)
+
+    def _was_never_waited_for(self, record: Record) -> bool:
+        return record.kind == RecordKind.TAKEN and not self.waits.has_waited(record.signal_name)
+
+    def _is_awaited(self, record: Record) -> bool:
+        if self._awaited_call:
+            return record.call == self._awaited_call
+        return self.waits.would_end(record)
+
+    def _go_live(self) -> None:
+        if not (self._live or self._journal.replaying):
+            super()._go_live()
+            return
+        self._live = True
+        self.calls.go_live()
+        if self._waits is not None:
+            self._waits.ask()  # what is recorded for a later wait is not given back
+        self._after_turn()
+
+
+def new_runner(
+    run: RunOfAction, spec: ActionSpec, event: int, history: ActionHistory, seed: int
+) -> ActionRunner:
+    """Return what runs an action.
+
+    Args:
+        run: the run it belongs to.
+        spec: the action.
+        event: number of the event that triggered it.
+        history: what the journal holds of it.
+        seed: a digest of its identity.
+    """
+    executor = run.services.executor
+    continuation = executor.continuation(spec.name, seed, is_coroutine=spec.is_coroutine)
+    kind = SequentialRunner if continuation.is_sequential else ActionRunner
+    return kind(run, spec, event, history, continuation)

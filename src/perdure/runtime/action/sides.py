@@ -1,0 +1,130 @@
+"""The two sides of an action: what it needs of its run, and what its parts need of it.
+
+An action knows its run by this alone, so that what executes a run may change without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from perdure.errors import NonDeterminismError, StoreError
+from perdure.executor.continuation import ContinuationContext
+from perdure.journal.journal import CallStep
+from perdure.journal.record import Record
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
+from perdure.store.base import Row
+
+# Told what came of a call: its record without an outcome, when it started (ns), its value or error.
+CallOver = Callable[[Record, int, Any, BaseException | None], None]
+
+
+class RunOfAction(Protocol):
+    """What an action, with all its parts, needs of its run. On the host loop's thread.
+
+    Attributes:
+        ticket: the run and its key.
+        number: of the run, in the store.
+        key_digest: of its key.
+        key_number: of its key, in the store.
+        services: those of its job.
+        dropped: nothing of the run is written or told any more.
+    """
+
+    ticket: RunTicket
+    number: int
+    key_digest: bytes
+    key_number: int
+    services: JobServices
+    dropped: bool
+
+    def where(self) -> str:
+        """Return the run and its key, for messages."""
+
+    # What its context and its calls ask for
+
+    def count_call(self) -> bool:
+        """Count one more call; False when it is one too many for the run."""
+
+    def sent_id(self, event: int, action: str, n: int) -> str:
+        """Return the id of the nth event that an action sends while it handles `event`."""
+
+    def derived_id(self, call: Record) -> str:
+        """Return the id that a run started by this call has for ever."""
+
+    def take_signal(self, name: str) -> Record | None:
+        """Take the first signal with this name."""
+
+    def give_back(self, signals: list[Record]) -> None:
+        """Take back what an action was handed and has not used."""
+
+    def set_status(self, value: Any, entry: tuple[str, str] | None) -> None:
+        """Say what the run is doing; `note` publishes it."""
+
+    def note(self) -> None:
+        """Publish what the run is doing."""
+
+    # What it tells
+
+    def stir(self) -> None:
+        """Told when something is about to go on."""
+
+    def action_idles(self) -> None:
+        """Told when only time or a signal can continue the action."""
+
+    def action_ended(self, event: int, action: str) -> None:
+        """Told when an action has ended; its `error` says how."""
+
+    def store_failed(self, error: StoreError) -> None:
+        """Told when a record of the run could not be written."""
+
+
+class ActionOfParts(Protocol):
+    """What an action's calls with their attempts, its waits and its children need of it.
+
+    Attributes:
+        run: what it is an action of.
+        run_number: the number of that.
+        event: number of the event that it handles.
+        name: the action's name.
+        continuation: what executes it.
+        ended: it takes no more turns.
+        error: makes it end with that after the turn, whatever its code makes of it.
+        start_row: its START record, as long as that is not written.
+    """
+
+    run: RunOfAction
+    run_number: int
+    event: int
+    name: str
+    continuation: ContinuationContext
+    ended: bool
+    error: BaseException | None
+    start_row: Record | None
+
+    @property
+    def is_live(self) -> bool:
+        """True when everything recorded has been replayed."""
+
+    def where(self) -> str:
+        """Return the action's place, for messages."""
+
+    def check_turn(self, what: str) -> None:
+        """Refuse what is asked outside a turn of the action."""
+
+    # Settlements and other rows
+
+    def settle(self, outcome: Record) -> None:
+        """Number a settlement, make it durable and deliver it."""
+
+    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
+        """Write rows of the action; `written` is called if it still runs then."""
+
+    def submitted(self) -> None:
+        """Told when no run that it starts is on its way any more: all are durable."""
+
+    # The replay
+
+    def reexecute(self, error: NonDeterminismError) -> CallStep:
+        """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""

@@ -1,0 +1,169 @@
+"""ActionWaits: what an action waits for besides its calls: durable time and signals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from perdure.call import DurableCall
+from perdure.journal.record import Record, RecordKind
+from perdure.runtime.action.sides import ActionOfParts
+from perdure.runtime.shared.signals import ActionSignals
+from perdure.runtime.shared.timers import Timer
+
+
+class ActionWaits:
+    """The timers and signals of one action.
+
+    Owns: the armed timer, the waits for signals, what came for them. Lifecycle: that of the
+    action; `close` disarms. On the host loop's thread, but for what is made in a turn.
+
+    Args:
+        action: the action.
+        recorded: the settlements that the journal has of it.
+    """
+
+    def __init__(self, action: ActionOfParts, recorded: Iterable[Record]) -> None:
+        self._action = action
+        self._services = action.run.services
+        self._armed: Timer | None = None
+        self._timers: dict[DurableCall[Any], asyncio.TimerHandle] = {}  # of pending calls
+        self._signals = ActionSignals(r for r in recorded if r.kind == RecordKind.TAKEN)
+
+    # In a turn
+
+    def sleep(self, seconds: float) -> DurableCall[None]:
+        """Make a call that a durable timer settles."""
+        call: DurableCall[None] = self._call("sleep")
+
+        def wake() -> None:
+            del self._timers[call]
+            call.set_result(None)
+
+        loop = self._action.continuation.loop
+        self._timers[call] = loop.set_timer(loop.time() + seconds, wake)
+        return call
+
+    def wait_for_signal(self, name: str, timeout: float | None) -> DurableCall[Any]:
+        """Make a call that the next signal with this name settles, or a durable timer."""
+        call = self._call(f"signal {name}")
+        answer = self._signals.wait(name, call)
+        if answer is not None:
+            call.set_result(self._value(answer))
+            return call
+        if timeout is not None:
+            self._expire(call, name, timeout)
+        if self._action.is_live:
+            self._ask(name)
+        return call
+
+    def _call(self, what: str) -> DurableCall[Any]:
+        loop = self._action.continuation.loop
+        return DurableCall(
+            loop,
+            loop.next_identity(),
+            number=0,
+            function=what,
+            parker=self._action.continuation.parker,
+            on_cancel=self._forget,
+        )
+
+    def _expire(self, call: DurableCall[Any], name: str, timeout: float) -> None:
+        def expired() -> None:
+            del self._timers[call]
+            call.set_exception(TimeoutError(f"no signal {name!r} came within {timeout:g} s"))
+            call._log_traceback = False  # an unread failure is no news
+
+        loop = self._action.continuation.loop
+        self._timers[call] = loop.set_timer(loop.time() + timeout, expired)
+
+    def _forget(self, call: DurableCall[Any]) -> None:
+        timer = self._timers.pop(call, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _value(self, signal: Record) -> Any:
+        return self._services.codec.decode(signal.signal_value)
+
+    def apply(self, record: Record) -> None:
+        """Deliver a TIMER or TAKEN settlement."""
+        if record.kind == RecordKind.TIMER:
+            self._armed = None  # what is due, the loop knows itself
+            return
+        call = self._signals.deliver(record)
+        if call is not None:
+            self._forget(call)
+            call.set_result(self._value(record))
+
+    # Between turns
+
+    @property
+    def for_signals(self) -> bool:
+        """True while a signal is waited for."""
+        return bool(self._signals.open_names())
+
+    @property
+    def wake_up(self) -> int | None:
+        """When the armed timer comes due, ns since the epoch."""
+        return self._armed.deadline if self._armed is not None else None
+
+    def has_waited(self, name: str) -> bool:
+        """Say whether the action ever waited for a signal with this name."""
+        return self._signals.has_waited(name)
+
+    def would_end(self, record: Record) -> bool:
+        """Say whether a settlement ends one of the waits that are open now."""
+        if record.kind == RecordKind.TAKEN:
+            return record.signal_name in self._signals.open_names()
+        deadline = self._action.continuation.loop.next_deadline()
+        return record.kind == RecordKind.TIMER and deadline is not None and record.at >= deadline
+
+    def go_live(self) -> None:
+        """Replay is over: take what came in the meantime."""
+        if cut := self._signals.cut():
+            self._action.run.give_back(cut)
+        self.ask()
+
+    def ask(self) -> None:
+        """Take what has come for the action: the run has got a signal."""
+        for name in self._signals.open_names():
+            self._ask(name)
+
+    def left_over(self) -> list[Record]:
+        """Return the signals that the action was handed and has not used."""
+        return self._signals.left_over()
+
+    def arm(self) -> None:
+        """Have the host call when the action's next timer is due."""
+        deadline = self._action.continuation.loop.next_deadline()
+        armed = self._armed
+        if armed is not None and armed.deadline != deadline:
+            self._services.timers.cancel(armed)
+            self._armed = armed = None
+        if armed is None and deadline is not None:
+            self._armed = self._services.timers.arm(deadline, self._due)
+
+    def close(self) -> None:
+        """Disarm the timer; what is pending is let go."""
+        self._timers.clear()
+        self._signals.close()
+        if self._armed is not None:
+            self._services.timers.cancel(self._armed)
+            self._armed = None
+
+    def _due(self) -> None:
+        action = self._action
+        action.settle(Record.timer(action.run_number, action.event, action.name))
+
+    def _ask(self, name: str) -> None:
+        while self._signals.wants(name):
+            signal = self._action.run.take_signal(name)
+            if signal is None:
+                return
+            self._take(signal)
+
+    def _take(self, signal: Record) -> None:
+        self._signals.coming(signal)
+        action = self._action
+        action.settle(Record.taken(action.run_number, action.event, action.name, signal))

@@ -1,0 +1,327 @@
+"""JobRuntime: a job while it is open, as an engine drives it; and all that an engine needs for it.
+
+An engine imports nothing else of `runtime`. It owns sources and sinks, and gives the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+
+from perdure.agent.plan import AgentPlan
+from perdure.call import checked_name
+from perdure.codec.codec import Codec
+from perdure.config.configuration import AgentExecutionOptions, Configuration
+from perdure.errors import PerdureError
+from perdure.memory.memory import MemoryRef
+from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
+from perdure.runtime.commands import RunCommands
+from perdure.runtime.job_files import JobFiles
+from perdure.runtime.listener import JobListener
+from perdure.runtime.live_runs import LiveRuns
+from perdure.runtime.outbox import NumberedOutput, Outbox, SinkPosition
+from perdure.runtime.shared.admission import Admitted, NewInput, Series
+from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.documents import JobDocuments
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.services import JobCounters, JobServices
+from perdure.runtime.shared.world import World
+from perdure.store.base import ActionStateStore, JobInfo
+from perdure.store.group_commit import GroupCommit
+
+__all__ = [
+    "BACKOFF_SECONDS",
+    "Admitted",
+    "JobCounters",
+    "JobFiles",
+    "JobListener",
+    "JobRuntime",
+    "NewInput",
+    "NumberedOutput",
+    "Outbox",
+    "RunTicket",
+    "Series",
+    "SinkPosition",
+]
+
+
+class JobRuntime:
+    """A job while it is open.
+
+    Owns: ownership of the job in its store, group commit, the executor, the runs of the job.
+    Lifecycle: `open` recovers and begins what is unfinished; `close` stops it, after which another
+    process may go on. On one event loop, which may be any thread's: every method is called there.
+
+    Args:
+        store: where the journal is; opened and closed with the job.
+        job: the job's name.
+        plan: the agent, see `engine.plan_of`.
+        config: its configuration.
+        listeners: told about outputs, rests and ends of runs.
+        outbox: whether outputs wait in `outbox` until a sink has them; else they count as delivered
+            when they are durable.
+        before_recovery: awaited when the job was taken and no run goes on yet: for what is to be
+            told of their outputs.
+        world: time, chance and threads; the real ones by default.
+
+    Attributes:
+        job: the job's name.
+        job_number: its number in the store, of which the ids of runs are made; 0 before `open`.
+        outbox: the outputs that wait for a sink; once open.
+        files: what is kept of the files that sources and sinks are; once open.
+        stopped: fails with what stops the job before `close`, after which no run goes on; once
+            open. An engine that sees it closes the job.
+    """
+
+    def __init__(
+        self,
+        store: ActionStateStore,
+        job: str,
+        plan: AgentPlan,
+        config: Configuration,
+        *,
+        listeners: Iterable[JobListener] = (),
+        outbox: bool = False,
+        before_recovery: Callable[[], Awaitable[None]] | None = None,
+        world: World | None = None,
+    ) -> None:
+        self.job = job
+        self.job_number = 0
+        self.stopped: asyncio.Future[None]
+        self.outbox: Outbox
+        self.files: JobFiles
+        self._store = store
+        self._plan = plan
+        self._config = config
+        self._listeners = list(listeners)
+        self._keeps_outbox = outbox
+        self._before_recovery = before_recovery
+        self._world = world or World()
+        self._codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
+        tuned = config.get(AgentExecutionOptions.GARBAGE_COLLECTOR) == "tuned"
+        self._collector = Collector(tuned=tuned)
+        self._commits: GroupCommit
+        self._resources: JobResources
+        self._services: JobServices
+        self._runs: LiveRuns
+        self._commands: RunCommands
+
+    # Life
+
+    async def open(self) -> None:
+        """Take the job and go on with its unfinished runs.
+
+        Raises:
+            StoreError: the store cannot be opened, or another process owns the job.
+        """
+        for annotated in (*self._plan.annotated_types, MemoryRef, Output):
+            self._codec.registry.register_annotation(annotated)
+        info = await self._store.open(self.job)
+        self._collector.relax()
+        self.job_number = info.job
+        self.stopped = asyncio.get_running_loop().create_future()
+        self._make_parts(info)
+        try:
+            await self._resources.open()
+            for annotated in self._resources.journaled_types():
+                self._codec.registry.register_annotation(annotated)
+            if self._before_recovery is not None:
+                await self._before_recovery()
+            await self._runs.take_up(await self._store.unfinished())
+            await self._commands.empty_inbox()  # what was left for a job that was not open
+        except BaseException:
+            await self.close()
+            raise
+        self._runs.spawn(self._commands.watch())
+
+    def _make_parts(self, info: JobInfo) -> None:
+        self._commits = commits = GroupCommit(self._store)
+        executor = self._world.make_executor(
+            num_async_threads=self._config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),
+            continuations=self._config.get(AgentExecutionOptions.CONTINUATIONS) != "off",
+            on_shutdown=self.stop,
+            now=self._world.now,
+        )
+        self._resources = JobResources(
+            self._plan.resources, lambda: JobDocuments(self._store, commits, self._codec)
+        )
+        make_services = functools.partial(
+            JobServices,
+            job=self.job,
+            plan=self._plan,
+            config=self._config,
+            codec=self._codec,
+            commits=commits,
+            executor=executor,
+            outbox=self._keeps_outbox,
+            world=self._world,
+            resources=self._resources,
+        )
+        self._runs = LiveRuns(
+            self._store,
+            info,
+            self._listeners,
+            self.stop,
+            self._collector,
+            lambda runs: make_services(supervisor=runs),
+        )
+        self._services, self.outbox = self._runs.services, self._runs.outbox
+        self.files = JobFiles(self._store, commits, info.job, self.job)
+        self._commands = RunCommands(self._store, self._runs)
+
+    async def drain(self) -> None:
+        """Return when all runs have ended but those that are due later, which stay in the store.
+
+        It does not return while more is admitted than ends, nor when the job was stopped.
+        """
+        await self._runs.drain()
+
+    def leave_resting(self) -> None:
+        """Let runs that rest stay in the store too: `drain` waits for them no longer."""
+        self._runs.leave_resting()
+
+    def stop(self, error: BaseException) -> None:
+        """Have `stopped` fail with `error`; the first one wins."""
+        if not self.stopped.done():
+            self.stopped.set_exception(error)
+            self.stopped.exception()  # an engine that closes anyway need not look at it
+
+    async def close(self) -> None:
+        """Stop everything, write what is pending and give the job back."""
+        self._runs.stop_all()
+        # Nothing new starts from here on; what is finished is written, so that it is not repeated.
+        await self._services.executor.close()
+        await self._commits.drain()
+        self._runs.drop_all()
+        try:
+            await self._resources.close()
+        finally:
+            await self._store.close()
+            self._collector.restore()
+
+    # Inputs
+
+    def admit(self, item: NewInput) -> asyncio.Future[Admitted]:
+        """Admit one input; the future is done when its run is durable, and says which it is.
+
+        Inputs of one key are run in the order of these calls. Admitting one again that has an id or
+        a position is safe and gives the run it has (G2): its ticket, or None where it has ended.
+
+        Raises (through the future):
+            InputError: its id or position was admitted with another key or value.
+            EncodeError: it cannot be journaled.
+            Exception: what an input before it in its series was refused with.
+            StoreError: it is not durable, or nobody knows. What was admitted behind it fails as
+                well, so that nothing overtakes it.
+        """
+        return self._runs.admission.submit(item)
+
+    async def wait_for_room(self) -> int:
+        """Return how many inputs may be admitted now, at least 1; wait while there is no room.
+
+        More may be admitted all the same: they wait until others have ended (G20).
+        """
+        return await self._runs.admission.wait_for_room()
+
+    # Outcomes
+
+    async def outputs_of(self, run: int) -> list[Output]:
+        """Return a run's outputs when it has come to its end, in this process or before.
+
+        Raises:
+            BaseException: what made it fail.
+            RunCancelledError: it was cancelled.
+        """
+        return await self._runs.outputs_of(run)
+
+    async def recorded_outputs(self, runs: Collection[int]) -> list[NumberedOutput]:
+        """Return the outputs of runs that are durable by now, in commit order."""
+        return [self.outbox.decoded(stored) for stored in await self._store.outputs(runs)]
+
+    async def statuses(self, runs: Collection[int]) -> dict[int, RunStatus]:
+        """Return the stored statuses of those of these runs that there are.
+
+        Of a run that is in flight the ticket knows better.
+        """
+        found = await self._store.runs(runs)
+        return {run: STATUS_BY_NUMBER[row.status] for run, row in found.items()}
+
+    # Commands
+
+    async def cancel(self, run: int) -> bool:
+        """Ask a run to stop; False when it is not in flight. Durable when this returns."""
+        return await self._commands.cancel(run)
+
+    async def retry(self, run: int) -> bool:
+        """Put a failed or cancelled run at the end of its key's queue; False when it is neither.
+
+        Durable when this returns.
+        """
+        return await self._commands.retry(run)
+
+    async def signal(self, run: int, name: str, value: object) -> bool:
+        """Send a run a signal; False when it is finished. Durable when this returns.
+
+        Raises:
+            PerdureError: there is no such run.
+            EncodeError: the value cannot be journaled.
+            StoreError: it is not durable, or nobody knows.
+        """
+        data = self._codec.encode(value)
+        sent = await self._commands.signal(run, checked_name(name), data)
+        if not sent and not await self._store.runs([run]):
+            raise PerdureError(f"job {self.job!r} has no run {run_id(run)!r}")
+        return sent
+
+    # Time
+
+    def now(self) -> int:
+        """Return the job's time, ns since the epoch."""
+        return self._world.now()
+
+    def call_at(self, due: int, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback` when `due` (ns since the epoch) has passed, unless the job closes first.
+
+        Returns:
+            What cancels it.
+        """
+        timers = self._services.timers
+        return functools.partial(timers.cancel, timers.arm(due, callback))
+
+    def insist(self, work: Callable[[], Awaitable[object]], failing: str) -> None:
+        """Do `work` beside the runs, again for as long as the store fails, until the job closes.
+
+        What else it raises stops the job.
+
+        Args:
+            work: what is done; may be done several times.
+            failing: what does not succeed meanwhile, for the log.
+        """
+
+        async def insisting() -> None:
+            await until_store_answers(work, failing)
+
+        self._runs.spawn(insisting())
+
+    # What there is to see
+
+    @property
+    def runs(self) -> Mapping[int, RunTicket]:
+        """The runs that are not finished, by number; changes as they come and end."""
+        return self._runs.admission.tickets
+
+    @property
+    def counters(self) -> JobCounters:
+        """Counts of this process's work on the job, as of now."""
+        in_flight = self._runs.admission.in_flight
+        return dataclasses.replace(
+            self._services.counters,
+            late_results=self._services.executor.late_results,
+            in_flight=in_flight,
+            waiting=len(self.runs) - in_flight,
+            delayed=self._runs.resting.delayed,
+        )

@@ -1,0 +1,163 @@
+"""RunEnding: the ends that a run may come to: completed, cancelled, failed, or put back."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from perdure.codec.failure import decode_failure, encode_failure, failure_summary
+from perdure.config.configuration import AgentExecutionOptions
+from perdure.errors import PerdureError
+from perdure.run import RunStatus, run_cancelled
+from perdure.runtime.run.rows import memory_rows, retry_rows, status_row
+from perdure.runtime.run.state import TIMED_OUT, RunMemory
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
+from perdure.store.base import Row, RunRow
+
+logger = logging.getLogger("perdure")
+
+
+class End(NamedTuple):
+    """An end that a run comes to once it is durable.
+
+    Attributes:
+        rows: what says so, to be written in one transaction.
+        durable: to be called when they are, and the run has let go of its actions.
+    """
+
+    rows: list[Row]
+    durable: Callable[[], None]
+
+
+class RunEnding:
+    """How a run ends: what is written of its end, and what follows when that is durable.
+
+    Owns: why the run is cancelled. Lifecycle: that of the run's execution, which commits the one
+    end that the run comes to. On the host loop's thread.
+
+    Args:
+        ticket: the run.
+        services: those of its job.
+        cancel_reason: why it is cancelled as its journal says, "" if it is not.
+
+    Attributes:
+        cancel_reason: `CANCELLED`, `TIMED_OUT`, or "" while nobody has asked its actions to stop.
+    """
+
+    def __init__(self, ticket: RunTicket, services: JobServices, cancel_reason: str) -> None:
+        self._ticket = ticket
+        self._services = services
+        self.cancel_reason = cancel_reason
+
+    def cancelled(self, reason: str) -> str:
+        """Take note that the run is cancelled; return why it is: the first reason holds."""
+        self.cancel_reason = self.cancel_reason or reason
+        return self.cancel_reason
+
+    @property
+    def is_timed_out(self) -> bool:
+        """True for a run that fails when its actions have ended, since it has taken too long."""
+        return self.cancel_reason == TIMED_OUT
+
+    def all_ended(self, where: str, memory: RunMemory) -> End:
+        """Return the end of a run whose actions have all ended.
+
+        Args:
+            where: the run, for messages.
+            memory: that of the run as of its last completion.
+        """
+        if self.is_timed_out:
+            seconds = self._services.run_timeout / 1e9
+            error = TimeoutError(f"the run was not done after {seconds:g} s (run-timeout)")
+            return self.failed(where, error, memory)
+        return self.reached(memory, self._services.now())
+
+    def reached(self, memory: RunMemory, at: int) -> End:
+        """Return the end of a run that has not failed: completed, or cancelled.
+
+        Args:
+            memory: that of the run after its last action.
+            at: time of the end, ns since the epoch.
+        """
+        status = RunStatus.CANCELLED if self.cancel_reason else RunStatus.COMPLETED
+        return self._final(status, None, memory, at)
+
+    def action_failed(
+        self, where: str, error: BaseException, memory: RunMemory, rows: Sequence[Row] = ()
+    ) -> End:
+        """Return the end by an action's failure, as the error handling strategy says.
+
+        Args:
+            where: the action, or the run, for messages.
+            error: what made it fail.
+            memory: that of the run as of its last completion.
+            rows: what the action has not written yet; for a run that fails with it.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            error = PerdureError(f"{where} cancelled itself; nobody asked it to")
+        config = self._services.config
+        strategy = config.get(AgentExecutionOptions.ERROR_HANDLING_STRATEGY)
+        retries = config.get(AgentExecutionOptions.MAX_RETRIES)
+        again = strategy == "fail" or (strategy == "retry" and self._ticket.row.attempt < retries)
+        if again and not self.cancel_reason:  # a run that was to stop has had its end
+            return self._put_back(where, error, memory, stop=strategy == "fail")
+        return self.failed(where, error, memory, rows)
+
+    def failed(
+        self, where: str, error: BaseException, memory: RunMemory, rows: Sequence[Row] = ()
+    ) -> End:
+        """Return the end of a run that has failed and is not tried again; see `action_failed`."""
+        failure = encode_failure(self._services.codec, error)
+        told = failure_summary(self._services.codec, failure)["message"]
+        logger.error("%s failed: %s: %s", where, type(error).__name__, told)
+        return self._final(RunStatus.FAILED, failure, memory, self._services.now(), rows)
+
+    def _final(
+        self,
+        status: RunStatus,
+        failure: bytes | None,
+        memory: RunMemory,
+        at: int,
+        rows: Sequence[Row] = (),
+    ) -> End:
+        ticket = self._ticket
+        end = status_row(ticket.row, status, error=failure, finished_at=at)
+        written = memory_rows(ticket.key.row.key, memory.short_term, memory.touched)
+        finish = functools.partial(self._finish, status, failure, memory)
+        return End([*rows, end, *written], finish)
+
+    def _finish(self, status: RunStatus, failure: bytes | None, memory: RunMemory) -> None:
+        ticket = self._ticket
+        ticket.status = status
+        ticket.error = None if failure is None else decode_failure(self._services.codec, failure)
+        if status is RunStatus.CANCELLED:
+            ticket.error = run_cancelled(ticket.id)
+        self._services.supervisor.finish(ticket, memory.short_term if memory.touched else None)
+
+    def _put_back(self, where: str, error: BaseException, memory: RunMemory, *, stop: bool) -> End:
+        row = self._ticket.row
+        row = row._replace(attempt=row.attempt + 1)
+        rows = memory_rows(row.key, memory.short_term, memory.touched)
+        rows += retry_rows(row, self._services.now())
+
+        def durable() -> None:
+            self._requeue(row, memory)
+            if stop:
+                self._services.supervisor.stop(error)
+                return
+            logger.warning("%s failed, trying again: %s", where, error)
+            self._services.supervisor.retry_later(self._ticket)
+
+        return End(rows, durable)
+
+    def _requeue(self, row: RunRow, memory: RunMemory) -> None:
+        ticket = self._ticket
+        ticket.row = row
+        ticket.has_history, ticket.records = True, None
+        ticket.status = RunStatus.QUEUED
+        ticket.key.memory = memory.short_term
+        self._services.counters.retries += 1

@@ -1,0 +1,104 @@
+"""RunEvents: the events of a run, from what an action sent to what the next one receives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from perdure.agent.plan import ActionSpec
+from perdure.event import Event, InputEvent
+from perdure.journal.record import EventRecord
+from perdure.run import Output
+from perdure.runtime.action.context import Sent
+from perdure.runtime.run.identity import RunIdentity
+from perdure.runtime.run.state import RunState
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
+from perdure.store.base import OutputRow
+
+
+class Numbered(NamedTuple):
+    """What an action sent, numbered in its run.
+
+    Attributes:
+        events: events for actions of the run.
+        outputs: outputs with their numbers.
+        rows: the rows of the outputs.
+        created: events that the run has made with these, outputs included.
+        made: outputs that it has made with these.
+    """
+
+    events: list[EventRecord]
+    outputs: list[tuple[int, Output]]
+    rows: list[OutputRow]
+    created: int
+    made: int
+
+
+class RunEvents:
+    """The events of a run.
+
+    Owns: the visible events and the numbers given so far. Lifecycle: that of the run's execution.
+    """
+
+    def __init__(
+        self, ticket: RunTicket, services: JobServices, identity: RunIdentity, state: RunState
+    ) -> None:
+        self._ticket = ticket
+        self._services = services
+        self._identity = identity
+        self._visible = state.events
+        self._created = state.created
+        self._outputs = state.outputs
+
+    def received(self, number: int, spec: ActionSpec) -> Event:
+        """Return an action's own copy of an event, decoded from the journal form."""
+        event = self.decoded(self._visible[number] if number else None)
+        wanted = spec.event_class or self._services.plan.event_class_for(event.type)
+        return event if type(event) is wanted else wanted.from_event(event)
+
+    def decoded(self, record: EventRecord | None) -> Event:
+        """Return an event anew from its journal form; None: the input."""
+        codec = self._services.codec
+        if record is None:
+            event: Event = InputEvent(input=codec.decode(self._ticket.row.value))
+            event.id = self._id(0)
+            return event
+        event = Event(type=record.type, attributes=codec.decode(record.attributes), id=record.id)
+        event.upstream_event_id = self._id(record.source_event)
+        event.upstream_action_name = record.action
+        return event
+
+    def _id(self, number: int) -> str:
+        return self._visible[number].id if number else self._identity.event(0, "", 0)
+
+    def number(self, event: int, action: str, sent: list[Sent]) -> Numbered:
+        """Number what an action sent; it counts once `show` is told."""
+        events: list[EventRecord] = []
+        outputs: list[tuple[int, Output]] = []
+        rows: list[OutputRow] = []
+        ticket, services = self._ticket, self._services
+        for n, item in enumerate(sent, 1):
+            if item.is_output:
+                number = self._outputs + len(outputs) + 1
+                value = services.codec.decode(item.data)
+                outputs.append((number, Output(value, ticket.key.value, ticket.id, item.id)))
+                rows.append(
+                    OutputRow(
+                        run=ticket.row.run, number=number, id=item.id, value=item.data,
+                        delivered=services.undelivered,
+                    )
+                )  # fmt: skip
+            else:
+                events.append(
+                    EventRecord(
+                        number=self._created + n, type=item.type, id=item.id, attributes=item.data,
+                        source_event=event, action=action,
+                    )
+                )  # fmt: skip
+        created, made = self._created + len(sent), self._outputs + len(outputs)
+        return Numbered(events, outputs, rows, created, made)
+
+    def show(self, numbered: Numbered) -> None:
+        """What was numbered is durable, and so visible."""
+        self._created, self._outputs = numbered.created, numbered.made
+        self._visible.update((event.number, event) for event in numbered.events)

@@ -1,0 +1,410 @@
+"""RunExecution: one run while it executes: its events, its actions, its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from perdure.agent.plan import ActionSpec
+from perdure.codec.brief import brief
+from perdure.errors import ConditionError, StoreDataError, StoreError
+from perdure.journal.journal import NEW
+from perdure.journal.record import Completion, Record
+from perdure.run import RunStatus
+from perdure.runtime.action.context import ActionContext
+from perdure.runtime.action.runner import ActionRunner
+from perdure.runtime.action.sequential_runner import new_runner
+from perdure.runtime.run.activity import RunActivity
+from perdure.runtime.run.ending import End, RunEnding
+from perdure.runtime.run.events import RunEvents
+from perdure.runtime.run.identity import RunIdentity
+from perdure.runtime.run.rest import RunRest
+from perdure.runtime.run.state import TIMED_OUT, RunMemory, RunState
+from perdure.runtime.run.triggers import to_begin, triggered_by
+from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.services import JobServices
+from perdure.store.base import Row
+
+Delta = list[tuple[str, bytes | None]]
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+class RunExecution:
+    """One run while it executes.
+
+    Owns: the visible events, the running actions, the memory as of the last completion.
+    Lifecycle: `start` begins or resumes its actions; it ends by a commit that says so, or is
+    `dropped` when the store failed, and another one reads the journal back.
+    """
+
+    def __init__(self, ticket: RunTicket, services: JobServices, state: RunState) -> None:
+        self.ticket = ticket
+        self.services = services
+        self.number = ticket.row.run
+        self.dropped = False
+        self._state = state
+        sequence = ticket.row.sequence
+        self._identity = RunIdentity(services.job, ticket.key.row.digest, sequence)
+        self._events = RunEvents(ticket, services, self._identity, state)
+        self._memory = RunMemory(state.sensory, state.short_term, state.touched)
+        self._ending = RunEnding(ticket, services, state.cancel_reason)
+        self._completions = state.completions
+        self._calls = state.calls
+        note = state.noted
+        said = services.codec.decode(note.said) if note is not None else None
+        self._noted = note.said if note is not None else None
+        self._activity = RunActivity(said, has_lists=note is not None and note.has_lists)
+        if ticket.activity is None:
+            ticket.activity = said
+        self.rest = RunRest(ticket, services, state)
+        self.key_digest = ticket.key.row.digest
+        self.key_number = ticket.key.row.key
+        self._active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
+        self._ended: collections.deque[ActionRunner] = collections.deque()  # to be completed
+        self._committing = False
+        self._refused = False  # the store does not take a row of it
+        self._contexts: dict[ActionRunner, ActionContext] = {}
+
+    def where(self) -> str:
+        """Return the run and its key, for messages."""
+        return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
+
+    def sent_id(self, event: int, action: str, n: int) -> str:
+        """Return the id of the nth event that an action sends while it handles `event`."""
+        return self._identity.event(event, action, n)
+
+    # Beginning
+
+    def start(self) -> None:
+        """Begin a new run, or resume one where its journal ends."""
+        self.ticket.status = RunStatus.RUNNING
+        self.rest.start(None if self._ending.cancel_reason else self._time_out)
+        resumed = self._state.unfinished is not None
+        try:
+            pending = to_begin(self.services, self._state, self._events.decoded)
+        except ConditionError as error:
+            if resumed:
+                self.services.supervisor.goes_on(self.ticket)
+            self._action_failed(None, error)
+            return
+        self._trigger(pending)
+        if resumed and not (self.rest.resting or self.dropped or self._committing):
+            self.services.supervisor.goes_on(self.ticket)
+        self._end_if_done()
+
+    def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
+        histories = self._state.unfinished or {}
+        begun = []
+        for event, spec in pending:
+            key = (event, spec.name)
+            history = histories.get(key, NEW)
+            runner = new_runner(self, spec, event, history, self._identity.seed(event, spec.name))
+            self._active[key] = runner
+            begun.append((runner, history, key))
+        for runner, history, key in begun:
+            if runner.ended or self.dropped:
+                continue
+            started = history.start or Record.start(
+                self.number, runner.event, runner.name, version=self._completions,
+                at=history.began or self.services.now(),
+            )  # fmt: skip
+            sensory, short_term = self._state.snapshots.get(key, self._memory[:2])
+            context = ActionContext(runner, sensory, short_term, started.at)
+            self._contexts[runner] = context
+            runner.start(self._main(runner, context), started)
+
+    def _main(self, runner: ActionRunner, context: ActionContext) -> Callable[[], Any]:
+        """Return what the action does; where it cannot take the event, it fails by that."""
+        try:
+            event = self._events.received(runner.event, runner.spec)
+        except Exception as error:
+            return functools.partial(_fail, error)
+        return functools.partial(runner.spec.func, event, context)
+
+    # Ends of actions: one commit at a time, in the order in which they ended
+
+    def action_ended(self, event: int, action: str) -> None:
+        """Told by an action that it has ended."""
+        if self.dropped:
+            return
+        self._ended.append(self._active[event, action])
+        if not self._committing:
+            self._commit_next()
+
+    def _commit_next(self) -> None:
+        runner = self._ended.popleft()
+        error = runner.error
+        if self._ending.cancel_reason and isinstance(error, asyncio.CancelledError):
+            self._leave_cancelled(runner)
+            return
+        if error is None:
+            try:
+                self._commit_completion(runner)
+                return
+            except Exception as raised:
+                error = raised
+        self._action_failed(runner, error)
+
+    def _leave_cancelled(self, runner: ActionRunner) -> None:
+        """An action stopped as asked: nothing it did becomes visible; a retry repeats it."""
+        self._forget(runner)
+        self._end_if_done()
+        self._go_on()
+
+    def _forget(self, runner: ActionRunner) -> None:
+        # No cycles are left, so that reference counting frees the action at once.
+        del self._active[runner.event, runner.name]
+        self._contexts.pop(runner, None)
+        runner.release()
+
+    def _commit_completion(self, runner: ActionRunner) -> None:
+        context = self._contexts[runner]
+        at = self.services.now()
+        sensory, short_term, touched = self._memory
+        sensory_delta: Delta = []
+        short_delta: Delta = []
+        if (written := context.memories.written("sensory")) is not None:
+            sensory, sensory_delta = written.apply(sensory, at)
+        if (written := context.memories.written("short_term")) is not None:
+            short_term, short_delta = written.apply(short_term, at)
+        sent = self._events.number(runner.event, runner.name, context.sent)
+        completion = Completion(
+            events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
+            created=sent.created,
+        )  # fmt: skip
+        unused = runner.left_over()
+        rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
+        touched = touched | dict.fromkeys(path for path, _ in short_delta)
+        memory = RunMemory(sensory, short_term, touched)
+        triggered = []
+        if sent.events and not self._ending.cancel_reason:
+            triggered = triggered_by(self.services, sent.events, self._events.decoded)
+        is_last = len(self._active) == 1 and not self._ended and not triggered
+        end = None
+        if is_last and not self._ending.is_timed_out:
+            end = self._ending.reached(memory, at)
+            rows += end.rows
+
+        def committed(error: StoreError | None) -> None:
+            if error is not None:
+                self.store_failed(error)
+                return
+            self._committing = False
+            self._completions += 1
+            self._memory = memory
+            self._events.show(sent)
+            self._forget(runner)
+            for number, output in sent.outputs:
+                self.services.supervisor.emit(self.ticket, number, output)
+            if end is not None:
+                self._leave()
+                end.durable()
+                return
+            if unused:
+                self.give_back(unused)
+            if not self._ending.cancel_reason:  # it may have been asked to stop since
+                self._trigger(triggered)
+            else:
+                self._end_if_done()
+            self._go_on()
+            self.action_idles()  # what has idled since before this was written
+
+        self._committing = True
+        self.services.commits.add(rows, committed, self)
+
+    def _completed_rows(self, runner: ActionRunner, completion: Completion, at: int) -> list[Row]:
+        completed = Record.completed(
+            self.number, runner.event, runner.name, version=self._completions + 1, did=completion,
+            at=at,
+        )  # fmt: skip
+        return [completed] if runner.start_row is None else [runner.start_row, completed]
+
+    def _go_on(self) -> None:
+        if self._ended and not self._committing and not self.dropped:
+            self._commit_next()
+
+    # Rest
+
+    def action_idles(self) -> None:
+        """Told that only time or a signal can continue an action: perhaps the run rests."""
+        if not self._active or self.rest.resting:
+            return
+        # One that was asked to stop stays: that is not durable yet, perhaps.
+        unsettled = self._committing or self._ended or self.dropped
+        if not (unsettled or self._ending.cancel_reason):
+            if all(runner.is_idle for runner in self._active.values()):
+                self.rest.begin()
+
+    def stir(self) -> None:
+        """Told that something is about to go on."""
+        if self.rest.resting:
+            self.rest.end()
+
+    @property
+    def holds_lane(self) -> bool:
+        """True when, without continuations, an action of it keeps all other plain ones waiting."""
+        return any(runner.continuation.is_sequential for runner in self._active.values())
+
+    @property
+    def wake_up(self) -> int | None:
+        """When time continues the run, ns since the epoch; None when only a signal can."""
+        times = [runner.wake_up for runner in self._active.values()]
+        return min((t for t in (*times, self.rest.deadline) if t is not None), default=None)
+
+    def signal(self, signal: Record) -> None:
+        """Take in a signal that is durable; an action that waits for it gets it."""
+        if self.rest.signals.add(signal):
+            self._offer()
+
+    def _offer(self) -> None:
+        for runner in self._active.values():
+            if not runner.ended and runner.is_live:
+                runner.ask()
+
+    def take_signal(self, name: str) -> Record | None:
+        """Take the first signal with this name."""
+        return self.rest.signals.take(name)
+
+    def give_back(self, signals: list[Record]) -> None:
+        """Take back what an action was handed and has not used."""
+        self.rest.signals.give_back(signals)
+        self._offer()
+
+    async def _time_out(self) -> None:
+        try:
+            await self.cancel(TIMED_OUT, [])
+        except StoreError:
+            pass  # it goes on from its journal, and is too late there as well
+
+    # What actions count and tell
+
+    def count_call(self) -> bool:
+        """Count one more call; False when it is one too many for the run."""
+        self._calls += 1
+        return not self.services.max_calls or self._calls <= self.services.max_calls
+
+    def derived_id(self, call: Record) -> str:
+        """Return the id that a run started by this call has for ever."""
+        return self._identity.child(call.event, call.action, call.call, call.digest or b"")
+
+    def set_status(self, value: Any, entry: tuple[str, str] | None) -> None:
+        """Say what the run is doing; `note` publishes it."""
+        self._activity.set(value, entry)
+        self.ticket.activity = self._activity.shown()
+
+    def note(self) -> None:
+        """Publish what the run is doing, for those who look from outside."""
+        data = self.services.codec.encode(self._activity.shown())
+        if data == self._noted:
+            return  # it says so already
+        self._noted = data
+        has_lists, at = self._activity.has_lists, self.services.now()
+        note = Record.note(self.number, data, has_lists=has_lists, at=at)
+
+        def written(error: StoreError | None) -> None:
+            if error is not None:
+                self.store_failed(error)
+
+        # Without an owner: it is written though the run leaves memory right after it.
+        self.services.commits.add([note], written)
+
+    def process_ends(self) -> None:
+        """The process ends in good order: what is under way is no crash."""
+        for runner in self._active.values():
+            if not runner.ended:
+                runner.calls.process_ends()
+
+    # Cancellation
+
+    async def cancel(self, reason: str, more: list[Row]) -> None:
+        """Ask every action to stop: a CANCEL settlement each, committed with `more`.
+
+        Durable when it returns.
+
+        Args:
+            reason: `CANCELLED`, or `TIMED_OUT` for a run that fails in the end.
+            more: rows to commit with them.
+
+        Raises:
+            StoreError: it is not, or nobody knows; the run goes on from its journal.
+        """
+        self.stir()
+        reason = self._ending.cancelled(reason)
+        runners = [runner for runner in self._active.values() if not runner.ended]
+        records = [(runner, runner.cancel_record(reason)) for runner in runners]
+        rows: list[Row] = [*more]
+        for runner, record in records:
+            if runner.start_row is not None:
+                rows.append(runner.start_row)
+                runner.start_row = None
+            rows.append(record)
+        try:
+            await self.services.commits.write(rows)
+        except StoreError as error:
+            self.store_failed(error)
+            raise
+        for runner, record in records:
+            if not runner.ended and not self.dropped:
+                runner.cancel(record)
+
+    # The end of the run
+
+    def _end_if_done(self) -> None:
+        """End the run when all its actions have, and what they did is written."""
+        if not (self._active or self._ended or self._committing or self.dropped):
+            self._commit_end(self._ending.all_ended(self.where(), self._memory))
+
+    def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
+        """An action failed, or none could begin: the others stop; the run fails or is put back."""
+        self._close_actions()
+        rows = [runner.start_row] if runner is not None and runner.start_row is not None else []
+        where = (runner or self).where()
+        self._commit_end(self._ending.action_failed(where, error, self._memory, rows))
+
+    def _commit_end(self, end: End) -> None:
+        def committed(error: StoreError | None) -> None:
+            if error is not None:
+                self.store_failed(error)
+                return
+            self._leave()
+            end.durable()
+
+        self._committing = True
+        self.services.commits.add(end.rows, committed, self)
+
+    def store_failed(self, error: StoreError) -> None:
+        """A record could not be written: drop everything and go on from the journal (G25)."""
+        if self.dropped:
+            return
+        if isinstance(error, StoreDataError) and not self._refused:
+            # Writing it again would fail again: this run has a row that no store takes.
+            self._refused = True
+            self._close_actions()
+            self._commit_end(self._ending.failed(self.where(), error, self._memory))
+            return
+        self.drop()
+        self.services.supervisor.restart(self.ticket, error)
+
+    def drop(self) -> None:
+        """Stop all actions and write nothing more."""
+        self.dropped = True
+        self._close_actions()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.dropped = True  # nothing of it is written any more
+        self.rest.close()
+        for runner in list(self._active.values()):
+            self._forget(runner)
+
+    def _close_actions(self) -> None:
+        for runner in self._active.values():
+            if not runner.ended:
+                runner.close()
+        self._ended.clear()

@@ -1,0 +1,188 @@
+"""KeyedMailbox: the runs of one key execute one at a time, in the order of their places (G1)."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+from perdure.journal.record import Record
+from perdure.memory.memory import Cell
+from perdure.run import STATUS_BY_NUMBER, run_id
+from perdure.store.base import KeyRow, KeyState, RunRow
+
+
+class Key:
+    """A key with runs in flight: its memory and the queue of its runs.
+
+    `memory` is replaced, never changed, when a run ends.
+    """
+
+    __slots__ = ("memory", "queue", "reserved", "row", "value")
+
+    def __init__(self, row: KeyRow, value: Any, state: KeyState | None) -> None:
+        self.row = row
+        self.value = value
+        self.reserved = 0  # admissions under way: the key must not be forgotten meanwhile
+        self.memory: dict[str, Cell] = {}
+        self.queue: collections.deque[RunTicket] = collections.deque()
+        if state is not None:
+            self.memory = {
+                m.path: Cell(m.data, m.written_at) for m in state.memory if m.data is not None
+            }
+
+
+class RunTicket:
+    """A run in flight, from its admission to its end, over any number of restarts of it.
+
+    Attributes:
+        row: the run as admitted; `place` and `attempt` as of now.
+        records: its journal where it is known to have one and is loaded.
+        has_history: the store may hold records of it.
+        emitted: number of outputs told to the listeners.
+        status: as of now.
+        error: why it failed.
+        signals: those that came for it in this process.
+        activity: what it last said that it is doing.
+        finished: done when the run came to its end.
+    """
+
+    __slots__ = (
+        "activity", "emitted", "error", "finished", "has_history", "id", "key", "records", "row",
+        "signals", "status",
+    )  # fmt: skip
+
+    def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
+        self.row = row
+        self.key = key
+        self.id = run_id(row.run)
+        self.has_history = has_history
+        self.records: list[Record] | None = None
+        self.emitted = 0
+        self.status = STATUS_BY_NUMBER[row.status]
+        self.error: BaseException | None = None
+        self.signals: list[Record] | None = None
+        self.activity: Any = None
+        self.finished: asyncio.Future[None] | None = None
+
+    @property
+    def number(self) -> int:
+        """The run's number in the store."""
+        return self.row.run
+
+    @property
+    def key_digest(self) -> bytes:
+        """The digest of the run's key: the same in every process and on every machine."""
+        return self.key.row.digest
+
+    @property
+    def is_delayed(self) -> bool:
+        """True as long as the run has not got its place in the queue, since it is due later."""
+        return bool(self.row.due) and self.row.place == self.row.run
+
+    def wait_finished(self) -> asyncio.Future[None]:
+        """Return a future that is done when the run came to its end."""
+        if self.finished is None:
+            self.finished = asyncio.get_running_loop().create_future()
+            if self.status.is_final:
+                self.finished.set_result(None)
+        return self.finished
+
+
+class KeyedMailbox:
+    """The keys with runs in flight; starts the next run of a key when one has ended.
+
+    Owns: keys, their queues and memory, from the first run of a key in flight to the last.
+
+    A key that is not here has no run in flight, so what the store has of it is current. Keys are
+    read one batch at a time, and held meanwhile, so that this stays true over the wait.
+
+    Args:
+        begin: called with the run that may execute now.
+        read: reads keys from the store, by digest.
+        decode: gives a key's value back.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[RunTicket], None],
+        read: Callable[[Collection[bytes]], Awaitable[dict[bytes, KeyState]]],
+        decode: Callable[[bytes], Any],
+    ) -> None:
+        self._begin = begin
+        self._read = read
+        self._decode = decode
+        self._reading = asyncio.Lock()
+        self.keys: dict[bytes, Key] = {}
+
+    async def hold(self, digests: Collection[bytes]) -> list[Key]:
+        """Have these keys here, as far as they exist, until `let_go` is called with them.
+
+        Raises:
+            StoreError: they could not be read; nothing is held.
+        """
+        held = []
+        async with self._reading:
+            for digest in digests:
+                if (key := self.keys.get(digest)) is not None:
+                    key.reserved += 1
+                    held.append(key)
+            missing = [digest for digest in digests if digest not in self.keys]
+            try:
+                states = await self._read(missing) if missing else {}
+            except BaseException:
+                self.let_go(held)
+                raise
+            for state in states.values():
+                key = self.add(Key(state.row, self._decode(state.row.value), state))
+                key.reserved += 1
+                held.append(key)
+        return held
+
+    def let_go(self, held: Collection[Key]) -> None:
+        """Hold these keys no longer."""
+        for key in held:
+            key.reserved -= 1
+            self.forget_if_idle(key)
+
+    def add(self, key: Key) -> Key:
+        """Take in a key that is not here."""
+        self.keys[key.row.digest] = key
+        return key
+
+    def enqueue(self, ticket: RunTicket) -> None:
+        """Put a run at the end of its key's queue; it begins when it is the first."""
+        queue = ticket.key.queue
+        queue.append(ticket)
+        if len(queue) == 1:
+            self._begin(ticket)
+
+    def is_first(self, ticket: RunTicket) -> bool:
+        """Say whether the run is the one of its key that executes."""
+        queue = ticket.key.queue
+        return bool(queue) and queue[0] is ticket
+
+    def release(self, ticket: RunTicket, memory: dict[str, Cell] | None = None) -> None:
+        """Take an ended run out; the next of its key begins.
+
+        Args:
+            ticket: the run.
+            memory: the key's memory after it, if it changed.
+        """
+        key = ticket.key
+        if memory is not None:
+            key.memory = memory
+        was_first = self.is_first(ticket)
+        if ticket in key.queue:  # not one that was cancelled before it was due
+            key.queue.remove(ticket)
+        if key.queue:
+            if was_first:
+                self._begin(key.queue[0])
+        else:
+            self.forget_if_idle(key)
+
+    def forget_if_idle(self, key: Key) -> None:
+        """Drop a key that nothing refers to; it is read again when it comes up."""
+        if not key.queue and not key.reserved:
+            self.keys.pop(key.row.digest, None)

@@ -1,0 +1,175 @@
+"""What all runs of a job share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+from perdure.agent.plan import AgentPlan
+from perdure.call import NO_OPTIONS, CallOptions, Limit
+from perdure.codec.codec import Codec
+from perdure.codec.identity import annotated_types, function_identity, is_coroutine_callable
+from perdure.codec.names import NAMES
+from perdure.config.configuration import AgentExecutionOptions, Configuration
+from perdure.errors import EncodeError
+from perdure.executor.executor import ContinuationActionExecutor
+from perdure.executor.limits import Limits
+from perdure.metrics import MetricGroup
+from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.supervisor import RunSupervisor
+from perdure.runtime.shared.timers import TimerService
+from perdure.runtime.shared.world import World
+from perdure.store.group_commit import GroupCommit
+
+
+@dataclasses.dataclass(slots=True)
+class JobCounters:
+    """Counts of this process's work on a job.
+
+    Attributes:
+        completed: runs completed; `failed`, `cancelled` likewise.
+        calls_made: calls begun.
+        calls_replayed: outcomes given from the journal instead.
+        retries: runs put back.
+        call_retries: attempts of calls after the first.
+        late_results: results that came after their calls had timed out or been cancelled.
+        in_flight: runs admitted, not finished, and not resting, as of the moment of asking.
+        waiting: the other runs that are not finished, likewise.
+        delayed: of these, those that are not due yet, likewise.
+    """
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    calls_made: int = 0
+    calls_replayed: int = 0
+    retries: int = 0
+    call_retries: int = 0
+    late_results: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    delayed: int = 0
+
+
+class FunctionInfo:
+    """What the runtime needs to know of a callable, found out once."""
+
+    __slots__ = ("_identity", "_unnamed", "declared", "is_coroutine", "options", "version")
+
+    def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
+        self.version = NAMES.version  # of what its identity was derived from
+        self._unnamed: EncodeError | None = None
+        try:
+            self._identity = function_identity(func)
+        except EncodeError as error:
+            self._unnamed = error
+        self.is_coroutine = is_coroutine_callable(func)
+        self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
+        self.options = self.declared.over(defaults)
+
+    @property
+    def identity(self) -> str:
+        """The callable's own name in the journal.
+
+        Raises:
+            EncodeError: it has none that lasts, so it needs a `durable_id`.
+        """
+        if self._unnamed is not None:
+            raise self._unnamed.with_traceback(None)
+        return self._identity
+
+
+class JobServices:
+    """The parts of a job that its runs work with.
+
+    Owns nothing of a single run. Lifecycle: made when the job opens, on the host loop.
+
+    Args:
+        job: the job's name.
+        plan: the agent.
+        config: its configuration.
+        codec: what values are journaled with.
+        commits: where rows are written.
+        executor: where calls execute.
+        outbox: whether outputs wait for a sink; else they count as delivered.
+        world: time, chance and threads.
+        resources: the agent's resources.
+        supervisor: what runs ask of the job and tell it.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: str,
+        plan: AgentPlan,
+        config: Configuration,
+        codec: Codec,
+        commits: GroupCommit,
+        executor: ContinuationActionExecutor,
+        outbox: bool,
+        world: World,
+        resources: JobResources,
+        supervisor: RunSupervisor,
+    ) -> None:
+        self.job = job
+        self.plan = plan
+        self.config = config
+        self.codec = codec
+        self.commits = commits
+        self.executor = executor
+        self.world = world
+        self.resources = resources
+        self.supervisor = supervisor
+        self.now = world.now
+        self.opened_at = world.now()
+        self.timers = TimerService(world.now)
+        self.counters = JobCounters()
+        self.metrics = MetricGroup()
+        self.undelivered = 0 if outbox else 1  # what OutputRow.delivered begins with
+        self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
+        ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
+        self.short_term_ttl = ttl_ms * 1_000_000
+        limits = {**config.limits(), **_blocking(config)}
+        self.limits = Limits(limits, world.now, self.timers.arm)
+        self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
+        self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
+        timeout = config.get(AgentExecutionOptions.TIMEOUT)
+        self.defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
+        self._functions: dict[CodeType | None, FunctionInfo] = {}
+
+    def check_limit(self, limit: str | tuple[str, ...]) -> None:
+        """Make sure that limits of these names are configured.
+
+        Raises:
+            ConfigurationError: one is not.
+        """
+        for name in (limit,) if isinstance(limit, str) else limit:
+            self.limits.check(name)
+
+    def function(self, func: Callable[..., Any]) -> FunctionInfo:
+        """Return what is known of a callable; its annotated types become known to the codec."""
+        # Plain functions only, by their code, since a lambda is a new object each time. A closure
+        # may be a wrapper that has taken another's name; partials and methods come and go. What a
+        # factory makes is of one code and may have options of its own each time.
+        code = func.__code__ if getattr(func, "__closure__", True) is None else None
+        known = self._functions.get(code)
+        declared = getattr(func, "__perdure_options__", NO_OPTIONS)
+        if known is None or known.declared is not declared or known.version != NAMES.version:
+            known = FunctionInfo(func, self.defaults)
+            for annotated in annotated_types(func):
+                self.codec.registry.register_annotation(annotated)
+            if code is not None:
+                self._functions[code] = known
+        return known
+
+
+def _blocking(config: Configuration) -> dict[str, Limit]:
+    """Return a limit of one for each sort of built-in call that shall not overlap with its kind."""
+    toggles = (
+        AgentExecutionOptions.CHAT_ASYNC,
+        AgentExecutionOptions.TOOL_CALL_ASYNC,
+        AgentExecutionOptions.RAG_ASYNC,
+    )
+    return {each.name: Limit(concurrency=1) for each in toggles if not config.get(each)}

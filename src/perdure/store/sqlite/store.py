@@ -1,0 +1,376 @@
+"""The SQLite store: WAL, one writer at a time, one transaction a batch.
+
+The writer is a thread, so that a flush of the disk does not block the host loop. While the thread
+is idle and the disk proves quicker than the way to it, small commits are made in place (see
+`perdure.store.pace`); they never wait for a lock or do a checkpoint there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from perdure.errors import PerdureError, StoreError
+from perdure.journal.record import Record
+from perdure.store.base import (
+    NUMBER_BITS,
+    ActionStateStore,
+    Command,
+    JobInfo,
+    KeyRow,
+    KeyState,
+    MemoryRow,
+    Row,
+    RunRow,
+    SinkRow,
+    StoredOutput,
+    StoreView,
+)
+from perdure.store.documents import DocumentReader, DocumentRow
+from perdure.store.files import FileRow
+from perdure.store.ownership import JobLock, lock_path
+from perdure.store.pace import CommitPace
+from perdure.store.sqlite.documents import SqliteDocuments
+from perdure.store.sqlite.file import (
+    BUSY_SECONDS,
+    CHECKPOINT_PAGES,
+    READ,
+    connect,
+    select_many,
+    translate,
+)
+from perdure.store.sqlite.view import MemoryView, SqliteView
+from perdure.store.sqlite.write import write_rows
+
+T = TypeVar("T")
+
+
+class SqliteStore(ActionStateStore):
+    """A job in an SQLite file.
+
+    Owns: the connection, the thread that uses it unless a small commit is made in place, the lock
+    of the job. Lifecycle: `open` starts the thread, `close` ends it; it may be opened again.
+
+    Args:
+        path: the database file.
+        relaxed: commit without fsync (`durability: relaxed`).
+    """
+
+    def __init__(self, path: Path, *, relaxed: bool = False) -> None:
+        self.url = f"sqlite:///{path}"
+        self._path: Path | None = path
+        self._relaxed = relaxed
+        self._connection: sqlite3.Connection | None = None
+        self._lock: JobLock | None = None
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._host: asyncio.AbstractEventLoop | None = None
+        self._seen_version = -1
+        self._pace = CommitPace()
+        self._asked = 0  # of the thread, and not answered yet
+        self._patient = True  # the connection waits for locks and checkpoints by itself
+        self._documents = SqliteDocuments(self._call, lambda: self._db, lambda: self.job)
+        self.job = 0
+
+    @property
+    def documents(self) -> DocumentReader:
+        return self._documents
+
+    def view(self) -> StoreView:
+        assert self._path is not None
+        return SqliteView(self._path)
+
+    async def open(self, job: str) -> JobInfo:
+        if self._thread is not None:
+            raise StoreError(f"{self.url} is open already in this engine: close that job first")
+        self._host = asyncio.get_running_loop()
+        self._asked = 0
+        self._thread = threading.Thread(target=self._run, name="perdure-store", daemon=True)
+        self._thread.start()
+        try:
+            return await self._call(lambda: self._open(job))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if self._thread is None:
+            return
+        await self._call(self._close)
+        self._work.put(None)
+        self._thread = None
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        if not self._asked and self._thread is not None and self._pace.allows(len(rows)):
+            # A document may have the index of words tidied up, which takes its time.
+            if any(type(row) is DocumentRow for row in rows):
+                return self._call(lambda: self._commit(rows))
+            return self._commit_in_place(rows)
+        return self._call(lambda: self._commit(rows))
+
+    def _commit_in_place(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self._commit(rows, in_place=True)
+        except Exception as error:
+            self._pace.failed()
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
+                return self.commit(rows)  # nothing was written; the thread waits for the lock
+            future.set_exception(translate(error, self._path))
+        else:
+            future.set_result(None)
+        return future
+
+    async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
+        def read() -> dict[bytes, KeyState]:
+            rows = select_many(self._db, "keys_by_digest", digests, self.job)
+            return {state.row.digest: state for state in self._with_memory(rows)}
+
+        return await self._call(read)
+
+    async def keys_of(self, runs: Collection[int]) -> dict[int, KeyState]:
+        def read() -> dict[int, KeyState]:
+            keys = {row[0] for row in select_many(self._db, "keys_of_runs", runs)}
+            rows = select_many(self._db, "keys", keys)
+            return {state.row.key: state for state in self._with_memory(rows)}
+
+        return await self._call(read)
+
+    async def inputs(
+        self, source: str, ids: Collection[str | int]
+    ) -> dict[str | int, tuple[int, bytes]]:
+        def read() -> dict[str | int, tuple[int, bytes]]:
+            rows = select_many(self._db, "inputs", ids, self.job, source)
+            return {id_: (run, digest) for id_, run, digest in rows}
+
+        return await self._call(read)
+
+    async def unfinished(self) -> list[RunRow]:
+        return await self._call(
+            lambda: [RunRow(*row) for row in self._db.execute(READ["unfinished"], (self.job,))]
+        )
+
+    async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
+        return await self._call(
+            lambda: {row[0]: RunRow(*row) for row in select_many(self._db, "runs", numbers)}
+        )
+
+    async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
+        def read() -> dict[int, list[Record]]:
+            records: dict[int, list[Record]] = {}
+            for row in select_many(self._db, "records", runs):
+                records.setdefault(row[0], []).append(Record(*row))
+            return records
+
+        return await self._call(read)
+
+    async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
+        def read() -> list[StoredOutput]:
+            rows = select_many(self._db, "outputs", runs)
+            rows.sort(key=lambda row: row[6])
+            return [StoredOutput(*row[:6]) for row in rows]
+
+        return await self._call(read)
+
+    async def undelivered(self) -> list[StoredOutput]:
+        def read() -> list[StoredOutput]:
+            first = self.job << NUMBER_BITS
+            rows = self._db.execute(READ["undelivered"], (first, first + (1 << NUMBER_BITS)))
+            return [StoredOutput(*row) for row in rows]
+
+        return await self._call(read)
+
+    async def sink(self, name: str) -> SinkRow | None:
+        def read() -> SinkRow | None:
+            row = self._db.execute(READ["sink"], (self.job, name)).fetchone()
+            return SinkRow(*row) if row else None
+
+        return await self._call(read)
+
+    async def file(self, kind: str, name: str) -> FileRow | None:
+        def read() -> FileRow | None:
+            row = self._db.execute(READ["file"], (self.job, kind, name)).fetchone()
+            return FileRow(*row) if row else None
+
+        return await self._call(read)
+
+    async def bad_positions(self, source: str) -> list[int]:
+        values = (self.job, source)
+        return await self._call(
+            lambda: [row[0] for row in self._db.execute(READ["bad_positions"], values)]
+        )
+
+    def paths(self, job: str) -> tuple[Path, ...]:
+        if self._path is None:
+            return ()
+        beside = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
+        return (self._path, *beside, lock_path(self._path, job))
+
+    async def commands(self) -> list[Command] | None:
+        def read() -> list[Command] | None:
+            # Changes only when another connection has written, so asking costs next to nothing.
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._seen_version and self._path is not None:
+                return None  # (memory:// has one connection only)
+            self._seen_version = version
+            return [Command(*row) for row in self._db.execute(READ["commands"], (self.job,))]
+
+        return await self._call(read)
+
+    # On the store's thread, but for small commits in place
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"{self.url} is not open")
+        return self._connection
+
+    def _open(self, job: str) -> JobInfo:
+        if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
+            self._lock = JobLock(self._path, job)
+        if self._connection is None:
+            self._connection = connect(self._path, relaxed=self._relaxed)
+        db = self._db
+        self._documents.forget()
+        self._seen_version = -1
+        row = db.execute(READ["job"], (job,)).fetchone()
+        if row is None:
+            db.execute(READ["make_job"], (job, time.time_ns()))
+            row = db.execute(READ["job"], (job,)).fetchone()
+        self.job = row[0]
+        first = self.job << NUMBER_BITS
+        bounds = (first, first + (1 << NUMBER_BITS))
+        db.execute(READ["forget_tombstones"], bounds)
+        last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
+        last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
+        last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
+        return JobInfo(job=self.job, last_run=max(last_run, last_place), last_key=last_key)
+
+    def _close(self) -> None:
+        if self._connection is not None and self._path is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _commit(self, rows: Sequence[Row], *, in_place: bool = False) -> None:
+        began = time.perf_counter()
+        if self._patient is in_place:
+            self._be_patient(not in_place)
+        self._write(rows)
+        self._documents.forget(rows)
+        self._pace.took(len(rows), time.perf_counter() - began, in_place=in_place)
+
+    def _be_patient(self, patient: bool) -> None:
+        milliseconds = int(BUSY_SECONDS * 1000) if patient else 0
+        self._db.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if patient else 0}")
+        self._patient = patient
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        db = self._db
+        if len(rows) == 1:
+            write_rows(db, rows)  # a statement outside a transaction is one
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            write_rows(db, rows)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _with_memory(self, keys: Sequence[Any]) -> list[KeyState]:
+        rows = [KeyRow(*row) for row in keys]
+        memory: dict[int, list[MemoryRow]] = {row.key: [] for row in rows}
+        for cell in select_many(self._db, "memory", memory):
+            memory[cell[0]].append(MemoryRow(*cell))
+        return [KeyState(row, memory[row.key]) for row in rows]
+
+    # The thread
+
+    def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` on the store's thread, after all that was asked before."""
+        host = self._host
+        if host is None or self._thread is None:
+            refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            refused.set_exception(StoreError(f"{self.url} is not open"))
+            return refused
+        future: asyncio.Future[T] = host.create_future()
+
+        def perform() -> None:
+            value, failed = None, None
+            try:
+                value = work()
+            except PerdureError as error:
+                failed = error
+            except Exception as error:
+                failed = translate(error, self._path)
+            try:
+                host.call_soon_threadsafe(settle, value, failed)
+            except RuntimeError:
+                pass  # the host loop is closed: nobody waits
+
+        def settle(value: Any, error: PerdureError | None) -> None:
+            self._asked -= 1
+            if future.done():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        self._asked += 1
+        self._work.put(perform)
+        return future
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+class MemoryStore(SqliteStore):
+    """`memory://`: the same store without a file; what it holds goes with the engine."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory"))
+        self.url = "memory://"
+        self._path = None
+        self._guard = threading.Lock()  # there is one connection, for the views as well
+
+    def view(self) -> StoreView:
+        return MemoryView(
+            lambda: self._connection,
+            self._guard,
+            lambda: self.job if self._thread is not None else 0,
+        )
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        if self._guard.locked():  # a view reads: the host loop does not wait for it
+            return self._call(lambda: self._commit(rows))
+        return super().commit(rows)
+
+    async def commands(self) -> list[Command] | None:
+        self._seen_version = -1  # there is one connection, so its version never changes
+        return await super().commands()
+
+    def _open(self, job: str) -> JobInfo:
+        is_new = self._connection is None
+        with self._guard:
+            info = super()._open(job)
+        if is_new and self._connection is not None:
+            weakref.finalize(self, self._connection.close)
+        return info
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        with self._guard:
+            super()._write(rows)

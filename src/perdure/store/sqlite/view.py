@@ -1,0 +1,392 @@
+"""StoreView of SQLite: a connection of its own, on a thread of its own, beside the job's owner."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from perdure.errors import PerdureError, StoreError
+from perdure.journal.record import Record
+from perdure.store.base import (
+    NUMBER_BITS,
+    Changes,
+    CollectionInfo,
+    Command,
+    CommandRow,
+    JobRow,
+    KeyRow,
+    MemoryRow,
+    Page,
+    RunHead,
+    RunRow,
+    StoredOutput,
+    StoreView,
+)
+from perdure.store.documents import DocumentRow
+from perdure.store.files import BadLineRow
+from perdure.store.ownership import is_owned
+from perdure.store.sqlite.file import MIGRATIONS, connect_reader, select_many, translate
+from perdure.store.sqlite.write import write_rows
+from perdure.store.statements import load_statements
+
+T = TypeVar("T")
+
+FINAL_STATUS = 4  # this status and above are final
+ANY_STATUS = 9
+RECORDS_OF_A_RUN = 100  # that `changes` reads for each run it may name, before it gives up
+
+_STATEMENTS = load_statements("sqlite", "view.sql")
+READ = {
+    name: text.replace(":begun", _STATEMENTS["begun"])
+    for name, text in _STATEMENTS.items()
+    if name != "begun"
+}
+
+
+class _Position(NamedTuple):
+    """Where a job is: see `position` in the SQL."""
+
+    created_at: int
+    record: int
+    run: int
+    command: int
+    statuses: str
+
+    @classmethod
+    def parse(cls, text: str) -> _Position | None:
+        """Return what `str` has made; None where it has not."""
+        try:
+            created_at, record, run, command, statuses = text.split(".")
+            return cls(
+                int(created_at, 16), int(record, 16), int(run, 16), int(command, 16), statuses
+            )
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        return ".".join([*(f"{number:x}" for number in self[:4]), self.statuses])
+
+
+class SqliteView(StoreView):
+    """An SQLite file as seen from outside.
+
+    Owns: a connection, and the thread that alone uses it. Lifecycle: that of every StoreView.
+
+    Args:
+        path: the database file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path: Path | None = path
+        self._connection: sqlite3.Connection | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._idle: tuple[Any, ...] = ()  # what `changes` was last asked when nothing was new
+
+    async def open(self) -> None:
+        if self._thread is not None:
+            raise StoreError("this view of the store is open already: close it first")
+        self._thread = ThreadPoolExecutor(1, "perdure-view")
+        try:
+            await self._on_thread(self._open)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            await self._on_thread(self._close)
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    @property
+    def version(self) -> int:
+        return len(MIGRATIONS)  # no other is opened
+
+    async def jobs(self, *, after: str = "", limit: int = 1000) -> Page[JobRow]:
+        rows = await self._rows("jobs", {"after": _text(after), "limit": limit})
+        return _page([JobRow(*row) for row in rows], limit, lambda row: _cursor(row.name))
+
+    async def job(self, name: str) -> JobRow | None:
+        rows = await self._rows("job", (name,))
+        return JobRow(*rows[0]) if rows else None
+
+    async def is_owned(self, job: str) -> bool:
+        return await self._on_thread(lambda: self._is_owned(job))
+
+    async def counts(self, job: int) -> dict[int, int]:
+        return dict(await self._rows("counts", _bounds(job)))
+
+    async def runs(
+        self,
+        job: int,
+        *,
+        status: int | None = None,
+        key: bytes | None = None,
+        after: str = "",
+        limit: int = 50,
+    ) -> Page[RunHead]:
+        values = {**_bounds(job), "status": status, "key": key, "limit": limit}
+        if after:
+            values["before"] = min(values["before"], _number(after))
+        if key is not None:
+            name = "find_of_key"
+        elif status is not None:
+            name = f"find_{status}" if status <= FINAL_STATUS else "find_unsuccessful"
+        else:
+            name = "find"
+
+        def read() -> list[RunHead]:
+            numbers = [run for (run,) in self._db.execute(READ[name], values)]
+            heads = self._heads(numbers, FINAL_STATUS)
+            return [heads[number] for number in numbers]
+
+        return _page(await self._read(read), limit, lambda head: str(head.row.run))
+
+    async def heads(self, runs: Collection[int]) -> dict[int, RunHead]:
+        return await self._read(lambda: self._heads(runs, ANY_STATUS))
+
+    def _heads(self, runs: Collection[int], noted_below: int) -> dict[int, RunHead]:
+        rows = select_many(self._db, "heads", runs, noted_below, statements=READ)
+        return {row[0]: RunHead(RunRow(*row[:13]), row[13], row[14]) for row in rows}
+
+    async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        rows = await self._rows("records", (run, -1 if limit is None else limit, after))
+        return [Record(*row) for row in rows]
+
+    async def outputs(
+        self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
+    ) -> Page[StoredOutput]:
+        values = {**_bounds(job), "run": run, "after": _number(after), "limit": limit}
+        rows = await self._rows("outputs" if run is None else "outputs_of_run", values)
+        page = _page(rows, limit, lambda row: str(row[6]))
+        return Page([StoredOutput(*row[:6]) for row in page.items], page.after)
+
+    async def key(self, job: int, digest: bytes) -> KeyRow | None:
+        rows = await self._rows("key", (job, digest))
+        return KeyRow(*rows[0]) if rows else None
+
+    async def memory(self, key: int, *, after: str = "", limit: int = 1000) -> Page[MemoryRow]:
+        values = {"key": key, "after": _text(after), "limit": limit}
+        rows = await self._rows("memory", values)
+        return _page([MemoryRow(*row) for row in rows], limit, lambda row: _cursor(row.path))
+
+    async def collections(
+        self, job: int, *, after: str = "", limit: int = 1000
+    ) -> Page[CollectionInfo]:
+        values = {"job": job, "after": _text(after), "limit": limit}
+        rows = await self._rows("collections", values)
+        return _page([CollectionInfo(*row) for row in rows], limit, lambda row: _cursor(row.name))
+
+    async def documents(
+        self, job: int, collection: str, *, after: str = "", limit: int = 50
+    ) -> Page[DocumentRow]:
+        rows = await self._rows("documents", (job, collection, _number(after), limit))
+        page = _page(rows, limit, lambda row: str(row[6]))
+        return Page([DocumentRow(*row[:6]) for row in page.items], page.after)
+
+    async def commands(
+        self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
+    ) -> Page[Command]:
+        values = {"job": job, "run": run, "after": _number(after), "limit": limit}
+        rows = await self._rows("commands", values)
+        return _page([Command(*row) for row in rows], limit, lambda row: str(row.number))
+
+    async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:
+        position, _, source = (_text(after) or "-1:").partition(":")
+        values = {"job": job, "source": source, "position": int(position), "limit": limit}
+        rows = [BadLineRow(*row) for row in await self._rows("bad_lines", values)]
+        return _page(rows, limit, lambda row: _cursor(f"{row.position}:{row.source}"))
+
+    async def count_bad_lines(self, job: int) -> int:
+        ((count,),) = await self._rows("count_bad_lines", (job,))
+        return int(count)
+
+    async def leave_commands(self, commands: Sequence[CommandRow]) -> None:
+        await self._read(lambda: write_rows(self._db, commands))
+
+    async def changes(self, job: int, since: str = "", *, limit: int = 1000) -> Changes:
+        return await self._read(lambda: self._changes(job, since, limit))
+
+    def _changes(self, job: int, since: str, limit: int) -> Changes:
+        db = self._db
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        asked = (job, since, version, db.total_changes)
+        if since and asked == self._idle:
+            return Changes(since, [])
+        now = self._position(job)
+        if not since:
+            return Changes(str(now), [])
+        then = _Position.parse(since)
+        too_much = limit * RECORDS_OF_A_RUN
+        if then is None or not _is_before(then, now) or now.record - then.record > too_much:
+            return Changes(str(now), [], statuses=True, lost=True)
+        values = {**_bounds(job), **then._asdict(), "limit": limit + 1}
+        runs = [run for (run,) in db.execute(READ["changed"], values)]
+        if len(runs) > limit:
+            return Changes(str(now), [], statuses=True, lost=True)
+        found = Changes(str(now), runs, statuses=then.statuses != now.statuses)
+        if str(now) == since:
+            self._idle = asked
+        return found
+
+    def _position(self, job: int) -> _Position:
+        row = self._db.execute(READ["position"], _bounds(job)).fetchone()
+        if row is None:
+            raise StoreError(f"the store has no job with number {job}")
+        created_at, record, run, command = row
+        statuses = self._db.execute(READ["statuses"], (job,)).fetchone()[0]
+        digest = hashlib.blake2b(statuses.encode(), digest_size=8)
+        return _Position(created_at, record, run, command, digest.hexdigest())
+
+    # On the view's thread
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError("this view of the store is not open")
+        return self._connection
+
+    def _open(self) -> None:
+        assert self._path is not None
+        self._connection = connect_reader(self._path)
+        self._connection.execute("PRAGMA synchronous = FULL")  # for commands
+        if sys.platform == "darwin":
+            self._connection.execute("PRAGMA fullfsync = ON")
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _is_owned(self, job: str) -> bool:
+        assert self._path is not None
+        return is_owned(self._path, job)
+
+    @contextlib.contextmanager
+    def _one_state(self) -> Iterator[None]:
+        """Let what is done inside see one state of the store, and write all or nothing."""
+        db = self._db
+        db.execute("BEGIN")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    # The thread
+
+    async def _rows(self, name: str, values: Any) -> list[Any]:
+        return await self._read(lambda: self._db.execute(READ[name], values).fetchall())
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        def perform() -> T:
+            with self._one_state():
+                return work()
+
+        return await self._on_thread(perform)
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            raise StoreError("this view of the store is not open")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except PerdureError:
+            raise
+        except Exception as error:
+            raise translate(error, self._path) from error
+
+
+class MemoryView(SqliteView):
+    """`memory://` as seen from outside.
+
+    Owns: a thread. The connection is the store's, so only one of them at a time writes.
+
+    Args:
+        connection: returns the store's connection, None before the store was first open.
+        guard: held by whoever writes, and while the view reads.
+        owned: returns the number of the job that has the store open, 0 without.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], sqlite3.Connection | None],
+        guard: threading.Lock,
+        owned: Callable[[], int],
+    ) -> None:
+        super().__init__(Path("memory"))
+        self._path = None
+        self._shared = connection
+        self._guard = guard
+        self._owned = owned
+
+    def _open(self) -> None:
+        self._connection = self._shared()
+        if self._connection is None:
+            raise StoreError("nothing has run in this memory:// store yet")
+
+    def _close(self) -> None:
+        self._connection = None
+
+    def _is_owned(self, job: str) -> bool:
+        row = self._db.execute(READ["job"], (job,)).fetchone()
+        return row is not None and row[0] == self._owned()
+
+    @contextlib.contextmanager
+    def _one_state(self) -> Iterator[None]:
+        with self._guard, super()._one_state():
+            yield
+
+
+def _bounds(job: int) -> dict[str, Any]:
+    first = job << NUMBER_BITS
+    return {"job": job, "first": first, "before": first + (1 << NUMBER_BITS)}
+
+
+def _is_before(then: _Position, now: _Position) -> bool:
+    """Say whether a store could have come from one position to the other."""
+    return then.created_at == now.created_at and all(
+        old <= new for old, new in zip(then[1:4], now[1:4], strict=True)
+    )
+
+
+# Cursors: the number, or the text, of the last item
+
+
+def _page(items: list[T], limit: int, cursor: Callable[[T], str]) -> Page[T]:
+    # A full page may be the last one: the next is empty then.
+    return Page(items, cursor(items[-1]) if items and len(items) >= limit else "")
+
+
+def _number(cursor: str) -> int:
+    try:
+        return int(cursor or 0)
+    except ValueError:
+        raise _no_cursor(cursor) from None
+
+
+def _cursor(text: str) -> str:
+    return "." + base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode()
+
+
+def _text(cursor: str) -> str | None:
+    if not cursor:
+        return None
+    try:
+        return base64.urlsafe_b64decode(cursor[1:]).decode("utf-8", "surrogatepass")
+    except ValueError:
+        raise _no_cursor(cursor) from None
+
+
+def _no_cursor(cursor: str) -> StoreError:
+    return StoreError(f"{cursor!r:.40} is no cursor of this list: begin it anew with an empty one")
