@@ -8,10 +8,11 @@ import time
 import weakref
 
 import pytest
-from perdure.runtime.timers import TimerService
-from perdure.runtime.world import World
 
-from perdure.runtime import job, services
+from perdure.runtime import job_runtime
+from perdure.runtime.shared import services
+from perdure.runtime.shared.timers import TimerService
+from perdure.runtime.shared.world import World
 
 HOUR = 3600.0  # seconds: longer than any test runs, so that nothing is due before it is said to be
 
@@ -25,7 +26,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = 0
         self._timers: weakref.WeakSet[TimerService] = weakref.WeakSet()
-        monkeypatch.setattr(job, "World", functools.partial(World, now=self.now))
+        monkeypatch.setattr(job_runtime, "World", functools.partial(World, now=self.now))
         monkeypatch.setattr(services, "TimerService", self._watched)
 
     def now(self) -> int:
