@@ -15,6 +15,12 @@ from typing import Any
 
 import blockbuster
 import pytest
+from tests import zygote
+
+
+def pytest_sessionfinish() -> None:
+    """End the processes that stood by to be forked."""
+    zygote.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests import zygote
 from tests.patience import PATIENCE
 
 from perdure.config.configuration import all_options
@@ -78,15 +79,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.Co
     def run(block: Block, folder: Path) -> tuple[str, subprocess.CompletedProcess]:
         (folder / "program.py").write_text(block.body, "utf-8")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PERDURE_")}
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "program.py"],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=LIMIT_SECONDS,
-        )
+        command = [sys.executable, "-W", "error", "program.py"]
+        done = zygote.run(command, cwd=folder, env=environment, timeout=LIMIT_SECONDS)
         return block.place, done
 
     with ThreadPoolExecutor(4) as pool:

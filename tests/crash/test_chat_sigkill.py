@@ -6,7 +6,6 @@ import importlib.util
 import json
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
+from tests.zygote import Forked
 
 from perdure.testing.model_server import spawned_server
 from perdure.testing.request_log import RequestLog
@@ -42,12 +42,8 @@ class Chats:
         self.folder = folder
         self.url = url
 
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(DRIVER), self.url, str(self.folder)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self) -> Forked:
+        return Forked([sys.executable, str(DRIVER), self.url, str(self.folder)])
 
     def finish(self) -> None:
         process = self.start()

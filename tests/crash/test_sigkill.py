@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
+from tests.zygote import Forked
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
@@ -44,16 +44,14 @@ class Job:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in inputs)
         (folder / "inputs.jsonl").write_text(text, "utf-8")
 
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self) -> Forked:
+        return Forked(
             [
                 sys.executable, str(DRIVER), str(self.folder / "inputs.jsonl"),
                 str(self.folder / "outputs.jsonl"), f"sqlite:///{self.folder / 'store.db'}",
                 str(self.in_flight),
             ],
             env={**os.environ, "PERDURE_EXAMPLE_CALL_LOG": str(self.folder / "calls.tsv")},
-            stderr=subprocess.PIPE,
-            text=True,
         )  # fmt: skip
 
     def outputs(self) -> list[dict[str, Any]]:

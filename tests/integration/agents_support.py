@@ -9,18 +9,24 @@ import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tests.patience import PATIENCE
+from tests.zygote import Forked
 
 from perdure import LocalEngine
 
 ROOT = Path(__file__).parents[2]
 SECONDS = PATIENCE
+# What is imported once for all processes with agents of a library.
+LIBRARIES = {
+    "langgraph": ["langgraph.graph", "langgraph.prebuilt"],
+    "openai_agents": ["agents"],
+    "pydantic_ai": ["pydantic_ai", "pydantic_ai.models.function"],
+}
 
 
 class Log:
@@ -45,11 +51,10 @@ def note(line: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def start(
-    module: str, folder: Path, inputs: list[Any], *, die_at: str = ""
-) -> subprocess.Popen[str]:
+def start(module: str, folder: Path, inputs: list[Any], *, die_at: str = "") -> Forked:
     """Start a process that runs `agent` of a module of these tests."""
-    return subprocess.Popen(
+    library = next(name for name in LIBRARIES if module.startswith(name))
+    return Forked(
         [sys.executable, __file__, module, json.dumps(inputs)],
         env={
             **os.environ,
@@ -57,11 +62,9 @@ def start(
             "PERDURE_TEST_FOLDER": str(folder),
             "PERDURE_TEST_DIE_AT": die_at,
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
         cwd=folder,
-    )  # fmt: skip
+        preload=[*LIBRARIES[library], f"perdure.integrations.{library}"],
+    )
 
 
 def kill_at(line: str, module: str, folder: Path, inputs: list[Any]) -> None:

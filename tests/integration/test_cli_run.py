@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
+from tests.zygote import Forked
 
 COMMAND = str(Path(sys.executable).with_name("perdure"))
 LIMIT_SECONDS = PATIENCE
@@ -70,7 +71,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[Forked] = []
         (path / "numbers_agent.py").write_text(AGENT, "utf-8")
 
     def inputs(self, count: int, *, keys: int = 0, checked: bool = False) -> None:
@@ -78,18 +79,12 @@ class Folder:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (self.path / "in.jsonl").write_text(text, "utf-8")
 
-    def start(
-        self, *arguments: str, seconds: float = 0.01, grace: float | None = None
-    ) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, seconds: float = 0.01, grace: float | None = None) -> Forked:
         command = [COMMAND] if grace is None else [sys.executable, "-c", WITH_GRACE, str(grace)]
-        process = subprocess.Popen(
+        process = Forked(
             [*command, *arguments],
             cwd=self.path,
             env={**os.environ, "PERDURE_TEST_SECONDS": str(seconds)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
         )
         self.started.append(process)
         return process

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import zygote
 from tests.patience import PATIENCE
 
 COMMAND = str(Path(sys.executable).with_name("perdure"))
@@ -140,14 +140,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def perdure(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    done = subprocess.run(
+    done = zygote.run(
         [COMMAND, *arguments],
         cwd=folder,
         env={**os.environ, **environment},
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
         timeout=LIMIT_SECONDS,
+        preload=["perdure.yaml_agent.build", "perdure.integrations.llm"],
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.promises.support import ROOT, SECONDS, agent_of, note, out
+from tests.zygote import Forked
 
 from perdure import Agent, LocalEngine, RetryPolicy, RunsFailedError
 
@@ -101,19 +101,16 @@ calls_plain: Agent = agent_of(_calls_plain)
 
 def start(
     agent: str, inputs: list[Any], folder: Path, config: dict[str, Any] | None = None
-) -> subprocess.Popen[str]:
+) -> Forked:
     """Start an agent of this module in a process of its own."""
     inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    return subprocess.Popen(
+    return Forked(
         [sys.executable, __file__, json.dumps([agent, inputs, config])],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT), *inherited]),
             "PROMISE_FOLDER": str(folder),
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
         cwd=folder,
     )
 

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.patience import PATIENCE
+from tests.zygote import Forked
 
 from perdure import Agent, InputEvent, LocalEngine, Output, OutputEvent, RunsFailedError
 
 ROOT = Path(__file__).parents[2]
+Process = subprocess.Popen[str] | Forked
 COROUTINE, PLAIN, OFF = "coroutine", "plain", "off"
 SECONDS = PATIENCE
 ONE = [{"k": "a"}]  # the inputs of a test that one run is enough for
@@ -217,23 +219,24 @@ def process(
     config: dict[str, Any] | None = None,
     environ: dict[str, str] | None = None,
     **options: Any,
-) -> subprocess.Popen[str]:
-    """Start an agent of `tests.promises.agents` in a process of its own."""
+) -> Process:
+    """Start an agent of `tests.promises.agents` in a process of its own.
+
+    With PYTHONHASHSEED in `environ` Python itself starts, so that nothing lies where it did.
+    """
     spec = {
         "agent": agent, "inputs": inputs, "store": f"sqlite:///{folder / 'store.db'}",
         "config": config, "options": options,
     }  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("process.py")), json.dumps(spec)],
-        env={
-            **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_inherited()]),
-            "PROMISE_FOLDER": str(folder), **(environ or {}),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    )  # fmt: skip
+    command = [sys.executable, str(Path(__file__).with_name("process.py")), json.dumps(spec)]
+    env = {
+        **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_inherited()]),
+        "PROMISE_FOLDER": str(folder), **(environ or {}),
+    }  # fmt: skip
+    if not environ:
+        return Forked(command, env=env, cwd=folder)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, cwd=folder)
 
 
 def _inherited() -> list[str]:
@@ -241,7 +244,7 @@ def _inherited() -> list[str]:
     return [given] if given else []
 
 
-def finish(started: subprocess.Popen[str]) -> dict[str, Any]:
+def finish(started: Process) -> dict[str, Any]:
     """Wait for a process that comes to its end; return what it printed."""
     output, errors = started.communicate(timeout=SECONDS)
     assert started.returncode == 0, errors
@@ -249,7 +252,7 @@ def finish(started: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
-def killed(started: subprocess.Popen[str]) -> None:
+def killed(started: Process) -> None:
     """Wait for a process that must have killed itself."""
     _, errors = started.communicate(timeout=SECONDS)
     assert started.returncode == -signal.SIGKILL, errors

@@ -6,13 +6,13 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from tests import zygote
 from tests.promises.chat_support import (
     BOTH,
     ByEvents,
@@ -164,10 +164,9 @@ def test_a_typed_output_is_typed_after_a_crash(schema: Any, store: str) -> None:
 @pytest.mark.parametrize("sort", ["events", "inside"])
 def test_g6_a_typed_output_is_typed_in_another_process(sort: str, tmp_path: Path) -> None:
     def leg() -> tuple[int, str]:
-        done = subprocess.run(
+        done = zygote.run(
             [sys.executable, "-m", "tests.promises.chat_process", sort],
-            env={**os.environ, "PROMISE_FOLDER": str(tmp_path)},
-            cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False,
+            env={**os.environ, "PROMISE_FOLDER": str(tmp_path)}, cwd=ROOT, timeout=SECONDS,
         )  # fmt: skip
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         return done.returncode, done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tests.promises.legs import (
     until,
 )
 from tests.promises.support import COROUTINE, SECONDS, State, echo, hold, out, values
+from tests.zygote import Forked
 
 from perdure import Agent, InputEvent, LocalEngine, RunStatus
 from perdure.errors import EncodeError, RunsFailedError
@@ -157,7 +157,7 @@ def test_g2_children_of_a_process_killed_at_each_of_its_commits(tmp_path: Path) 
     for n in range(1, 8):
         url = f"sqlite:///{tmp_path / f'{n}.db'}"
         command = [sys.executable, "-c", KILLED, url, str(n)]
-        process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+        process = Forked(command, cwd=root)
         started.append((url, process))
         if n % 2:
             process.wait(timeout=SECONDS)

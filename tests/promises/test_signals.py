@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import subprocess
 import sys
 from typing import Any
 
 import pytest
+from tests import zygote
 from tests.inside import executions_of
 from tests.promises.legs import (
     KINDS,
@@ -246,7 +246,7 @@ for value in values:
 
 def send(store: str, run_: Run, *values_: str) -> None:
     command = [sys.executable, "-c", SEND, store, run_.id, *values_]
-    subprocess.run(command, check=True, timeout=SECONDS)
+    zygote.run(command, timeout=SECONDS).check_returncode()
 
 
 def test_g22_signals_of_another_process_reach_the_owner(kind: str, sqlite: str) -> None:
