@@ -25,6 +25,7 @@ def fails(name: str, times: int = 99) -> int:
 
 async def never(name: str) -> None:
     State.calls.append(name)
+    State.late()
     await asyncio.Event().wait()
 
 

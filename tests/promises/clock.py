@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 import weakref
@@ -34,10 +33,11 @@ class Clock:
         return time.time_ns() + self._ahead
 
     def forward(self, seconds: float) -> None:
-        """Let time pass; on the event loop. What is due fires in its next steps."""
+        """Let time pass. What is due fires in the next steps of its event loop."""
         self._ahead += round(seconds * 1e9)
         for timers in self._timers:
-            asyncio.get_running_loop().call_soon(timers._fire)
+            if not timers._host.is_closed():
+                timers._host.call_soon_threadsafe(timers._fire)
 
     def _watched(self, *args: object) -> TimerService:
         timers = TimerService(*args)  # type: ignore[arg-type]

@@ -51,11 +51,13 @@ class State:
     gate = Gate()
     calls: list[Any] = []
     leg = 1
+    won = 0  # races that an action has seen the end of
+    late: Callable[[], None] = staticmethod(lambda: None)  # what `never` calls when it is stuck
 
 
 def reset() -> None:
     """Forget what the test before did."""
-    State.gate, State.calls, State.leg = Gate(), [], 1
+    State.gate, State.calls, State.leg, State.won = Gate(), [], 1, 0
 
 
 async def hold() -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from tests.promises.callees import held_for_long, never
+from tests.promises.clock import HOUR, Clock
+from tests.promises.legs import until
 from tests.promises.support import (
     OFF,
     ONE,
@@ -41,10 +43,17 @@ def overstays_plain(event: Any, ctx: Any) -> None:
         State.calls.append(ctx.durable_execute_async(echo, "clean up").result())
 
 
+@pytest.fixture
+def late(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour passes when `never` is called."""
+    monkeypatch.setattr(State, "late", lambda: clock.forward(HOUR))
+
+
+@pytest.mark.usefixtures("late")
 def test_g10_a_run_that_takes_too_long_fails_and_cleans_up(kind: str, store: str) -> None:
     agent = pick(kind, overstays, overstays_plain)
-    failed = failures(agent, ONE, store=store, config=config_of(kind, run_timeout=0.1))
-    for part in ("TimeoutError", "0.1 s", "run-timeout"):
+    failed = failures(agent, ONE, store=store, config=config_of(kind, run_timeout=HOUR))
+    for part in ("TimeoutError", f"{HOUR:g} s", "run-timeout"):
         assert part in error_text(failed)
     assert failed.failed[0].status is RunStatus.FAILED
     assert State.calls == ["never", "clean up", "clean up"]
@@ -69,20 +78,22 @@ def fails_to_clean_up_plain(event: Any, ctx: Any) -> None:
 @pytest.mark.parametrize("strategy", ["dead-letter", "retry", "fail"])
 @pytest.mark.parametrize("why", ["too late", "cancelled"])
 def test_g10_a_run_that_was_to_stop_is_not_tried_again_though_its_end_failed(
-    why: str, strategy: str, kind: str, store: str
+    why: str, strategy: str, kind: str, store: str, clock: Clock
 ) -> None:
     config = config_of(kind, error_handling_strategy=strategy, retry_wait_interval=0.0)
     if why == "too late":
-        config["run-timeout"] = 0.05
+        config["run-timeout"] = HOUR
 
     async def go() -> RunStatus:
         engine = LocalEngine(store, config=config)
         async with engine.open(pick(kind, fails_to_clean_up, fails_to_clean_up_plain)) as job:
             run_ = await job.submit({}, key="a")
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            await until(lambda: State.calls)
             if why == "cancelled":
-                await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
-                await asyncio.sleep(0.01)
                 await run_.cancel()
+            else:
+                clock.forward(HOUR)
             await asyncio.wait_for(run_.wait(), SECONDS)
         assert "LookupError" in str(engine.run_info(run_.id).error)
         return engine.run_info(run_.id).status
@@ -143,13 +154,15 @@ def test_g10_what_had_completed_before_a_run_was_too_late_stays(store: str) -> N
     assert State.calls == ["first", "never"]
 
 
+@pytest.mark.usefixtures("late")
 def test_g10_a_run_put_back_by_hand_has_its_time_anew(store: str) -> None:
+    """Counted from its first beginning it would be too late when it is put back."""
+
     async def go() -> list[Any]:
-        engine = LocalEngine(store, config={"run-timeout": 0.3})
+        engine = LocalEngine(store, config={"run-timeout": HOUR})
         async with engine.open(Steps()) as job:
             run_ = await job.submit({"k": "a"}, key="a")
             assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.FAILED
-            await asyncio.sleep(0.3)  # counted from its first beginning it would be too late
             State.leg = 2
             await asyncio.to_thread(engine.retry, run_.id)
             deadline = time.monotonic() + SECONDS
@@ -164,13 +177,13 @@ def test_g10_a_run_put_back_by_hand_has_its_time_anew(store: str) -> None:
 
 @pytest.mark.parametrize("where", ["in its first call", "after a call", "asleep"])
 def test_g10_a_runs_time_goes_on_while_the_process_is_down(
-    where: str, kind: str, store: str
+    where: str, kind: str, store: str, clock: Clock
 ) -> None:
     async def waits(event: Any, ctx: Any) -> None:
         if where == "after a call":
             await ctx.durable_execute_async(echo, "first")
         if where == "asleep":
-            asleep = ctx.sleep(3600)
+            asleep = ctx.sleep(2 * HOUR)
             await ctx.durable_execute_async(reach)
             await asleep
         await ctx.durable_execute_async(held_for_long)
@@ -179,15 +192,15 @@ def test_g10_a_runs_time_goes_on_while_the_process_is_down(
         if where == "after a call":
             ctx.durable_execute_async(echo, "first").result()
         if where == "asleep":
-            asleep = ctx.sleep(0.001 if kind == OFF else 3600)
+            asleep = ctx.sleep(0.001 if kind == OFF else 2 * HOUR)
             ctx.durable_execute_async(reach).result()
             asleep.result()
         ctx.durable_execute_async(held_for_long).result()
 
     # Counted anew from the second leg on, the time would be enough but for the one asleep.
-    agent, config = pick(kind, waits, waits_plain), config_of(kind, run_timeout=0.6)
+    agent, config = pick(kind, waits, waits_plain), config_of(kind, run_timeout=HOUR)
     with pytest.raises(RunsFailedError) as caught:
-        crash_and_resume(agent, ONE, store=store, config=config, pause=0.8)
+        crash_and_resume(agent, ONE, store=store, config=config, down=lambda: clock.forward(HOUR))
     assert "TimeoutError" in error_text(caught.value)
 
 

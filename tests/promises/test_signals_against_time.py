@@ -226,6 +226,7 @@ def races(kind: str) -> Any:
             else:
                 perdure.wait([wait, timer], return_when="FIRST_COMPLETED")
             won.append(wait.result() if wait.done() else "timer")
+            State.won = len(won)
             wait.cancel()
             timer.cancel()
         State.calls.append(won)
@@ -243,9 +244,9 @@ def test_g6_a_signal_against_a_timer_takes_the_same_branch_again(kind: str, stor
         legs = Legs(store, kind)
         async with legs.crashing(agent) as job:
             run_ = await job.submit({}, key="a", id=1)
-            await asyncio.sleep(0.1)
+            await until(lambda: State.won == 1)
             await run_.signal("x", "one")
-            await asyncio.sleep(0.1)
+            await until(lambda: State.won == 3)
             await run_.signal("x", "two")
             await stuck()
             await run_.signal("x", "too late")

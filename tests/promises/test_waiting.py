@@ -207,27 +207,43 @@ def test_g20_a_source_is_read_past_runs_that_wait(kind: str, store: str, clock: 
 # Out of memory and back
 
 
-def naps_twice(event: Any, ctx: Any) -> Any:
+def naps_twice(event: Any, ctx: Any, seconds: float = HOUR) -> Any:
     times = [ctx.now()]
-    for _ in range(2):
-        yield ctx.sleep(0.3)
+    for nap in (1, 2):
+        State.calls.append((nap, ctx.key))
+        yield ctx.sleep(seconds)
         times.append(ctx.now())
     out(ctx, [(b - a).total_seconds() for a, b in itertools.pairwise(times)])
 
 
+def naps_briefly(event: Any, ctx: Any) -> Any:
+    yield from naps_twice(event, ctx, 0.3)
+
+
+def napping(nap: int) -> int:
+    """Return how many runs have come to a nap."""
+    return len({key for number, key in State.calls if number == nap})
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", KINDS)
-def test_g20_time_brings_runs_back_that_have_left_memory(kind: str, store: str) -> None:
+def test_g20_time_brings_runs_back_that_have_left_memory(
+    kind: str, store: str, clock: Clock
+) -> None:
     async def test() -> None:
         legs = Legs(store, kind, max_runs_in_flight=1)
         async with legs.opened(agent_for(kind, naps_twice)) as job:
             runs = [await job.submit({}, key=n) for n in range(5)]
             await all_wait(runs)
             await until(lambda: in_memory(job) == 1)
+            clock.forward(HOUR)
+            await until(lambda: napping(2) == 5)
+            await all_wait(runs)
+            clock.forward(HOUR)
             for run_ in runs:
                 ((first, second),) = await results(run_)
-                assert 0.3 <= first < 1.5
-                assert 0.3 <= second < 1.5
+                assert HOUR <= first < 1.5 * HOUR
+                assert HOUR <= second < 1.5 * HOUR
 
     go(test)
 
@@ -236,7 +252,7 @@ def test_g20_time_brings_runs_back_that_have_left_memory(kind: str, store: str) 
 def test_g20_only_runs_that_wait_long_leave_memory(kind: str, store: str) -> None:
     async def test() -> None:
         legs = Legs(store, kind, max_runs_in_flight=1)
-        async with legs.opened(agent_for(kind, naps_twice)) as job:
+        async with legs.opened(agent_for(kind, naps_briefly)) as job:
             runs = [await job.submit({}, key=n) for n in range(5)]
             await all_wait(runs)
             assert in_memory(job) == 5
@@ -329,20 +345,25 @@ def test_g12_runs_that_have_left_memory_survive_a_restart(kind: str, store: str)
 
 
 @pytest.mark.usefixtures("quick")
-def test_g12_a_deadline_that_passes_out_of_memory_and_out_of_process(store: str) -> None:
+def test_g12_a_deadline_that_passes_out_of_memory_and_out_of_process(
+    store: str, clock: Clock
+) -> None:
     async def test() -> None:
         legs = Legs(store, max_runs_in_flight=1)
         agent = agent_for(COROUTINE, naps_twice)
         async with legs.crashing(agent) as job:
             runs = [await job.submit({}, key=n, id=n) for n in range(4)]
             await all_wait(runs)
-        await asyncio.sleep(0.5)
+        clock.forward(1.5 * HOUR)
         async with legs.opened(agent) as job:
             runs = [await job.submit({}, key=n, id=n) for n in range(4)]
+            await until(lambda: napping(2) == 4)
+            await all_wait(runs)
+            clock.forward(HOUR)
             for run_ in runs:
                 ((first, second),) = await results(run_)
-                assert first >= 0.5
-                assert 0.3 <= second < 1.0
+                assert first >= 1.5 * HOUR
+                assert HOUR <= second < 1.5 * HOUR
 
     go(test)
 
