@@ -245,6 +245,8 @@ def _is_the_one(orders: socket.socket, files: Sequence[int]) -> bool:
         os.write(files[3], str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
     orders.close()
+    # Ignored where the tests run in the background; here Ctrl-C is what a test sends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, each in enumerate(files[:3]):
         os.dup2(each, number)
     for each in files:
