@@ -1,4 +1,4 @@
-"""The simulated store keeps the contract of ActionStateStore."""
+"""The simulated store does all for its job that a store must; nobody looks into it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 from perdure.store.base import ActionStateStore
 from perdure.testing.simulation.store import SimulatedStore
-from perdure.testing.store_contract import StoreContract
+from perdure.testing.store_contract import OwnerContract
 
 
-class TestSimulatedStore(StoreContract):
+class TestSimulatedStore(OwnerContract):
     def make_store(self) -> ActionStateStore:
         return SimulatedStore()
 

@@ -8,12 +8,12 @@ runs more. Failures that were found and are not mended have tests of their own i
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 
 import pytest
 from tests.simulation import broken
 
+from perdure.engine import plan_of
 from perdure.testing.simulation.campaign import SeedResult, run_chats, run_seed, run_seeds
 from perdure.testing.simulation.chat_programs import make_chats
 from perdure.testing.simulation.programs import make_program
@@ -81,8 +81,7 @@ def test_it_notices_a_chat_that_is_kept_after_it_was_taken_up(
 
 
 def test_it_notices_tools_that_are_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiling = sys.modules["perdure.testing.simulation.simulate"]
-    monkeypatch.setattr(compiling, "builtin", broken.builtin_that_answers_twice)
+    monkeypatch.setattr(plan_of, "builtin", broken.builtin_that_answers_twice)
     failure = first_failure(run_chats)
     assert "was asked for twice" in failure or "outputs, not" in failure
     assert "--only chats" in failure

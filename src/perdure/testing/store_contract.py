@@ -32,11 +32,11 @@ from perdure.testing.document_contract import DocumentContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
 from perdure.testing.view_contract import ViewContract
 
-__all__ = ["StoreContract"]
+__all__ = ["OwnerContract", "StoreContract"]
 
 
-class StoreContract(DocumentContract, ViewContract):
-    """Tests of a store; a subclass says how to make one."""
+class OwnerContract(DocumentContract):
+    """Tests of what a store does for the job that owns it; a subclass says how to make one."""
 
     job = "contract"
 
@@ -413,3 +413,7 @@ class StoreContract(DocumentContract, ViewContract):
                 return sample.key_number(0) - (sample.job << 40)
 
         assert asyncio.run(look()) == 1
+
+
+class StoreContract(OwnerContract, ViewContract):
+    """Tests of a store that can also be looked into from outside (`ActionStateStore.view`)."""
