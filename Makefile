@@ -48,9 +48,10 @@ format: $(STAMP)  ## put the code into its form
 bench: $(STAMP)  ## run the benchmarks
 	@set -e; for file in benchmarks/bench_*.py; do $(PYTHON) "$$file"; done
 
-docs: $(STAMP)  ## write the tables of docs/configuration.md and docs/architecture.md again
+docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, names in the journal
 	@$(PYTHON) docs/write_configuration.py
 	@$(PYTHON) docs/write_architecture.py
+	@$(PYTHON) docs/write_journal_names.py
 
 clean:  ## remove what building, testing and the demo left behind
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,7 +6,9 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +88,12 @@ def test_the_names_of_older_journals_find_what_is_meant_now() -> None:
         assert NAMES.of(by_name[name])[1:] == places
         if issubclass(by_name[name], PerdureError):
             assert NAMES.find_error(places[0]) is NAMES.find_error(name) is by_name[name]
+
+
+def test_the_page_of_names_is_up_to_date() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    render = runpy.run_path(str(docs / "write_journal_names.py"))["render"]
+    assert (docs / "journal-names.md").read_text("utf-8") == render(), "run `make docs`"
 
 
 def _test_kit() -> list[type]:

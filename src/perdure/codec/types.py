@@ -251,7 +251,7 @@ class TypeRegistry:
         raise DecodeError(
             f"the journal holds a value of type {name!r}, which this job does not know: annotate "
             "the durable function or event field with it, or call register_type on it; a class "
-            f"that was moved or renamed keeps its name with register_type(cls, name={name!r})"
+            f"that was moved or renamed is known again by register_type(cls, aliases=({name!r},))"
         )
 
     def resolve(self, name: str) -> type:
