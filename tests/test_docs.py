@@ -31,6 +31,8 @@ PAGES = sorted(
     for page in PROJECT.glob(f"{folder}/*.md" if folder in (".", "docs") else f"{folder}/**/*.md")
 )
 LIMIT_SECONDS = PATIENCE
+# What libraries still use and Python 3.14 deprecates.
+DEPRECATED = "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -79,7 +81,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.Co
     def run(block: Block, folder: Path) -> tuple[str, subprocess.CompletedProcess]:
         (folder / "program.py").write_text(block.body, "utf-8")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PERDURE_")}
-        command = [sys.executable, "-W", "error", "program.py"]
+        command = [sys.executable, "-W", "error", "-W", DEPRECATED, "program.py"]
         done = zygote.run(command, cwd=folder, env=environment, timeout=LIMIT_SECONDS)
         return block.place, done
 

@@ -161,6 +161,7 @@ class _Zygote:
                 pass_fds=[its.fileno()],
             )
         self._socket = ours
+        self.pid = self._process.pid
         self._lock = threading.Lock()
 
     def fork(self, order: Any, files: Sequence[int]) -> int:
@@ -176,6 +177,11 @@ class _Zygote:
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
+
+
+def pids() -> set[int]:
+    """Return the ids of the processes that are forked."""
+    return {each.pid for each in _zygotes}
 
 
 def close() -> None:
@@ -264,9 +270,7 @@ def _carry_out(order: Mapping[str, Any]) -> None:
         command.pop(0)
     while command[0] == "-W":
         sys.warnoptions.append(command[1])
-        action, _, category = command[1].partition(":")
-        kind = getattr(__builtins__, category.lstrip(":"), Warning)
-        warnings.simplefilter(action, kind)  # type: ignore[arg-type]
+        warnings._setoption(command[1])  # type: ignore[attr-defined]
         del command[:2]
     main = types.ModuleType("__main__")
     first = ""

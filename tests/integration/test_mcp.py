@@ -17,8 +17,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mcp as mcp_library  # noqa: F401 - at the top: importing it reads files, which blocks a loop
 import psutil
 import pytest
+from tests import zygote
 from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent
@@ -276,6 +278,12 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def children() -> list[psutil.Process]:
+    """Return the processes of tests, but for those that `zygote` forks, and theirs."""
+    own = [child for child in psutil.Process().children() if child.pid not in zygote.pids()]
+    return [each for child in own for each in (child, *child.children(recursive=True))]
+
+
 async def until(what: Callable[[], bool]) -> None:
     while not what():
         await asyncio.sleep(0.01)
@@ -383,10 +391,10 @@ def test_a_server_that_does_not_come_back_is_retryable(tmp_path: Path) -> None:
     ids=["no program", "ends at once", "says nothing", "nobody listens"],
 )
 def test_a_server_that_cannot_be_reached(server: MCPServer, said: str) -> None:
-    children = set(psutil.Process().children(recursive=True))
+    before = set(children())
     with pytest.raises(ConfigurationError, match=said):
         asyncio.run(server.open())
-    assert set(psutil.Process().children(recursive=True)) <= children
+    assert set(children()) <= before
 
 
 def test_a_closed_server_refuses_calls() -> None:
@@ -412,7 +420,7 @@ def test_an_opening_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
                 await opening
 
     asyncio.run(main())
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == []
 
 
 def test_closing_ends_calls_under_way_and_the_process() -> None:
@@ -426,7 +434,7 @@ def test_closing_ends_calls_under_way_and_the_process() -> None:
                 await call
 
     asyncio.run(main())
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == []
 
 
 def test_a_server_is_opened_again_by_the_next_job() -> None:
@@ -657,7 +665,7 @@ def test_a_tool_whose_process_died_is_called_again_as_its_retry_policy_says(tmp_
     agent.add_resource("server", ResourceType.MCP_SERVER, MCPServer(words[0], args=words[1:]))
     outputs = LocalEngine(store="memory://").run(agent, [{"k": "a"}], key="k")
     assert [each.value for each in outputs] == ["done"]
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == []
 
 
 def test_two_servers_with_a_tool_of_one_name() -> None:

@@ -343,9 +343,17 @@ def test_g20_a_call_that_has_timed_out_leaves_its_place(in_thread: bool, store: 
 
 @pytest.mark.parametrize("inline", [False, True], ids=["waits", "inline waits"])
 def test_g20_a_cancelled_call_leaves_the_queue(inline: bool, store: str) -> None:
+    async def held(name: str) -> str:
+        State.calls.append(name)
+        await hold()
+        return name
+
+    async def release() -> None:
+        State.gate.release()
+
     async def three(event: Any, ctx: Any) -> None:
         api = ctx.with_options(limit="api")
-        first = api.durable_execute_async(echo, "first", 0.03)
+        first = api.durable_execute_async(held, "first")
         second = api.durable_execute_async(echo, "second")
         third = api.durable_execute_async(echo, "third")
         if inline:
@@ -353,6 +361,7 @@ def test_g20_a_cancelled_call_leaves_the_queue(inline: bool, store: str) -> None
         else:
             await ctx.sleep(0.001)
         second.cancel()
+        await ctx.durable_execute_async(release)
         out(ctx, [await third, await first, second.cancelled()])
 
     results = run(agent_of(three), ONE, store=store, config=limited(1))
