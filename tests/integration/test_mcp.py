@@ -20,6 +20,7 @@ from typing import Any
 import mcp as mcp_library  # noqa: F401 - at the top: importing it reads files, which blocks a loop
 import psutil
 import pytest
+import rich.logging  # noqa: F401 - so does what a server of the SDK loads when it is made
 from tests import zygote
 from tests.patience import PATIENCE
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import perdure
-from perdure.codec import names as module
 from perdure.codec.digests import call_digests, digest, digest_call, digests
 from perdure.codec.identity import function_identities, function_identity
 from perdure.codec.names import MAX_NAMES, NAMES, NameTable, type_name
+from perdure.codec.old_names import OLD_PLACES
 from perdure.codec.sketch import differences, sign_call
 from perdure.codec.types import describe, register_type
 from perdure.errors import ConfigurationError, PerdureError
@@ -83,7 +83,7 @@ def test_the_public_names_that_are_values_are_among_them() -> None:
 def test_the_names_of_older_journals_find_what_is_meant_now() -> None:
     by_name = {NAMES.of(cls)[0]: cls for cls in own_classes()}
     by_name |= {NAMES.of(each)[0]: each for each in _test_kit()}
-    for name, places in module._old_places().items():
+    for name, places in OLD_PLACES.items():
         assert by_name[name], f"{name} is in old journals, and no class has that name"
         assert NAMES.of(by_name[name])[1:] == places
         if issubclass(by_name[name], PerdureError):

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import functools
 import os
-import pathlib
 import sys
 import types
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from perdure.codec.old_names import OLD_PLACES
 from perdure.errors import ConfigurationError, PerdureError
 
 __all__ = [
@@ -38,7 +38,6 @@ MAX_NAMES = 8
 
 OWN_PREFIX = "perdure:"
 _OWN_ATTRIBUTE = "__journal_name__"
-_OLD_NAMES = pathlib.Path(__file__).with_name("old_names.txt")
 
 
 def main_module_name(main: types.ModuleType | None = None) -> str:
@@ -72,19 +71,8 @@ def type_name(cls: type) -> str:
 
 
 @functools.cache
-def _old_places() -> dict[str, tuple[str, ...]]:
-    """Where things of perdure were when their places were their names, by stable name."""
-    found: dict[str, tuple[str, ...]] = {}
-    for line in _OLD_NAMES.read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            name, *places = line.split()
-            found[name] = tuple(places)
-    return found
-
-
-@functools.cache
 def _by_old_place() -> dict[str, str]:
-    return {place: name for name, places in _old_places().items() for place in places}
+    return {place: name for name, places in OLD_PLACES.items() for place in places}
 
 
 def stable_names(thing: Any) -> tuple[str, ...] | None:
@@ -92,7 +80,7 @@ def stable_names(thing: Any) -> tuple[str, ...] | None:
     if not str(getattr(thing, "__module__", "")).startswith("perdure."):
         return None
     name = vars(thing).get(_OWN_ATTRIBUTE)
-    return None if name is None else (name, *_old_places().get(name, ()))
+    return None if name is None else (name, *OLD_PLACES.get(name, ()))
 
 
 class NameTable:

@@ -24,6 +24,7 @@ CONNECTION_CLOSED: Final = -32000
 INVALID_REQUEST: Final = -32600
 INTERNAL_ERROR: Final = -32603
 _STDERR_LINES: Final = 20
+_LAST_WORDS_SECONDS: Final = 1.0  # for reading what a server that died wrote to its stderr
 _LONGEST_LINE: Final = 8192
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE: Final = 0.1
@@ -90,6 +91,7 @@ class _Session:
         self._leave = asyncio.Event()
         self._client: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._stderr: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES)
+        self._reader: threading.Thread | None = None  # of its stderr, until the process is gone
         self._task: asyncio.Task[None] | None = None
         self.broken = False
         self.forgotten = False
@@ -180,7 +182,7 @@ class _Session:
 
         @contextlib.asynccontextmanager
         async def transport() -> AsyncIterator[Any]:
-            with _stderr_to(self._on_stderr) as errlog:
+            with _stderr_to(self._on_stderr) as (errlog, self._reader):
                 entered = stdio_client(parameters, errlog=errlog)
                 streams = await entered.__aenter__()
             # Only the server has the writing end now: its death ends the reading.
@@ -196,6 +198,11 @@ class _Session:
 
     def _ended(self) -> None:
         self.broken = True
+
+    async def hear_out(self) -> None:
+        """Return when what a server that died wrote last is read; soon where it has not died."""
+        if self._reader is not None:
+            await asyncio.to_thread(self._reader.join, _LAST_WORDS_SECONDS)
 
     def explained(self, reason: str) -> str:
         """Return a reason in one line, with what the server wrote last to its stderr."""
@@ -284,9 +291,12 @@ class Link:
                 if error.code == INVALID_REQUEST and session.forgotten and again:
                     session.broken = True  # the request was not even looked at
                     continue
+                if error.code == CONNECTION_CLOSED:
+                    await session.hear_out()
                 raise self._failure(what, error, session) from None
             except Exception as error:  # from the SDK: an answer that breaks the protocol
                 if session.broken:
+                    await session.hear_out()
                     raise self._lost(what, session, _said(error)) from None
                 raise TerminalError(f"{what}: {_said(error)}") from None
         raise AssertionError("unreachable")
@@ -442,7 +452,10 @@ def _client(target: Any) -> Any:
 
 @contextlib.contextmanager
 def _stderr_to(on_line: Callable[[str], None]) -> Any:
-    """Give a file whose lines are told to `on_line`, on a thread, until its last writer is gone."""
+    """Give a file whose lines are told to `on_line`, on a thread, until its last writer is gone.
+
+    Gives that thread as well.
+    """
     reading, writing = os.pipe()
 
     def read() -> None:
@@ -450,9 +463,10 @@ def _stderr_to(on_line: Callable[[str], None]) -> Any:
             while line := lines.readline(_LONGEST_LINE):
                 on_line(line.rstrip())
 
-    threading.Thread(target=read, name="perdure mcp stderr", daemon=True).start()
+    reader = threading.Thread(target=read, name="perdure mcp stderr", daemon=True)
+    reader.start()
     with open(writing, "w", encoding="utf-8") as file:
-        yield file
+        yield file, reader
 
 
 def _looked_at(task: asyncio.Task[Any]) -> None:
