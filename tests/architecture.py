@@ -1,8 +1,8 @@
 """The rooms of the source, who may import whom, and who does.
 
 A room is a package, or a module at the top; in `runtime`, which is nested, also each package of it.
-`errors` is free to all and no room. Imports are read from the source: those inside functions and
-under TYPE_CHECKING count, and texts that name a module count too.
+`errors` and `printable` are free to all and no rooms. Imports are read from the source: those
+inside functions and under TYPE_CHECKING count, and texts that name a module count too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 NESTED = ("runtime",)  # packages whose own packages are rooms too
-FREE = frozenset({"annotations", "errors"})
+FREE = frozenset({"annotations", "errors", "printable"})
 # The package itself: it names the public names, and nothing inside imports it.
 ITSELF = ("", "moved")
 # The public names may come from anywhere but these.
@@ -177,7 +177,7 @@ def is_allowed(importer: str, imported: str) -> bool:
     if of == "":
         return to not in ITSELF_REFUSES
     if of in FREE:
-        return to == of
+        return to in FREE  # a message may hold what is from outside
     return to in (of, *FREE) or bool({to, imported} & allowed(of))
 
 

@@ -264,9 +264,12 @@ class RunsFailedError(PerdureError):
         text = "1 run failed" if count == 1 else f"{count} runs failed"
         error = getattr(self.failed[0], "error", None) if self.failed else None
         if error:  # with the logging off this message is all that tells why
+            from perdure.printable import printable, quoted_key  # here: it takes in logging
+
             info, type_name = self.failed[0], error["type"].rpartition(".")[2]
             first = "" if count == 1 else "the first "
-            text += f" ({first}{info.id} of key {info.key!r}: {type_name}: {error['message']})"
+            key, message = quoted_key(info.key), printable(str(error["message"]))
+            text += f" ({first}{info.id} of key {key}: {type_name}: {message})"
         return f"{text}: see .failed, and .outputs for the rest"
 
 

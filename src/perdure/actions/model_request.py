@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -17,10 +16,11 @@ from perdure.llm.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, c
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputSchema
 from perdure.llm.tool import Tool
+from perdure.printable import printable_logger
 
 __all__ = ["FINAL_RESULT", "Emit", "ask", "emitter"]
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 DEFAULT_RETRY: Final = RetryPolicy(max_attempts=4, retry_on=(TimeoutError, ConnectionError))
 

@@ -20,6 +20,7 @@ from perdure.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
+    from perdure.run import RunInfo
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +55,7 @@ def retry(
     What succeeded before the failure is not done again. The job's process takes the command at
     once; without one it waits for the next `perdure run`.
     """
+    from perdure.cli import render
     from perdure.operate.control import retry, retry_all_failed
     from perdure.operate.history import blocking
 
@@ -62,14 +64,14 @@ def retry(
     with open_job(store, job) as (history, row):
         if run is not None:
             info = blocking(retry)(history, row, run)
-            print(f"run {info.id} (key {info.key!r}) will be retried: {_when(history, row)}")
+            render.say(f"{_named(info)} will be retried: {_when(history, row)}")
             return
         failed = blocking(retry_all_failed)(history, row)
         if not failed:
-            print(f"job {row.name!r} has no failed runs: there is nothing to retry")
+            render.say(f"job {row.name!r} has no failed runs: there is nothing to retry")
             return
         runs = "1 failed run" if len(failed) == 1 else f"{len(failed):,} failed runs"
-        print(f"{runs} will be retried: {_when(history, row)}")
+        render.say(f"{runs} will be retried: {_when(history, row)}")
 
 
 def cancel(
@@ -81,12 +83,13 @@ def cancel(
 
     The job's process takes the command at once; without one it waits for the next `perdure run`.
     """
+    from perdure.cli import render
     from perdure.operate.control import cancel
     from perdure.operate.history import blocking
 
     with open_job(store, job) as (history, row):
         info = blocking(cancel)(history, row, run)
-        print(f"run {info.id} (key {info.key!r}) will be cancelled: {_when(history, row)}")
+        render.say(f"{_named(info)} will be cancelled: {_when(history, row)}")
 
 
 def signal(
@@ -118,10 +121,7 @@ def signal(
     with open_job(store, job) as (history, row):
         info = blocking(signal)(history, row, run, name, sent)
         shown = render.compact(sent, 60)
-        print(
-            f"run {info.id} (key {info.key!r}) gets the signal {name} = {shown}:"
-            f" {_when(history, row)}"
-        )
+        render.say(f"{_named(info)} gets the signal {name} = {shown}: {_when(history, row)}")
 
 
 def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
@@ -142,6 +142,12 @@ def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
         return json.loads(value, parse_constant=refuse)
     except ValueError:
         return value
+
+
+def _named(info: RunInfo) -> str:
+    from perdure.printable import quoted_key
+
+    return f"run {info.id} (key {quoted_key(info.key)})"
 
 
 def _when(history: History, job: JobRow) -> str:

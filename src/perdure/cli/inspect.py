@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,13 +72,24 @@ def runs(
         found = _runs_of_key(history, row, wanted, key, limit)
         counts = history.counts(row)
     if as_json:
-        print_json({"job": row.name, "counts": counts, "runs": found})
+        print_json(
+            {
+                "job": row.name,
+                "counts": counts,
+                "runs": [_with_first_attempt(info) for info in found],
+            }
+        )
         return
     _print_runs(found)
     shown = "" if len(found) < limit else f" (the newest {limit}; --limit shows more)"
     from perdure.cli import render
 
-    print(f"job {row.name}: {render.counts(counts) or 'no runs yet'}{shown}")
+    render.say(f"job {row.name}: {render.counts(counts) or 'no runs yet'}{shown}")
+
+
+def _with_first_attempt(info: RunInfo) -> RunInfo:
+    """Return a run whose attempts are counted as the tables count them: with the first one."""
+    return dataclasses.replace(info, attempts=info.attempts + 1)
 
 
 def _runs_of_key(
@@ -142,7 +153,7 @@ def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> N
     if found:
         render.make_console().print(table)
     shown = "" if count <= len(found) else f" (the first {len(found)}; --limit shows more)"
-    print(f"job {row.name}: {render.count(count, 'bad line')} passed over{shown}")
+    render.say(f"job {row.name}: {render.count(count, 'bad line')} passed over{shown}")
 
 
 def show(
@@ -155,7 +166,7 @@ def show(
     with open_job(store, job) as (history, row):
         detail = history.detail(row, run)
     if as_json:
-        print_json(detail)
+        print_json(dataclasses.replace(detail, run=_with_first_attempt(detail.run)))
         return
     from perdure.cli.report import print_detail
 
@@ -177,6 +188,6 @@ def trace(run: RunArgument, store: StoreOption = DEFAULT_STORE, job: JobOption =
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
     from perdure.connectors.json_text import to_json
+    from perdure.printable import json_text
 
-    json.dump(json.loads(to_json(value)), sys.stdout, ensure_ascii=False, indent=2)
-    print()
+    print(json_text(json.dumps(json.loads(to_json(value)), ensure_ascii=False, indent=2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import typer
 from perdure.cli import act, doctor, inspect, run_command, schema
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError
+from perdure.printable import printable
 
 USAGE = 2  # exit code of a wrong command line, configuration or agent
 INTERRUPTED = 130
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     rest = [argument for argument in given if argument != "--debug"]
     command = typer.main.get_command(app)
+    _let_any_text_out()
     try:
         code = command.main(
             rest,
@@ -91,6 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _let_any_text_out() -> None:
+    """Have a terminal that knows few characters get the others' numbers, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _is_closed_pipe(error: BaseException) -> bool:
     return isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError)
 
@@ -106,7 +116,7 @@ def _leave_pipe(error: Exception) -> int:
 def _report(error: Exception, debug: bool) -> int:
     """Tell the user of an error in one line; return the exit code."""
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(printable("".join(traceback.format_exception(error)), lines=True))
     if hasattr(error, "format_message"):  # the command line itself: typer's own error classes
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
@@ -130,7 +140,7 @@ def _one_line(error: Exception, debug: bool) -> str:
 
 
 def _say(text: str) -> None:
-    print("perdure: " + " ".join(text.split()), file=sys.stderr)
+    print("perdure: " + printable(" ".join(text.split())), file=sys.stderr)
 
 
 if __name__ == "__main__":

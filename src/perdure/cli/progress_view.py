@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from perdure.cli import render
 from perdure.engine.progress import Progress as Counts
+from perdure.printable import printable
 
 BAR_SECONDS = 0.2
 LINE_SECONDS = 3.0
@@ -140,7 +141,7 @@ class Bar:
             transient=True,
             redirect_stdout=redirect_stdout,
         )
-        self._task: TaskID = self._progress.add_task(job, total=None, text="")
+        self._task: TaskID = self._progress.add_task(printable(job), total=None, text="")
         self._progress.start()
 
     def show(self, counts: Counts) -> None:
@@ -181,7 +182,7 @@ class Lines:
         self.note(f"{self._job}: {number} done · {details(counts, shown)}")
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        render.say(text, error=True)
 
     def close(self) -> None:
         pass
@@ -196,7 +197,7 @@ class Silent:
         pass
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        render.say(text, error=True)
 
     def close(self) -> None:
         pass
@@ -238,7 +239,7 @@ class LogHandler(logging.Handler):
             if seen > SAME_MESSAGES:
                 return
             more = " (more of this kind are not shown)" if seen == SAME_MESSAGES else ""
-            print(f"{record.levelname.lower()}: {self.format(record)}{more}", file=sys.stderr)
+            render.say(f"{record.levelname.lower()}: {self.format(record)}{more}", error=True)
         except Exception:
             self.handleError(record)
 

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from perdure.connectors.json_text import to_json
+from perdure.printable import json_text, printable
+from perdure.printable import shown_key as shown_plain_key
 
 PIPE_WIDTH = 10_000  # nothing is cut or wrapped where nobody looks at a screen
 STATUS_STYLES = {
@@ -35,12 +37,39 @@ STATUS_STYLES = {
 }
 
 
+class PrintableConsole(Console):
+    """A console that shows what would act in a terminal; colours are its own."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_shown(each, lines=True) for each in objects), **options)
+
+
+class PrintableTable(Table):
+    """A table whose cells are one line each and show what would act in a terminal."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*map(_shown, cells), **options)
+
+
+def _shown(what: Any, *, lines: bool = False) -> Any:
+    if isinstance(what, str):
+        return printable(what, lines=lines)
+    if isinstance(what, Text) and (text := printable(what.plain, lines=lines)) != what.plain:
+        return Text(text, what.style)
+    return what
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print lines of text, of which nothing acts in a terminal."""
+    print(printable(text, lines=True), file=sys.stderr if error else sys.stdout, flush=error)
+
+
 def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
     """Return a console that takes text as it is; in a pipe it wraps nothing."""
     stream = sys.stderr if stderr else sys.stdout
     if width is None and not stream.isatty():
         width = PIPE_WIDTH
-    return Console(
+    return PrintableConsole(
         stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True
     )
 
@@ -52,7 +81,7 @@ def screen_width() -> int:
 
 def make_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """Return a table without lines, for cells of text."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = PrintableTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
         wide = name in ("key", "arguments", "outcome", "value", "attributes", "activity")
         table.add_column(
@@ -76,7 +105,7 @@ def compact(value: Any, limit: int = 0) -> str:
 
     Of records only the fields that say something are shown, and the name of their class alone.
     """
-    text = to_json(_lean(value)).decode()
+    text = json_text(to_json(_lean(value)).decode())
     return text if not limit or len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -94,17 +123,18 @@ def _lean(value: Any) -> Any:
 
 def shown_key(key: Any) -> str:
     """Return a key: text as it is, anything else as JSON."""
-    return first_line(key) if isinstance(key, str) else compact(key, 100)
+    return shown_plain_key(key) if isinstance(key, str) else compact(key, 100)
 
 
 def failure(error: dict[str, Any]) -> str:
     """Return a failure's type and message."""
-    return f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+    text = f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+    return printable(text, lines=True)
 
 
 def first_line(text: str, limit: int = 100) -> str:
     """Return the first line of a text, cut to `limit` characters."""
-    line = next(iter(text.splitlines()), "")
+    line = printable(next(iter(text.splitlines()), ""))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

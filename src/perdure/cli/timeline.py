@@ -11,6 +11,7 @@ from rich.text import Text
 
 from perdure.cli import render
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
+from perdure.printable import printable
 from perdure.run import ChildInfo, SignalInfo
 
 NARROWEST_BAR = 20
@@ -63,7 +64,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
     run = detail.run
     first, last = detail.span
     yield Text.assemble(
-        f"run {run.id} of job {job}, key {render.shown_key(run.key)}: ",
+        f"run {run.id} of job {printable(job)}, key {render.shown_key(run.key)}: ",
         render.styled(run.status.value),
         f", {render.duration(last - first)} from {render.moment(first)}",
         f", {_before(detail, first)}",
@@ -74,6 +75,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         due = f": it is due {render.moment(run.due)}" if run.is_delayed else ""
         yield Text(f"nothing is recorded of it yet{due}")
         return
+    rows = [dataclasses.replace(row, label=printable(row.label)) for row in rows]
     longest = max(len(row.label) for row in rows)
     label_width = min(longest, max(12, width * 2 // 5))
     bar_width = max(NARROWEST_BAR, width - label_width - DURATION_WIDTH - 4)

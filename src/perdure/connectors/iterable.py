@@ -18,6 +18,7 @@ from typing import Any
 
 from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceItem
 from perdure.errors import InputError, SinkError
+from perdure.printable import quoted_key
 from perdure.run import Output
 
 __all__ = ["CallableSink", "IterableSource", "ListSink", "as_sink", "as_source"]
@@ -109,8 +110,9 @@ class CallableSink(Sink):
                     await result
             except Exception as error:
                 raise SinkError(
-                    f"sink {self.name!r} failed on output {output.id} of key {output.key!r}:"
-                    f" {type(error).__name__}: {error}: correct the sink and run again"
+                    f"sink {self.name!r} failed on output {output.id} of key"
+                    f" {quoted_key(output.key)}: {type(error).__name__}: {error}: correct the"
+                    " sink and run again"
                 ) from error
 
     async def close(self) -> None:

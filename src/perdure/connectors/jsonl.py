@@ -20,6 +20,7 @@ from perdure.connectors.jsonl_lines import LineReader
 from perdure.connectors.output_file import BehindPolicy, OutputFile
 from perdure.connectors.output_stream import OutputStream, is_stdout, is_stream
 from perdure.errors import InputError, SinkError
+from perdure.printable import json_text, quoted_key
 from perdure.run import Output
 
 __all__ = ["JsonlSink", "JsonlSource"]
@@ -235,7 +236,8 @@ class JsonlSink(Sink):
         """
         stream, file = self._output_stream, self._output_file
         if stream is not None:
-            data = self._lines_of(outputs)
+            # A terminal may be at its end. In a file each line stays as it was first written.
+            data = json_text(self._lines_of(outputs).decode()).encode()
             await in_daemon_thread(lambda: stream.write(data))
             return None
         if file is None:
@@ -281,6 +283,6 @@ class JsonlSink(Sink):
             return to_json(value) + b"\n"
         except (TypeError, ValueError) as error:
             raise SinkError(
-                f"output {output.id} of key {output.key!r} cannot be written to {self.path}:"
-                f" {error}: send a value that JSON can hold"
+                f"output {output.id} of key {quoted_key(output.key)} cannot be written"
+                f" to {self.path}: {error}: send a value that JSON can hold"
             ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import logging
 import os
 import stat
 import sys
@@ -14,10 +13,11 @@ from typing import Literal
 
 from perdure.connectors.base import SinkState
 from perdure.errors import SinkError
+from perdure.printable import printable_logger
 
 __all__ = ["BehindPolicy", "OutputFile"]
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 BehindPolicy = Literal["refuse", "keep", "move"]
 Lines = Callable[[], Sequence[bytes]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from perdure.codec.brief import brief
+from perdure.printable import printable_logger
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 FEWEST = 20  # inputs that say something about the rest
 EARLY = 1000  # inputs after which it is said, however many follow

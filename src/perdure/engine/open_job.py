@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from typing import Any
 
 from perdure.agent.plan import AgentPlan
@@ -18,11 +17,12 @@ from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import ConfigurationError, EncodeError, InputError, StoreDataError
 from perdure.operate.history import AsyncHistory
+from perdure.printable import printable_logger
 from perdure.run import Output, RunInfo, RunStatus
 from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
 from perdure.store.base import ActionStateStore
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 LISTED = 10  # failed runs that are looked up where their number is unbounded
 UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.CANCELLED)

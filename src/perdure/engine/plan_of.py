@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
 from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
@@ -10,8 +9,9 @@ from perdure.agent.declaration import Agent
 from perdure.agent.plan import AgentPlan
 from perdure.agent.resources import ResourceSpec
 from perdure.config.configuration import Configuration
+from perdure.printable import printable_logger
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 AnyAgent = Agent | type[Agent] | Callable[[], Agent]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 from perdure.connectors.base import Source, SourceItem
@@ -13,10 +12,11 @@ from perdure.engine.key_share import KeyShare
 from perdure.engine.progress import Progress
 from perdure.engine.run_set import RunSet
 from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
+from perdure.printable import printable_logger
 from perdure.runtime.job_runtime import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput, Series
 from perdure.store.base import NUMBER_BITS
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 CHUNK = 512  # inputs admitted together at most
 

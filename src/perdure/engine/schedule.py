@@ -8,16 +8,16 @@ it crashes; and of the ticks that pass while no process runs the job, the first 
 from __future__ import annotations
 
 import datetime
-import logging
 import zoneinfo
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from perdure.errors import ConfigurationError, InputError, missing_extra
+from perdure.printable import printable_logger
 from perdure.run import run_id
 from perdure.runtime.job_runtime import JobRuntime, NewInput
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 ORIGIN = "perdure:schedule"  # where the ids of such runs belong
 Value = Any | Callable[[datetime.datetime], Any]

@@ -5,7 +5,6 @@ Waiting costs no thread and no polling: the end of an attempt, or one timer, sta
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
@@ -13,8 +12,9 @@ from typing import Any, NamedTuple
 from perdure.call import Limit
 from perdure.errors import ConfigurationError, did_you_mean
 from perdure.executor.fair_queue import FairQueue
+from perdure.printable import printable_logger
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 Arm = Callable[[int, Callable[[], None]], Any]
 

@@ -11,7 +11,6 @@ import asyncio
 import collections
 import contextvars
 import heapq
-import logging
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 from perdure.call import ActionFuture
 from perdure.errors import ActionLoopError, SpinningActionError
 from perdure.executor.running import running_loop
+from perdure.printable import printable_logger
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ SPIN_LIMIT = 100_000
 _MASK = (1 << 61) - 2
 _STEP = 0x9E3779B97F4A7C15  # the odd step of splitmix64: spreads a counter over all bits
 
-logger = logging.getLogger("perdure.action")
+logger = printable_logger("perdure.action")
 
 
 class ActionTask(asyncio.Task[T]):

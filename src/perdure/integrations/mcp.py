@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,12 +21,13 @@ from perdure.llm.message import Attachment, ChatMessage, MessageRole
 from perdure.llm.output_schema import json_validator
 from perdure.llm.prompt import Prompt
 from perdure.llm.tool import Tool
+from perdure.printable import printable_logger
 from perdure.resource import Resource, ResourceType
 
 __all__ = ["MCPPrompt", "MCPServer", "MCPTool", "MCPToolError"]
 
 MCPResult = str | list[str | Attachment]
-logger = logging.getLogger("perdure.mcp")
+logger = printable_logger("perdure.mcp")
 DEFAULT_RETRY: Final = RetryPolicy(max_attempts=4, initial_interval=0.5, retry_on=())
 _OPTIONS: Final = frozenset({"timeout", "retry", "limit", "requires_approval", "on_error"})
 _MOST_PAGES: Final = 100

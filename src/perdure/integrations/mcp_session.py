@@ -7,18 +7,18 @@ import collections
 import contextlib
 import dataclasses
 import importlib
-import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
+from perdure.printable import printable_logger
 
 __all__ = ["Endpoint", "Link", "load_extra"]
 
 T = TypeVar("T")
-logger = logging.getLogger("perdure.mcp")
+logger = printable_logger("perdure.mcp")
 
 CONNECTION_CLOSED: Final = -32000
 INVALID_REQUEST: Final = -32600

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from perdure.errors import DecodeError, StoreError
 from perdure.journal.record import Record, decode_signal
-from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled
+from perdure.printable import printable_logger
+from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.run.rows import retry_rows, status_row
 from perdure.runtime.run.state import CANCELLED
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 INBOX_SECONDS = 0.5  # how often the owner asks whether another process left a command
 _UNSUCCESSFUL = (STATUS_NUMBERS[RunStatus.FAILED], STATUS_NUMBERS[RunStatus.CANCELLED])
@@ -142,11 +142,13 @@ class RunCommands:
         elif command.command == "signal" and (signal := _signal(command)) is not None:
             carried_out = await self.signal(run, *signal, done)
         else:
-            logger.error("the command %r of run %x is not known: passed over", command.command, run)
+            logger.error(
+                "the command %r of run %s is not known: passed over", command.command, run_id(run)
+            )
             await self._services.commits.write(done)
             return
         if not carried_out:
-            logger.warning("%s of run %x has nothing to do", command.command, run)
+            logger.warning("%s of run %s has nothing to do", command.command, run_id(run))
 
 
 def _signal(command: Command) -> tuple[str, bytes] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import DecodeError, StoreError
 from perdure.executor.running import later_task
 from perdure.journal.record import Record
+from perdure.printable import printable_logger
 from perdure.run import (
     STATUS_BY_NUMBER,
     STATUS_NUMBERS,
@@ -36,7 +36,7 @@ from perdure.runtime.shared.services import JobServices
 from perdure.runtime.shared.supervisor import RunSupervisor
 from perdure.store.base import ActionStateStore, JobInfo, RunRow, StoredOutput
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 T = TypeVar("T")
 
 RECOVERED_PER_TURN = 64

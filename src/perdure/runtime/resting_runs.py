@@ -8,11 +8,11 @@ back from its journal.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from perdure.errors import StoreError
+from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.rows import status_row
 from perdure.runtime.shared.admission import QUEUED, WAITING, Admission
@@ -21,7 +21,7 @@ from perdure.runtime.shared.mailbox import KeyedMailbox, RunTicket
 from perdure.runtime.shared.timers import Timer, TimerService
 from perdure.store.group_commit import GroupCommit
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 LONG_NS = 5_000_000_000  # what rests longer may leave memory and is seen to wait from outside
 

@@ -29,6 +29,7 @@ from perdure.event import Event, EventType
 from perdure.memory.long_term import LongTermMemory
 from perdure.memory.memory import ActionMemory, Cell, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
+from perdure.printable import PrintableFilter
 from perdure.resource import ResourceType
 from perdure.runtime.action.runner import ActionRunner
 
@@ -152,6 +153,7 @@ class ActionContext:
             logger = logging.Logger(name)  # noqa: LOG001
             logger.parent = logging.getLogger("perdure.run")
             logger.addFilter(ReplayFilter(self._runner))
+            logger.addFilter(PrintableFilter(lines=True))
             self._logger = logger
         return self._logger
 

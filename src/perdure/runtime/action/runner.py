@@ -7,7 +7,6 @@ recorded, the executor runs its calls, group commit makes their outcomes durable
 from __future__ import annotations
 
 import functools
-import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +17,14 @@ from perdure.executor.continuation import ContinuationContext
 from perdure.executor.running import running_loop
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
+from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
 from perdure.runtime.action.place import Place
 from perdure.runtime.action.sides import RunOfAction
 from perdure.runtime.action.waits import ActionWaits
 from perdure.store.base import Row
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 
 class ActionRunner:

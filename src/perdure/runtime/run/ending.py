@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from perdure.codec.failure import decode_failure, encode_failure, failure_summary
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import PerdureError
+from perdure.printable import printable_logger
 from perdure.run import RunStatus, run_cancelled
 from perdure.runtime.run.rows import memory_rows, retry_rows, status_row
 from perdure.runtime.run.state import TIMED_OUT, RunMemory
@@ -18,7 +18,7 @@ from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row, RunRow
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 
 class End(NamedTuple):

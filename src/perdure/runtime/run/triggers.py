@@ -6,7 +6,6 @@ resumes; on the event as the journal has it, both times, so that the answers agr
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
 from perdure.agent.plan import ActionSpec
@@ -16,10 +15,11 @@ from perdure.errors import ConditionError
 from perdure.event import Event, InputEvent
 from perdure.journal.journal import NEW
 from perdure.journal.record import EventRecord
+from perdure.printable import printable_logger
 from perdure.runtime.run.state import RunState
 from perdure.runtime.shared.services import JobServices
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 Decoded = Callable[[EventRecord | None], Event]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from perdure.errors import StoreError
+from perdure.printable import printable_logger
 
 T = TypeVar("T")
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 BACKOFF_SECONDS = (0.05, 5.0)  # first and longest wait for a store that failed
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from perdure.agent.resources import ResourceKey, ResourceSpec
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError, did_you_mean
+from perdure.printable import printable_logger
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 # What is opened first may be used by what is opened later.
 _ORDER: Final = (
