@@ -82,6 +82,7 @@ def cancel(
     """Ask that an unfinished run is stopped.
 
     The job's process takes the command at once; without one it waits for the next `perdure run`.
+    A run that comes to its end before that stays as it ended: `perdure show RUN` tells.
     """
     from perdure.cli import render
     from perdure.operate.control import cancel
@@ -89,7 +90,7 @@ def cancel(
 
     with open_job(store, job) as (history, row):
         info = blocking(cancel)(history, row, run)
-        render.say(f"{_named(info)} will be cancelled: {_when(history, row)}")
+        render.say(f"{_named(info)} is asked to stop: {_when(history, row)}")
 
 
 def signal(

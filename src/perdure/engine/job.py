@@ -37,11 +37,13 @@ class Run:
     @property
     def status(self) -> RunStatus:
         """Where the run stands now."""
+        self._job.loop.check_look("run.status")
         return self._ticket.status if self._ticket is not None else self._stored
 
     async def wait(self) -> RunStatus:
         """Return the run's final status when it has come to its end."""
-        if self._ticket is not None:
+        if self._ticket is not None and not self._ticket.status.is_final:
+            self._job.loop.check("run.wait()")
             await self._job.wait_for(self._ticket)
         return self.status
 
@@ -52,6 +54,7 @@ class Run:
             BaseException: what made the run fail.
             RunCancelledError: it was cancelled.
         """
+        self._job.loop.check("run.outputs()")
         await self.wait()
         outputs: list[Output] = await self._job.until_stopped(
             self._job.runtime.outputs_of(self._number)
@@ -59,21 +62,31 @@ class Run:
         return outputs
 
     async def cancel(self) -> bool:
-        """Ask the run to stop; False when it is finished already. Durable when this returns."""
+        """Stop the run; False when it is finished, also by an end that it was about to come to.
+
+        Durable when this returns: after True the run is never completed.
+        """
+        self._job.loop.check("run.cancel()")
         return await self._job.runtime.cancel(self._number)
 
     async def signal(self, name: str, value: Any = None) -> bool:
         """Send the run a signal; False when it is finished. Durable when this returns."""
+        self._job.loop.check("run.signal(...)")
         return await self._job.signal(self._number, name, value)
 
     @property
     def activity(self) -> Any:
         """What the run last said with `ctx.set_status` in this process; None without."""
+        self._job.loop.check_look("run.activity")
         return self._ticket.activity if self._ticket is not None else None
 
 
 class Job:
-    """An open job, from `LocalEngine.open`. On one event loop.
+    """An open job, from `LocalEngine.open`.
+
+    It works on the event loop that opened it alone: elsewhere what is asked of it, or of its runs,
+    is refused with PerdureError before anything is done. Another thread uses
+    `asyncio.run_coroutine_threadsafe(job.submit(...), loop)`.
 
     Attributes:
         name: its name in the store.
@@ -99,6 +112,7 @@ class Job:
             EncodeError: the input cannot be journaled.
             StoreError: it is not durable, or nobody knows; with an id, submit it again.
         """
+        self._job.loop.check("job.submit(...)")
         runtime = self._job.runtime
         due = runtime.now() + int(checked_seconds(delay) * 1e9) if delay > 0 else 0
         admitted = await self._job.admit(NewInput(value, key, id, due=due))
@@ -126,6 +140,7 @@ class Job:
             EncodeError: the value cannot be journaled.
             StoreError: it is not durable, or nobody knows.
         """
+        self._job.loop.check("job.signal(...)")
         id_ = run if isinstance(run, str) else run.id
         return await self._job.signal(run_number(self._job.runtime.job_number, id_), name, value)
 
@@ -150,7 +165,10 @@ class Job:
                 the extra `schedules` is not installed.
             EncodeError: value or key cannot be journaled.
         """
-        schedule = Schedule(self._job.runtime, name, cron, value, key, timezone)
+        self._job.loop.check("job.schedule(...)")
+        schedule = Schedule(
+            self._job.runtime, name, cron, value, key, timezone, check_loop=self._job.loop.check
+        )
         await self._job.schedule(schedule)
         return schedule
 
@@ -174,14 +192,17 @@ class Job:
             SinkError: the output file is one of the inputs.
             BaseException: what stopped the job.
         """
+        self._job.loop.check("job.drive(...)")
         return await self._job.drive(source, key, id, collect=collect)
 
     def drain_soon(self) -> None:
         """Read no more inputs; `drive` returns when the runs in flight have ended."""
+        self._job.loop.check_thread("job.drain_soon()")
         self._job.drain_soon()
 
     def stop_now(self) -> None:
         """Stop at once; `drive` raises. What is unfinished goes on when the job is next run."""
+        self._job.loop.check_thread("job.stop_now()")
         error = PerdureError(f"job {self.name!r} was stopped; run it again to go on")
         self._job.runtime.stop(error)
 
@@ -190,10 +211,12 @@ class Job:
     @property
     def progress(self) -> Progress:
         """Live counts."""
+        self._job.loop.check_look("job.progress")
         return self._job.progress
 
     def waiting_runs(self) -> Iterator[Run]:
         """Yield the runs that only time or a signal can continue; not those that are due later."""
+        self._job.loop.check_look("job.waiting_runs()")
         for number, ticket in self._job.runtime.runs.items():
             if ticket.status is RunStatus.WAITING and not ticket.is_delayed:
                 yield Run(self._job, number, ticket.key.value, ticket, ticket.status)

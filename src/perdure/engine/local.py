@@ -189,6 +189,10 @@ class LocalEngine:
             return blocking(signal)(history, history.job(self.job), id, name, value)
 
     def cancel(self, id: str) -> RunInfo:
-        """Ask that an unfinished run is stopped; durable when it returns, like `retry`."""
+        """Ask that an unfinished run is stopped; that it was asked is durable when it returns.
+
+        The process that has the job open does it within a second, without one the next that opens
+        it. A run that comes to its end before that stays as it ended; `Run.cancel` knows which.
+        """
         with History.of(self._store) as history:
             return blocking(cancel)(history, history.job(self.job), id)

@@ -11,6 +11,7 @@ from perdure.config.configuration import Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.files import check_output, check_sink_name, check_source_names
 from perdure.engine.inputs import Field
+from perdure.engine.job_loop import JobLoop
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.reading import CHUNK, InputReader
 from perdure.engine.schedule import Schedule
@@ -30,6 +31,9 @@ UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 class OpenJob:
     """What a `Job` works with; a listener of its runtime.
+
+    Attributes:
+        loop: refuses other event loops than the job's.
 
     Owns: the runtime, the pump of the sink, the schedules, what waits for the job. Lifecycle:
     `open`, `drain`, `close`, once each. On one event loop.
@@ -69,6 +73,7 @@ class OpenJob:
         self._unsuccessful: dict[int, RunStatus] = {}
         self._reader: InputReader | None = None
         self._ending = False  # no more inputs are read
+        self.loop = JobLoop(name)
         self._waiters: set[asyncio.Future[Any]] = set()
 
     # Life
@@ -80,6 +85,7 @@ class OpenJob:
             SinkError: the output cannot be written, or is where the store is; nothing was begun.
         """
         check_output(self._sink, self._store, self.runtime.job)
+        self.loop.begin()
         try:
             await self.runtime.open()
         except BaseException:
@@ -115,6 +121,7 @@ class OpenJob:
 
     async def close(self) -> None:
         """Stop what runs and give the job back; the next owner goes on."""
+        self.loop.end()
         if self._pumping is not None:
             self._pumping.cancel()
             await asyncio.wait([self._pumping])

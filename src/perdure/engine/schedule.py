@@ -36,9 +36,18 @@ class Schedule:
     """
 
     def __init__(
-        self, runtime: JobRuntime, name: str, cron: str, value: Value, key: Any, timezone: str
+        self,
+        runtime: JobRuntime,
+        name: str,
+        cron: str,
+        value: Value,
+        key: Any,
+        timezone: str,
+        *,
+        check_loop: Callable[[str], None],
     ) -> None:
         self._runtime = runtime
+        self._check_loop = check_loop
         self._value = value
         self._key = key
         self._ticks = ticks(name, cron, timezone, runtime.now())
@@ -80,6 +89,7 @@ class Schedule:
 
     async def stop(self) -> None:
         """Start no more runs; the one that is due next is cancelled."""
+        self._check_loop("schedule.stop()")
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None

@@ -52,7 +52,8 @@ async def retry_all_failed(history: AsyncHistory, job: JobRow) -> list[RunInfo]:
 async def cancel(history: AsyncHistory, job: JobRow, id_: str) -> RunInfo:
     """Ask that an unfinished run is stopped.
 
-    Durable when it returns; the job's process does it at once, or when it runs next.
+    The asking is durable when it returns; the job's process does it at once, or when it runs next.
+    A run that comes to its end before that stays as it ended.
 
     Raises:
         PerdureError: there is no such run, or it is finished.

@@ -11,6 +11,7 @@ from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.run.rows import retry_rows, status_row
 from perdure.runtime.run.state import CANCELLED
+from perdure.runtime.shared.mailbox import RunTicket
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
 
 logger = printable_logger("perdure")
@@ -38,35 +39,47 @@ class RunCommands:
         self._last_signal = 0
 
     async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
-        """Ask a run to stop; False when it is not in flight. Durable when this returns."""
+        """Ask a run to stop; False when it has ended, also in the meantime.
+
+        Durable when this returns: the run stops now, or had its end before. True is never followed
+        by a run that completes.
+        """
         rows: list[Row] = more or []
-        ticket = self._admission.tickets.get(run)
-        if ticket is None:
-            return await self._nothing_to_do(rows)
-        back = self._resting.wake(ticket, stay=True)
-        if back is not None:
-            await asyncio.wait([back])
-            return await self.cancel(run, rows)
-        execution = self._runs.executions.get(run)
-        if execution is not None:
+        while (ticket := self._admission.tickets.get(run)) is not None:
+            back = self._resting.wake(ticket, stay=True)
+            if back is not None:
+                await asyncio.wait([back])
+                continue
+            execution = self._runs.executions.get(run)
+            if execution is None:
+                await self._cancel_queued(ticket, rows)
+                return ticket.status is RunStatus.CANCELLED
             await execution.cancel(CANCELLED, rows)
-            return True
+            rows = []  # they are durable
+            if ticket.status.is_final:  # by an end that was on its way before
+                return ticket.status is RunStatus.CANCELLED
+            if not execution.dropped:
+                return True
+        return await self._nothing_to_do(rows)
+
+    async def _cancel_queued(self, ticket: RunTicket, rows: list[Row]) -> None:
+        """End a run that does not execute; it does not begin meanwhile."""
         end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
         was_delayed = self._resting.forget(ticket)  # or it might become due meanwhile
+        ticket.is_held = True
         try:
             await self._services.commits.write([*rows, end])
         except StoreError:
+            ticket.is_held = False
             if was_delayed:
                 self._resting.delay(ticket)
+            else:
+                self._runs.go_on(ticket)
             raise
-        begun = self._runs.executions.get(run)
-        if begun is not None:  # meanwhile
-            await begun.cancel(CANCELLED, [])
-        elif run in self._admission.tickets:
+        if ticket.row.run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = run_cancelled(ticket.id)
             self._runs.finish(ticket, None)
-        return True
 
     async def _nothing_to_do(self, rows: list[Row]) -> bool:
         if rows:

@@ -253,7 +253,10 @@ class JobRuntime:
     # Commands
 
     async def cancel(self, run: int) -> bool:
-        """Ask a run to stop; False when it is not in flight. Durable when this returns."""
+        """Ask a run to stop; False when it has ended. Durable when this returns.
+
+        After True the run does not complete.
+        """
         return await self._commands.cancel(run)
 
     async def retry(self, run: int) -> bool:

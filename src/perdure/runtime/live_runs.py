@@ -75,6 +75,7 @@ class LiveRuns:
         self._closing = False
         self._recovering = asyncio.Lock()
         self._looking = False
+        self._reloading: set[int] = set()
         self._leaves_resting = False
         self._drained: asyncio.Future[None] | None = None
         self.executions: dict[int, RunExecution] = {}
@@ -225,7 +226,7 @@ class LiveRuns:
 
     def _begin(self, ticket: RunTicket) -> None:
         """The mailbox says that a run may execute."""
-        if self._closing:
+        if self._closing or ticket.is_held:
             return
         if not ticket.has_history:
             self._execute(ticket, RunExecution(ticket, self.services, new_state(ticket.key.memory)))
@@ -234,6 +235,12 @@ class LiveRuns:
         else:
             records, ticket.records = ticket.records, None
             self._resume(ticket, records)
+
+    def go_on(self, ticket: RunTicket) -> None:
+        """Begin a run that was held, if it is its turn and nothing else begins it."""
+        number = ticket.row.run
+        if self.mailbox.is_first(ticket) and number not in self._reloading | self.executions.keys():
+            self._begin(ticket)
 
     def _resume(self, ticket: RunTicket, records: list[Record]) -> None:
         try:
@@ -338,7 +345,14 @@ class LiveRuns:
 
     async def _reload(self, ticket: RunTicket, delay: float) -> None:
         """Read a run back from the journal and resume it; try until the store answers."""
-        await asyncio.sleep(delay)
+        self._reloading.add(ticket.row.run)
+        try:
+            await asyncio.sleep(delay)
+            await self._read_back(ticket)
+        finally:
+            self._reloading.discard(ticket.row.run)
+
+    async def _read_back(self, ticket: RunTicket) -> None:
         number = ticket.row.run
 
         async def read() -> tuple[RunRow, list[Record], list[StoredOutput]]:
@@ -353,7 +367,7 @@ class LiveRuns:
         ticket.row = row
         if row.status >= STATUS_NUMBERS[RunStatus.COMPLETED]:
             await self._finish_from_store(ticket, row)
-        elif self.mailbox.is_first(ticket):
+        elif self.mailbox.is_first(ticket) and not ticket.is_held:
             self._resume(ticket, records)
 
     async def _once_it_answers(self, read: Callable[[], Awaitable[T]]) -> T:

@@ -69,6 +69,7 @@ class RunExecution:
         self._ended: collections.deque[ActionRunner] = collections.deque()  # to be completed
         self._committing = False
         self._refused = False  # the store does not take a row of it
+        self._left: asyncio.Future[None] | None = None  # done when nothing of it goes on here
         self._contexts: dict[ActionRunner, ActionContext] = {}
 
     def where(self) -> str:
@@ -325,7 +326,8 @@ class RunExecution:
     async def cancel(self, reason: str, more: list[Row]) -> None:
         """Ask every action to stop: a CANCEL settlement each, committed with `more`.
 
-        Durable when it returns.
+        When it returns that is durable. Where no action was left to ask, the run has ended by then,
+        or was put back, as it was about to.
 
         Args:
             reason: `CANCELLED`, or `TIMED_OUT` for a run that fails in the end.
@@ -352,6 +354,9 @@ class RunExecution:
         for runner, record in records:
             if not runner.ended and not self.dropped:
                 runner.cancel(record)
+        if not records and not self.dropped:
+            self._left = self._left or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._left)
 
     # The end of the run
 
@@ -402,6 +407,8 @@ class RunExecution:
         self.rest.close()
         for runner in list(self._active.values()):
             self._forget(runner)
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
 
     def _close_actions(self) -> None:
         for runner in self._active.values():

@@ -45,12 +45,13 @@ class RunTicket:
         error: why it failed.
         signals: those that came for it in this process.
         activity: what it last said that it is doing.
+        is_held: it is being cancelled, so it does not begin.
         finished: done when the run came to its end.
     """
 
     __slots__ = (
-        "activity", "emitted", "error", "finished", "has_history", "id", "key", "records", "row",
-        "signals", "status",
+        "activity", "emitted", "error", "finished", "has_history", "id", "is_held", "key",
+        "records", "row", "signals", "status",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
@@ -64,6 +65,7 @@ class RunTicket:
         self.error: BaseException | None = None
         self.signals: list[Record] | None = None
         self.activity: Any = None
+        self.is_held = False
         self.finished: asyncio.Future[None] | None = None
 
     @property
