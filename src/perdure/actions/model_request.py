@@ -15,6 +15,7 @@ from perdure.context import RunnerContext
 from perdure.llm.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, checked_response
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputSchema
+from perdure.llm.sendable import sendable_messages
 from perdure.llm.tool import Tool
 from perdure.printable import printable_logger
 
@@ -62,17 +63,17 @@ class ModelRequest:
     async def send(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on the host loop."""
         connection, options = self._setup.opened_connection, self._options()
-        tools = self._tools or None
+        sent, tools = sendable_messages(messages), self._tools or None
         if self._emit is None:
-            return await answered(connection.chat, messages, tools, **options)
-        response = await connection.chat_stream(messages, tools, emit=self._emit, **options)
+            return await answered(connection.chat, sent, tools, **options)
+        response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
         self._emit(ChatDelta(done=True))
         return response
 
     def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on a thread of the job's pool."""
         chat = self._setup.opened_connection.chat
-        found = chat(messages, self._tools or None, **self._options())
+        found = chat(sendable_messages(messages), self._tools or None, **self._options())
         if inspect.isawaitable(found):  # of a plain function around a coroutine function
             found = asyncio.run(_awaited(found))
         return checked_response(found)

@@ -10,6 +10,7 @@ from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
 from perdure.integrations.llm_errors import translated, unusable
 from perdure.llm.embedding_model import BaseEmbeddingModelConnection, EmbedKind
+from perdure.llm.sendable import sendable
 
 if TYPE_CHECKING:
     from pydantic_ai.embeddings import EmbeddingModel, EmbeddingSettings
@@ -83,7 +84,7 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         settings: EmbeddingSettings = {**kwargs}  # type: ignore[typeddict-item]  # the user's
         try:
             found = await self._model(model).embed(
-                list(texts), input_type=kind, settings=settings or None
+                sendable(list(texts)), input_type=kind, settings=settings or None
             )
         except Exception as error:
             if (meant := translated(f"{self.provider}:{model}", error)) is error:

@@ -13,9 +13,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import ConfigurationError
-from perdure.integrations.llm_errors import filtered, translated
+from perdure.integrations.llm_errors import failed_midway, filtered, translated
 from perdure.integrations.llm_http import http_client
-from perdure.integrations.llm_messages import from_response, to_model_messages
+from perdure.integrations.llm_messages import (
+    check_end,
+    from_response,
+    raw_finish_reason,
+    to_model_messages,
+)
 from perdure.integrations.llm_models import (
     ModelSource,
     ReadyModel,
@@ -27,6 +32,7 @@ from perdure.integrations.llm_models import (
 from perdure.llm.chat_model import BaseChatModelConnection
 from perdure.llm.message import ChatDelta, ChatMessage
 from perdure.llm.output_schema import OutputSchema
+from perdure.llm.sendable import sendable_messages
 from perdure.llm.tool import Tool
 
 if TYPE_CHECKING:
@@ -167,7 +173,8 @@ class ChatConnection(BaseChatModelConnection):
             **settings: Settings of Pydantic AI's: temperature, max_tokens, thinking ...
 
         Raises:
-            RetryableError: The provider is overloaded or out of reach, or its answer unreadable.
+            RetryableError: The provider is overloaded or out of reach, or its answer is unreadable
+                or says that it ended with an error.
             TerminalError: The provider refuses the request or withholds the answer.
             ConfigurationError: The model or a setting is unknown, or a package or key missing.
         """
@@ -205,7 +212,8 @@ class ChatConnection(BaseChatModelConnection):
             **settings: As in `chat`.
 
         Raises:
-            RetryableError: As in `chat`; also where the stream broke off.
+            RetryableError: As in `chat`; also where the stream broke off, which is a stream that
+                ends without a finish reason and without its end mark.
             TerminalError: As in `chat`.
             ConfigurationError: As in `chat`.
         """
@@ -222,6 +230,7 @@ class ChatConnection(BaseChatModelConnection):
                     if delta is not None:
                         emit(delta)
                 response = stream.get()
+            check_end(stream, response)
         return self._message(ready, response, extract_reasoning)
 
     @property
@@ -290,6 +299,8 @@ class ChatConnection(BaseChatModelConnection):
     ) -> ChatMessage:
         if not response.parts and response.finish_reason == "content_filter":
             raise filtered(ready.name, response.provider_details)
+        if "error" in (response.finish_reason, raw_finish_reason(response)):
+            raise failed_midway(ready.name, response.text)
         return from_response(
             response, extract_reasoning=extract_reasoning, cost=self._cost(response)
         )
@@ -322,7 +333,7 @@ def _errors_of(name: str) -> Iterator[None]:
 def _conversation(
     ready: ReadyModel, messages: Sequence[ChatMessage], parameters: ModelRequestParameters
 ) -> list[ModelMessage]:
-    made, unusual = to_model_messages(messages)
+    made, unusual = to_model_messages(sendable_messages(messages))
     if unusual or ready.prepare:
         made = ready.model.prepare_messages(made, parameters)
     return made

@@ -13,7 +13,7 @@ from perdure.errors import (
     TerminalError,
 )
 
-__all__ = ["filtered", "translated", "unusable"]
+__all__ = ["failed_midway", "filtered", "translated", "unusable"]
 
 _RETRYABLE_STATUSES: Final = frozenset((408, 409, 425, 429))
 _LONGEST: Final = 500
@@ -66,6 +66,17 @@ def filtered(name: str, details: Any) -> TerminalError:
     )
 
 
+def failed_midway(name: str, text: str | None) -> RetryableError:
+    """Return the error that says that the provider gave up in the middle of its answer.
+
+    Args:
+        name: The model, as `provider:model`.
+        text: What it had said.
+    """
+    after = f" after {_one_line(text)!r:.200}" if text else ""
+    return RetryableError(f"{name}: the provider ended its answer with an error{after}")
+
+
 def translated(name: str, error: Exception) -> Exception:
     """Return a failed request's error as what it means for the call; others as they are.
 
@@ -80,6 +91,9 @@ def translated(name: str, error: Exception) -> Exception:
     if isinstance(error, known.ModelAPIError):
         rejected = known.ModelRequestRejectedError, known.ModelQuotaExceededError
         text = f"{name}: {_one_line(error.message)}{_cause(error)}"
+        said = _message_of(getattr(error.__cause__, "body", None))
+        if said and said not in text:
+            text = f"{name}: {said}"
         if isinstance(error, rejected):
             return TerminalError(text)
         return RetryableError(text, retry_after=error.retry_after)

@@ -7,12 +7,14 @@ tools that the provider runs itself) is kept whole, as JSON, in the message's
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
+from perdure.llm.sendable import sendable
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import (
@@ -22,9 +24,17 @@ if TYPE_CHECKING:
         ModelResponsePart,
         MultiModalContent,
     )
+    from pydantic_ai.models import StreamedResponse
     from pydantic_ai.usage import RequestUsage
 
-__all__ = ["KEPT", "from_response", "split_reasoning", "to_model_messages"]
+__all__ = [
+    "KEPT",
+    "check_end",
+    "from_response",
+    "raw_finish_reason",
+    "split_reasoning",
+    "to_model_messages",
+]
 
 KEPT: Final = "pydantic_ai"
 """Key of `ChatMessage.extra_args` under which a response is kept whole."""
@@ -191,6 +201,31 @@ def from_response(
     )
 
 
+def raw_finish_reason(response: ModelResponse) -> str | None:
+    """Return why a response ended, in the provider's own word, where it says."""
+    found = (response.provider_details or {}).get("finish_reason")
+    return found if isinstance(found, str) and found else None
+
+
+def check_end(stream: StreamedResponse, response: ModelResponse) -> None:
+    """Refuse a stream from a server that ended without saying so: it broke off.
+
+    Raises:
+        UnexpectedModelBehavior: It did.
+    """
+    from pydantic_ai.exceptions import UnexpectedModelBehavior
+
+    if stream.provider_url is None:
+        return  # of a model in this process
+    told = response.finish_reason is not None or raw_finish_reason(response) is not None
+    # Chat Completions that end without a reason are given one.
+    told = told and (
+        getattr(stream, "_has_finish_reason", True) or response.finish_reason != "stop"
+    )
+    if response.state == "incomplete" or not told:
+        raise UnexpectedModelBehavior("the stream broke off: it ended without a finish reason")
+
+
 def _usage(usage: RequestUsage, cost: float | None) -> Usage:
     return Usage(
         input_tokens=usage.input_tokens,
@@ -217,8 +252,14 @@ def _dump(response: ModelResponse) -> str:
     from pydantic_ai.messages import ModelMessagesTypeAdapter
 
     left_out = {"__all__": {"usage"}}  # it is in the message, and no provider wants it back
-    found = ModelMessagesTypeAdapter.dump_json([response], exclude=left_out, exclude_none=True)
-    return found.decode()
+    dump = functools.partial(
+        ModelMessagesTypeAdapter.dump_json, exclude=left_out, exclude_none=True
+    )
+    try:
+        return dump([response]).decode()
+    except ValueError:  # for lone surrogates
+        plain = ModelMessagesTypeAdapter.dump_python([response])
+        return dump(ModelMessagesTypeAdapter.validate_python(sendable(plain))).decode()
 
 
 def split_reasoning(text: str) -> tuple[str, str | None]:

@@ -57,6 +57,9 @@ class ReadyModel:
             own: Whether it is made here, so that its client may be told not to retry.
             constrains: Whether a schema holds for calls of tools too.
         """
+        from perdure.integrations.chat_completions import lenient
+
+        model = lenient(model)
         settings: dict[str, Any] = {}
         client = getattr(model.provider, "client", None) if own else None
         if isinstance(getattr(client, "max_retries", None), int):
@@ -83,8 +86,9 @@ def import_models() -> None:
         ConfigurationError: The extra `llm` is not installed.
     """
     try:
-        import pydantic_ai.models
-        import pydantic_ai.models.openai  # noqa: F401
+        import pydantic_ai.models  # noqa: F401
+
+        import perdure.integrations.chat_completions  # noqa: F401
     except ImportError as error:
         if error.name and error.name.partition(".")[0] not in ("pydantic_ai", "openai"):
             raise

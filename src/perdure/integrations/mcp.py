@@ -20,6 +20,7 @@ from perdure.integrations.mcp_session import Endpoint, Link, load_extra
 from perdure.llm.message import Attachment, ChatMessage, MessageRole
 from perdure.llm.output_schema import json_validator
 from perdure.llm.prompt import Prompt
+from perdure.llm.sendable import sendable
 from perdure.llm.tool import Tool
 from perdure.printable import printable_logger
 from perdure.resource import Resource, ResourceType
@@ -257,7 +258,8 @@ class MCPServer(Resource):
             TerminalError: The server refuses the call.
         """
         what = f"tool {name!r} of the MCP server {self.name or self._endpoint}"
-        answer = await self._linked().call(what, lambda it: it.call_tool(name, dict(arguments)))
+        sent = sendable(dict(arguments))
+        answer = await self._linked().call(what, lambda it: it.call_tool(name, sent))
         found = [_part(each) for each in answer.content]
         text = "\n".join(each for each in found if isinstance(each, str))
         if answer.is_error:
@@ -275,7 +277,7 @@ class MCPServer(Resource):
             TerminalError: The server refuses the arguments.
         """
         what = f"prompt {name!r} of the MCP server {self.name or self._endpoint}"
-        values = {key: str(value) for key, value in arguments.items()}
+        values = {key: sendable(str(value)) for key, value in arguments.items()}
         return _messages(await self._linked().call(what, lambda it: it.get_prompt(name, values)))
 
     def _linked(self) -> Link:

@@ -10,7 +10,9 @@ from agents import ModelResponse, ToolOutputFileContent, ToolOutputImage, ToolOu
 from agents.items import TResponseOutputItem
 from agents.usage import Usage
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+from perdure.llm.sendable import sendable
 
 
 class _Item(openai.BaseModel):
@@ -27,7 +29,11 @@ _SHOWN = 80
 
 def digest(value: Any) -> str:
     """Return what tells one request from another, the same in every process."""
-    return hashlib.blake2b(to_json(value, fallback=_type_name), digest_size=16).hexdigest()
+    try:
+        data = to_json(value, fallback=_type_name)
+    except PydanticSerializationError:  # for lone surrogates
+        data = to_json(sendable(plain(value)))
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _type_name(value: Any) -> str:

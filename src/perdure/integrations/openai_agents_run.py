@@ -32,6 +32,7 @@ from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import openai_agents_forms as forms
 from perdure.integrations.agent_library import LibraryCalls, settings_of
+from perdure.llm.sendable import sendable
 
 _ORIGINAL = "_perdure_original"
 
@@ -203,9 +204,11 @@ class DurableModel(Model):
         *more: Any,
         **options: Any,
     ) -> ModelResponse:
+        instructions, said = sendable((system_instructions, input))
+
         async def ask() -> ModelResponse:
             return await self.wrapped.get_response(
-                system_instructions, input, model_settings, tools, output_schema, handoffs,
+                instructions, said, model_settings, tools, output_schema, handoffs,
                 *more, **options,
             )  # fmt: skip
 
@@ -215,8 +218,8 @@ class DurableModel(Model):
         if not self._calls.inside:
             return await ask()
         parts = {
-            "instructions": system_instructions,
-            "input": input,
+            "instructions": instructions,
+            "input": said,
             "settings": forms.settings_of(model_settings),
             "tools": [forms.tool_of(tool) for tool in tools],
             "output_schema": forms.schema_of(output_schema),
@@ -226,7 +229,7 @@ class DurableModel(Model):
         digest = forms.digest(list(parts.values()))
         model = getattr(self.wrapped, "model", type(self.wrapped).__name__)
         kept = await self._calls.request(
-            body, str(model), forms.last_text(input), digest, parts=forms.plain(parts)
+            body, str(model), forms.last_text(said), digest, parts=forms.plain(parts)
         )
         return forms.load_response(kept)
 

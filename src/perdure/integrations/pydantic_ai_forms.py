@@ -6,6 +6,7 @@ returns is kept in the JSON form that the model sees, with images and files as t
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any
@@ -32,6 +33,7 @@ from pydantic_ai.usage import RequestUsage, RunUsage
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from perdure.errors import EncodeError
+from perdure.llm.sendable import sendable
 
 _DEFINITIONS = TypeAdapter(dict[str, ToolDefinition])
 _INSTRUCTIONS: TypeAdapter[Any] = TypeAdapter(
@@ -54,8 +56,17 @@ _SHOWN = 80
 
 
 def dump_messages(messages: Sequence[ModelMessage]) -> str:
-    """Return messages as JSON text."""
-    return ModelMessagesTypeAdapter.dump_json(list(messages)).decode()
+    """Return messages as JSON text, with U+FFFD for what such a text cannot hold."""
+    try:
+        return ModelMessagesTypeAdapter.dump_json(list(messages)).decode()
+    except PydanticSerializationError:
+        return ModelMessagesTypeAdapter.dump_json(sendable_messages(messages)).decode()
+
+
+def sendable_messages(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+    """Return messages with U+FFFD for the lone surrogates in their texts."""
+    plain = ModelMessagesTypeAdapter.dump_python(list(messages))
+    return ModelMessagesTypeAdapter.validate_python(sendable(plain))
 
 
 def load_messages(text: str) -> list[ModelMessage]:
@@ -69,6 +80,17 @@ def digest(messages: list[ModelMessage], settings: Any, parameters: Any) -> str:
     made.update(ModelMessagesTypeAdapter.dump_json(messages, exclude=_LOOP_MADE))
     made.update(to_json([settings, parameters], fallback=_type_name))
     return made.hexdigest()
+
+
+def signed(
+    messages: list[ModelMessage], settings: Any, parameters: Any
+) -> tuple[list[ModelMessage], str]:
+    """Return a request's messages as they can be sent, and its digest."""
+    try:
+        return messages, digest(messages, settings, parameters)
+    except PydanticSerializationError:
+        messages = sendable_messages(messages)
+        return messages, digest(messages, settings, parameters)
 
 
 def parts(messages: list[ModelMessage], settings: Any, parameters: Any) -> dict[str, Any]:
@@ -130,6 +152,11 @@ def dump_usage(usage: RequestUsage) -> str:
 def load_request_usage(text: str) -> RequestUsage:
     """Return the usage that `dump_usage` gave."""
     return _REQUEST_USAGE.validate_json(text)
+
+
+def copy_of(usage: RunUsage) -> RunUsage:
+    """Return a usage that stays what it is when the other one grows."""
+    return dataclasses.replace(usage, details=dict(usage.details))
 
 
 def with_usage(outcome: dict[str, Any], used: RunUsage) -> dict[str, Any]:

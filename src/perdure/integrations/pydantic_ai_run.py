@@ -135,13 +135,13 @@ class DurableModel(WrapperModel):
         wrapped, calls = self.wrapped, self._calls
         if not calls.inside:
             return await wrapped.request(messages, model_settings, model_request_parameters)
+        messages, digest = forms.signed(messages, model_settings, model_request_parameters)
 
         async def request() -> str:
             wrapped._refresh_http_client()
             response = await wrapped.request(messages, model_settings, model_request_parameters)
             return forms.dump_messages([response])
 
-        digest = forms.digest(messages, model_settings, model_request_parameters)
         journaled = await calls.request(
             "model", request, self.model_id, forms.last_text(messages), digest,
             parts=forms.parts(messages, model_settings, model_request_parameters),
@@ -176,12 +176,12 @@ class DurableModel(WrapperModel):
         wrapped, calls = self.wrapped, self._calls
         if not calls.inside:
             return await wrapped.count_tokens(messages, model_settings, model_request_parameters)
+        messages, digest = forms.signed(messages, model_settings, model_request_parameters)
 
         async def count() -> str:
             usage = await wrapped.count_tokens(messages, model_settings, model_request_parameters)
             return forms.dump_usage(usage)
 
-        digest = forms.digest(messages, model_settings, model_request_parameters)
         return forms.load_request_usage(
             await calls.request("count_tokens", count, self.model_id, digest)
         )
@@ -239,10 +239,11 @@ class DurableToolset(WrapperToolset[Any]):
             return await wrapped.call_tool(name, tool_args, ctx, tool)
 
         async def body() -> dict[str, Any]:
-            usage = dataclasses.replace(ctx.usage, details=dict(ctx.usage.details))
+            # Tools that run beside it add to the run's usage: what it was is kept, too.
+            usage, before = forms.copy_of(ctx.usage), forms.copy_of(ctx.usage)
             inner = dataclasses.replace(ctx, usage=usage)
             outcome = await forms.outcome_of(wrapped.call_tool(name, tool_args, inner, tool))
-            return forms.with_usage(outcome, usage - ctx.usage)
+            return forms.with_usage(outcome, usage - before)
 
         async def entered() -> dict[str, Any]:
             async with wrapped:

@@ -204,7 +204,9 @@ class ScriptedModelServer:
             if answer.drop:
                 self.log.response(number, 0)
                 return False
-            if answer.status >= 400:
+            if answer.body is not None:
+                await _send_body(writer, request, answer)
+            elif answer.status >= 400:
                 body = _error(answer.text or "as the script says", answer.status)
                 await _send_json(writer, answer.status, body, answer.headers)
             elif request.body.get("stream"):
@@ -262,6 +264,20 @@ async def _send_json(
     writer.write(_head(status, sent) + data)
     await writer.drain()
     return True
+
+
+async def _send_body(writer: asyncio.StreamWriter, request: ModelRequest, answer: Answer) -> None:
+    """Send the body of an answer as the script has it; a list of pieces as events of a stream."""
+    body, kind = answer.body, "application/json"
+    if isinstance(body, list) and request.body.get("stream"):
+        kind = "text/event-stream"
+        texts = (piece if isinstance(piece, str) else json.dumps(piece) for piece in body)
+        body = "".join(f"data: {text}\n\n" for text in texts).encode()
+    elif not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    sent = {"Content-Type": kind, "Content-Length": len(body), **answer.headers}
+    writer.write(_head(answer.status, sent) + body)
+    await writer.drain()
 
 
 async def _send_stream(writer: asyncio.StreamWriter, request: ModelRequest, answer: Answer) -> bool:

@@ -66,6 +66,8 @@ class Answer:
         cut: Pieces of a stream after which the connection breaks off; None: it does not.
         usage: Tokens; counted in words when not given.
         finish_reason: Why the response ended; "stop" or "tool_calls" when not given.
+        body: What is sent as it is, instead of all that: the JSON body, or its bytes; for a stream
+            the JSON of each piece, an end mark included, or all its bytes.
     """
 
     text: str = ""
@@ -78,6 +80,7 @@ class Answer:
     cut: int | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
+    body: Any = None
 
 
 def as_answer(found: Any) -> Answer:

@@ -1,0 +1,192 @@
+"""Lone surrogates in the texts of tools and models: a request has U+FFFD in their place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import agents as sdk
+import pydantic_ai
+import pytest
+from mcp.server.mcpserver import MCPServer as PackageServer
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from perdure import (
+    Agent,
+    ChatModel,
+    EmbeddingModel,
+    InputEvent,
+    LocalEngine,
+    MCPServer,
+    OutputEvent,
+    ReActAgent,
+)
+from perdure.actions import model_request
+from perdure.integrations.openai_agents import DurableRunner
+from perdure.integrations.pydantic_ai import DurableAgent
+from perdure.llm.message import ChatMessage, ToolCall
+from perdure.llm.sendable import sendable, sendable_messages
+from perdure.testing import ScriptedChatModel
+from perdure.testing.model_server import Answer, ModelRequest, ScriptedModelServer
+
+FILE = b"caf\xe9.txt".decode("utf-8", "surrogateescape")
+SENT = "caf�.txt"
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (FILE, SENT),
+        ("x\ud83d", "x�"),
+        ("\udce9\udce9a", "��a"),
+        ("\ud83d\ude00", "😀"),  # a pair is a character
+        ({"a": [(FILE, 1)], FILE: None}, {"a": [(SENT, 1)], SENT: None}),
+    ],
+)
+def test_what_is_replaced(given: Any, sent: Any) -> None:
+    assert sendable(given) == sent
+    json.dumps(sent, ensure_ascii=False).encode()
+
+
+def test_what_is_in_order_stays_the_same_object() -> None:
+    value = {"a": ["é", ("😀", {"b": 1.5})]}
+    assert sendable(value) is value
+    messages = [
+        ChatMessage.user("é"),
+        ChatMessage.assistant("", [ToolCall(id="1", name="ls", arguments={"a": "é"})]),
+    ]
+    assert sendable_messages(messages) is messages
+
+
+def ls() -> str:
+    """List files."""
+    return FILE
+
+
+@pytest.fixture
+def requests() -> list[ModelRequest]:
+    return []
+
+
+@pytest.fixture
+def server(requests: list[ModelRequest]) -> Iterator[ScriptedModelServer]:
+    """Asks for a file, in a text and with arguments that no request can hold, then says done."""
+
+    def answer(request: ModelRequest) -> Any:
+        requests.append(request)
+        if request.messages[-1]["role"] == "tool":
+            return "done"
+        return Answer(text=FILE, tool_calls=[ToolCall(id="1", name="ls", arguments="{}")])
+
+    with ScriptedModelServer(answer) as found:
+        yield found
+
+
+def texts(request: ModelRequest) -> list[str]:
+    return [each["content"] for each in request.messages if each["role"] != "system"]
+
+
+def test_of_a_tool_and_a_model(server: ScriptedModelServer, requests: list[ModelRequest]) -> None:
+    model = ChatModel("m", base_url=server.url, tools=[ls])
+    (output,) = LocalEngine("memory://").run(
+        ReActAgent(chat_model=model), [{"input": FILE}], key=str
+    )
+    assert output.value == "done"
+    assert texts(requests[-1]) == [SENT, SENT, SENT]
+
+
+def test_g6_requests_that_were_recorded_with_such_a_text_are_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    calls = [ToolCall(id="1", name="ls", arguments={}), ToolCall(id="2", name="ls", arguments={})]
+
+    def answer(messages: Any, tools: Any) -> Any:
+        asked.append(messages[-1].content)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return [*calls, "done"][sum(each.role == "tool" for each in messages)]
+
+    def run() -> Any:
+        agent = ReActAgent(chat_model=ScriptedChatModel(answer), tools=[ls])
+        engine = LocalEngine(f"sqlite:///{tmp_path / 'store.db'}")
+        return engine.run(agent, ["go"], key=str)
+
+    with monkeypatch.context() as before:
+        before.setattr(model_request, "sendable_messages", lambda messages: messages)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert asked == ["go", FILE, FILE]
+    (output,) = run()
+    assert output.value == "done"
+    assert asked[3:] == [SENT]  # the last one alone, and in order
+
+
+def test_of_texts_to_embed() -> None:
+    async def main(url: str) -> Any:
+        model = EmbeddingModel("openai-compatible:m", base_url=url, api_key="none")
+        connection = model._made()
+        await connection.open()
+        try:
+            return await connection.embed([FILE, SENT], model="m")
+        finally:
+            await connection.close()
+
+    with ScriptedModelServer() as server:
+        first, second = asyncio.run(main(server.url))
+    assert first == second
+
+
+def test_of_arguments_for_an_mcp_server() -> None:
+    seen: list[str] = []
+    package = PackageServer("here")
+
+    @package.tool()
+    def look(path: str) -> str:
+        seen.append(path)
+        return "nothing"
+
+    async def main() -> None:
+        server = MCPServer(server=package)
+        await server.open()
+        assert await server.call_tool("look", {"path": FILE}) == "nothing"
+        await server.close()
+
+    asyncio.run(main())
+    assert seen == [SENT]
+
+
+def test_in_a_pydantic_ai_agent(server: ScriptedModelServer, requests: list[ModelRequest]) -> None:
+    model = OpenAIChatModel("m", provider=OpenAIProvider(base_url=server.url, api_key="none"))
+    durable = DurableAgent(pydantic_ai.Agent(model, tools=[ls], name="lister"))
+
+    async def go(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=(await durable.run(ctx, event.input)).output))
+
+    agent = Agent().add_action("go", [InputEvent], go)
+    (output,) = LocalEngine("memory://").run(agent, [FILE], key=len)
+    assert output.value == "done"
+    assert texts(requests[-1]) == [SENT, SENT, SENT]
+
+
+def test_in_agents_of_the_openai_sdk(
+    server: ScriptedModelServer, requests: list[ModelRequest]
+) -> None:
+    from openai import AsyncOpenAI
+
+    client = AsyncOpenAI(base_url=server.url, api_key="none")
+    model = sdk.OpenAIChatCompletionsModel("m", client)
+    lister = sdk.Agent(name="lister", model=model, tools=[sdk.function_tool(ls)])
+
+    async def go(event: Any, ctx: Any) -> None:
+        result = await DurableRunner().run(ctx, lister, event.input)
+        ctx.send_event(OutputEvent(output=result.final_output))
+
+    agent = Agent().add_action("go", [InputEvent], go)
+    (output,) = LocalEngine("memory://").run(agent, [FILE], key=len)
+    assert output.value == "done"
+    assert texts(requests[-1]) == [SENT, SENT, SENT]
