@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import traceback
@@ -97,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _let_any_text_out() -> None:
     """Have a terminal that knows few characters get the others' numbers, not an error."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
+            with contextlib.suppress(OSError):  # a stream that both reads and writes may refuse
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _is_closed_pipe(error: BaseException) -> bool:

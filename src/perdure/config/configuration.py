@@ -409,21 +409,23 @@ def _of_mapping(mapping: Mapping[Any, Any], source: str) -> dict[str, Entry]:
 
 
 def _of_yaml(path: str | os.PathLike[str]) -> dict[str, Entry]:
-    import yaml  # here, for it is slow to import and most programs have no file
+    # Here, for YAML is slow to import and most programs have no file.
+    from perdure.config.yaml_options import read_options
 
     file = Path(path)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        options = read_options(file)
+    except OSError as error:
         raise ConfigurationError(f"cannot read configuration file {file}: {error}") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"{file} is not YAML: {reason}") from error
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{file} must be a mapping of keys to values")
-    return _of_mapping(content, str(file))
+    entries: dict[str, Entry] = {}
+    source = str(file)
+    for key, value in flattened(options.values, source):
+        try:
+            checked = _checked(key, value, source, _FROM_MAPPING)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} (line {options.lines[key]})") from error
+        entries[key] = Entry(checked, _FROM_MAPPING, source)
+    return entries
 
 
 def _with_environment(entries: dict[str, Entry], environ: Mapping[str, str]) -> dict[str, Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from perdure.agent.loading import nearest_file
+from perdure.config.yaml_nodes import MERGE, Place, YamlNodes
 from perdure.errors import ConfigurationError, did_you_mean
 
 __all__ = ["Place", "Value", "near", "read_file", "typed"]
@@ -19,20 +21,7 @@ __all__ = ["Place", "Value", "near", "read_file", "typed"]
 # `$${` stands for `${`; a name that is no variable's is refused, for it may be a mistyped one.
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STRING: Final = "tag:yaml.org,2002:str"
-_MERGE: Final = "tag:yaml.org,2002:merge"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where something stands in a file; lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+LONGEST_NUMBER: Final = 100  # characters
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +109,11 @@ def _error(place: Place, message: str) -> ConfigurationError:
 
 def typed(text: str) -> Any:
     """Return a number or a truth value as YAML reads it, anything else as it is."""
+    if len(text) > LONGEST_NUMBER:
+        return text
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
     return found if isinstance(found, bool | int | float) else text
 
@@ -137,7 +128,8 @@ def read_file(path: str | os.PathLike[str]) -> Value:
     """Read a YAML file.
 
     Raises:
-        ConfigurationError: It is not there, is no YAML, has a key twice, or is empty.
+        ConfigurationError: It is not there, is no YAML, has a key twice, is out of bounds, or is
+            empty.
     """
     file = os.fspath(path)
     if not Path(file).is_file():
@@ -145,11 +137,13 @@ def read_file(path: str | os.PathLike[str]) -> Value:
             raise ConfigurationError(f"{file} is a folder: name a file in it, such as agent.yaml")
         raise ConfigurationError(f"there is no file {file}{nearest_file(Path(file), '*.y*ml')}")
     try:
-        # utf-8-sig: some editors begin a file with a byte order mark.
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        nodes = YamlNodes(file)
+    except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
-    return _Reader(file).read(text)
+    with contextlib.closing(nodes):
+        if nodes.root is None:
+            raise ConfigurationError(f"{file} is empty: declare an agent in it")
+        return _Reader(nodes).value(nodes.root)
 
 
 class _Reader:
@@ -158,89 +152,35 @@ class _Reader:
     Owns: the value of each node, for an anchor's node stands in several places.
     """
 
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._made: dict[int, Value | None] = {}
+    def __init__(self, nodes: YamlNodes) -> None:
+        self._nodes = nodes
+        self._made: dict[int, Value] = {}
 
-    def read(self, text: str) -> Value:
-        try:
-            loader = yaml.SafeLoader(text)
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise ConfigurationError(
-                f"{self._file}:{line}: the character U+{ord(text[error.position]):04X} may not"
-                " stand in YAML"
-            ) from error
-        self._loader = loader
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                raise ConfigurationError(f"{self._file} is empty: declare an agent in it")
-            return self._value(node)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = self._file if mark is None else str(self._at(mark))
-            problem = error.problem or error.context or "it cannot be read"
-            if problem.startswith("but ") and error.context:
-                problem = f"{error.context}, {problem}"
-            reason = " ".join(problem.split())
-            if mark is not None and "${" in (mark.buffer or "").splitlines()[mark.line]:
-                reason += "; inside { } and [ ], put ${...} in quotes"
-            raise ConfigurationError(f"{where}: this is no YAML: {reason}") from error
-        finally:
-            loader.dispose()
-
-    def _at(self, mark: Any) -> Place:
-        return Place(file=self._file, line=mark.line + 1, column=mark.column + 1)
-
-    def _value(self, node: yaml.Node) -> Value:
-        if id(node) in self._made:
-            known = self._made[id(node)]
-            if known is None:
-                raise ConfigurationError(
-                    f"{self._at(node.start_mark)}: this anchor stands inside itself"
-                )
-            return known
-        self._made[id(node)] = None
-        made = self._new_value(node)
-        self._made[id(node)] = made
-        return made
+    def value(self, node: yaml.Node) -> Value:
+        known = self._made.get(id(node))
+        if known is None:
+            known = self._made[id(node)] = self._new_value(node)
+        return known
 
     def _new_value(self, node: yaml.Node) -> Value:
-        place = self._at(node.start_mark)
+        place = self._nodes.place(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
-            return Value(place=place, data=[self._value(each) for each in node.value])
-        try:
-            data = self._loader.construct_object(node)
-        except (ValueError, OverflowError):  # such as a date of month 13
-            data = node.value
+            return Value(place=place, data=[self.value(each) for each in node.value])
         is_plain = getattr(node, "style", None) is None
-        return Value(place=place, data=data, quoted=not is_plain)
+        return Value(place=place, data=self._nodes.scalar(node), quoted=not is_plain)
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Value:
         own: dict[str, Value] = {}
         places: dict[str, Place] = {}
         merged: list[Value] = []
         for key_node, value_node in node.value:
-            at = self._at(key_node.start_mark)
-            if key_node.tag == _MERGE:
+            if key_node.tag == MERGE:
                 merged += self._merged(value_node)
                 continue
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigurationError(f"{at}: a key must be text")
-            if key_node.tag != _STRING:
-                raise ConfigurationError(
-                    f"{at}: the key {key_node.value!r} is no text: put it in quotes"
-                )
-            if key_node.value in own:
-                raise ConfigurationError(
-                    f"{at}: the key {key_node.value!r} stands here twice, first in line"
-                    f" {places[key_node.value].line}: remove one"
-                )
-            own[key_node.value] = self._value(value_node)
-            places[key_node.value] = at
+            own[key_node.value] = self.value(value_node)
+            places[key_node.value] = self._nodes.place(key_node)
         for base in merged:
             for key, value in base.data.items():
                 if key not in own:
@@ -249,7 +189,7 @@ class _Reader:
         return Value(place=place, data=own, key_places=places)
 
     def _merged(self, node: yaml.Node) -> list[Value]:
-        value = self._value(node)
+        value = self.value(node)
         several = value.data if isinstance(value.data, list) else [value]
         for each in several:
             if not isinstance(each.data, dict):
