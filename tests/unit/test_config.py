@@ -29,6 +29,7 @@ def test_defaults() -> None:
         "max-runs-in-flight": 4096,
         "continuations": "auto",
         "durability": "strict",
+        "store-file-mode": "0600",
         "on-divergence": "fail",
         "error-handling-strategy": "dead-letter",
         "max-retries": 3,

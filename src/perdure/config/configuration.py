@@ -71,6 +71,13 @@ class AgentExecutionOptions:
         "Whether a commit waits for the disk; relaxed may lose the last ones to a power failure",
         choices=("strict", "relaxed"),
     )
+    STORE_FILE_MODE: ClassVar = ConfigOption(
+        "store-file-mode",
+        str,
+        "0600",
+        "Permissions of the files of a new store, in quotes in YAML; files that exist keep theirs",
+        choices=("0600", "0640", "0644", "0660", "0664", "0666"),
+    )
     ON_DIVERGENCE: ClassVar = ConfigOption(
         "on-divergence",
         str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
 from perdure.errors import PerdureError, StoreError
@@ -25,12 +26,13 @@ class JobLoop:
     def __init__(self, job: str) -> None:
         self._job = job
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._thread = self._process = 0
         self._is_closed = False
 
     def begin(self) -> None:
         """Make this loop the job's."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._process = os.getpid()
 
     def end(self) -> None:
         """Refuse everything but looking: the job closes."""
@@ -43,11 +45,12 @@ class JobLoop:
             what: the call as its maker writes it, such as "job.submit(...)".
 
         Raises:
-            PerdureError: this is another loop's or another thread's code, or an action's.
+            PerdureError: this is another loop's, thread's or forked process's code, or an action's.
             StoreError: the job was closed.
         """
         loop = running_loop()
         if loop is not self._loop:
+            self._check_process(what)
             instead = f"use asyncio.run_coroutine_threadsafe({what}, loop)"
             if isinstance(loop, ActionLoop):
                 instead = f"an action uses its context, such as ctx.submit; a callable, {instead}"
@@ -70,6 +73,14 @@ class JobLoop:
         """Refuse looks from another thread's loop; a thread without one may; see `check`."""
         if running_loop() not in (None, self._loop):
             self.check_thread(what)
+
+    def _check_process(self, what: str) -> None:
+        if os.getpid() != self._process:
+            raise PerdureError(
+                f"{what} was called in a process (pid {os.getpid()}) that was forked from the one"
+                f" which has job {self._job!r} open (pid {self._process}), so nothing was done:"
+                " return values to that process, which alone can use the job"
+            )
 
     def _refused(self, what: str) -> str:
         return (

@@ -55,7 +55,8 @@ class LocalEngine:
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
         relaxed = self.config.get(AgentExecutionOptions.DURABILITY) == "relaxed"
-        self._store: ActionStateStore = open_store(store, relaxed=relaxed)
+        mode = int(self.config.get(AgentExecutionOptions.STORE_FILE_MODE), 8)
+        self._store: ActionStateStore = open_store(store, relaxed=relaxed, mode=mode)
         self._resources: list[ResourceSpec] = []
 
     def add_resource(self, name: str, resource_type: ResourceType, instance: Any) -> Self:

@@ -1,72 +1,238 @@
 """Ownership of a SQLite job: an operating-system lock on a file (G22).
 
-The lock goes with its process, so a restart right after SIGKILL is neither refused nor delayed.
+The lock goes with its process, so a restart right after SIGKILL is neither refused nor delayed. It
+is flock's, which a forked child shares with its parent for as long as its copy of the descriptor is
+open; so a child closes it before it does anything else, and what goes on running (the workers of a
+process pool, say) never stands in the way of the next owner.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import re
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import IO
 
 from perdure.errors import StoreError, StoreLockedError
 
+PRIVATE = 0o600  # the mode of new files
+
+# While a lock file is open and nobody can tell, no process is forked: its child would keep it.
+_guard = threading.RLock()
+_held: dict[str, JobLock] = {}  # by path: those of this process
+
+
+def real_path(database: Path) -> Path:
+    """Return where a store's file really is, so that every path to it leads to one lock."""
+    return Path(os.path.realpath(database))
+
 
 def lock_path(database: Path, job: str) -> Path:
-    """Return the file whose lock means owning `job` of `database`."""
+    """Return the file whose lock means owning `job` of `database`: beside the store itself."""
     slug = re.sub(r"[^A-Za-z0-9._-]", "-", job)[:60]
     if slug != job:  # two names must not meet in one file: "~" is in no plain one
         name = job.encode("utf-8", "surrogatepass")
         slug += "~" + hashlib.blake2b(name, digest_size=4).hexdigest()
+    database = real_path(database)
     return database.with_name(f"{database.name}-{slug}.lock")
 
 
 class JobLock:
-    """The lock of one job, held until `release` or the end of the process."""
+    """The lock of one job, held until `release` or `discard`, or the end of the process.
 
-    def __init__(self, database: Path, job: str) -> None:
+    A forked child does not have it.
+
+    Args:
+        database: the store's file, by any path.
+        job: the job's name.
+        mode: the permissions of the lock file where it is new.
+
+    Raises:
+        StoreLockedError: somebody else owns the job; the message says who, and whether it lives.
+        StoreError: there can be no lock file, or no lock on it.
+    """
+
+    def __init__(self, database: Path, job: str, *, mode: int = PRIVATE) -> None:
         self._path = lock_path(database, job)
+        self._is_new = False
+        self._descriptor: int | None = None
+        with _guard:
+            while self._descriptor is None:
+                descriptor = self._open(mode)
+                try:
+                    _lock_soon(descriptor)
+                except OSError as error:
+                    refused = _refusal(database, job, self._path, descriptor, error)
+                    os.close(descriptor)
+                    raise refused from error
+                if _is_at(descriptor, self._path):
+                    self._descriptor = descriptor
+                else:
+                    os.close(descriptor)  # an opening that failed has removed it meanwhile
+            _held[str(self._path)] = self
+        with contextlib.suppress(OSError):  # the disk may be full: it is only for messages
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, _Holder.this_process().text())
+
+    def _open(self, mode: int) -> int:
+        flags = os.O_RDWR | os.O_CREAT
         try:
-            self._file: IO[str] | None = self._path.open("a+", encoding="utf-8")
+            try:
+                descriptor = os.open(self._path, flags | os.O_EXCL, mode)
+            except FileExistsError:
+                self._is_new = False
+                return os.open(self._path, flags, mode)
+            self._is_new = True
+            if sys.platform != "win32":
+                os.fchmod(descriptor, mode)  # as asked for, whatever the umask
+            return descriptor
         except OSError as error:
-            raise StoreError(f"cannot open the lock file {self._path}: {error.strerror}") from error
-        try:
-            _lock_soon(self._file.fileno())
-        except OSError as error:
-            self._file.seek(0)
-            holder = self._file.read(20).strip() or "unknown"
-            self._file.close()
-            raise StoreLockedError(
-                f"job {job!r} in {database} is being run by another process (pid {holder}): stop"
-                " that one first, or give this one another --job or --store"
+            do = ": give this user the right to write there" if _is_right(error) else ""
+            raise StoreError(
+                f"cannot open the lock file {self._path}, which is kept beside the store"
+                f" ({error.strerror}){do}"
             ) from error
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(str(os.getpid()))
-        self._file.flush()
 
     def release(self) -> None:
-        """Give the job back. The file stays: removing it would race with the next owner."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Give the job back; again it does nothing. The file stays for the next owner."""
+        self._close()
+
+    def discard(self) -> None:
+        """Give the job back, which could not be opened, and leave no file that was not there."""
+        self._close(remove=self._is_new)
+
+    def _close(self, *, remove: bool = False) -> None:
+        with _guard:
+            descriptor, self._descriptor = self._descriptor, None
+            if descriptor is None:
+                return
+            _held.pop(str(self._path), None)
+            if remove and sys.platform != "win32":
+                self._path.unlink(missing_ok=True)  # before another can have its lock
+            os.close(descriptor)
+
+    def _forget(self) -> None:
+        """Close this process's copy of what the parent holds, which keeps it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _is_right(error: OSError) -> bool:
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def is_owned(database: Path, job: str) -> bool:
     """Say whether a live process owns `job`; takes nothing."""
-    path = lock_path(database, job)
-    if not path.exists():
-        return False
-    with path.open("a+", encoding="utf-8") as file:
+    with _guard:
         try:
-            _lock(file.fileno())
+            descriptor = os.open(lock_path(database, job), _TO_LOOK)
+        except FileNotFoundError:
+            return False
+        try:
+            _lock(descriptor)
         except OSError:
             return True
+        finally:
+            os.close(descriptor)
     return False
+
+
+class _Holder:
+    """Which process holds a lock, as it has written it into the file; see `this_process`."""
+
+    def __init__(self, pid: int, started: str = "", host: str = "") -> None:
+        self.pid, self.started, self.host = pid, started, host
+
+    @classmethod
+    def this_process(cls) -> _Holder:
+        pid = os.getpid()
+        return cls(pid, _start_of(pid), socket.gethostname())
+
+    @classmethod
+    def read(cls, descriptor: int) -> _Holder | None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        lines = os.read(descriptor, 1000).decode("utf-8", "replace").splitlines()
+        try:
+            return cls(int(lines[0]), *lines[1:3])
+        except (IndexError, ValueError):
+            return None  # it has only just taken it
+
+    def text(self) -> bytes:
+        return f"{self.pid}\n{self.started}\n{self.host}\n".encode()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return bool(self.host) and self.host != socket.gethostname()
+
+    @property
+    def is_alive(self) -> bool:
+        if sys.platform == "win32":
+            return True  # there a lock never outlives its process, and signal 0 is Ctrl-C
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # another user's
+        # Its number may have been given to another process since.
+        return not self.started or _start_of(self.pid) in ("", self.started)
+
+
+def _start_of(pid: int) -> str:
+    """Return when a process started, as Linux counts; "" where that is not known."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _refusal(database: Path, job: str, path: Path, descriptor: int, error: OSError) -> StoreError:
+    """Return why there is no lock: who holds it, and what to do about that."""
+    if not isinstance(error, (BlockingIOError, PermissionError)):
+        return StoreError(
+            f"{path} cannot be locked ({error.strerror}): keep the store on a local disk, whose"
+            " file system has locks"
+        )
+    what = f"job {job!r} in {database}"
+    do = "stop that one first, or give this one another --job or --store"
+    if str(path) in _held:
+        return StoreLockedError(
+            f"{what} is open in this process already, by another engine or thread"
+            f" (pid {os.getpid()}): {do}"
+        )
+    holder = _Holder.read(descriptor)
+    if holder is None:
+        return StoreLockedError(f"{what} is being run by another process (pid unknown): {do}")
+    if holder.is_elsewhere:
+        return StoreLockedError(
+            f"{what} is being run by a process of {holder.host} (pid {holder.pid}), which lives as"
+            f" far as can be told from here: {do}"
+        )
+    if holder.is_alive:
+        return StoreLockedError(
+            f"{what} is being run by another process, which is alive (pid {holder.pid}): {do}"
+        )
+    return StoreLockedError(
+        f"{what} was run by a process that has ended (pid {holder.pid}), but one that it started"
+        f" keeps its lock: end that one (`fuser {path}` names it), or give this one another --job"
+        " or --store"
+    )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Say whether the open file is still the one that `path` names."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _lock_soon(descriptor: int) -> None:
@@ -83,13 +249,32 @@ def _lock_soon(descriptor: int) -> None:
 if sys.platform == "win32":
     import msvcrt
 
+    _TO_LOOK = os.O_RDWR
+
     def _lock(descriptor: int) -> None:
         # Far behind the text, so that the holder's pid stays readable.
         os.lseek(descriptor, 1 << 20, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
 else:
     import fcntl
 
+    _TO_LOOK = os.O_RDONLY  # a store that cannot be written can be looked at
+
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _forked() -> None:
+    """Let a child of this process have none of its locks."""
+    for lock in _held.values():
+        lock._forget()
+    _held.clear()
+    _guard.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_forked
+    )

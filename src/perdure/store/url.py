@@ -7,6 +7,7 @@ from pathlib import Path
 
 from perdure.errors import ConfigurationError
 from perdure.store.base import ActionStateStore, StoreView
+from perdure.store.ownership import PRIVATE
 from perdure.store.sqlite.health import Finding, check_commits, check_sqlite
 from perdure.store.sqlite.store import MemoryStore, SqliteStore
 from perdure.store.sqlite.view import SqliteView
@@ -15,19 +16,20 @@ DEFAULT_STORE = "sqlite:///perdure.db"
 _SQLITE = "sqlite:///"
 
 
-def open_store(url: str, *, relaxed: bool = False) -> ActionStateStore:
+def open_store(url: str, *, relaxed: bool = False, mode: int = PRIVATE) -> ActionStateStore:
     """Return the store that `url` names, not yet open.
 
     Args:
         url: `memory://` or `sqlite:///path.db` (a fourth slash begins an absolute path).
         relaxed: commit without fsync.
+        mode: the permissions of the files that are made for it.
 
     Raises:
         ConfigurationError: it names no store that there is.
     """
     if url == "memory://":
         return MemoryStore()
-    return SqliteStore(sqlite_path(url), relaxed=relaxed)
+    return SqliteStore(sqlite_path(url), relaxed=relaxed, mode=mode)
 
 
 def sqlite_path(url: str) -> Path:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from perdure.errors import StoreDataError, StoreError, StoreFormatError
+from perdure.store.ownership import PRIVATE, real_path
+from perdure.store.sqlite.disk import NEVER_WRITTEN, check_names, code_of, disk_fault, make_file
 from perdure.store.statements import load_script, load_statements
 
 APPLICATION_ID = 0x50455244  # "PERD"
@@ -24,12 +26,13 @@ CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written bac
 READ = load_statements("sqlite", "read.sql")
 
 
-def connect(path: Path | None, *, relaxed: bool = False) -> sqlite3.Connection:
+def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) -> sqlite3.Connection:
     """Open the store at `path` (None: in memory), making or migrating its schema.
 
     Args:
         path: the database file; its folder must exist.
         relaxed: commit without fsync.
+        mode: the permissions of the file, and of those beside it, where it is new.
 
     Raises:
         StoreFormatError: newer than this version, damaged or not ours; it is left untouched.
@@ -41,7 +44,10 @@ def connect(path: Path | None, *, relaxed: bool = False) -> sqlite3.Connection:
         raise StoreError(
             f"the store {path} is a folder: name a file in it, such as {path / 'perdure.db'}"
         )
-    _check_untouched(path)
+    if path is not None:
+        check_names(path)
+        _check_untouched(path)
+        make_file(real_path(path), mode)
     try:
         connection = sqlite3.connect(
             path or ":memory:",
@@ -78,6 +84,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
+    check_names(path)
     _check_untouched(path)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -91,10 +98,10 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_untouched(path: Path | None) -> None:
+def _check_untouched(path: Path) -> None:
     """Refuse a foreign file whose program crashed: opened for writing, its WAL would be lost."""
-    log = Path(f"{path}-wal")
-    if path is None or not log.is_file() or not log.stat().st_size:
+    log = Path(f"{real_path(path)}-wal")
+    if not log.is_file() or not log.stat().st_size:
         return
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
@@ -143,7 +150,10 @@ def _migrate(connection: sqlite3.Connection, version: int, path: Path | None) ->
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a fault of the disk has put it back already
+            connection.execute("ROLLBACK")
+        if code_of(error) in NEVER_WRITTEN:
+            raise  # not the schema's matter
         raise StoreFormatError(f"{path}: the migration failed and was undone: {error}") from error
 
 
@@ -173,6 +183,8 @@ def translate(error: Exception, path: Path | None) -> StoreError:
     if isinstance(error, sqlite3.OperationalError):
         if "locked" in str(error) or "busy" in str(error):
             return StoreError(f"{where} is locked by another program for over {BUSY_SECONDS:.0f} s")
+        if path is not None and (fault := disk_fault(error, path)) is not None:
+            return StoreError(fault)
         return StoreError(f"{where}: {error}")
     if isinstance(error, sqlite3.DatabaseError):
         return StoreFormatError(

@@ -8,6 +8,8 @@ is idle and the disk proves quicker than the way to it, small commits are made i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -35,7 +37,7 @@ from perdure.store.base import (
 )
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import FileRow
-from perdure.store.ownership import JobLock, lock_path
+from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
 from perdure.store.pace import CommitPace
 from perdure.store.sqlite.documents import SqliteDocuments
 from perdure.store.sqlite.file import (
@@ -61,12 +63,14 @@ class SqliteStore(ActionStateStore):
     Args:
         path: the database file.
         relaxed: commit without fsync (`durability: relaxed`).
+        mode: the permissions of the files that are made for it.
     """
 
-    def __init__(self, path: Path, *, relaxed: bool = False) -> None:
+    def __init__(self, path: Path, *, relaxed: bool = False, mode: int = PRIVATE) -> None:
         self.url = f"sqlite:///{path}"
         self._path: Path | None = path
         self._relaxed = relaxed
+        self._mode = mode
         self._connection: sqlite3.Connection | None = None
         self._lock: JobLock | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -76,6 +80,7 @@ class SqliteStore(ActionStateStore):
         self._pace = CommitPace()
         self._asked = 0  # of the thread, and not answered yet
         self._patient = True  # the connection waits for locks and checkpoints by itself
+        self._left: sqlite3.Connection | None = None  # in a forked child: its parent's
         self._documents = SqliteDocuments(self._call, lambda: self._db, lambda: self.job)
         self.job = 0
 
@@ -88,11 +93,17 @@ class SqliteStore(ActionStateStore):
         return SqliteView(self._path)
 
     async def open(self, job: str) -> JobInfo:
+        if self._left is not None:
+            raise self._not_open()
         if self._thread is not None:
             raise StoreError(f"{self.url} is open already in this engine: close that job first")
+        _STORES.add(self)
         self._host = asyncio.get_running_loop()
         self._asked = 0
-        self._thread = threading.Thread(target=self._run, name="perdure-store", daemon=True)
+        self._work = queue.SimpleQueue()  # a forked child could not use its parent's
+        self._thread = threading.Thread(
+            target=_serve, args=[self._work], name="perdure-store", daemon=True
+        )
         self._thread.start()
         try:
             return await self._call(lambda: self._open(job))
@@ -210,7 +221,8 @@ class SqliteStore(ActionStateStore):
     def paths(self, job: str) -> tuple[Path, ...]:
         if self._path is None:
             return ()
-        beside = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
+        real = real_path(self._path)
+        beside = (real.with_name(real.name + end) for end in ("-wal", "-shm"))
         return (self._path, *beside, lock_path(self._path, job))
 
     async def commands(self) -> list[Command] | None:
@@ -229,14 +241,40 @@ class SqliteStore(ActionStateStore):
     @property
     def _db(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StoreError(f"{self.url} is not open")
+            raise self._not_open()
         return self._connection
+
+    def _not_open(self) -> StoreError:
+        if self._left is None:
+            return StoreError(f"{self.url} is not open")
+        return StoreError(
+            f"{self.url} is open in the process that this one (pid {os.getpid()}) was forked from,"
+            " and it alone can use it: return values to that process, or make an engine of another"
+            " job or store here"
+        )
+
+    def _forked(self) -> None:
+        """In a forked child: the thread is not here, and the connection is not to be used here.
+
+        Not even closed: what SQLite does then is the parent's to do.
+        """
+        if self._thread is not None:
+            self._left, self._connection = self._connection, None
+            self._thread = self._host = self._lock = None
 
     def _open(self, job: str) -> JobInfo:
         if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
-            self._lock = JobLock(self._path, job)
+            self._lock = JobLock(self._path, job, mode=self._mode)
+        try:
+            return self._open_owned(job)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.discard()
+            raise
+
+    def _open_owned(self, job: str) -> JobInfo:
         if self._connection is None:
-            self._connection = connect(self._path, relaxed=self._relaxed)
+            self._connection = connect(self._path, relaxed=self._relaxed, mode=self._mode)
         db = self._db
         self._documents.forget()
         self._seen_version = -1
@@ -247,7 +285,8 @@ class SqliteStore(ActionStateStore):
         self.job = row[0]
         first = self.job << NUMBER_BITS
         bounds = (first, first + (1 << NUMBER_BITS))
-        db.execute(READ["forget_tombstones"], bounds)
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next opening's
+            db.execute(READ["forget_tombstones"], bounds)
         last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
         last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
         last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
@@ -303,7 +342,7 @@ class SqliteStore(ActionStateStore):
         host = self._host
         if host is None or self._thread is None:
             refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            refused.set_exception(StoreError(f"{self.url} is not open"))
+            refused.set_exception(self._not_open())
             return refused
         future: asyncio.Future[T] = host.create_future()
 
@@ -333,9 +372,22 @@ class SqliteStore(ActionStateStore):
         self._work.put(perform)
         return future
 
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
+
+def _serve(asked: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (work := asked.get()) is not None:
+        work()
+
+
+_STORES: weakref.WeakSet[SqliteStore] = weakref.WeakSet()  # those that have been opened
+
+
+def _forked() -> None:
+    for store in _STORES:
+        store._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class MemoryStore(SqliteStore):

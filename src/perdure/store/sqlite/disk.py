@@ -1,0 +1,112 @@
+"""A SQLite file on its disk: how it is made, what it is called, and what the disk's faults mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+from perdure.errors import StoreError
+from perdure.store.ownership import PRIVATE
+
+NEVER_WRITTEN = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+    }
+)  # codes of faults after which SQLite has put the transaction back itself
+
+# Closing a descriptor of a file drops all locks that this process has on it, SQLite's as well.
+_making = threading.Lock()
+
+
+def make_file(path: Path, mode: int = PRIVATE) -> None:
+    """Make the store's file where there is none, so that nobody else may read it.
+
+    What SQLite makes beside it gets the same permissions. A file that exists keeps its own.
+    """
+    with _making:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot make the store {path}: {error.strerror}") from error
+        try:
+            if sys.platform != "win32":
+                os.fchmod(descriptor, mode)  # as asked for, whatever the umask
+        finally:
+            os.close(descriptor)
+
+
+def check_names(path: Path) -> None:
+    """Refuse a file that has other names: its journal and its locks lie beside one of them.
+
+    Raises:
+        StoreError: there are hard links to it.
+    """
+    try:
+        names = os.stat(path).st_nlink
+    except OSError:
+        return  # there is none, or its opening says why it cannot be looked at
+    if names > 1:
+        raise StoreError(
+            f"the store {path} has {names} names (hard links), and what SQLite and perdure keep"
+            " beside it would be there for each of them: remove the others, or copy the file"
+            f" (`find {path.parent} -samefile {path}` names those that are near)"
+        )
+
+
+def code_of(error: BaseException) -> int:
+    """Return SQLite's code of an error without its detail, 0 for any other."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def disk_fault(error: sqlite3.Error, path: Path) -> str | None:
+    """Return what a fault of the disk means, and what to do; None for any other."""
+    code, name = code_of(error), getattr(error, "sqlite_errorname", "")
+    if code == sqlite3.SQLITE_FULL:
+        return f"{path} cannot grow: the disk is full; free space in {path.parent}"
+    if code == sqlite3.SQLITE_IOERR and (limit := _file_size_limit()) is not None:
+        return (
+            f"{path} cannot be read or written ({name}): the process may write no file larger than"
+            f" {limit:,} bytes (ulimit -f); raise that limit, or look whether the disk fails"
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return (
+            f"{path} cannot be read or written ({name}): the disk fails, is full or is gone; look"
+            " at the system's log"
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return f"{path} cannot be written: {_who_may_not(path)}"
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f"{path} cannot be opened: {_who_may_not(path)}"
+    return None
+
+
+def _who_may_not(path: Path) -> str:
+    """Return which right is missing, as far as it can be told."""
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        if each.exists() and not os.access(each, os.R_OK | os.W_OK):
+            return f"this user may not read and write {each}; give it that right"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"this user may not write in the folder {path.parent}; give it that right"
+    return f"is {path.parent} on a disk that is there, and mounted to be written?"
+
+
+def _file_size_limit() -> int | None:
+    """Return how large the files of this process may be; None without a limit."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
