@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from tests.promises.support import (
 )
 
 from perdure import LocalEngine, Output, StoreError
+from perdure.connectors.base import Source, SourceItem
 from perdure.journal.record import Record, RecordKind
 from perdure.store.base import OutputRow, Row, RunRow
 from perdure.store.sqlite.store import SqliteStore
@@ -147,6 +148,57 @@ def test_g25_g4_a_callable_sink_has_every_output_once_the_store_answers(
     results = run(agent, INPUTS, store=store, sink=delivered.append)
     check(results)
     check(values(delivered))
+
+
+class SlowSource(Source):
+    """Gives an input, and the next ones only when what it waits for has happened."""
+
+    name = "slow"
+
+    def __init__(self, wait: Callable[[int], Awaitable[None]]) -> None:
+        self._wait = wait
+
+    async def open(self) -> AsyncGenerator[SourceItem, None]:
+        for n in range(3):
+            await self._wait(n)
+            yield SourceItem(n, {"k": "a", "n": n})
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_g1_g25_inputs_of_a_slow_source_keep_their_order(
+    after: bool, times: int, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next input comes while the one before is still lost."""
+    trouble = Trouble(has_type(RunRow), times=times, after=after)
+    trouble.install(monkeypatch)
+
+    async def wait(n: int) -> None:
+        while n and not trouble.failed:
+            await asyncio.sleep(0.001)
+
+    async def tells(event: Any, ctx: Any) -> None:
+        out(ctx, event.input["n"])
+
+    assert run(agent_of(tells), SlowSource(wait), store=store) == [0, 1, 2]
+    assert trouble.failed == times or after
+
+
+def test_g25_a_lost_input_is_admitted_though_its_source_gives_no_other(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trouble(has_type(RunRow), times=2).install(monkeypatch)
+    told = asyncio.Event()
+
+    async def wait(n: int) -> None:
+        if n:
+            await asyncio.wait_for(told.wait(), SECONDS)
+
+    async def tells(event: Any, ctx: Any) -> None:
+        told.set()
+        out(ctx, event.input["n"])
+
+    assert run(agent_of(tells), SlowSource(wait), store=store) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

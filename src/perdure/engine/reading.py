@@ -26,9 +26,10 @@ Submitted = tuple[SourceItem, NewInput, asyncio.Future[Admitted]]
 class InputReader:
     """One reading of a source.
 
-    Behind an input that is refused nothing is admitted (G28): within a chunk the inputs are a
-    `Series`, and the next chunk is read only when this one is durable. Bad lines that the source
-    passes over are durable with their chunk.
+    Behind an input that is refused nothing is admitted (G28), and behind one that the store lost
+    nothing before it is admitted again (G1), however long the source takes over the next: within a
+    chunk the inputs are a `Series`, and the next chunk is read only when this one is durable. Bad
+    lines that the source passes over are durable with their chunk.
 
     Owns: which runs the inputs have, the inputs not durable yet. Lifecycle: `read` once; `stop`
     ends it early. On the host loop.
@@ -74,6 +75,8 @@ class InputReader:
         self.finished_before = 0
         self._share = KeyShare()
         self._waiting: list[Submitted] = []
+        self._series = Series()
+        self._settling: asyncio.Task[None] | None = None  # since the store lost an input
         self._bad_lines = BadLines(runtime.files, source, by_id=id is not None)
 
     def stop(self) -> None:
@@ -94,18 +97,22 @@ class InputReader:
             await self._reading
         finally:
             self._reading = None
+            if self._settling is not None:
+                self._settling.cancel()  # the job ends
 
     async def _read(self) -> None:
         items = self._source.open()
         bad: InputError | None = None
         try:
-            room, series = await self._next_chunk()
+            room = await self._next_chunk()
             async for given in items:
-                self._take(given, series)
+                if self._settling is not None:
+                    await self._settle()
+                self._take(given)
                 if len(self._waiting) + len(self._bad_lines) >= room:
                     await self._settle()
                     await self._sink_room()
-                    room, series = await self._next_chunk()
+                    room = await self._next_chunk()
                 if self._stopped:
                     break
         except asyncio.CancelledError:
@@ -120,31 +127,53 @@ class InputReader:
             raise bad
         self._share.warn(self._runtime.job)
 
-    async def _next_chunk(self) -> tuple[int, Series]:
+    async def _next_chunk(self) -> int:
+        """Return how many inputs it may have; it is another series."""
         room = min(CHUNK, await self._runtime.wait_for_room())
-        return room, Series(passes_over=self._passes_over)
+        self._series = Series(passes_over=self._passes_over)
+        return room
 
     @property
     def _passes_over(self) -> bool:
         return self._source.on_bad_line == "skip"
 
-    def _take(self, given: SourceItem, series: Series) -> None:
+    def _take(self, given: SourceItem) -> None:
         """Submit what a given stands for, or put it aside as bad."""
         if given.problem:
             self._pass_over(given, given.problem)
             return
         source = given.source or self._source.name
         try:
-            item = new_input(given, source, self._key, self._id, series)
+            item = new_input(given, source, self._key, self._id, self._series)
         except InputError as error:
             if not self._passes_over:
                 raise
             self._pass_over(given, str(error))
             return
-        self._waiting.append((given, item, self._runtime.admit(item)))
+        admitted = self._runtime.admit(item)
+        admitted.add_done_callback(self._heed)
+        self._waiting.append((given, item, admitted))
+
+    def _heed(self, admitted: asyncio.Future[Admitted]) -> None:
+        """See to an input that the store lost at once: the source may give no other for long."""
+        if self._settling is None and not admitted.cancelled():
+            error = admitted.exception()
+            if isinstance(error, StoreError) and not isinstance(error, StoreDataError):
+                self._settle_aside()
+
+    def _settle_aside(self) -> asyncio.Task[None]:
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().create_task(self._settle_waiting())
+        return self._settling
 
     async def _settle(self) -> None:
         """Wait until what was read so far is durable; admit again what the store lost."""
+        settling = self._settle_aside()
+        # Shielded: who stops the reading waits for what was read all the same.
+        await asyncio.shield(settling)
+        self._settling = None
+
+    async def _settle_waiting(self) -> None:
         pause, longest = BACKOFF_SECONDS
         bad: Exception | None = None
         while self._waiting:
@@ -169,6 +198,7 @@ class InputReader:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, longest)
                 admit = self._runtime.admit
+                self._series.begin_again()
                 self._waiting.extend((given, item, admit(item)) for given, item in lost)
         await self._bad_lines.keep()
         if bad is not None:

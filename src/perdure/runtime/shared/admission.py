@@ -30,7 +30,7 @@ WAITING = STATUS_NUMBERS[RunStatus.WAITING]
 
 
 class Series:
-    """Inputs that keep their order: behind one that is refused none is admitted.
+    """Inputs that keep their order: behind one that is refused, or was lost, none is admitted.
 
     Args:
         passes_over: an input that cannot be journaled does not count as refused.
@@ -39,6 +39,7 @@ class Series:
     def __init__(self, *, passes_over: bool = False) -> None:
         self._passes_over = passes_over
         self._refused: tuple[int, Exception] | None = None
+        self._lost: tuple[int, StoreError] | None = None
         self._members = 0
 
     def next_place(self) -> int:
@@ -54,8 +55,20 @@ class Series:
             self._refused = (place, error)
 
     def refused_before(self, place: int) -> Exception | None:
-        """Return why an input before `place` was refused, None where none was."""
-        return self._refused[1] if self._refused and self._refused[0] < place else None
+        """Return why an input before `place` was refused or lost, None where none was."""
+        for before in (self._refused, self._lost):
+            if before is not None and before[0] < place:
+                return before[1]
+        return None
+
+    def lose(self, place: int, error: StoreError) -> None:
+        """Take note that the store lost the input at `place`, or nobody knows."""
+        if self._lost is None or place < self._lost[0]:
+            self._lost = (place, error)
+
+    def begin_again(self) -> None:
+        """What was lost is about to be submitted again, in its order."""
+        self._lost = None
 
 
 class NewInput(NamedTuple):
@@ -284,8 +297,8 @@ class Admission:
             await self._adopt_unfinished([run for run, _ in known.values()])
             held = await self._mailbox.hold({d for p, _ in prepared for d in p.key_digests})
         except StoreError as error:
-            for _, future in prepared:
-                _fail(future, error)
+            for ready, future in prepared:
+                _lose(ready.item, future, error)
             self._fail_behind(error)
             return
         try:
@@ -404,7 +417,7 @@ class Admission:
                 if isinstance(error, StoreDataError):
                     _refuse(item.item, future, error)
                     return
-                _fail(future, error)
+                _lose(item.item, future, error)
                 self._fail_behind(error)
                 self._doubt()
                 return
@@ -434,6 +447,16 @@ def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:
         future.set_exception(error)
 
 
+def _lose(item: NewInput, future: asyncio.Future[Admitted], error: StoreError) -> None:
+    """Fail an input that is not durable, or nobody knows, and what comes behind it in its series.
+
+    In the same moment: what is submitted before its reader has heard of it must not overtake it.
+    """
+    if item.series is not None:
+        item.series.lose(item.place_in_series, error)
+    _fail(future, error)
+
+
 def _refuse(item: NewInput, future: asyncio.Future[Admitted], error: Exception) -> None:
     """Refuse an input, and with it what is behind it in its series."""
     if item.series is not None:
@@ -442,7 +465,7 @@ def _refuse(item: NewInput, future: asyncio.Future[Admitted], error: Exception) 
 
 
 def _refused_before(item: NewInput) -> Exception | None:
-    """Return why an input before this one in its series was refused, None where none was."""
+    """Return why an input before this one in its series was refused or lost, None if none was."""
     return item.series.refused_before(item.place_in_series) if item.series is not None else None
 
 
