@@ -103,7 +103,7 @@ class CallAttempts:
             return None
         if policy is None or not policy.count_crashes or not self._attempt:
             return None
-        if before.at > self._services.opened_at:  # by this process: its run was read back since
+        if before.at >= self._services.opened_at:  # by this process: its run was read back since
             self._attempt -= 1
             return None
         return RetryableError(f"the process ended during attempt {self._attempt} of {self._name}")
