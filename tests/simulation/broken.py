@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 from collections.abc import Sequence
@@ -13,12 +14,17 @@ from perdure.actions.chat import chat_model_action
 from perdure.actions.conversation import Conversation
 from perdure.actions.tool_call import call_tools, tool_call_action
 from perdure.agent.plan import Builtin
+from perdure.connectors.base import SinkState
+from perdure.engine.sink_pump import SinkPump
+from perdure.errors import StoreError
 from perdure.journal.journal import ActionHistory, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.llm.events import ChatRequestEvent, ToolRequestEvent, ToolResponseEvent
 from perdure.resource import ResourceType
 from perdure.runtime.run import recovery
 from perdure.runtime.run.state import RunState
+from perdure.runtime.shared.admission import NewInput
+from perdure.store.group_commit import GroupCommit, Item
 
 _recover = recovery.recover
 _counter = itertools.count()
@@ -83,6 +89,59 @@ def taken_up_and_kept(event: ToolResponseEvent, ctx: RunnerContext) -> Conversat
     conversation = Conversation.of_state(setup, state)
     conversation.take(event.responses)
     return conversation
+
+
+def without_beginnings(records: Sequence[Record], *args: Any, **kwargs: Any) -> RunState:
+    """Recover a run, but for what says that attempts of its calls had begun."""
+    return _recover([r for r in records if not r.is_beginning], *args, **kwargs)
+
+
+def beginning_anew(records: Sequence[Record], *args: Any, **kwargs: Any) -> RunState:
+    """Recover a run, and forget when it had begun."""
+    return _recover(records, *args, **kwargs)._replace(began=0)
+
+
+def drawn_tick(value: Any, key: Any, id_: str, **options: Any) -> NewInput:
+    """Return a schedule's input under an id that is drawn."""
+    return NewInput(value, key, f"{id_} {next(_counter)}", **options)
+
+
+def outcome_all_the_same(_commits: GroupCommit, items: list[Item], _error: StoreError) -> None:
+    """Tell those whose commit failed that it did not."""
+    for item in items:
+        item.done(None)
+
+
+def not_in_its_series(_item: NewInput, future: Any, error: StoreError) -> None:
+    """Fail an input that the store lost, and let others overtake it."""
+    if not future.done():
+        future.set_exception(error)
+
+
+def only_by_number(gate: Any) -> bool:
+    """Let an attempt begin under a limit, however many have begun just now."""
+    return gate._concurrency is None or gate.running < gate._concurrency
+
+
+def cuts_nothing(_file: Any, _fd: int, size: int, state: Any, _undelivered: Any) -> SinkState:
+    """Go on behind whatever the file holds."""
+    return SinkState(state.base if state else size, size)
+
+
+async def marks_first(pump: SinkPump) -> None:
+    """Mark outputs as delivered, then write them."""
+    while True:
+        if not pump._queue:
+            pump._wake = asyncio.get_running_loop().create_future()
+            await pump._wake
+        pump._busy = True
+        output = pump._queue[0]
+        await pump._delivered([output], None)
+        await pump._sink.write([output[2]])
+        pump._queue.popleft()
+        pump._busy = False
+        if not pump._queue and pump._idle is not None and not pump._idle.done():
+            pump._idle.set_result(None)
 
 
 def drawn_document_id(*_parts: object) -> str:

@@ -19,22 +19,24 @@ from perdure.testing.simulation.chat_programs import make_chats
 from perdure.testing.simulation.programs import make_program
 
 SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "500"))
+OF_FAULTS = max(1, SEEDS // 5)  # see test_faults.py
+OF_CALLS = max(1, SEEDS - OF_FAULTS)
 OF_CHATS = max(1, SEEDS // 16)  # an agent with models takes several times as long
 WITHIN = 60  # seeds in which a broken runtime must be noticed
 
 
 def test_g6_random_agents_come_to_the_same_result_from_every_crash() -> None:
-    results = list(run_seeds(0, SEEDS))
-    failures = [result.failure for result in results if result.failure]
-    assert not failures, f"{len(failures)} of {SEEDS} seeds:\n\n" + "\n\n".join(failures[:3])
-    assert sum(result.crashes for result in results) > 10 * SEEDS
+    check(list(run_seeds(0, OF_CALLS)))
 
 
 def test_g6_random_agents_with_models_come_to_the_same_result_from_every_crash() -> None:
-    results = list(run_seeds(0, OF_CHATS, kind="chats"))
+    check(list(run_seeds(0, OF_CHATS, kind="chats")))
+
+
+def check(results: list[SeedResult]) -> None:
     failures = [result.failure for result in results if result.failure]
-    assert not failures, f"{len(failures)} of {OF_CHATS} seeds:\n\n" + "\n\n".join(failures[:3])
-    assert sum(result.crashes for result in results) > 10 * OF_CHATS
+    assert not failures, f"{len(failures)} of {len(results)} seeds:\n\n" + "\n\n".join(failures[:3])
+    assert sum(result.crashes for result in results) > 10 * len(results)
 
 
 def first_failure(run: Callable[[int], SeedResult] = run_seed) -> str:

@@ -20,7 +20,14 @@ from perdure.errors import ConfigurationError, EncodeError, InputError, StoreDat
 from perdure.operate.history import AsyncHistory
 from perdure.printable import printable_logger
 from perdure.run import Output, RunInfo, RunStatus
-from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, NumberedOutput, RunTicket
+from perdure.runtime.job_runtime import (
+    Admitted,
+    JobRuntime,
+    NewInput,
+    NumberedOutput,
+    RunTicket,
+    World,
+)
 from perdure.store.base import ActionStateStore
 
 logger = printable_logger("perdure")
@@ -44,6 +51,7 @@ class OpenJob:
         plan: the agent.
         config: its configuration.
         sink: where outputs go, if anywhere.
+        world: time, chance and threads; the real ones by default.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class OpenJob:
         plan: AgentPlan,
         config: Configuration,
         sink: Sink | None,
+        world: World | None = None,
     ) -> None:
         self._store = store
         self._sink = sink
@@ -66,6 +75,7 @@ class OpenJob:
             listeners=[self],
             outbox=sink is not None,
             before_recovery=self._open_sink,
+            world=world,
         )
         self._progress = Progress()
         self._schedules: dict[str, Schedule] = {}

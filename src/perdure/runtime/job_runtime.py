@@ -46,6 +46,7 @@ __all__ = [
     "RunTicket",
     "Series",
     "SinkPosition",
+    "World",
 ]
 
 

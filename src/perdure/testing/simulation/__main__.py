@@ -8,7 +8,7 @@ import time
 
 from perdure.testing.simulation.campaign import RUNS, run_seeds
 
-SHARE_OF_CHATS = 4  # of so many seeds, one is run of chats as well: they are the longer ones
+SHARES = {"calls": 1, "chats": 4, "faults": 4}  # of so many seeds, one is run: some are longer
 
 
 def main() -> int:
@@ -20,10 +20,10 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="go on after a failure")
     parser.add_argument(
         "--only", choices=[*RUNS], help="all seeds of one kind (default: all seeds of calls, and"
-        f" the first of {SHARE_OF_CHATS} parts of chats)",
+        " the first quarter of the others)",
     )  # fmt: skip
     options = parser.parse_args()
-    counts = {"calls": options.seeds, "chats": -(-options.seeds // SHARE_OF_CHATS)}
+    counts = {kind: -(-options.seeds // share) for kind, share in SHARES.items()}
     if options.only:
         counts = {options.only: options.seeds}
     failures = 0

@@ -139,6 +139,24 @@ class Outside:
         return (at - shift + UNIT - 1) // UNIT * UNIT + shift
 
 
+class Start(NamedTuple):
+    """That an attempt began to execute.
+
+    Attributes:
+        commits: how many had been made before, in all lives.
+        attempt: which it is.
+        at: ns since the epoch.
+        limits: names of the limits that it begins under.
+        reconciles: it is its reconciler that is asked.
+    """
+
+    commits: int
+    attempt: Attempt
+    at: int
+    limits: tuple[str, ...]
+    reconciles: bool
+
+
 class Life:
     """One life of the job, from a start to its end or to where the next crash is taken from.
 
@@ -162,9 +180,11 @@ class Life:
         self.progress = Progress(before)
         self.commits = len(before)
         self.executed: list[tuple[int, Attempt]] = []
+        self.starts: list[Start] = []
         self.problems: list[str] = []
+        self.failures = 0  # commits of this life whose writers were told that they failed
         self._in_doubt = set(self.progress.pending)
-        self._began: set[tuple[CallKey, int, int]] = set()
+        self._began: dict[tuple[CallKey, int, int], int] = {}  # -> failures until then
         self._outside = outside
         self._fakes = fakes
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()  # that execute
@@ -178,9 +198,16 @@ class Life:
         if self._in_doubt:
             self._in_doubt -= self.progress.settled
 
+    def failed(self, batch: Sequence[Row]) -> None:
+        """Take note of a batch whose writer is told that it is not durable."""
+        self.failures += 1
+        # Its runs are read back, and with them what has begun and has no outcome.
+        runs = {row.run for row in batch if type(row) is Record}
+        self._in_doubt |= {call for call in self.progress.pending if call[0] in runs}
+
     def begin(self, described: Described) -> Execution:
         """An attempt begins to execute."""
-        template, reconciles, reconciled = described
+        template, reconciles, reconciled, limits = described
         call = (template.run, template.event, template.action, template.call)
         progress = self.progress
         attempt = Attempt(
@@ -196,10 +223,11 @@ class Life:
                 self.problems.append(
                     f"{attempt} was executed though its reconciler was to be asked"
                 )
-            if attempt[:3] in self._began:
+            if self._began.get(attempt[:3]) == self.failures:
                 self.problems.append(f"{attempt} was executed twice without a crash")
-            self._began.add(attempt[:3])
+            self._began[attempt[:3]] = self.failures
             self.executed.append((self.commits, attempt))
+        self.starts.append(Start(self.commits, attempt, self.loop.instant, limits, reconciles))
         return Execution(attempt, again=self._outside.knows(attempt))
 
     def over(self, execution: Execution) -> Moment | None:
@@ -280,6 +308,7 @@ class Described(NamedTuple):
     template: Record  # of the call, without an outcome
     reconciles: bool  # its reconciler is asked
     reconciled: bool  # it has one
+    limits: tuple[str, ...]  # that it begins under
 
 
 def describe(invocation: Invocation) -> Described:
@@ -287,4 +316,7 @@ def describe(invocation: Invocation) -> Described:
     attempts: Any = getattr(invocation.finish, "__self__", None)
     reconciler = attempts._options.reconciler
     has_one = reconciler is not None
-    return Described(attempts._template, has_one and invocation.func == reconciler, has_one)
+    reconciles = has_one and invocation.func == reconciler
+    limit = attempts._options.limit
+    limits = (limit,) if isinstance(limit, str) else tuple(limit or ())
+    return Described(attempts._template, reconciles, has_one, limits)

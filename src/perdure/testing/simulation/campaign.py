@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from perdure.testing.simulation.chat_programs import make_chats
+from perdure.testing.simulation.fault_programs import make_faults
+from perdure.testing.simulation.faults import check_faults
 from perdure.testing.simulation.programs import make_program
 from perdure.testing.simulation.random_agents import EXPECTED, script_of
 from perdure.testing.simulation.random_chats import (
@@ -16,7 +18,7 @@ from perdure.testing.simulation.random_chats import (
 )
 from perdure.testing.simulation.simulate import SimulationFailed, check, quiet
 
-__all__ = ["SeedResult", "run_chats", "run_seed", "run_seeds"]
+__all__ = ["SeedResult", "run_chats", "run_faults", "run_seed", "run_seeds"]
 
 
 class SeedResult(NamedTuple):
@@ -52,13 +54,23 @@ def run_chats(seed: int) -> SeedResult:
         return _failed(seed, failed, program, "chats")
 
 
+def run_faults(seed: int) -> SeedResult:
+    """Simulate the random job in a bad world of one seed, likewise."""
+    program = make_faults(seed)
+    try:
+        with quiet():
+            return SeedResult(seed, check_faults(program), "")
+    except SimulationFailed as failed:
+        return _failed(seed, failed, program, "faults")
+
+
 def _failed(seed: int, failed: SimulationFailed, program: object, kind: str) -> SeedResult:
     again = f"python -m perdure.testing.simulation --only {kind} --first {seed} --seeds 1"
     text = f"{failed}\n{program}\nto repeat: {again}"
     return SeedResult(seed, max([0, *failed.crashes]), text)
 
 
-RUNS = {"calls": run_seed, "chats": run_chats}
+RUNS = {"calls": run_seed, "chats": run_chats, "faults": run_faults}
 
 
 def run_seeds(first: int, count: int, jobs: int = 2, kind: str = "calls") -> Iterator[SeedResult]:
@@ -68,7 +80,8 @@ def run_seeds(first: int, count: int, jobs: int = 2, kind: str = "calls") -> Ite
         first: the first seed.
         count: how many.
         jobs: processes.
-        kind: "calls": random durable calls and memory; "chats": random chats, tools and memory.
+        kind: "calls": random durable calls and memory; "chats": random chats, tools and memory;
+            "faults": random jobs whose store fails, with schedules, signals and a sink.
     """
     seeds = range(first, first + count)
     if jobs == 1:

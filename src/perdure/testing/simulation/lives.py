@@ -150,7 +150,7 @@ def live(script: Script, outside: Outside, before: Sequence[Sequence[Row]], star
         loop.run_until_complete(_drive(script, life, store, listener))
     except Exception as error:
         life.problems.append(f"{type(error).__name__}: {error}")
-        _abandon(loop)
+        abandon(loop)
     finally:
         loop.close()
     return Ended(
@@ -159,14 +159,17 @@ def live(script: Script, outside: Outside, before: Sequence[Sequence[Row]], star
     )  # fmt: skip
 
 
+def world_of(seed: int, life: Life) -> World:
+    """Return the world that one life of a job sees."""
+    # The same for the whole seed: who draws first must not decide how long a back-off is.
+    fraction = (seed * 0.618) % 1.0
+    executor = functools.partial(SimulatedExecutor, life=life)
+    return World(now=life.loop.now, chance=lambda: fraction, make_executor=executor)
+
+
 async def _drive(script: Script, life: Life, store: SimulatedStore, listener: _Listener) -> None:
     """Open the job, submit every input when it comes, wait until all runs have ended."""
-    loop = life.loop
-
-    executor = functools.partial(SimulatedExecutor, life=life)
-    # The same for the whole seed: who draws first must not decide how long a back-off is.
-    fraction = (script.seed * 0.618) % 1.0
-    world = World(now=loop.now, chance=lambda: fraction, make_executor=executor)
+    loop, world = life.loop, world_of(script.seed, life)
     runtime = JobRuntime(
         store, JOB, script.plan(), script.config, listeners=[listener], world=world
     )
@@ -290,7 +293,7 @@ async def _until(work: Any, stopped: asyncio.Future[None]) -> None:
     await task
 
 
-def _abandon(loop: SimulatedLoop) -> None:
+def abandon(loop: SimulatedLoop) -> None:
     """End what is left on the loop of a life that failed."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:

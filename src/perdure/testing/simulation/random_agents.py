@@ -36,7 +36,8 @@ class UnluckyError(PerdureError):
 EXPECTED = f"{UnluckyError.__module__}.{UnluckyError.__qualname__}"
 
 
-def _digest(*parts: object) -> str:
+def digest(*parts: object) -> str:
+    """Return what stands for all that was seen."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
 
 
@@ -51,7 +52,7 @@ def _outcome(tag: str, seen: str, units: int, fails: int, heals: int) -> str:
     attempt = this_attempt()
     if attempt is not None and attempt.retries < heals and attempt.number <= fails:
         raise UnluckyError(f"{tag}, attempt {attempt.number}")
-    return _digest(tag, seen)
+    return digest(tag, seen)
 
 
 async def ask(tag: str, seen: str, units: int, fails: int = 0, heals: int = NEVER) -> str:
@@ -79,7 +80,7 @@ class Player:
         given = event.get_attr("input") if action.trigger == "" else event.get_attr("seen")
         self.action = action
         self.ctx = ctx
-        self.seen = _digest(action.name, given, event.id)
+        self.seen = digest(action.name, given, event.id)
         self._calls = 0
         self.steps = action.steps
         if isinstance(given, list):  # a run that an action has started: it starts no others
@@ -87,7 +88,7 @@ class Player:
 
     def see(self, *values: object) -> None:
         """Add to what was seen."""
-        self.seen = _digest(self.seen, values)
+        self.seen = digest(self.seen, values)
 
     def call(
         self, *, plain: bool, fails: int = 0, heals: int = NEVER, units: int = 0,
@@ -97,7 +98,7 @@ class Player:
         self._calls += 1
         tag = f"{self.action.name}{self._calls}"
         # By its arguments, so that runs of the same program are not all alike.
-        units = units or 1 + int(_digest(tag, self.seen)[:2], 16) % 4
+        units = units or 1 + int(digest(tag, self.seen)[:2], 16) % 4
         func = compute if plain else ask
         return (ctx or self.ctx).durable_execute_async(func, tag, self.seen, units, fails, heals)
 

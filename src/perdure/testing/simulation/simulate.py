@@ -268,9 +268,21 @@ def arrivals_of(seed: int, count: int) -> list[int]:
 def _failure(
     seed: int, crashes: Sequence[int], life: Ended, found: Sequence[Difference]
 ) -> SimulationFailed:
+    shown = life.batches[: crashes[-1]] if crashes else life.batches
+    return failure_of(seed, crashes, shown, found, len(life.batches))
+
+
+def failure_of(
+    seed: int,
+    crashes: Sequence[int],
+    batches: Sequence[Sequence[Row]],
+    found: Sequence[Difference],
+    commits: int | None = None,
+) -> SimulationFailed:
+    """Return what says that a seed failed, with `batches` as the journal of the run concerned."""
     run = next((difference.run for difference in found if difference.run), 0)
-    history = list(_history(life.batches[: crashes[-1]] if crashes else life.batches, run))
-    return SimulationFailed(seed, crashes, len(life.batches), found, history)
+    history = list(_history(batches, run))
+    return SimulationFailed(seed, crashes, commits or len(batches), found, history)
 
 
 def _history(batches: Sequence[Sequence[Row]], run: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -38,6 +39,14 @@ _LARGEST = 1 << 63
 _CHANGED = tuple(name for name in StatusRow._fields if name != "run")
 
 Later = Callable[[Callable[[], None]], object]
+
+
+class Fate(enum.Enum):
+    """What becomes of a commit."""
+
+    WRITTEN = "written"
+    LOST = "not written"
+    UNKNOWN = "written, but its writer is told that it failed"
 
 
 class Tables:
@@ -153,6 +162,8 @@ class SimulatedStore(ActionStateStore):
         batches: what was committed before.
         later: calls back when the next commit is durable; at once by default.
         committed: told of each batch when it is durable and nobody else has been told.
+        fate: says what becomes of the next commit; all are written by default.
+        failed: told of each batch whose writer is about to be told that it failed.
     """
 
     def __init__(
@@ -161,12 +172,16 @@ class SimulatedStore(ActionStateStore):
         *,
         later: Later | None = None,
         committed: Callable[[Sequence[Row]], None] | None = None,
+        fate: Callable[[], Fate] = lambda: Fate.WRITTEN,
+        failed: Callable[[Sequence[Row]], None] = lambda rows: None,
     ) -> None:
         self.url = "simulated://"
         self.tables = Tables()
         self.batches: list[Sequence[Row]] = []
         self._later = later
         self._committed = committed
+        self._fate = fate
+        self._failed = failed
         self._job = 0
         self._open = False
         self._documents = SimulatedDocuments(self._document_rows, lambda: self._job)
@@ -206,24 +221,36 @@ class SimulatedStore(ActionStateStore):
 
     def _commit_next(self) -> None:
         rows, future = self._asked[0]
-        refused: StoreDataError | None = None
-        try:
-            self.tables.write(rows)
-        except StoreDataError as error:
-            refused = error
-        else:
-            self.batches.append(rows)
-            if self._committed is not None:
-                self._committed(rows)
+        error = self._write(rows)
         del self._asked[0]
         if future.done():
             pass  # nobody waits any more
-        elif refused is None:
+        elif error is None:
             future.set_result(None)
         else:
-            future.set_exception(refused)
+            future.set_exception(error)
         if self._asked:
             (self._later or asyncio.get_running_loop().call_soon)(self._commit_next)
+
+    def _write(self, rows: Sequence[Row]) -> StoreError | None:
+        """Let a batch meet its fate; return what its writer is told."""
+        fate = self._fate()
+        if fate is not Fate.LOST:
+            try:
+                self.leave(rows)
+            except StoreDataError as error:
+                return error
+        if fate is Fate.WRITTEN:
+            return None
+        self._failed(rows)
+        return StoreError(f"{self.url}: a commit failed: {fate.value}")
+
+    def leave(self, rows: Sequence[Row]) -> None:
+        """Write rows at once, as another process does that leaves a command."""
+        self.tables.write(rows)
+        self.batches.append(rows)
+        if self._committed is not None:
+            self._committed(rows)
 
     async def _caught_up(self) -> Tables:
         """Return the tables with all in them that was asked for before."""
