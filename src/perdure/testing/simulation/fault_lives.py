@@ -305,7 +305,15 @@ class _World:
 
     async def _schedule(self, job: _Job) -> None:
         while True:
-            schedule = Schedule(job.runtime, CRON, "* * * * *", _tick_value, CRON, "UTC")
+            schedule = Schedule(
+                job.runtime,
+                CRON,
+                "* * * * *",
+                _tick_value,
+                CRON,
+                "UTC",
+                check_loop=lambda asked: None,
+            )
             try:
                 await job.schedule(schedule)
             except StoreError:
