@@ -22,12 +22,13 @@ from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.outbox import NumberedOutput, Outbox, SinkPosition
-from perdure.runtime.shared.admission import Admitted, NewInput, Series
+from perdure.runtime.shared.admission import Admitted, NewInput
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.documents import JobDocuments
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
 from perdure.store.base import ActionStateStore, JobInfo

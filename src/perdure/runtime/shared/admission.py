@@ -16,6 +16,7 @@ from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.shared.numbers import Numbers
+from perdure.runtime.shared.series import Series
 from perdure.store.base import (
     ActionStateStore,
     InputRow,
@@ -27,48 +28,6 @@ from perdure.store.group_commit import GroupCommit
 
 QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
-
-
-class Series:
-    """Inputs that keep their order: behind one that is refused, or was lost, none is admitted.
-
-    Args:
-        passes_over: an input that cannot be journaled does not count as refused.
-    """
-
-    def __init__(self, *, passes_over: bool = False) -> None:
-        self._passes_over = passes_over
-        self._refused: tuple[int, Exception] | None = None
-        self._lost: tuple[int, StoreError] | None = None
-        self._members = 0
-
-    def next_place(self) -> int:
-        """Return the place of the next input."""
-        self._members += 1
-        return self._members
-
-    def refuse(self, place: int, error: Exception) -> None:
-        """Take note that the input at `place` was refused."""
-        if self._passes_over and isinstance(error, EncodeError):
-            return
-        if self._refused is None or place < self._refused[0]:
-            self._refused = (place, error)
-
-    def refused_before(self, place: int) -> Exception | None:
-        """Return why an input before `place` was refused or lost, None where none was."""
-        for before in (self._refused, self._lost):
-            if before is not None and before[0] < place:
-                return before[1]
-        return None
-
-    def lose(self, place: int, error: StoreError) -> None:
-        """Take note that the store lost the input at `place`, or nobody knows."""
-        if self._lost is None or place < self._lost[0]:
-            self._lost = (place, error)
-
-    def begin_again(self) -> None:
-        """What was lost is about to be submitted again, in its order."""
-        self._lost = None
 
 
 class NewInput(NamedTuple):
