@@ -44,7 +44,7 @@ RULES: dict[str, str] = {
     "context": "event call run config memory metrics resource",
     "agent": "context conditions llm memory event resource",
     "actions": "declarations",
-    "integrations": "+context +llm",
+    "integrations": "+context +llm codec",
     "codec": "",
     "journal": "",
     "store": "journal documents",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import agents as sdk
+import pydantic
 import pytest
 from agents.testing import assistant_message
 from tests.integration import agents_support as support
@@ -68,6 +69,21 @@ def agent_of(respond: Callable[..., Any], **options: Any) -> sdk.Agent[Any]:
 def tool_once(instructions: Any, items: Any, step: int) -> list[Any]:
     """Ask for the tool `t`, and answer with what it said."""
     return [call("t")] if step == 0 else [assistant_message(outputs(items)[-1])]
+
+
+def test_g21_the_types_that_agents_give_and_take_are_known(store: str) -> None:
+    cls = pydantic.create_model("Verdict", category=(str, ...))  # no module defines it
+    context = pydantic.create_model("Context", who=(str, ...))
+    judge = agent_of(lambda *_: [assistant_message('{"category": "a"}')], output_type=cls)
+
+    async def ask(event: Any, ctx: Any) -> None:
+        given = context(who="Ann")
+        result = await DurableRunner().run(ctx, judge, "hi", context=given)
+        ctx.send_event(OutputEvent(output=[result.final_output, given]))
+
+    [[output, given]] = outputs_of(Agent().add_action("ask", [InputEvent], ask), store=store)
+    assert output == cls(category="a")
+    assert given == context(who="Ann")
 
 
 # Crashes

@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 from pydantic_ai import Agent as PydanticAgent
-from pydantic_ai import ModelRetry, RunContext, ToolReturn, UsageLimits
+from pydantic_ai import (
+    ModelRetry,
+    PromptedOutput,
+    RunContext,
+    TextOutput,
+    ToolOutput,
+    ToolReturn,
+    UsageLimits,
+)
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     BinaryContent,
@@ -42,7 +50,9 @@ from perdure import (
     RunsFailedError,
     integrations,
 )
+from perdure.codec.types import GLOBAL_TYPES
 from perdure.errors import ConfigurationError
+from perdure.integrations import pydantic_ai_forms
 from perdure.integrations.pydantic_ai import DurableAgent
 from perdure.testing import simulate
 
@@ -437,6 +447,103 @@ def test_structured_output_and_message_history(store: str) -> None:
 
     inputs = [{"k": "a", "ask": "one"}, {"k": "a", "ask": "two"}]
     assert outputs_of(agent_of(ask), inputs, store=store) == [["Bonn", 3], ["Bonn", 6]]
+
+
+def made_model(name: str) -> Any:
+    """Return a model that no module defines: nothing but the agent names it."""
+    return create_model(name, category=(str, ...))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda cls: cls,
+        lambda cls: [cls, int],
+        lambda cls: cls | int,
+        lambda cls: ToolOutput(cls, name="final"),
+        lambda cls: PromptedOutput([cls]),
+        lambda cls: TextOutput(giving(cls)),
+        lambda cls: giving(cls),
+        lambda cls: list[cls],
+    ],
+)
+def test_g21_the_output_types_of_an_agent_are_known(form: Callable[[Any], Any], store: str) -> None:
+    cls = made_model("Verdict")
+    output = form(cls)
+    model = (
+        TestModel(custom_output_text='{"category": "a"}')
+        if "Prompted" in repr(output)
+        else (TestModel())
+    )
+    durable = DurableAgent(PydanticAgent(model, output_type=output, name="judge"))
+    assert GLOBAL_TYPES.lookup(cls)  # before it runs: another process reads what this one gave
+    [value] = outputs_of(asking(durable), store=store)
+    value = value[0] if isinstance(value, list) else value
+    assert type(value) is cls
+
+
+def giving(cls: Any) -> Callable[[str], Any]:
+    """Return an output function that is annotated with a class."""
+
+    def give(text: str) -> Any:
+        return cls(category=text)
+
+    give.__annotations__["return"] = cls
+    return give
+
+
+def test_g21_the_output_type_of_one_run_and_its_deps_are_known() -> None:
+    cls, deps = made_model("OfOneRun"), made_model("Deps")
+    other = made_model("OtherDeps")
+    durable = DurableAgent(PydanticAgent(TestModel(), deps_type=deps, name="judge"))
+
+    async def go(event: Any, ctx: Any) -> None:
+        given = deps(category="d")
+        result = await durable.run(ctx, "hi", deps=given, output_type=cls)
+        more = other(category="o")
+        await durable.run(ctx, "hi", deps=more)
+        ctx.send_event(OutputEvent(output=[result.output, given, more]))
+
+    [[output, *given]] = outputs_of(agent_of(go))
+    assert type(output) is cls
+    assert given == [deps(category="d"), other(category="o")]
+
+
+def test_tools_that_run_side_by_side_count_what_each_of_them_used() -> None:
+    helper = PydanticAgent(TestModel(), name="helper")
+    gate = asyncio.Event()
+
+    async def quick(ctx: RunContext[None]) -> str:
+        await helper.run("help", usage=ctx.usage)
+        gate.set()
+        return "quick"
+
+    async def slow(ctx: RunContext[None]) -> str:
+        await gate.wait()  # it begins before, and ends after the other was counted
+        await asyncio.sleep(0.05)
+        await helper.run("help", usage=ctx.usage)
+        return "slow"
+
+    model = script([ToolCallPart("quick", {}), ToolCallPart("slow", {})], [TextPart("done")])
+    durable = DurableAgent(PydanticAgent(model, tools=[quick, slow], name="two"))
+    seen: list[dict[str, Any]] = []
+
+    async def go(event: Any, ctx: Any) -> None:
+        result = await durable.run(ctx, "hi")
+        usage = result.usage
+        ctx.send_event(OutputEvent(output=[usage.requests, usage.input_tokens > 0]))
+
+    original = pydantic_ai_forms.with_usage
+
+    def noting(outcome: Any, used: Any) -> Any:
+        seen.append({"requests": used.requests, "tokens": used.input_tokens})
+        return original(outcome, used)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pydantic_ai_forms, "with_usage", noting)
+        [[requests, _]] = outputs_of(agent_of(go))
+    assert [each["requests"] for each in seen] == [1, 1]
+    assert requests == 4  # two of its own, and one in each tool
 
 
 def test_usage_limits_hold() -> None:

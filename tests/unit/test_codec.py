@@ -22,6 +22,7 @@ from unittest import mock
 import msgspec
 import pydantic
 import pytest
+import typing_extensions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -515,3 +516,11 @@ def test_brief_is_short_and_never_raises() -> None:
     for value in (cycle, huge, Hostile(), {Hostile(): 1}, "\ud800", Decimal(10) ** 100):
         for limit in (10, 160):
             assert 0 < len(brief((value, value), {"k": value}, limit)) <= limit
+
+
+def test_a_typed_dict_of_typing_extensions_names_types_as_well() -> None:
+    cls = dataclasses.make_dataclass("Held", [("value", int)])
+    made: Any = typing_extensions.TypedDict
+    registry = TypeRegistry()
+    registry.register_annotation(made("State", {"held": list[cls]}))
+    assert registry.lookup(cls) is not None

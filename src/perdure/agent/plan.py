@@ -91,6 +91,7 @@ class AgentPlan:
         event_classes: Registered event class by event type.
         annotated_types: Annotations of the fields of all event classes that the agent names.
         resources: Declared resources by type and name.
+        modules: Names of the agent's own modules: those that define its class and its actions.
         has_conditions: Whether any action has a condition.
     """
 
@@ -100,6 +101,7 @@ class AgentPlan:
     annotated_types: tuple[Any, ...]
     resources: Mapping[ResourceKey, ResourceSpec] = dataclasses.field(default_factory=dict)
     builtin: Builtin | None = None
+    modules: frozenset[str] = frozenset()
     has_conditions: bool = dataclasses.field(init=False, repr=False, compare=False)
     _by_type: Mapping[str, tuple[ActionSpec, ...]] = dataclasses.field(
         init=False, repr=False, compare=False
@@ -175,6 +177,7 @@ class AgentPlan:
             annotated_types=compiled.annotated_types + added.annotated_types,
             resources=merged(agent_resources(instance), resources),
             builtin=builtin,
+            modules=_own_modules(instance, compiled.actions),
         )
 
 
@@ -188,6 +191,14 @@ def _compiled_all(
         actions.append(spec)
         named += classes
     return Compiled(tuple(actions), tuple(named), _annotated_types(named))
+
+
+def _own_modules(agent: Agent, actions: Iterable[ActionSpec]) -> frozenset[str]:
+    found = {cls.__module__ for cls in type(agent).__mro__}
+    found.update(_globals_of(each.func).get("__name__", "") for each in actions)
+    return frozenset(
+        name for name in found if name.partition(".")[0] not in ("", "builtins", "perdure")
+    )
 
 
 def _refuse_reserved(

@@ -40,8 +40,8 @@ def _unjournaled(cls: type) -> str:
     name = type_name(cls)
     if describe(cls) is not None:
         step = (
-            "annotate the durable function's result or the event's field with it, or call "
-            "perdure.register_type on it"
+            "call perdure.register_type on it, define it in the agent's own module, or annotate "
+            "the durable function's result or the event's field with it"
         )
         return f"type {name} cannot be journaled because this job does not know it: {step}"
     return f"an object of type {name} cannot be journaled: {next_step(cls)}"

@@ -13,7 +13,7 @@ import functools
 import sys
 import typing
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, overload
 
 import msgspec
@@ -120,10 +120,11 @@ def _is_pydantic_model(cls: type) -> bool:
 class TypeRegistry:
     """The types that may be rebuilt from journal bytes.
 
-    Owned by one job and filled from its code: from `register`, and from the annotations of its
-    events and durable functions. Types registered for the whole process are known to all. What
-    the journal calls a type is not decided here: `names.NAMES` has its names, and all of them
-    find it. Safe to fill from any thread.
+    Owned by one job and filled from its code: from `register`, from the annotations of its events
+    and durable functions, and from what the agent's own modules define, which is looked for when
+    it is asked for. Types registered for the whole process are known to all. What the journal
+    calls a type is not decided here: `names.NAMES` has its names, and all of them find it. Safe to
+    fill from any thread.
     """
 
     def __init__(self, parent: TypeRegistry | None = None) -> None:
@@ -138,6 +139,15 @@ class TypeRegistry:
         self._by_name: dict[str, TypeShape] = {}
         self._version = NAMES.version
         self._seen: set[Any] = set()
+        self._modules: frozenset[str] = frozenset()
+
+    def know_modules(self, names: Iterable[str]) -> None:
+        """Know what loaded modules define: the agent's own; nothing is imported for it.
+
+        Args:
+            names: Names of modules, as in `sys.modules`.
+        """
+        self._modules |= set(names)
 
     def register(self, cls: type) -> None:
         """Let instances of a class be journaled and rebuilt; again changes nothing.
@@ -205,8 +215,8 @@ class TypeRegistry:
                 pending.extend(_annotation_parts(part))
 
     def _class_parts(self, cls: type) -> Iterable[Any]:
-        if typing.is_typeddict(cls):
-            return _hints(cls)
+        if typing.is_typeddict(cls) or type(cls).__name__ == "_TypedDictMeta":
+            return _hints(cls)  # before Python 3.12 that of typing_extensions is another class
         shape = describe(cls)
         if shape is None:
             return ()
@@ -226,7 +236,10 @@ class TypeRegistry:
         found = self._by_class.get(cls)
         if found is None:
             parent = self._parent or GLOBAL_TYPES
-            return parent.lookup(cls) if parent is not self else None
+            found = parent.lookup(cls) if parent is not self else None
+            if found is None and cls.__module__ in self._modules and _stands_at_its_place(cls):
+                self.register_annotation(cls)
+                found = self._by_class.get(cls)
         return found
 
     def name_of(self, cls: type) -> str | None:
@@ -242,7 +255,7 @@ class TypeRegistry:
         """
         if self._version != NAMES.version:
             self._follow_names()
-        shape = self._by_name.get(name)
+        shape = self._by_name.get(name) or self._shape_in_modules(name)
         if shape is not None:
             return shape
         parent = self._parent or GLOBAL_TYPES
@@ -254,6 +267,14 @@ class TypeRegistry:
             f"that was moved or renamed is known again by register_type(cls, aliases=({name!r},))"
         )
 
+    def _shape_in_modules(self, name: str) -> TypeShape | None:
+        for module in self._modules:
+            for cls in _classes_in(vars(sys.modules.get(module, object)), module):
+                if name in NAMES.of(cls) and describe(cls) is not None:
+                    self.register_annotation(cls)
+                    return self._by_name.get(name)
+        return None
+
     def resolve(self, name: str) -> type:
         """Return the class that has a name, or had it before.
 
@@ -261,6 +282,26 @@ class TypeRegistry:
             DecodeError: No class is registered under it.
         """
         return self.shape_of(name).cls
+
+
+def _classes_in(namespace: Mapping[str, Any], module: str, outer: str = "") -> Iterator[type]:
+    """Yield the classes that a module defines, those inside of them included."""
+    for name, found in list(namespace.items()):
+        if (
+            isinstance(found, type)
+            and found.__module__ == module
+            and found.__qualname__ == outer + name
+        ):
+            yield found
+            yield from _classes_in(vars(found), module, f"{outer}{name}.")
+
+
+def _stands_at_its_place(cls: type) -> bool:
+    """Say whether a class is found by its module and name; one that a function made is not."""
+    found: Any = sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found is cls
 
 
 def _not_rebuilt(cls: type) -> ConfigurationError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ClassVar, TypedDict, cast
 
 from perdure.call import RetryPolicy
+from perdure.codec.types import GLOBAL_TYPES
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 
@@ -18,6 +19,7 @@ __all__ = [
     "LibraryCalls",
     "check_context",
     "checked_settings",
+    "know_types",
     "settings_of",
 ]
 
@@ -66,6 +68,16 @@ def settings_of(tools: Mapping[str, CallSettings], name: str) -> CallSettings:
     """Return the options of a tool: its own, else those of any."""
     found = tools.get(name)
     return found if found is not None else tools.get(ANY_TOOL, CallSettings())
+
+
+def know_types(annotations: Iterable[Any]) -> None:
+    """Let all jobs of this process journal and rebuild what an agent's types name.
+
+    Called where the agent is made durable, as its module is imported: what it gave may be read
+    back by a process that has not run it yet.
+    """
+    for annotation in annotations:
+        GLOBAL_TYPES.register_annotation(annotation)
 
 
 class HostCall:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.context import RunnerContext
 from perdure.errors import missing_extra
-from perdure.integrations.agent_library import CallSettings, check_context, checked_settings
+from perdure.integrations.agent_library import (
+    CallSettings,
+    check_context,
+    checked_settings,
+    know_types,
+)
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -52,6 +57,7 @@ class DurableGraph:
             for node, settings in (node_options or {}).items()
         }
         self._types = langgraph_run.checked(graph, self.name)
+        know_types(self._types.__annotations__.values())
 
     async def ainvoke(
         self, ctx: RunnerContext, input: Any, config: Any = None, **options: Any

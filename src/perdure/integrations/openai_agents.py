@@ -31,6 +31,10 @@ class DurableRunner:
     `is_enabled` functions and filters: they may compute, no more. Tracing is off, since it exports
     from threads, and traces a replay again.
 
+    The types that the agents give (`output_type`) and take (`context`) need no `register_type`
+    once they have run; where an output is read back by a process that has not run them, they do,
+    unless the module that has the action defines them.
+
     One instance serves any number of runs at once: it holds nothing of a run.
 
     Args:

@@ -31,7 +31,7 @@ from agents.usage import Usage
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import openai_agents_forms as forms
-from perdure.integrations.agent_library import LibraryCalls, settings_of
+from perdure.integrations.agent_library import LibraryCalls, know_types, settings_of
 from perdure.llm.sendable import sendable
 
 _ORIGINAL = "_perdure_original"
@@ -87,6 +87,8 @@ class RunnerCalls(LibraryCalls):
         if known is not None:
             return known
         self._refuse(agent)
+        schema = agent.output_type
+        know_types([getattr(schema, "output_type", schema)])
         # No `clone`: it takes a model that is replaced for another model, with other settings.
         made = self._agents[id(agent)] = copy.copy(agent)
         setattr(made, _ORIGINAL, agent)
@@ -267,6 +269,7 @@ async def run(
             f"DurableRunner {calls.name!r}: a sandbox cannot be used in an action; use it inside a"
             " function tool"
         )
+    know_types([type(options.get("context"))])
     own = config.model
     config = dataclasses.replace(
         config,

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError, missing_extra
-from perdure.integrations.agent_library import CallSettings, check_context, checked_settings
+from perdure.integrations.agent_library import (
+    CallSettings,
+    check_context,
+    checked_settings,
+    know_types,
+)
 
 if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent, AgentRunResult
@@ -35,6 +40,8 @@ class DurableAgent(Generic[DepsT, OutputT]):
     loop runs on the action's event loop, again from its top after a crash, and so do instructions,
     `prepare` functions, output validators and event stream handlers: they may compute, no more.
 
+    The types that it gives (`output_type`) and takes (`deps_type`) need no `register_type`.
+
     One instance serves any number of runs at once: it holds nothing of a run.
 
     Args:
@@ -60,6 +67,7 @@ class DurableAgent(Generic[DepsT, OutputT]):
         except ImportError as error:
             raise missing_extra("DurableAgent", "llm", error) from error
         self._library = pydantic_ai_run
+        know_types(pydantic_ai_run.types_of(agent.output_type, agent.deps_type))
         self.agent = agent
         self.name = name or agent.name or "agent"
         self._model_options = checked_settings("model_options", model_options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import typing
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage, RunUsage
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from perdure.codec.identity import annotated_types
 from perdure.errors import EncodeError
 from perdure.llm.sendable import sendable
 
@@ -255,21 +257,34 @@ def result_of(outcome: dict[str, Any]) -> Any:
     )
 
 
+def types_of(output_type: Any, *more: Any) -> Iterator[Any]:
+    """Yield the types of what an agent with an output type gives, and `more`."""
+    yield from more
+    for part in _parts(output_type):
+        if isinstance(part, type) or not callable(part) or typing.get_origin(part) is not None:
+            yield part
+        else:
+            yield from annotated_types(part)[:1]
+
+
 def functions_of(output_type: Any) -> dict[str, Any]:
     """Return the output functions in an output type, by name: their results are of their types."""
-    return {function.__name__: function for function in _functions(output_type)}
+    return {
+        part.__name__: part
+        for part in _parts(output_type)
+        if not isinstance(part, type) and hasattr(part, "__name__") and callable(part)
+    }
 
 
-def _functions(output_type: Any) -> Iterator[Any]:
+def _parts(output_type: Any) -> Iterator[Any]:
+    """Yield the types and functions that an output type consists of."""
     if isinstance(output_type, list | tuple):
         for member in output_type:
-            yield from _functions(member)
+            yield from _parts(member)
         return
     for attribute in ("output", "output_function", "outputs"):  # ToolOutput, TextOutput, ...
         inner = getattr(output_type, attribute, None)
         if inner is not None and not isinstance(output_type, type):
-            yield from _functions(inner)
+            yield from _parts(inner)
             return
-    if not isinstance(output_type, type) and hasattr(output_type, "__name__"):
-        if callable(output_type):
-            yield output_type
+    yield output_type

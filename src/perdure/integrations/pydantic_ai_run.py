@@ -40,7 +40,13 @@ from pydantic_ai.usage import RequestUsage
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations import pydantic_ai_forms as forms
-from perdure.integrations.agent_library import HostCall, LibraryCalls, settings_of
+from perdure.integrations.agent_library import (
+    HostCall,
+    LibraryCalls,
+    know_types,
+    settings_of,
+)
+from perdure.integrations.pydantic_ai_forms import types_of as types_of
 
 _CONVERSATIONS = uuid.UUID("6e0f4a52-3b0c-4b53-9a2e-0d6f2a0a9a51")
 
@@ -435,6 +441,7 @@ async def run(
 ) -> AgentRunResult[Any]:
     """Run the agent on the action's loop, with its requests and calls made through `calls`."""
     output_type = options.get("output_type")
+    know_types(types_of(output_type, type(options.get("deps"))))
     types = forms.functions_of(agent.output_type if output_type is None else output_type)
     capabilities = [*(options.pop("capabilities", None) or ()), DurableRun(calls, types)]
     options.setdefault("infer_name", False)

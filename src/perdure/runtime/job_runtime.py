@@ -120,6 +120,7 @@ class JobRuntime:
         Raises:
             StoreError: the store cannot be opened, or another process owns the job.
         """
+        self._codec.registry.know_modules(self._plan.modules)
         for annotated in (*self._plan.annotated_types, MemoryRef, Output):
             self._codec.registry.register_annotation(annotated)
         info = await self._store.open(self.job)

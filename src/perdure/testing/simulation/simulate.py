@@ -169,6 +169,7 @@ def check(
         SimulationFailed: the result depends on a crash.
     """
     codec = Codec()
+    codec.registry.know_modules(script.plan().modules)
     for annotated in (*script.plan().annotated_types, MemoryRef):
         codec.registry.register_annotation(annotated)
     outside = Outside(script.seed)
