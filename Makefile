@@ -32,7 +32,8 @@ test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
 simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
 	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)
 
-soak: simulate  ## in full what the tests do a part of; half an hour on two cores
+soak: simulate  ## in full what the tests do a part of; three quarters of an hour on two cores
+	@$(PYTHON) -m tests.crash.chaos --seconds 600
 
 lint: $(STAMP) typecheck  ## style, format and types
 	@$(VENV)/bin/ruff check .

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.patience import PATIENCE
 from tests.zygote import Forked
 
@@ -23,7 +22,6 @@ SAMPLE = ROOT / "examples" / "product_reviews" / "sample_reviews.jsonl"
 CALLS = ("score_sentiment", "describe_language", "look_up_product")
 KILLS = 20
 IN_FLIGHT = 60
-GIVEN_SEED = os.environ.get("PERDURE_TEST_SEED")  # read before tests are isolated
 
 
 def reviews(count: int | None) -> list[dict[str, Any]]:
@@ -119,14 +117,6 @@ def verify_calls(job: Job, finished: dict[int, set[int]], pids: list[int]) -> in
     # What is executed again was in flight when a process was killed.
     assert max(again.values(), default=0) <= len(CALLS) * job.in_flight
     return sum(again.values())
-
-
-@pytest.fixture
-def seed() -> int:
-    """A seed to repeat a failure with: PERDURE_TEST_SEED."""
-    value = int(GIVEN_SEED) if GIVEN_SEED else random.SystemRandom().randrange(1 << 32)
-    print(f"PERDURE_TEST_SEED={value}")
-    return value
 
 
 def test_g4_g6_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path, seed: int) -> None:
