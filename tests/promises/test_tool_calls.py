@@ -148,15 +148,6 @@ def test_images_that_a_tool_returns_reach_the_model(sort: Any, store: str) -> No
     assert (last.role, last.attachments) == (MessageRole.TOOL, [image])
 
 
-@pytest.mark.parametrize("sort", BOTH)
-def test_a_result_that_cannot_be_kept_fails_the_run(sort: Any) -> None:
-    async def opaque(x: int) -> Any:
-        return object()
-
-    text = error_text(failures(sort(model(telling, tools=[Tool.from_callable(opaque)])), ONE))
-    assert text.startswith("perdure.errors.EncodeError")
-
-
 # Ends
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from perdure.actions.approval import approval
 from perdure.actions.bounds import bounded, is_of_the_callee
+from perdure.actions.tool_results import ToolResultForm
+from perdure.call import NO_OPTIONS
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
 from perdure.errors import (
@@ -61,6 +64,8 @@ async def call_tools(
     Raises:
         BaseException: What a tool with `on_error="raise"` raised.
     """
+    calls = list(calls)
+    form = ToolResultForm(ctx, len(calls))
     places = asyncio.Semaphore(ctx.config.get(AgentExecutionOptions.TOOL_CALL_PARALLELISM))
 
     async def answered(call: ToolCall) -> ToolResponse:
@@ -81,7 +86,7 @@ async def call_tools(
                 return _failed(call, verdict.denied)
             arguments = verdict.arguments
         async with places:
-            return await _called(ctx, tool, call, arguments)
+            return await _called(ctx, tool, call, arguments, form)
 
     tasks = [asyncio.create_task(answered(call)) for call in calls]
     try:
@@ -98,11 +103,15 @@ def _failed(call: ToolCall, error: str) -> ToolResponse:
 
 
 async def _called(
-    ctx: RunnerContext, tool: Resource, call: ToolCall, arguments: dict[str, Any]
+    ctx: RunnerContext,
+    tool: Resource,
+    call: ToolCall,
+    arguments: dict[str, Any],
+    form: ToolResultForm,
 ) -> ToolResponse:
     try:
         if isinstance(tool, Tool):
-            result = await _call(ctx, tool, arguments)
+            result = await _call(ctx, tool, arguments, form)
         else:
             agent: Any = tool
             result = await agent.run(ctx, arguments)
@@ -117,7 +126,9 @@ async def _called(
     return ToolResponse(id=call.id, name=call.name, result=result)
 
 
-async def _call(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any]) -> Any:
+async def _call(
+    ctx: RunnerContext, tool: Tool, arguments: dict[str, Any], form: ToolResultForm
+) -> Any:
     checked = tool.checked(arguments)
     checked.update(tool.injected(lambda kind, name: _injected(ctx, kind, name)))
     calling = bounded(
@@ -128,7 +139,10 @@ async def _call(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any]) -> An
         retry=tool.retry,
         limit=tool.limit,
     )
-    return await calling.durable_execute_async(tool.func, **checked)
+    call: Any = functools.partial(tool.func)
+    call.__perdure_options__ = getattr(tool.func, "__perdure_options__", NO_OPTIONS)
+    call.journal_form = form
+    return await calling.durable_execute_async(call, **checked)
 
 
 def _injected(ctx: RunnerContext, kind: str, name: str) -> Any:

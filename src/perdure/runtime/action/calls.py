@@ -210,8 +210,11 @@ class ActionCalls:
             assert options.reconciler is not None
             func, info = options.reconciler, self._services.function(options.reconciler)
             callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
+        over, form = self.call_over, getattr(callee.func, "journal_form", None)
+        if form is not None:
+            over = functools.partial(over, form=form)
         attempts = CallAttempts(
-            self._action, callee, template, options, over=self.call_over, before=step.failed
+            self._action, callee, template, options, over=over, before=step.failed
         )
 
         def begin() -> None:
@@ -237,16 +240,24 @@ class ActionCalls:
     # Their outcomes
 
     def call_over(
-        self, template: Record, started_at: int, value: Any, error: BaseException | None
+        self,
+        template: Record,
+        started_at: int,
+        value: Any,
+        error: BaseException | None,
+        *,
+        form: Any = None,
     ) -> None:
-        """A call of this process is over: journal what came of it."""
+        """A call of this process is over: journal what came of it, in a `form` of its callable."""
         self._running.pop(template.call, None)
         if self._action.ended or self._run.dropped:
             return
         codec = self._services.codec
         if error is None:
             try:
-                outcome = template.returned(codec.encode(value), started_at)
+                encode = codec.encode
+                data = encode(value) if form is None else form.encoded(value, encode)
+                outcome = template.returned(data, started_at)
             except EncodeError as refused:
                 error = EncodeError(
                     f"the result of {template.function} cannot be journaled: {refused}"
