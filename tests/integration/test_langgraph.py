@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from tests.integration import agents_support as support
 from tests.integration.agents_support import Log, note
 from tests.integration.langgraph_graphs import graph as trip
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RetryPolicy, RunsFailedError
 from perdure.errors import ConfigurationError
@@ -152,7 +153,7 @@ def test_many_keys_at_once_share_one_graph(store: str) -> None:
         waiting.add(state.n)
         if len(waiting) == 20:
             together.set()
-        await asyncio.wait_for(together.wait(), 20)  # all of them are under way at once
+        await asyncio.wait_for(together.wait(), PATIENCE)  # all of them are under way at once
         return {"n": state.n * 2}
 
     inputs = [{"k": n, "state": {"n": n}} for n in range(20)]

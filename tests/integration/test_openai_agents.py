@@ -14,6 +14,7 @@ from agents.testing import assistant_message
 from tests.integration import agents_support as support
 from tests.integration.agents_support import Log, note
 from tests.integration.openai_agents_team import FunctionModel, call, outputs, reception
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RetryPolicy, RunsFailedError
 from perdure.integrations import openai_agents_forms as forms
@@ -135,7 +136,7 @@ def test_many_keys_at_once_share_agents_and_runner(store: str) -> None:
         waiting.add(ctx.context)
         if len(waiting) == 20:
             together.set()
-        await asyncio.wait_for(together.wait(), 20)  # all of them are under way at once
+        await asyncio.wait_for(together.wait(), PATIENCE)  # all of them are under way at once
         return f"for {ctx.context}"
 
     agent, runner = agent_of(tool_once, tools=[tool]), DurableRunner()

@@ -40,6 +40,7 @@ from pydantic_core import SchemaValidator, core_schema
 from tests.integration import agents_support as support
 from tests.integration.agents_support import Log, note
 from tests.integration.pydantic_ai_agents import durable as durable_planner
+from tests.patience import PATIENCE
 
 from perdure import (
     Agent,
@@ -224,7 +225,7 @@ def test_many_keys_at_once_share_one_agent(store: str) -> None:
             waiting.add(last_content(messages))
             if len(waiting) == 20:
                 barrier.set()
-            await asyncio.wait_for(barrier.wait(), 20)  # all of them are under way at once
+            await asyncio.wait_for(barrier.wait(), PATIENCE)  # all of them are under way at once
             return ModelResponse(parts=[ToolCallPart("double", {"n": len(waiting)})])
         return ModelResponse(
             parts=[TextPart(f"{messages[0].parts[-1].content} {messages[-1].parts[0].content}")]

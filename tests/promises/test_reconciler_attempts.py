@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
+from tests.promises.clock import HOUR, Clock
 from tests.promises.support import ONE, SECONDS, State, agent_of, crash_and_resume, hold, out, run
 
 from perdure import LocalEngine, RetryPolicy
 
-AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.3, jitter=0.0, backoff_coefficient=1.0)
+AGAIN = RetryPolicy(max_attempts=3, initial_interval=HOUR, jitter=0.0, backoff_coefficient=1.0)
 AT_ONCE = RetryPolicy(max_attempts=3, initial_interval=0.0)
 
 
@@ -19,6 +21,7 @@ async def pays(holds_in: int, fails_in: tuple[int, ...]) -> str:
     State.calls.append("pay")
     attempt = State.calls.count("pay")
     if attempt in fails_in:
+        asyncio.get_running_loop().call_later(0.01, State.late)
         raise OSError(f"attempt {attempt}")
     if attempt == holds_in:
         await hold()
@@ -50,9 +53,16 @@ async def hold_after_failure() -> None:
     await hold()
 
 
-def test_g11_a_failed_attempt_is_in_no_doubt_and_counts_over_a_crash(store: str) -> None:
-    agent = paying(AGAIN, asks, 0, (1, 2, 3, 4))
-    assert crash_and_resume(agent, ONE, store=store) == ["OSError('attempt 3')"]
+def test_g11_a_failed_attempt_is_in_no_doubt_and_counts_over_a_crash(
+    store: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def passes() -> None:
+        if State.leg == 2:  # the crash is in the first back-off
+            clock.forward(HOUR)
+
+    monkeypatch.setattr(State, "late", passes)
+    agent, down = paying(AGAIN, asks, 0, (1, 2, 3, 4)), functools.partial(clock.forward, HOUR)
+    assert crash_and_resume(agent, ONE, store=store, down=down) == ["OSError('attempt 3')"]
     assert State.calls == ["pay"] * 3
 
 

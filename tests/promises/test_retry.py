@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tests.promises.legs import until
 from tests.promises.support import (
     SECONDS,
     State,
@@ -15,6 +16,7 @@ from tests.promises.support import (
     config_of,
     echo,
     failures,
+    hold,
     out,
     pick,
     run,
@@ -114,12 +116,12 @@ def test_g1_a_retried_run_waits_for_the_runs_of_its_key(sqlite: str) -> None:
             assert await asyncio.wait_for(first.wait(), SECONDS) is RunStatus.FAILED
             State.leg = 2
             slow = await job.submit({"name": "slow"}, key="a")
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
             await asyncio.to_thread(outside.retry, first.id)
+            await until(lambda: engine.run_info(first.id).status is RunStatus.QUEUED)
+            State.gate.release()
             await asyncio.wait_for(slow.wait(), SECONDS)
-            deadline = time.monotonic() + SECONDS
-            while engine.run_info(first.id).status is not RunStatus.COMPLETED:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.02)
+            await until(lambda: engine.run_info(first.id).status is RunStatus.COMPLETED)
         return [call for call in State.calls if isinstance(call, str)]
 
     async def ordered(event: Any, ctx: Any) -> None:
@@ -127,7 +129,7 @@ def test_g1_a_retried_run_waits_for_the_runs_of_its_key(sqlite: str) -> None:
         State.calls.append(f"begin {name}")
         if name == "first" and State.leg == 1:
             raise Flaky(name)
-        await ctx.durable_execute_async(echo, 0, 1.0 if name == "slow" else 0.0)
+        await ctx.durable_execute_async(*((hold,) if name == "slow" else (echo, 0)))
         State.calls.append(f"end {name}")
 
     assert asyncio.run(go()) == [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.promises.callees import held_for_long, never
 from tests.promises.clock import HOUR, Clock
-from tests.promises.legs import until
+from tests.promises.legs import all_wait, until
 from tests.promises.support import (
     OFF,
     ONE,
@@ -103,31 +103,39 @@ def test_g10_a_run_that_was_to_stop_is_not_tried_again_though_its_end_failed(
 
 
 @pytest.mark.parametrize("nap", ["ctx.sleep", "asyncio.sleep", "signal"])
-def test_g10_so_does_one_that_sleeps(nap: str, kind: str, store: str) -> None:
+def test_g10_so_does_one_that_sleeps(nap: str, kind: str, store: str, clock: Clock) -> None:
     async def sleeps(event: Any, ctx: Any) -> None:
         try:
             if nap == "ctx.sleep":
-                await ctx.sleep(3600)
+                await ctx.sleep(2 * HOUR)
             elif nap == "signal":
                 await ctx.wait_for_signal("never")
             else:
-                await asyncio.sleep(3600)
+                await asyncio.sleep(2 * HOUR)
         finally:
             await ctx.durable_execute_async(echo, "clean up")
 
     def sleeps_plain(event: Any, ctx: Any) -> None:
         try:
-            (ctx.wait_for_signal("never") if nap == "signal" else ctx.sleep(3600)).result()
+            (ctx.wait_for_signal("never") if nap == "signal" else ctx.sleep(2 * HOUR)).result()
         finally:
             ctx.durable_execute_async(echo, "clean up").result()
 
-    # Many that wait, of which most leave memory meanwhile.
-    inputs = [{"k": n} for n in range(5 if kind != OFF else 2)]
-    config = config_of(kind, run_timeout=0.2, max_runs_in_flight=2)
-    failed = failures(pick(kind, sleeps, sleeps_plain), inputs, store=store, config=config)
-    assert "TimeoutError" in error_text(failed)
-    assert len(failed.failed) == len(inputs)
-    assert State.calls == ["clean up"] * len(inputs)
+    async def go() -> list[RunStatus]:
+        config = config_of(kind, run_timeout=HOUR, max_runs_in_flight=2)
+        engine = LocalEngine(store, config=config)
+        async with engine.open(pick(kind, sleeps, sleeps_plain)) as job:
+            # Many that wait, of which most leave memory meanwhile.
+            runs = [await job.submit(n, key=n) for n in range(5 if kind != OFF else 2)]
+            await all_wait(runs)
+            clock.forward(HOUR)
+            statuses = [await asyncio.wait_for(run_.wait(), SECONDS) for run_ in runs]
+        assert all("TimeoutError" in str(engine.run_info(run_.id).error) for run_ in runs)
+        return statuses
+
+    statuses = asyncio.run(go())
+    assert set(statuses) == {RunStatus.FAILED}
+    assert State.calls == ["clean up"] * len(statuses)
 
 
 class Steps(Agent):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.unit.action_driver import on_host
 
 from perdure.errors import StoreDataError, StoreError
@@ -194,7 +195,7 @@ async def test_a_cancelled_write_is_harmless() -> None:
 @on_host
 async def test_an_idle_group_commit_is_drained_at_once() -> None:
     commits = GroupCommit(FakeStore())
-    await asyncio.wait_for(commits.drain(), 1)
+    await asyncio.wait_for(commits.drain(), PATIENCE)
     assert commits.commits == 0
 
 

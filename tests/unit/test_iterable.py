@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure.connectors.base import SinkState, Source, SourceItem
 from perdure.connectors.iterable import (
@@ -77,7 +78,7 @@ def test_endless_iterable_lets_the_loop_run() -> None:
             await task
         return 1
 
-    assert asyncio.run(asyncio.wait_for(main(), 5)) == 1
+    assert asyncio.run(asyncio.wait_for(main(), PATIENCE)) == 1
 
 
 def test_error_of_the_iterable_reaches_the_reader_after_the_items_before_it() -> None:
