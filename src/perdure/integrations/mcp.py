@@ -15,7 +15,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from perdure.call import RetryPolicy
-from perdure.errors import ConfigurationError, TerminalError, ToolArgumentsError
+from perdure.errors import (
+    AgentDefinitionError,
+    ConfigurationError,
+    TerminalError,
+    ToolArgumentsError,
+)
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
 from perdure.llm.message import Attachment, ChatMessage, MessageRole
 from perdure.llm.output_schema import json_validator
@@ -202,6 +207,7 @@ class MCPServer(Resource):
             command=_command(command, args), env=env, cwd=cwd, url=url, headers=headers,
             server=server,
         )  # fmt: skip
+        self.name = str(self._endpoint)  # in messages, where it is not declared under another
         self._filter = tool_filter
         self._prefix = prefix
         self._defaults = {
@@ -257,7 +263,7 @@ class MCPServer(Resource):
             RetryableError: The connection broke; the tool may have been called.
             TerminalError: The server refuses the call.
         """
-        what = f"tool {name!r} of the MCP server {self.name or self._endpoint}"
+        what = f"tool {name!r} of the MCP server {self.name}"
         sent = sendable(dict(arguments))
         answer = await self._linked().call(what, lambda it: it.call_tool(name, sent))
         found = [_part(each) for each in answer.content]
@@ -276,15 +282,14 @@ class MCPServer(Resource):
             RetryableError: The connection broke.
             TerminalError: The server refuses the arguments.
         """
-        what = f"prompt {name!r} of the MCP server {self.name or self._endpoint}"
+        what = f"prompt {name!r} of the MCP server {self.name}"
         values = {key: sendable(str(value)) for key, value in arguments.items()}
         return _messages(await self._linked().call(what, lambda it: it.get_prompt(name, values)))
 
     def _linked(self) -> Link:
         if self._link is None:
             raise ConfigurationError(
-                f"the MCP server {self.name or self._endpoint} is not open: declare it on the agent"
-                " or the engine"
+                f"the MCP server {self.name} is not open: declare it on the agent or the engine"
             )
         return self._link
 
@@ -296,7 +301,11 @@ class MCPServer(Resource):
         if capabilities.tools is not None:
             for each in await _listed(client.list_tools, "tools"):
                 if self._takes(each.name):
-                    made = self._tool(each)
+                    try:
+                        made = self._tool(each)
+                    except AgentDefinitionError as error:  # models could not name it
+                        logger.warning("MCP server %s: it is left out: %s", self._endpoint, error)
+                        continue
                     if made.name in tools:
                         raise ConfigurationError(
                             f"MCP server {self._endpoint}: its tools {each.name!r} and"
@@ -468,7 +477,7 @@ def _check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         validator = json_validator(schema)
         validator.check_schema(schema)
         errors = sorted(validator.iter_errors(arguments), key=lambda error: error.json_path)
-    except (SchemaError, Unresolvable):
+    except (SchemaError, Unresolvable, re.error, RecursionError):
         return
     if errors:
         said = [f"{error.json_path[2:] or 'arguments'}: {error.message}" for error in errors]

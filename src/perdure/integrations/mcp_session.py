@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
+from perdure.integrations.mcp_wire import Watched, broken_rule, mend
 from perdure.printable import printable_logger
 
 __all__ = ["Endpoint", "Link", "load_extra"]
@@ -159,7 +160,8 @@ class _Session:
         http = await asyncio.to_thread(create_mcp_http_client, dict(endpoint.headers or {}))
         http.event_hooks = {**http.event_hooks, "response": [self._on_response]}
         await stack.enter_async_context(http)
-        return _Watched(streamable_http_client(endpoint.url or "", http_client=http), self._ended)
+        transport = streamable_http_client(endpoint.url or "", http_client=http)
+        return Watched(transport, self._ended, self._mend)
 
     async def _on_response(self, response: Any) -> None:
         if response.request.method != "POST":
@@ -190,7 +192,7 @@ class _Session:
                 stack.push_async_exit(entered)
                 yield streams
 
-        return _Watched(transport(), self._ended)
+        return Watched(transport(), self._ended, self._mend)
 
     def _on_stderr(self, line: str) -> None:
         self._stderr.append(line)
@@ -198,6 +200,10 @@ class _Session:
 
     def _ended(self) -> None:
         self.broken = True
+
+    def _mend(self, message: Any) -> None:
+        client = self._client.result() if self._client.done() else None
+        mend(message, None if client is None else client.protocol_version, str(self._endpoint))
 
     async def hear_out(self) -> None:
         """Return when what a server that died wrote last is read; soon where it has not died."""
@@ -393,57 +399,6 @@ class Link:
         self._session, self._client, self._failures = session, client, 0
 
 
-class _Watched:
-    """A transport that tells when nothing more comes from the server."""
-
-    def __init__(self, transport: Any, on_end: Callable[[], None]) -> None:
-        self._transport = transport
-        self._on_end = on_end
-
-    async def __aenter__(self) -> Any:
-        reading, writing = await self._transport.__aenter__()
-        return _WatchedStream(reading, self._on_end), writing
-
-    async def __aexit__(self, *error: Any) -> Any:
-        return await self._transport.__aexit__(*error)
-
-
-class _WatchedStream:
-    def __init__(self, stream: Any, on_end: Callable[[], None]) -> None:
-        self._stream = stream
-        self._on_end = on_end
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def __aiter__(self) -> _WatchedStream:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            return await self._stream.__anext__()
-        except BaseException:
-            self._on_end()
-            raise
-
-    async def receive(self) -> Any:
-        try:
-            return await self._stream.receive()
-        except BaseException:
-            self._on_end()
-            raise
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def __aenter__(self) -> _WatchedStream:
-        await self._stream.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> Any:
-        return await self._stream.__aexit__(*error)
-
-
 def _client(target: Any) -> Any:
     from mcp import Client
 
@@ -487,6 +442,9 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _said(error: BaseException | None) -> str:
+    rule = broken_rule(error)
+    if rule is not None:
+        return rule
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
         return f"there is no {error.filename!r}"

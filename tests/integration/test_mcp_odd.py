@@ -1,0 +1,193 @@
+"""MCP servers that are not quite to the letter: one bad part does not spoil the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from perdure import Agent, InputEvent, LocalEngine, MCPServer, OutputEvent
+from perdure.actions.chat import chat
+from perdure.errors import TerminalError
+from perdure.llm.chat_model import ChatModel
+from perdure.llm.message import Attachment, ChatMessage, ToolCall
+from perdure.testing.scripted_chat import ScriptedChatModel
+
+SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
+GOOD = {"name": "good", "description": "Works.", "inputSchema": SCHEMA}
+BAD = [
+    {"name": "no_schema"},
+    {"name": "null_schema", "inputSchema": None},
+    {"name": "of_a_list", "inputSchema": {"type": "array"}},
+    {"name": None, "inputSchema": SCHEMA},
+    {"name": "", "inputSchema": SCHEMA},
+    {"name": "described", "description": 5, "inputSchema": SCHEMA},
+    {"name": "annotated", "annotations": "x", "inputSchema": SCHEMA},
+    "text",
+]
+TEXT = {"type": "text", "text": "fine"}
+ANSWERS: dict[str, Any] = {
+    "good": [TEXT],
+    "video": [TEXT, {"type": "video", "data": "eA==", "mimeType": "video/mp4"}],
+    "image": [{"type": "image", "data": "eA==", "mimeType": "image/png"}],
+    "broken": [{"type": "image"}, {"type": "text"}],
+    "none": None,
+}
+
+
+def answer(method: str, params: Any) -> Any:
+    """Return the result of a request, as an odd server gives it."""
+    if method == "initialize":
+        return {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {"tools": {}, "prompts": {}},
+            "serverInfo": {"name": "odd", "version": "1"},
+        }
+    if method == "tools/list":
+        tools = [{**GOOD, "name": name} for name in ANSWERS]
+        return {"tools": [tools[0], *BAD, *tools[1:]]}
+    if method == "tools/call":
+        return {"content": ANSWERS[params["name"]]}
+    if method == "prompts/list":
+        return {"prompts": [{"name": "greet"}, {"name": 7}, {"name": "ask", "arguments": "x"}]}
+    if method == "prompts/get":
+        return {"messages": [{"role": "user", "content": {"type": "video"}}]}
+    return None
+
+
+def answered(request: Any) -> Any:
+    if "id" not in request:
+        return None
+    result = answer(request["method"], request.get("params"))
+    head = {"jsonrpc": "2.0", "id": request["id"]}
+    if result is None:
+        return {**head, "error": {"code": -32601, "message": "there is no such method"}}
+    return {**head, "result": result}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_POST(self) -> None:
+        found = answered(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        data = b"" if found is None else json.dumps(found).encode()
+        self.send_response(200 if data else 202)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        self.send_error(405)
+
+    do_DELETE = do_GET
+
+
+@pytest.fixture(params=["stdio", "http"])
+def server(request: pytest.FixtureRequest) -> Iterator[MCPServer]:
+    if request.param == "stdio":
+        yield MCPServer(sys.executable, args=[__file__])
+        return
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield MCPServer(url=f"http://127.0.0.1:{http.server_port}/mcp")
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def used(server: MCPServer, use: Callable[[], Any]) -> Any:
+    async def main() -> Any:
+        await server.open()
+        try:
+            return await use()
+        finally:
+            await server.close()
+
+    return asyncio.run(main())
+
+
+def test_a_bad_tool_is_left_out_and_the_others_work(
+    server: MCPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use() -> Any:
+        names = [each.name for each in server.provided()]
+        return names, await server.call_tool("good", {"x": 1})
+
+    with caplog.at_level(logging.WARNING, "perdure.mcp"):
+        names, said = used(server, use)
+    assert (names, said) == ([*ANSWERS, "greet"], "fine")
+    warnings = [each for each in caplog.messages if "is left out" in each]
+    assert len(warnings) == len(BAD) + 2
+    assert all(each.startswith(f"MCP server {server.name}: ") for each in warnings)
+    assert all("\n" not in each for each in warnings)
+    assert any("'no_schema' is left out: it breaks the protocol" in each for each in warnings)
+
+
+def test_content_of_a_type_that_is_not_known_is_one_line(server: MCPServer) -> None:
+    async def use() -> Any:
+        return (
+            await server.call_tool("video", {}),
+            await server.call_tool("image", {}),
+            await server.get_prompt("greet", {}),
+        )
+
+    video, image, prompt = used(server, use)
+    unknown = "[content of the type 'video', which is not known here]"
+    assert video == f"fine\n{unknown}"
+    assert image == [Attachment(media_type="image/png", data=b"x")]
+    assert prompt == [ChatMessage.user(unknown)]
+
+
+@pytest.mark.parametrize("tool", ["broken", "none"])
+def test_an_answer_that_breaks_the_protocol_is_one_line_that_names_the_server(
+    server: MCPServer, tool: str
+) -> None:
+    async def use() -> str:
+        with pytest.raises(TerminalError) as caught:
+            await server.call_tool(tool, {})
+        return str(caught.value)
+
+    said = used(server, use)
+    assert said.startswith(f"tool {tool!r} of the MCP server {server.name}: it breaks the protocol")
+    assert "\n" not in said
+    assert len(said) < 400
+
+
+def test_a_server_that_a_chat_model_holds_is_named_and_not_the_model(server: MCPServer) -> None:
+    """The model is told what became of each call, and the run goes on."""
+
+    def script(messages: Any, tools: Any) -> Any:
+        told = [each.content for each in messages if each.role == "tool"]
+        names = ("good", "broken", "video")
+        return told or [ToolCall(id=name, name=name, arguments={}) for name in names]
+
+    model = ChatModel("my-model", connection=ScriptedChatModel(script), tools=[server])
+
+    async def go(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=(await chat(ctx, "m", "go")).response.content))
+
+    agent = Agent().add_action("go", [InputEvent], go)
+    agent.add_resource("m", model.resource_type(), model)
+    (output,) = LocalEngine("memory://").run(agent, [1], key=str)
+    good, broken, video = json.loads(output.value)
+    assert (good, video[:5]) == ("fine", "fine\n")
+    assert f"the MCP server {server.name}" in broken
+    assert "'m'" not in broken
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        reply = answered(json.loads(line))
+        if reply is not None:
+            print(json.dumps(reply), flush=True)
