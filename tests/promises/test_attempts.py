@@ -138,7 +138,8 @@ def test_g10_hung_threads_do_not_take_the_pool() -> None:
     def stays(n: int) -> None:
         ended.append(released.wait(PATIENCE))
 
-    engine = LocalEngine(store="memory://", config={"num-async-threads": 2})
+    config = {"num-async-threads": 2, "max-abandoned-threads": 12}
+    engine = LocalEngine(store="memory://", config=config)
     try:
         *hung, behind = outcomes(engine, calls)
         assert ended == []  # nobody waited for a hung callable

@@ -76,8 +76,9 @@ def test_g10_fifty_hung_threads_do_not_stop_fifty_others(store: str) -> None:
         done = [told(one) for one in await ctx.gather(*others)]
         out(ctx, [done, {told(one) for one in await ctx.gather(*hung)}])
 
+    config = {"num-async-threads": 8, "max-abandoned-threads": 50}
     try:
-        results = run(agent_of(calls), ONE, store=store, config={"num-async-threads": 8})
+        results = run(agent_of(calls), ONE, store=store, config=config)
         assert ended == []  # nobody waited for the threads
     finally:
         release.set()

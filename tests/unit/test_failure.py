@@ -149,11 +149,14 @@ def test_g9_what_cannot_be_rebuilt_is_named(exc: BaseException, name: str) -> No
     assert name.rpartition(".")[2] in again.traceback_text
 
 
-@pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(1)])
-def test_g9_shutdown_is_never_journaled(exc: BaseException) -> None:
-    for held in (exc, BaseExceptionGroup("g", [ValueError(), exc])):
-        with pytest.raises(TypeError, match="never journaled"):
-            encode_failure(CODEC, held)
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(1), GeneratorExit("x")])
+def test_g9_what_would_end_more_than_a_call_is_told_as_its_failure(exc: BaseException) -> None:
+    again = round_trip(exc)
+    assert type(again) is DurableCallError
+    assert again.type_name == type(exc).__name__
+    group = round_trip(BaseExceptionGroup("g", [ValueError(), exc]))
+    assert type(group) is ExceptionGroup
+    assert [type(member) for member in group.exceptions] == [ValueError, DurableCallError]
 
 
 def test_g9_notes_cause_and_traceback_come_back() -> None:

@@ -137,3 +137,38 @@ async def test_a_closed_service_fires_nothing() -> None:
     service.close()
     await asyncio.sleep(0.01)
     assert fired == []
+
+
+@on_host
+async def test_a_callback_that_fails_silences_no_other_and_is_told() -> None:
+    told: list[BaseException] = []
+    service = TimerService(time.time_ns, told.append)
+    fired: list[str] = []
+
+    def fails() -> None:
+        raise ValueError("in a callback")
+
+    now = time.time_ns()
+    service.arm(now, fails)
+    service.arm(now, lambda: fired.append("behind it"))
+    service.arm(now + MS, lambda: fired.append("later"))
+    await asyncio.sleep(0.02)
+    assert fired == ["behind it", "later"]
+    assert [str(error) for error in told] == ["in a callback"]
+
+
+@on_host
+async def test_an_interrupt_in_a_callback_leaves_the_others_armed() -> None:
+    service = TimerService()
+    fired: list[str] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    now = time.time_ns()
+    service.arm(0, interrupted)
+    service.arm(now, lambda: fired.append("next"))
+    with pytest.raises(KeyboardInterrupt):
+        service._fire()
+    await asyncio.sleep(0.02)
+    assert fired == ["next"]

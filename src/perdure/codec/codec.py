@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from perdure.codec.error_types import ErrorTypes
 from perdure.codec.lower import Lowering, Refusal, pack
 from perdure.codec.names import type_name
 from perdure.codec.restore import restorer, viewer
@@ -61,7 +62,8 @@ def next_step(cls: type) -> str:
 class Codec:
     """The journal's form of values for one job.
 
-    Owns nothing that changes but the registry it was given; safe on any thread.
+    Owns nothing that changes but the registry it was given, and where exception classes are looked
+    up (`errors`); safe on any thread.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Codec:
         """
         self.registry = TypeRegistry() if registry is None else registry
         self.max_bytes = max_bytes
+        self.errors = ErrorTypes()
         self._lowering = Lowering(self.registry.lookup, unknown=_unjournaled)
         self._exact = Lowering(self.registry.lookup, unknown=_unjournaled, exact=True)
         self._plain = self._lowering.plain

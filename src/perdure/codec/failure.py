@@ -6,15 +6,19 @@ very bytes that are journaled. What an action gets is always decoded from them.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import sys
+import contextlib
+import functools
 import traceback
-import types
-from typing import Any, TypeGuard
+from typing import Any
 
 from perdure.codec.codec import Codec
-from perdure.codec.names import NAMES, main_module_name
+from perdure.codec.error_types import NotLoaded
+from perdure.codec.names import NAMES
+from perdure.codec.validation_errors import (
+    build_validation_error,
+    is_validation_error,
+    take_validation_error,
+)
 from perdure.errors import DecodeError, DurableCallError, EncodeError
 
 __all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary"]
@@ -28,29 +32,26 @@ _MAX_FRAMES = 50
 _MAX_NOTES = 20
 _OWN_STATE = frozenset((TRACEBACK_ATTRIBUTE, "__notes__"))
 
-# Raised in an action they would end or unwind something of the interpreter's instead of telling it
-# what happened.
-_CONTROL_FLOW = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
-_SHUTDOWN = (KeyboardInterrupt, SystemExit)
+_ANY_GROUP = "builtins:ExceptionGroup"
 _HEAP_TYPE = 1 << 9
+_set_cause = vars(BaseException)["__cause__"].__set__
+_set_suppress_context = vars(BaseException)["__suppress_context__"].__set__
 
 
 def encode_failure(codec: Codec, exc: BaseException) -> bytes:
-    """Return the journal bytes of an exception.
+    """Return the journal bytes of an exception, of any kind; it never fails.
 
     Args:
         codec: Of the job.
         exc: What a durable call raised.
-
-    Raises:
-        TypeError: It means shutdown, which is never an outcome.
     """
-    _refuse_shutdown(exc)
-    try:
-        return codec.encode(_tree(codec, exc, _MAX_CHAIN))
-    except EncodeError:
-        # Too large with all that it carries: what happened still has to be told.
-        return codec.encode(_opaque(exc))
+    for told in (_whole, _opaque):
+        # It may be too large, or not let itself be looked at.
+        with contextlib.suppress(Exception):
+            return codec.encode(told(codec, exc))
+    # What happened still has to be told, whatever the bound of a value is.
+    least = {"type": f"builtins:{type(exc).__name__}", "message": "", "traceback": "", "notes": []}
+    return Codec().encode(least)
 
 
 def decode_failure(codec: Codec, data: bytes) -> BaseException:
@@ -108,44 +109,34 @@ def _read(codec: Codec, data: bytes) -> dict[str, Any]:
     return tree
 
 
-def _refuse_shutdown(exc: BaseException) -> None:
-    if isinstance(exc, _SHUTDOWN):
-        raise TypeError(f"{type(exc).__name__} means shutdown and is never journaled: raise it")
-    if isinstance(exc, BaseExceptionGroup):
-        for member in exc.exceptions:
-            _refuse_shutdown(member)
-
-
 # Encoding
 
 
-def _opaque(exc: BaseException) -> dict[str, Any]:
+def _whole(codec: Codec, exc: BaseException) -> dict[str, Any]:
+    return _tree(codec, exc, _MAX_CHAIN)
+
+
+def _opaque(_codec: Codec, exc: BaseException) -> dict[str, Any]:
     """What is told of any exception, rebuildable or not."""
-    cls = type(exc)
     is_group = isinstance(exc, BaseExceptionGroup) and not isinstance(exc, Exception)
     notes = getattr(exc, "__notes__", None)
     return {
         # A group holds nothing but ordinary exceptions once its members went through here.
-        "type": "builtins:ExceptionGroup" if is_group else NAMES.name(cls),
+        "type": _ANY_GROUP if is_group else NAMES.name(type(exc)),
         "message": _text_of(exc)[:_MAX_TEXT],
         "traceback": _traceback_of(exc),
-        "notes": [str(note)[:_MAX_TEXT] for note in notes[:_MAX_NOTES]]
+        "notes": [_text_of(note)[:_MAX_TEXT] for note in notes[:_MAX_NOTES]]
         if isinstance(notes, list)
         else [],
     }
 
 
 def _tree(codec: Codec, exc: BaseException, depth: int) -> dict[str, Any]:
-    tree = _opaque(exc)
-    if depth > 0 and not isinstance(exc, _CONTROL_FLOW):
-        try:
-            rebuilt = _rebuildable(codec, exc, tree, depth)
-        except Exception:
-            rebuilt = None
-        if rebuilt is not None:
-            tree = rebuilt
+    tree = _opaque(codec, exc)
+    if depth > 0:
+        tree = _rebuildable(codec, exc, tree, depth)
     cause = exc.__cause__
-    if cause is not None and depth > 1 and not isinstance(cause, _SHUTDOWN):
+    if cause is not None and depth > 1:
         tree["cause"] = _tree(codec, cause, depth - 1)
     if exc.__suppress_context__:
         tree["suppress"] = True
@@ -154,9 +145,30 @@ def _tree(codec: Codec, exc: BaseException, depth: int) -> dict[str, Any]:
 
 def _rebuildable(
     codec: Codec, exc: BaseException, tree: dict[str, Any], depth: int
-) -> dict[str, Any] | None:
-    """Return the tree with what rebuilds the exception, or None when that gives another one."""
-    tree = dict(tree)
+) -> dict[str, Any]:
+    """Return the tree with what rebuilds the exception, or as it is where that is not possible."""
+    is_group = isinstance(exc, BaseExceptionGroup)
+    # A group of a class that cannot be rebuilt is one of the plain class, with its members.
+    for name in (tree["type"], _ANY_GROUP) if is_group else (tree["type"],):
+        try:
+            cls = codec.errors.find(name)
+            whole = _with_parts(codec, exc, {**tree, "type": name}, depth)
+            if _is_like(codec, _rebuild(codec, whole), exc, cls):
+                return whole
+        except NotLoaded as late:
+            tree["notes"] = [*tree["notes"], str(late)]
+        except Exception:
+            pass  # it does not let itself be taken apart, or put together
+    return tree
+
+
+def _with_parts(
+    codec: Codec, exc: BaseException, tree: dict[str, Any], depth: int
+) -> dict[str, Any]:
+    """Return the tree with the parts of the exception."""
+    if is_validation_error(exc):
+        take = functools.partial(_tree, codec, depth=depth - 1)
+        return {**tree, "validation": codec.encode(take_validation_error(exc, take))}
     if isinstance(exc, BaseExceptionGroup):
         tree["args"] = codec.encode((exc.message,))
         tree["members"] = [_tree(codec, member, depth - 1) for member in exc.exceptions]
@@ -165,15 +177,18 @@ def _rebuildable(
         tree["args"] = codec.encode(args)
         tree["slots"] = _encoded(codec, slots)
     tree["state"] = _encoded(codec, vars(exc))
-    rebuilt = _rebuild(codec, tree)
-    same_type = type(rebuilt) is type(exc) or isinstance(exc, BaseExceptionGroup)
-    if not same_type or _text_of(rebuilt) != _text_of(exc):
-        return None
-    if not isinstance(exc, BaseExceptionGroup):
-        again, _ = _taken_apart(rebuilt)
-        if codec.encode(again) != tree["args"]:
-            return None
     return tree
+
+
+def _is_like(
+    codec: Codec, rebuilt: BaseException, exc: BaseException, cls: type[BaseException]
+) -> bool:
+    """Say whether an exception came back as what it was."""
+    if type(rebuilt) is not cls or _text_of(rebuilt) != _text_of(exc):
+        return False
+    if isinstance(exc, BaseExceptionGroup) or is_validation_error(exc):
+        return True
+    return codec.encode(_taken_apart(rebuilt)[0]) == codec.encode(_taken_apart(exc)[0])
 
 
 def _taken_apart(exc: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -203,7 +218,7 @@ def _encoded(codec: Codec, state: dict[str, Any]) -> dict[str, bytes]:
     return encoded
 
 
-def _text_of(exc: BaseException) -> str:
+def _text_of(exc: object) -> str:
     try:
         return str(exc)
     except Exception:
@@ -229,29 +244,38 @@ def _traceback_of(exc: BaseException) -> str:
 
 
 def _exception(codec: Codec, tree: dict[str, Any]) -> BaseException:
-    exc: BaseException | None = None
-    if "args" in tree:
-        try:
-            exc = _rebuild(codec, tree)
-        except Exception:
-            exc = None
+    try:
+        exc = _complete(codec, _rebuild(codec, tree), tree) if _has_parts(tree) else None
+    except Exception:
+        exc = None
     if exc is None:
-        exc = DurableCallError(_dotted(tree["type"]), tree["message"], tree["traceback"])
-    for note in tree["notes"]:
-        exc.add_note(note)
+        opaque = DurableCallError(_dotted(tree["type"]), tree["message"], tree["traceback"])
+        exc = _complete(codec, opaque, tree)
+    return exc
+
+
+def _has_parts(tree: dict[str, Any]) -> bool:
+    return "args" in tree or "validation" in tree
+
+
+def _complete(codec: Codec, exc: BaseException, tree: dict[str, Any]) -> BaseException:
+    """Give an exception its cause, its notes and its original traceback."""
+    # Past the __setattr__ of the class, which may refuse: a frozen dataclass, say.
+    if tree["notes"]:
+        exc.__dict__["__notes__"] = list(tree["notes"])
     cause = tree.get("cause")
     if cause is not None:
-        exc.__cause__ = _exception(codec, cause)
-    exc.__suppress_context__ = bool(tree.get("suppress"))
-    try:
-        exc.__dict__[TRACEBACK_ATTRIBUTE] = tree["traceback"]
-    except AttributeError:
-        pass
+        _set_cause(exc, _exception(codec, cause))
+    _set_suppress_context(exc, bool(tree.get("suppress")))
+    exc.__dict__[TRACEBACK_ATTRIBUTE] = tree["traceback"]
     return exc
 
 
 def _rebuild(codec: Codec, tree: dict[str, Any]) -> BaseException:
-    cls = _find_exception(tree["type"])
+    cls = codec.errors.find(tree["type"])
+    if "validation" in tree:
+        build = functools.partial(_exception, codec)
+        return build_validation_error(cls, codec.decode(tree["validation"]), build)
     args: Any = codec.decode(tree["args"])
     if "members" in tree:
         args = (*args, [_exception(codec, member) for member in tree["members"]])
@@ -275,47 +299,6 @@ def _builtin_base(cls: type[BaseException]) -> type[BaseException]:
         for base in cls.__mro__
         if issubclass(base, BaseException) and not base.__flags__ & _HEAP_TYPE
     )
-
-
-def _find_exception(name: str) -> type[Exception]:
-    """Return the exception class of a journaled name, which it may have had before.
-
-    Raises:
-        LookupError: There is none, or it is no exception.
-    """
-    named = NAMES.find(name) or NAMES.find_error(name)
-    if named is not None and _is_outcome(named):
-        return named
-    module_name, _, qualname = name.partition(":")
-    if "<" in qualname:
-        raise LookupError(f"{name} was defined in a function")
-    for module in _modules(module_name):
-        found: Any = module
-        for part in qualname.split("."):
-            found = getattr(found, part, None)
-        if _is_outcome(found) and name in NAMES.of(found):
-            return found
-    raise LookupError(f"{name} is no exception here")
-
-
-def _is_outcome(cls: Any) -> TypeGuard[type[Exception]]:
-    return (
-        isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _CONTROL_FLOW)
-    )
-
-
-def _modules(name: str) -> list[types.ModuleType]:
-    if name == main_module_name():
-        # The running script, which must not be run a second time under its own name.
-        found = [sys.modules.get("__main__"), sys.modules.get(name)]
-        return [module for module in found if module is not None]
-    module = sys.modules.get(name)
-    if module is None:
-        try:
-            module = importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            raise LookupError(f"module {name} cannot be imported") from error
-    return [module]
 
 
 def _dotted(name: str) -> str:

@@ -23,7 +23,13 @@ from perdure.codec.names import (
 )
 from perdure.errors import EncodeError
 
-__all__ = ["annotated_types", "function_identities", "function_identity", "is_coroutine_callable"]
+__all__ = [
+    "annotated_types",
+    "function_identities",
+    "function_identity",
+    "is_async_generator_callable",
+    "is_coroutine_callable",
+]
 
 _Function = types.FunctionType
 # By function object, and only as long as it lives: a call asks for these every time.
@@ -190,6 +196,16 @@ def is_coroutine_callable(func: Callable[..., Any]) -> bool:
         return False
     call = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
     return inspect.iscoroutinefunction(call)
+
+
+def is_async_generator_callable(func: Callable[..., Any]) -> bool:
+    """Return whether calling it gives an async generator, which nobody can wait for.
+
+    Args:
+        func: Any callable.
+    """
+    function = _function_of(func)
+    return function is not None and bool(function.__code__.co_flags & inspect.CO_ASYNC_GENERATOR)
 
 
 def annotated_types(func: Callable[..., Any]) -> tuple[Any, ...]:

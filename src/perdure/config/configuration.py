@@ -54,6 +54,13 @@ class AgentExecutionOptions:
         "Threads for durable calls of plain functions",
         minimum=1,
     )
+    MAX_ABANDONED_THREADS: ClassVar = ConfigOption(
+        "max-abandoned-threads",
+        int,
+        -1,
+        "Threads more that may hang in calls which timed out; -1 for 4 x num-async-threads",
+        minimum=-1,
+    )
     MAX_RUNS_IN_FLIGHT: ClassVar = ConfigOption(
         "max-runs-in-flight", int, 4096, "Runs at work at the same time", minimum=1
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from perdure.executor import running
@@ -20,7 +20,8 @@ from perdure.executor.continuation import (
     new_hub,
 )
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
-from perdure.executor.pool import Finish, Invocation, ThreadPool
+from perdure.executor.pool import Invocation, ThreadPool
+from perdure.executor.shutdown import ends_process
 
 
 class ContinuationActionExecutor:
@@ -32,9 +33,11 @@ class ContinuationActionExecutor:
     Args:
         num_async_threads: size of the pool for plain callables.
         continuations: False chooses the sequential fallback for plain actions.
-        on_shutdown: called on the host loop when a callable raised KeyboardInterrupt or SystemExit,
-            which means shutdown and is no outcome.
-        make_pool: makes the pool, given its size and who is told of outcomes.
+        on_shutdown: called on the host loop when a callable there raised what ends the process,
+            which is no outcome.
+        max_abandoned_threads: threads that may hang in calls which nobody waits for; None for four
+            times `num_async_threads`.
+        make_pool: makes the pool, given what `ThreadPool` takes.
         now: wall-clock time, ns since the epoch.
     """
 
@@ -44,7 +47,8 @@ class ContinuationActionExecutor:
         num_async_threads: int,
         continuations: bool,
         on_shutdown: Callable[[BaseException], None],
-        make_pool: Callable[[int, Finish], ThreadPool] = ThreadPool,
+        max_abandoned_threads: int | None = None,
+        make_pool: Callable[..., ThreadPool] = ThreadPool,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._host = asyncio.get_running_loop()
@@ -52,7 +56,9 @@ class ContinuationActionExecutor:
         self._continuations = continuations and is_continuation_supported()
         self._lane = SequentialLane(self._host)
         self._on_shutdown = on_shutdown
-        self._pool = make_pool(num_async_threads, self._finish)
+        self._pool = make_pool(
+            num_async_threads, self._returned, max_abandoned=max_abandoned_threads, now=now
+        )
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -85,7 +91,10 @@ class ContinuationActionExecutor:
         if not is_coroutine:
             self._pool.submit(invocation)
             return
-        task = running.later_task(self._host, self._drive(invocation))
+        self._run_on_host(invocation, self._drive(invocation))
+
+    def _run_on_host(self, invocation: Invocation, work: Coroutine[Any, Any, None]) -> None:
+        task = running.later_task(self._host, work)
         invocation.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -115,14 +124,17 @@ class ContinuationActionExecutor:
             return
         caller = running.enter(None)
         invocation.started_at = self._now()
-        value, error = None, None
+        value: Any = None
+        error: BaseException | None = None
         try:
             value = invocation.func(*invocation.args, **invocation.kwargs)
-        except Exception as raised:
+        except BaseException as raised:
+            if ends_process(raised):
+                raise
             error = raised
         finally:
             running.leave(caller)
-        self._finish(invocation, value, error)
+        self._returned(invocation, value, error)
 
     async def close(self) -> None:
         """Cancel coroutine callables and wait for them; leave threads to end by themselves."""
@@ -135,23 +147,45 @@ class ContinuationActionExecutor:
         if tasks:
             await asyncio.wait(tasks)
 
+    def release(self) -> None:
+        """Let go of what turns ran in; after `close`, when no action is left to be dropped."""
+        self._hub.close()
+
     async def _drive(self, invocation: Invocation) -> None:
+        """Run a coroutine callable, in its task."""
         invocation.started_at = self._now()
         if invocation.on_start is not None:
             invocation.on_start(invocation)
+        await self._settle(invocation, None)
+
+    async def _settle(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
+        """Wait for a callable, or for what it has `returned`; whatever comes of it is told."""
+        value: Any = None
+        error: BaseException | None = None
         try:
-            value = await invocation.func(*invocation.args, **invocation.kwargs)
-        except (KeyboardInterrupt, SystemExit) as stop:
-            self._on_shutdown(stop)
-        except asyncio.CancelledError as cancelled:
-            if invocation.dropped or self._closed or self._is_shutdown():
-                raise
-            self._finish(invocation, None, cancelled)
-        except Exception as error:
-            if not self._is_shutdown():  # which it may have made an error of
-                self._finish(invocation, None, error)
-        else:
-            self._finish(invocation, value, None)
+            if returned is None:
+                value = await invocation.func(*invocation.args, **invocation.kwargs)
+            else:
+                value = await returned
+        except BaseException as raised:
+            if isinstance(raised, asyncio.CancelledError | GeneratorExit):
+                if self._is_asked_to_end(invocation, raised):
+                    raise
+            elif ends_process(raised) or (isinstance(raised, SystemExit) and self._closed):
+                self._on_shutdown(raised)
+                return
+            elif self._is_shutdown():  # which it may have made an error of
+                return
+            error = raised
+        self._finish(invocation, value, error)
+
+    def _is_asked_to_end(self, invocation: Invocation, error: BaseException) -> bool:
+        """Say, where a callable was left, whether that came from outside of it."""
+        if isinstance(error, GeneratorExit):
+            # Closing a coroutine throws one in, from wherever that is done.
+            loop = running.running_loop()
+            return loop is not self._host or asyncio.current_task(loop) is not invocation.task
+        return invocation.dropped or self._closed or self._is_shutdown()
 
     def _is_shutdown(self) -> bool:
         """Say, in the task of a callable, whether the host loop is coming to its end.
@@ -164,11 +198,19 @@ class ContinuationActionExecutor:
             self._ending = all(task.cancelling() for task in asyncio.all_tasks())
         return self._ending
 
+    def _returned(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
+        """A plain callable is over; one that has returned a coroutine goes on with that."""
+        if getattr(type(value), "__await__", None) is None:
+            self._finish(invocation, value, error)
+        elif not (invocation.dropped or self._closed):
+            self._run_on_host(invocation, self._settle(invocation, value))
+        else:
+            if asyncio.iscoroutine(value):
+                value.close()  # nobody will await it
+            self._finish(invocation, None, None)
+
     def _finish(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         if invocation.dropped or self._closed:
             self.late_results += 1
-            return
-        if error is not None and isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._on_shutdown(error)
             return
         invocation.finish(invocation, value, error)

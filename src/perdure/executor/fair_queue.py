@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -30,6 +30,11 @@ class FairQueue(Generic[K, T]):
 
     def __len__(self) -> int:
         return self._length
+
+    def __iter__(self) -> Iterator[T]:
+        """Iterate over all that waits, key by key."""
+        for lane in self._lanes.values():
+            yield from lane
 
     def push(self, key: K, item: T) -> None:
         """Add `item` behind all that waits under `key`.

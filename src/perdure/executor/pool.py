@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import queue
 import threading
 import time
@@ -16,21 +17,29 @@ from typing import Any
 
 from perdure.executor.fair_queue import FairQueue
 
+logger = logging.getLogger("perdure")
+
+FIRST_TRY_AGAIN = 0.1  # seconds until a thread is asked for again after the system refused one
+LAST_TRY_AGAIN = 5.0
+
 
 class Invocation:
     """One execution of a durable callable, from its start to its outcome or its being dropped.
 
     Attributes:
         finish: told on the host loop what came of it, unless it was dropped.
-        on_start: told on the host loop when it has begun to execute.
+        on_start: told on the host loop when it has begun to execute, or would have if the system
+            had given a thread: from there on its time counts.
+        on_wait: told on the host loop, with what it waits for, when no thread is left that could
+            come to it.
         key: whom it is for; the keys take turns on the threads.
         started_at: when that was, ns since the epoch; 0 before.
         dropped: nobody waits for it any more.
     """
 
     __slots__ = (
-        "args", "context", "dropped", "finish", "func", "key", "kwargs", "on_start", "started_at",
-        "task",
+        "args", "context", "dropped", "finish", "func", "key", "kwargs", "on_start", "on_wait",
+        "started_at", "task",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +54,7 @@ class Invocation:
         self.kwargs = kwargs
         self.finish = finish
         self.on_start: Callable[[Invocation], None] | None = None
+        self.on_wait: Callable[[str], None] | None = None
         self.key: Hashable = None
         self.started_at = 0
         self.dropped = False
@@ -62,24 +72,48 @@ class ThreadPool:
     one of what has been handed to the threads. As much again as can execute is handed over, so
     that a thread need not wait for the host loop between two short invocations.
 
+    Where the system refuses a thread, it goes on with those that it has and asks again later; where
+    all of these hang, what waits is told that it would have begun, so that its timeout counts.
+
     Lifecycle: on the host loop's thread but for `_work`; `close` lets the threads end when they are
     idle and forgets what has not begun. Nothing is submitted after that.
+
+    Args:
+        size: threads that may execute at the same time.
+        done: told on the host loop what came of an invocation.
+        max_abandoned: threads that may hang in dropped invocations besides; beyond it, what is
+            submitted waits until one of them ends.
+        now: wall-clock time, ns since the epoch.
     """
 
-    def __init__(self, size: int, done: Finish) -> None:
+    def __init__(
+        self,
+        size: int,
+        done: Finish,
+        *,
+        max_abandoned: int | None = None,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._host = asyncio.get_running_loop()
         self._done = done
         self._size = size
+        self._max_abandoned = 4 * size if max_abandoned is None else max_abandoned
+        self._now = now
         self._threads = 0
-        self._handed = 0  # invocations handed to the threads and not over
+        self._handed: dict[Invocation, None] = {}  # to the threads, and not over
         self._abandoned: set[Invocation] = set()  # of those, the ones that may hang
         self._waiting: FairQueue[Hashable, Invocation] = FairQueue()
         self._queue: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
+        self._refused = False  # the system gave no thread when one was last asked for
+        self._exhausted = False  # as many threads hang as may
+        self._stuck = False  # for either reason no thread is left but those that hang
+        self._try_again: asyncio.TimerHandle | None = None
+        self._pause = FIRST_TRY_AGAIN
 
     @property
     def busy(self) -> int:
         """Number of invocations that wait or execute, abandoned ones included."""
-        return len(self._waiting) + self._handed
+        return len(self._waiting) + len(self._handed)
 
     def submit(self, invocation: Invocation) -> None:
         """Run the invocation in its key's turn; `done` is told on the host loop."""
@@ -88,6 +122,8 @@ class ThreadPool:
             self._hand_over(invocation)
         else:
             self._waiting.push(invocation.key, invocation)
+        if self._stuck:
+            self._inform(invocation)
 
     def abandon(self, invocation: Invocation) -> None:
         """Take a dropped invocation out of the queue, or replace the thread that may hang in it."""
@@ -96,19 +132,24 @@ class ThreadPool:
         # One without a context is not the pool's, or is over.
         if invocation.started_at and invocation.context is not None:
             self._abandoned.add(invocation)
+            self._note_exhausted()
             self._grow()
             self._refill()
+            self._note_stuck()
 
     def close(self) -> None:
         """Let every thread end after what it executes; what has not begun never does."""
         self._waiting = FairQueue()
+        if self._try_again is not None:
+            self._try_again.cancel()
         endings = self._threads
         try:
             while True:
-                if self._queue.get_nowait() is None:
+                invocation = self._queue.get_nowait()
+                if invocation is None:
                     endings += 1
                 else:
-                    self._handed -= 1
+                    del self._handed[invocation]
         except queue.Empty:
             pass
         for _ in range(endings):
@@ -116,13 +157,13 @@ class ThreadPool:
 
     @property
     def _allowed(self) -> int:
-        return self._size + len(self._abandoned)
+        return self._size + min(len(self._abandoned), self._max_abandoned)
 
     def _has_room(self) -> bool:
-        return self._handed < self._allowed + self._size
+        return len(self._handed) < self._allowed + self._size
 
     def _hand_over(self, invocation: Invocation) -> None:
-        self._handed += 1
+        self._handed[invocation] = None
         self._grow()
         self._queue.put(invocation)
 
@@ -131,10 +172,70 @@ class ThreadPool:
             self._hand_over(self._waiting.pop())
 
     def _grow(self) -> None:
-        if self._threads < self._allowed and self._threads < self._handed:
-            self._threads += 1
-            name = f"perdure-call-{self._threads}"
+        if self._threads >= self._allowed or self._threads >= len(self._handed):
+            return
+        name = f"perdure-call-{self._threads + 1}"
+        try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
+        except (RuntimeError, MemoryError) as error:  # no room for one more, or for its stack
+            self._not_grown(error)
+            return
+        self._threads += 1
+        self._refused = self._stuck = False
+        self._pause = FIRST_TRY_AGAIN
+
+    # What waits where no thread can be had
+
+    def _not_grown(self, error: Exception) -> None:
+        if not self._refused:
+            self._refused = True
+            logger.warning(
+                "the system refuses a thread for plain calls (%s): going on with %d; allow the"
+                " process more threads, or set num-async-threads lower",
+                error, self._threads,
+            )  # fmt: skip
+        if self._try_again is None:
+            self._try_again = self._host.call_later(self._pause, self._grow_again)
+            self._pause = min(2 * self._pause, LAST_TRY_AGAIN)
+        self._note_stuck()
+
+    def _grow_again(self) -> None:
+        self._try_again = None
+        self._grow()
+        self._note_stuck()
+
+    def _note_exhausted(self) -> None:
+        exhausted = len(self._abandoned) >= self._max_abandoned + self._size
+        if exhausted and not self._exhausted:
+            logger.warning("plain calls wait for %s", self._hanging())
+        self._exhausted = exhausted
+
+    def _hanging(self) -> str:
+        return (
+            f"a thread: {len(self._abandoned)} hang in calls that timed out or were cancelled"
+            " (max-abandoned-threads)"
+        )
+
+    def _note_stuck(self) -> None:
+        stuck = (self._refused or self._exhausted) and self._threads <= len(self._abandoned)
+        if stuck and not self._stuck:
+            for invocation in (*self._handed, *self._waiting):
+                self._inform(invocation)
+        self._stuck = stuck
+
+    def _inform(self, invocation: Invocation) -> None:
+        """Tell an invocation that no thread will come to it, if it has not begun."""
+        if invocation.started_at or invocation.dropped:
+            return
+        on_wait, invocation.on_wait = invocation.on_wait, None
+        if on_wait is not None:
+            on_wait(self._hanging() if self._exhausted else "a thread, which the system refuses")
+        if not self._exhausted:
+            on_start, invocation.on_start = invocation.on_start, None
+            if on_start is not None:
+                on_start(invocation)
+
+    # An invocation's end
 
     def _ended(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         self._left(invocation)
@@ -143,9 +244,10 @@ class ThreadPool:
     def _left(self, invocation: Invocation) -> None:
         """A thread is through with the invocation, or has passed over a dropped one."""
         invocation.context = None
-        self._handed -= 1
+        self._handed.pop(invocation, None)
         if invocation in self._abandoned:
             self._abandoned.discard(invocation)
+            self._exhausted = self._stuck = False
             if self._threads > self._allowed:
                 self._threads -= 1
                 self._queue.put(None)  # the one that came back, or another: one too many
@@ -156,13 +258,14 @@ class ThreadPool:
             value: Any = None
             error: BaseException | None = None
             # Before `dropped` is read: whoever drops it from here on gives the pool a thread.
-            invocation.started_at = time.time_ns()
+            invocation.started_at = self._now()
             try:
                 if invocation.dropped:
                     self._host.call_soon_threadsafe(self._left, invocation)
                     continue
-                if invocation.on_start is not None:
-                    self._host.call_soon_threadsafe(invocation.on_start, invocation)
+                on_start = invocation.on_start
+                if on_start is not None:
+                    self._host.call_soon_threadsafe(on_start, invocation)
                 context = invocation.context
                 assert context is not None
                 try:
@@ -173,4 +276,6 @@ class ThreadPool:
             except RuntimeError:
                 return  # the host loop is closed: nobody waits for the result
             finally:
+                # A thread at rest holds on to nothing of what it has done.
                 del invocation, value, error
+                on_start = context = None

@@ -132,6 +132,7 @@ class JobRuntime:
             await self._resources.open()
             for annotated in self._resources.journaled_types():
                 self._codec.registry.register_annotation(annotated)
+            self._codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
             await self._runs.take_up(await self._store.unfinished())
@@ -143,10 +144,12 @@ class JobRuntime:
 
     def _make_parts(self, info: JobInfo) -> None:
         self._commits = commits = GroupCommit(self._store)
+        max_abandoned = self._config.get(AgentExecutionOptions.MAX_ABANDONED_THREADS)
         executor = self._world.make_executor(
             num_async_threads=self._config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),
             continuations=self._config.get(AgentExecutionOptions.CONTINUATIONS) != "off",
             on_shutdown=self.stop,
+            max_abandoned_threads=max_abandoned if max_abandoned >= 0 else None,
             now=self._world.now,
         )
         self._resources = JobResources(
@@ -200,6 +203,7 @@ class JobRuntime:
         await self._services.executor.close()
         await self._commits.drain()
         self._runs.drop_all()
+        self._services.executor.release()
         try:
             await self._resources.close()
         finally:

@@ -118,6 +118,7 @@ class LiveRuns:
         for task in list(self._tasks):
             task.cancel()
         self.services.timers.close()
+        self.services.spans.close()
         for execution in self.executions.values():
             execution.process_ends()
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from perdure.errors import StoreDataError, StoreError
 from perdure.store.base import ActionStateStore, Row
+
+logger = logging.getLogger("perdure")
 
 # How long callbacks may run before the host loop gets a turn: a commit of 20,000 rows must not
 # freeze it.
@@ -136,7 +139,10 @@ class GroupCommit:
         # All of them before anything else is written: later rows of the same runs must not be.
         for item in items:
             if item.owner is None or not item.owner.dropped:
-                item.done(error)
+                try:
+                    item.done(error)
+                except Exception:  # the items behind it must hear of it all the same
+                    logger.exception("a commit's callback failed")
 
     async def _one_by_one(self, items: list[Item]) -> None:
         """Find the culprit of a refused batch: only its item fails (G25)."""

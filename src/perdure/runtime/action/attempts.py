@@ -49,9 +49,9 @@ class CallAttempts:
     """
 
     __slots__ = (
-        "_action", "_attempt", "_before", "_begins", "_call_over", "_callee", "_closed",
+        "_action", "_attempt", "_before", "_begins", "_bound", "_call_over", "_callee", "_closed",
         "_deadline", "_ended", "_error", "_failure", "_invocation", "_key", "_options", "_permit",
-        "_services", "_template", "_timer", "_wake_up", "over_at",
+        "_services", "_template", "_timer", "_waits", "_wake_up", "over_at",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +84,9 @@ class CallAttempts:
         self._failure = before.failure if before is not None else None  # its journal form
         self._invocation: Invocation | None = None
         self._permit: Permit | PermitChain | None = None
-        self._timer: Timer | None = None  # of the timeout or the back-off
+        self._bound: Timer | None = None  # of the attempt's timeout
+        self._waits = False  # the run says that it waits for a thread that nobody knows to come
+        self._timer: Timer | None = None  # of the back-off
         self._deadline: Timer | None = None  # of the whole call
 
     def begin(self) -> None:
@@ -120,6 +122,7 @@ class CallAttempts:
 
     def _close(self) -> None:
         self._closed = True
+        self._fed()
         self._stop_timers()
         self._release()
 
@@ -199,17 +202,39 @@ class CallAttempts:
             self._services.executor.run_inline(invocation)
             return
         if self._options.timeout is not None:
-            invocation.on_start = self._bound
+            invocation.on_start = self._began
+        invocation.on_wait = self._starves
         self._services.executor.start(invocation, is_coroutine=callee.is_coroutine)
 
-    def _bound(self, invocation: Invocation) -> None:
+    def _starves(self, why: str) -> None:
+        """No thread is left for the attempt: whoever looks at the run is to see that."""
+        self._waits = True
+        self._say(f"{self._name} waits for {why}")
+        if self._invocation is not None:
+            self._invocation.on_start = self._began
+
+    def _say(self, what: str | None) -> None:
+        action = self._action
+        place = ("calls that wait", f"{self._template.event} {action.name} {self._template.call}")
+        action.run.set_status(what, place)
+        action.run.note()
+
+    def _fed(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._say(None)
+
+    def _began(self, invocation: Invocation) -> None:
         """The attempt has begun to execute: its timeout runs from here."""
-        if invocation is self._invocation and self._options.timeout is not None:
-            expires_at = self._services.now() + int(self._options.timeout * 1e9)
-            self._timer = self._services.timers.arm(expires_at, self._expired)
+        if invocation.started_at:
+            self._fed()
+        if invocation is self._invocation and self._options.timeout and self._bound is None:
+            # On the clock that nobody sets: a healthy attempt does not fail by a change of time.
+            expires_at = self._services.world.monotonic() + int(self._options.timeout * 1e9)
+            self._bound = self._services.spans.arm(expires_at, self._expired)
 
     def _expired(self) -> None:
-        self._timer = None
+        self._bound = None
         if self._invocation is not None:
             self._over(self._drop(), None, self._timeout())
 
@@ -242,12 +267,15 @@ class CallAttempts:
     def _over(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         self._invocation = None
         self._ended += 1
-        self._stop_timer()
+        self._stop_bound()
         self._release()
-        if error is not None:
-            self._failed(error, invocation.started_at)
-        else:
+        if error is None:
             self._end(invocation.started_at, value, None)
+            return
+        try:
+            self._failed(error, invocation.started_at)
+        except Exception as refused:  # by a class that the retry policy asks about the error
+            self._end(invocation.started_at, None, refused)
 
     def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:
         self._close()
@@ -281,13 +309,16 @@ class CallAttempts:
         if permit is not None:
             permit.release()
 
-    def _stop_timer(self) -> None:
+    def _stop_bound(self) -> None:
+        if self._bound is not None:
+            self._services.spans.cancel(self._bound)
+            self._bound = None
+
+    def _stop_timers(self) -> None:
+        self._stop_bound()
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None
-
-    def _stop_timers(self) -> None:
-        self._stop_timer()
         if self._deadline is not None:
             self._services.timers.cancel(self._deadline)
             self._deadline = None

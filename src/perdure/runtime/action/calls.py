@@ -262,6 +262,11 @@ class ActionCalls:
                 error = EncodeError(
                     f"the result of {template.function} cannot be journaled: {refused}"
                 )
+            except Exception as refused:  # an attribute or a method of the value raised it
+                error = EncodeError(
+                    f"the result of {template.function} cannot be journaled: it raises"
+                    f" {type(refused).__name__}: {refused}"
+                )
         if error is not None:
             outcome = template.raised(encode_failure(codec, error), started_at)
         self._action.settle(outcome)

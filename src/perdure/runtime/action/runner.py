@@ -15,6 +15,7 @@ from perdure.agent.plan import ActionSpec
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.executor.running import running_loop
+from perdure.executor.shutdown import ends_process
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind
 from perdure.printable import printable_logger
@@ -263,7 +264,10 @@ class ActionRunner:
             # Not the action's own failure, which its main task holds: it broke a rule of the loop.
             self.continuation.fail(error)
         except (KeyboardInterrupt, SystemExit) as stop:
-            self._services.supervisor.stop(stop)
+            if ends_process(stop):
+                self._services.supervisor.stop(stop)
+            else:  # a library's `sys.exit`: this input would end every process that takes it up
+                self.continuation.fail(stop)
 
     def _after_turn(self) -> None:
         if self.ended or self.run.dropped:
@@ -340,10 +344,6 @@ class ActionRunner:
         if error is None:
             self.calls.begin_submissions()
         self.close()
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            # It came from the fallback's thread; never an outcome.
-            self._services.supervisor.stop(error)
-            return
         if error is None and self.calls.submitting:
             self._held = True
         else:

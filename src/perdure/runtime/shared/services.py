@@ -10,7 +10,12 @@ from typing import Any
 from perdure.agent.plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
 from perdure.codec.codec import Codec
-from perdure.codec.identity import annotated_types, function_identity, is_coroutine_callable
+from perdure.codec.identity import (
+    annotated_types,
+    function_identity,
+    is_async_generator_callable,
+    is_coroutine_callable,
+)
 from perdure.codec.names import NAMES
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import EncodeError
@@ -124,7 +129,9 @@ class JobServices:
         self.supervisor = supervisor
         self.now = world.now
         self.opened_at = world.now()
-        self.timers = TimerService(world.now)
+        self.timers = TimerService(world.now, supervisor.stop)
+        # For what lasts a while wherever the clock is set: the bound of an attempt, a rate.
+        self.spans = TimerService(world.monotonic, supervisor.stop)
         self.counters = JobCounters()
         self.metrics = MetricGroup()
         self.undelivered = 0 if outbox else 1  # what OutputRow.delivered begins with
@@ -132,7 +139,7 @@ class JobServices:
         ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
         self.short_term_ttl = ttl_ms * 1_000_000
         limits = {**config.limits(), **_blocking(config)}
-        self.limits = Limits(limits, world.now, self.timers.arm)
+        self.limits = Limits(limits, world.monotonic, self.spans.arm)
         self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
         self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
@@ -157,6 +164,11 @@ class JobServices:
         known = self._functions.get(code)
         declared = getattr(func, "__perdure_options__", NO_OPTIONS)
         if known is None or known.declared is not declared or known.version != NAMES.version:
+            if is_async_generator_callable(func):
+                raise EncodeError(
+                    f"{function_identity(func)} is an async generator, which is no durable call:"
+                    " collect what it yields in a coroutine function and return a list"
+                )
             known = FunctionInfo(func, self.defaults)
             for annotated in annotated_types(func):
                 self.codec.registry.register_annotation(annotated)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import time
 from collections.abc import Callable
+
+logger = logging.getLogger("perdure")
 
 COMPACT_ABOVE = 1024  # cancelled timers kept before the heap is cleaned
 
 
 class Timer:
-    """An armed timer. `deadline` is in ns since the epoch."""
+    """An armed timer. `deadline` is in ns, in the time of its service."""
 
     __slots__ = ("callback", "deadline")
 
@@ -26,11 +29,17 @@ class TimerService:
     Owns: the heap and the host timer. Lifecycle: made on the host loop; `close` cancels the timer.
 
     Args:
-        now: wall-clock time, ns since the epoch.
+        now: the time that deadlines are in, ns; it must not go back.
+        failed: told what a callback raised; the others are called all the same.
     """
 
-    def __init__(self, now: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        now: Callable[[], int] = time.time_ns,
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
         self._now = now
+        self._failed = failed
         self._host = asyncio.get_running_loop()
         self._heap: list[tuple[int, int, Timer]] = []  # deadline, order of arming
         self._count = 0
@@ -39,7 +48,7 @@ class TimerService:
         self._armed_for = 0
 
     def arm(self, deadline: int, callback: Callable[[], object]) -> Timer:
-        """Call `callback` on the host loop when `deadline` (ns since the epoch) has passed."""
+        """Call `callback` on the host loop when `deadline` has passed."""
         self._count += 1
         timer = Timer(deadline, callback)
         heapq.heappush(self._heap, (deadline, self._count, timer))
@@ -79,11 +88,22 @@ class TimerService:
     def _fire(self) -> None:
         self._timer = None
         now = self._now()
-        while self._heap and self._heap[0][0] <= now:
-            timer = heapq.heappop(self._heap)[2]
-            callback, timer.callback = timer.callback, None
-            if callback is not None:
-                callback()
-            elif self._cancelled:
-                self._cancelled -= 1
-        self._schedule()
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                timer = heapq.heappop(self._heap)[2]
+                callback, timer.callback = timer.callback, None
+                if callback is not None:
+                    self._call(callback)
+                elif self._cancelled:
+                    self._cancelled -= 1
+        finally:
+            self._schedule()
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            # A fault of the runtime: it must not silence the timers behind it.
+            logger.exception("a timer's callback failed")
+            if self._failed is not None:
+                self._failed(error)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from perdure.executor.executor import ContinuationActionExecutor
+from perdure.runtime.shared.clock import SteadyClock
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +19,18 @@ class World:
     """The world that a job runs in.
 
     Attributes:
-        now: wall-clock time, ns since the epoch.
+        now: time that never goes back, ns since the epoch.
+        monotonic: time that nobody sets, ns since some moment; that of `now` where this is given.
         chance: a number in [0, 1), for the jitter of back-offs.
         make_executor: makes what executes calls; takes the arguments of the real one.
     """
 
-    now: Callable[[], int] = time.time_ns
+    now: Callable[[], int] = dataclasses.field(default_factory=SteadyClock)
+    monotonic: Callable[[], int] = time.monotonic_ns
     chance: Callable[[], float] = random.random
     make_executor: Callable[..., ContinuationActionExecutor] = ContinuationActionExecutor
+
+    def __post_init__(self) -> None:
+        """Simulated time is one for everything."""
+        if not isinstance(self.now, SteadyClock):
+            object.__setattr__(self, "monotonic", self.now)

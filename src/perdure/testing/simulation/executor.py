@@ -28,7 +28,7 @@ class SimulatedPool(ThreadPool):
     Owns: what waits, what executes, what hangs. On the simulated loop.
     """
 
-    def __init__(self, size: int, done: Finish, life: Life) -> None:
+    def __init__(self, size: int, done: Finish, life: Life, **_options: Any) -> None:
         self._life = life
         self._tell = done
         self._free = size
@@ -68,14 +68,15 @@ class SimulatedPool(ThreadPool):
         if invocation.on_start is not None:
             loop.call_soon(invocation.on_start, invocation)
         execution = life.begin(describe(invocation))
-        value, error = None, None
+        value: Any = None
+        error: BaseException | None = None
         context, invocation.context = invocation.context, None
         assert context is not None
         caller = running.enter(None)
         try:
             func = life.fake(invocation.func)
             value = context.run(execution.enter, func, invocation.args, invocation.kwargs)
-        except Exception as raised:
+        except BaseException as raised:
             error = raised
         finally:
             running.leave(caller)
