@@ -26,6 +26,7 @@ def test_defaults() -> None:
     cpus = os.cpu_count() or 1
     assert {option.name: config.get(option) for option in all_options()} == {
         "num-async-threads": 2 * cpus,
+        "max-abandoned-threads": -1,
         "max-runs-in-flight": 4096,
         "continuations": "auto",
         "durability": "strict",
