@@ -94,6 +94,8 @@ class HostCall:
             which of them differ.
     """
 
+    ignores_arguments = True  # they are there for the journal: nobody needs their own
+
     def __init__(
         self,
         body: Callable[[], Coroutine[Any, Any, Any]],

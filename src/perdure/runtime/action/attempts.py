@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from perdure.call import CallOptions
+from perdure.codec.copies import ArgumentsOf, own_arguments
 from perdure.codec.failure import encode_failure
 from perdure.errors import RetryableError
 from perdure.executor.limits import Permit, PermitChain
@@ -27,6 +28,7 @@ class Callee(NamedTuple):
     kwargs: dict[str, Any]
     is_coroutine: bool
     inline: bool  # on the host loop's thread, without a task; not bounded by a timeout
+    is_mutable: bool = False  # its arguments can change: each attempt gets its own
 
 
 class CallAttempts:
@@ -195,7 +197,10 @@ class CallAttempts:
         callee = self._callee
         self._attempt += 1
         self._services.counters.calls_made += 1
-        invocation = Invocation(callee.func, callee.args, callee.kwargs, self._over)
+        given: ArgumentsOf | Callee = callee
+        if callee.is_mutable and self._options.retry is not None:
+            given = own_arguments(callee.func, callee.args, callee.kwargs) or callee
+        invocation = Invocation(given.func, given.args, given.kwargs, self._over)
         invocation.key = self._key
         self._invocation = invocation
         if callee.inline:

@@ -8,6 +8,7 @@ from typing import Any
 
 from perdure.call import CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
+from perdure.codec.copies import own_arguments, own_value
 from perdure.codec.failure import decode_failure, encode_failure
 from perdure.codec.sketch import sign_call
 from perdure.errors import (
@@ -94,13 +95,21 @@ class ActionCalls:
             reconciled=options.reconciler is not None,
         )
         if step.decision is not Decision.REPLAY:
-            callee = Callee(func, args, kwargs, info.is_coroutine, inline and not info.is_coroutine)
+            # As they are now, whenever it starts: after a replay, or in its turn under a limit.
+            own = own_arguments(func, args, kwargs)
+            callee = Callee(
+                *(own or (func, args, kwargs)),
+                is_coroutine=info.is_coroutine,
+                inline=inline and not info.is_coroutine,
+                is_mutable=own is not None,
+            )
             self._start_or_put_off(step, self._beginning(step, template, callee, options))
         return call
 
     def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildHandle]:
         """Make a call that starts another run, exactly once."""
         self._services.codec.encode((value, key))  # refused here, not later
+        value, key = own_value((value, key))  # as they are now, whenever it begins
         due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
         step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
         self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
@@ -209,7 +218,7 @@ class ActionCalls:
         if step.decision is Decision.RECONCILE:
             assert options.reconciler is not None
             func, info = options.reconciler, self._services.function(options.reconciler)
-            callee = Callee(func, callee.args, callee.kwargs, info.is_coroutine, inline=False)
+            callee = callee._replace(func=func, is_coroutine=info.is_coroutine, inline=False)
         over, form = self.call_over, getattr(callee.func, "journal_form", None)
         if form is not None:
             over = functools.partial(over, form=form)
@@ -273,7 +282,8 @@ class ActionCalls:
 
     def apply(self, record: Record) -> None:
         """Deliver the outcome of a call to its handle."""
-        call = self._calls.get(record.call)
+        # What it settles with is the action's from here on: nothing here keeps it.
+        call = self._calls.pop(record.call, None)
         if call is None or call.done():
             return  # cancelled in the meantime; the same happens on replay
         if record.kind == RecordKind.RESULT:
