@@ -68,6 +68,8 @@ class BusyError(Exception):
 
 async def fetch(what: str, seconds: float = 1.0) -> str:
     note("fetch", what)
+    if what == "stopped: last" and State.scale != 1.0:
+        await asyncio.Event().wait()  # in real time the cancellation comes whenever it comes
     await takes(seconds)
     return f"{what}!"
 
