@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.promises.legs import all_wait, until
 from tests.promises.support import (
     COROUTINE,
     SECONDS,
@@ -15,6 +16,7 @@ from tests.promises.support import (
     agent_of,
     config_of,
     echo,
+    hold,
     out,
     pick,
     run,
@@ -199,6 +201,52 @@ def test_g25_a_lost_input_is_admitted_though_its_source_gives_no_other(
         out(ctx, event.input["n"])
 
     assert run(agent_of(tells), SlowSource(wait), store=store) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("where", ["executing", "queued", "out of memory"])
+@pytest.mark.parametrize("by", ["run.signal", "another process"])
+def test_g25_a_signal_that_only_seemed_to_be_lost_reaches_its_run(
+    by: str, where: str, kind: str, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sends it again: who did was told that nobody knows, or is another process."""
+
+    async def waits(event: Any, ctx: Any) -> None:
+        if event.input == "first":
+            await ctx.durable_execute_async(hold)
+        else:
+            out(ctx, await ctx.wait_for_signal("go"))
+
+    def waits_plain(event: Any, ctx: Any) -> None:
+        if event.input == "first":
+            ctx.durable_execute_async(hold).result()
+        else:
+            out(ctx, ctx.wait_for_signal("go").result())
+
+    async def go() -> list[Any]:
+        config = config_of(kind, **({"max_runs_in_flight": 1} if where == "out of memory" else {}))
+        engine = LocalEngine(sqlite, config=config)
+        async with engine.open(pick(kind, waits, waits_plain)) as job:
+            if where == "queued":
+                await job.submit("first", key="a")
+            others = [await job.submit("other", key=n) for n in range(2 * (where[0] == "o"))]
+            run_ = await job.submit("it", key="a")
+            if where != "queued":
+                await all_wait([*others, run_])
+            trouble = Trouble(has_kind(RecordKind.SIGNAL), after=True)
+            trouble.install(monkeypatch)
+            if by == "run.signal":
+                with pytest.raises(StoreError, match="disk I/O error"):
+                    await run_.signal("go", "sent")
+            else:
+                await asyncio.to_thread(engine.signal, run_.id, "go", "sent")
+                await until(lambda: trouble.failed)
+            State.gate.release()
+            found = values(await asyncio.wait_for(run_.outputs(), SECONDS))
+            for other in others:
+                await other.cancel()
+            return found
+
+    assert asyncio.run(go()) == ["sent"]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

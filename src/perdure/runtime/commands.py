@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from perdure.errors import DecodeError, StoreError
+from perdure.errors import DecodeError, StoreDataError, StoreError
 from perdure.journal.record import Record, decode_signal
 from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled, run_id
@@ -120,7 +120,11 @@ class RunCommands:
         # The time identifies the signal in its run, so it must be new.
         self._last_signal = max(self._last_signal + 1, self._services.now())
         signal = Record.signal(run, name, value, self._last_signal)
-        await self._services.commits.write([signal, *rows])
+        try:
+            await self._services.commits.write([signal, *rows])
+        except StoreError as error:
+            self._look_again(ticket, error)
+            raise
         ticket.signals = [*(ticket.signals or ()), signal]
         execution = self._runs.executions.get(run)
         if execution is not None:
@@ -128,6 +132,17 @@ class RunCommands:
         else:
             self._resting.wake(ticket)  # it finds the signal in its journal
         return True
+
+    def _look_again(self, ticket: RunTicket, error: StoreError) -> None:
+        """Have a run read back: a signal may be durable though its commit failed (G25)."""
+        if isinstance(error, StoreDataError):
+            return  # it is not
+        execution = self._runs.executions.get(ticket.row.run)
+        if execution is not None:
+            execution.store_failed(error)
+        else:
+            ticket.has_history, ticket.records = True, None  # where it has still to begin
+            self._resting.wake(ticket)
 
     # The inbox
 

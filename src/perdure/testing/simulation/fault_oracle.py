@@ -32,8 +32,6 @@ from perdure.testing.simulation.random_faults import COUNT, first_seen, next_see
 MINUTE = 60_000_000_000
 # The inbox is not yet read before a deadline fires: a command in time may be too late all the same.
 INBOX_FIRST = False
-# A signal whose commit was written though it looked failed is not read back before its run is.
-READ_BACK = False
 ENDED = "the process ended during attempt"
 
 
@@ -229,9 +227,7 @@ class Oracle:
 
     def _is_late(self, run: int, name: str) -> bool:
         """Say whether a signal is known to come too late though it was durable in time."""
-        if (run, name) in self._left:
-            return not INBOX_FIRST
-        return not READ_BACK and bool(self._program.troubles.unknown)
+        return not INBOX_FIRST and (run, name) in self._left
 
     def _counted(self, step: Step, tag: str, returned: str, record: Record, outcome: Any) -> str:
         """A crash takes an attempt: none is made again, and with the last one the call fails."""
