@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -238,11 +238,12 @@ class CancelledBetween(Agent):
 def test_g10_a_run_cancelled_between_two_actions_begins_no_other(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = SqliteStore._commit
+    real, under_way, asked = SqliteStore._commit, threading.Event(), threading.Event()
 
     def slow_commit(self: SqliteStore, rows: Sequence[Row]) -> None:
         if any(isinstance(row, Record) and row.kind == RecordKind.COMPLETED for row in rows):
-            time.sleep(0.1)
+            under_way.set()
+            assert asked.wait(SECONDS)
         real(self, rows)
 
     monkeypatch.setattr(SqliteStore, "_commit", slow_commit)
@@ -250,9 +251,12 @@ def test_g10_a_run_cancelled_between_two_actions_begins_no_other(
     async def go() -> RunStatus:
         async with LocalEngine(store).open(CancelledBetween()) as job:
             run_ = await job.submit({}, key="a")
-            await State.gate.reached.wait()
-            await asyncio.sleep(0.02)
-            assert await run_.cancel()
+            await asyncio.to_thread(under_way.wait, SECONDS)
+            cancelling = asyncio.ensure_future(run_.cancel())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            asked.set()
+            assert await cancelling
             return await asyncio.wait_for(run_.wait(), SECONDS)
 
     assert asyncio.run(go()) is RunStatus.CANCELLED

@@ -147,6 +147,7 @@ class Start(NamedTuple):
         attempt: which it is.
         at: ns since the epoch.
         limits: names of the limits that it begins under.
+        writes: the store does: it has failed at no commit since the last one that it made.
         reconciles: it is its reconciler that is asked.
     """
 
@@ -154,6 +155,7 @@ class Start(NamedTuple):
     attempt: Attempt
     at: int
     limits: tuple[str, ...]
+    writes: bool
     reconciles: bool
 
 
@@ -182,6 +184,7 @@ class Life:
         self.executed: list[tuple[int, Attempt]] = []
         self.starts: list[Start] = []
         self.problems: list[str] = []
+        self.writes = True  # the newest commit was made
         self.failures = 0  # commits of this life whose writers were told that they failed
         self._in_doubt = set(self.progress.pending)
         self._began: dict[tuple[CallKey, int, int], int] = {}  # -> failures until then
@@ -194,6 +197,7 @@ class Life:
     def committed(self, batch: Sequence[Row]) -> None:
         """Take note of a batch that is durable."""
         self.commits += 1
+        self.writes = True
         self.progress.add(batch)
         if self._in_doubt:
             self._in_doubt -= self.progress.settled
@@ -201,6 +205,7 @@ class Life:
     def failed(self, batch: Sequence[Row]) -> None:
         """Take note of a batch whose writer is told that it is not durable."""
         self.failures += 1
+        self.writes = False
         # Its runs are read back, and with them what has begun and has no outcome.
         runs = {row.run for row in batch if type(row) is Record}
         self._in_doubt |= {call for call in self.progress.pending if call[0] in runs}
@@ -227,7 +232,8 @@ class Life:
                 self.problems.append(f"{attempt} was executed twice without a crash")
             self._began[attempt[:3]] = self.failures
             self.executed.append((self.commits, attempt))
-        self.starts.append(Start(self.commits, attempt, self.loop.instant, limits, reconciles))
+        at = self.loop.instant
+        self.starts.append(Start(self.commits, attempt, at, limits, self.writes, reconciles))
         return Execution(attempt, again=self._outside.knows(attempt))
 
     def over(self, execution: Execution) -> Moment | None:

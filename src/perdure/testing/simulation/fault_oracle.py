@@ -32,6 +32,8 @@ from perdure.testing.simulation.random_faults import COUNT, first_seen, next_see
 MINUTE = 60_000_000_000
 # The inbox is not yet read before a deadline fires: a command in time may be too late all the same.
 INBOX_FIRST = False
+# A store that does not write keeps no call from beginning yet.
+HOLDS_CALLS = False
 ENDED = "the process ended during attempt"
 
 
@@ -80,6 +82,10 @@ class Oracle:
         yield from self._memory()
         yield from self._file()
         yield from self._rates()
+        for start in self._past.starts:
+            if HOLDS_CALLS and not start.writes:
+                text = f"{start.attempt} began while the store did not write"
+                yield Difference(text, start.attempt.call[0])
         if self._program.has_schedule:
             yield from self._ticks()
 
