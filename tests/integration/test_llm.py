@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -299,6 +300,8 @@ def test_closed_for_one_job_it_stays_open_for_another(server: Server) -> None:
 def test_what_is_missing(model: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setitem(sys.modules, "anthropic", None)  # as if it were not installed
+    for name in [each for each in sys.modules if re.match(r"pydantic_ai\..*anthropic", each)]:
+        monkeypatch.delitem(sys.modules, name)
 
     async def main() -> None:
         with pytest.raises(ConfigurationError) as found:

@@ -16,6 +16,7 @@ from perdure.errors import ConfigurationError
 from perdure.integrations.llm_errors import failed_midway, filtered, translated
 from perdure.integrations.llm_http import http_client
 from perdure.integrations.llm_messages import (
+    check_answered,
     check_end,
     from_response,
     raw_finish_reason,
@@ -186,6 +187,7 @@ class ChatConnection(BaseChatModelConnection):
                 self._settings(ready, settings),  # type: ignore[arg-type]
                 parameters,
             )
+            check_answered(response)
         return self._message(ready, response, extract_reasoning)
 
     async def chat_stream(

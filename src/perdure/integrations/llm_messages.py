@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEPT",
+    "check_answered",
     "check_end",
     "from_response",
     "raw_finish_reason",
@@ -205,6 +206,24 @@ def raw_finish_reason(response: ModelResponse) -> str | None:
     """Return why a response ended, in the provider's own word, where it says."""
     found = (response.provider_details or {}).get("finish_reason")
     return found if isinstance(found, str) and found else None
+
+
+def check_answered(response: ModelResponse) -> None:
+    """Refuse what a server gave in one piece and is no answer.
+
+    Raises:
+        UnexpectedModelBehavior: It is none.
+    """
+    from pydantic_ai.exceptions import UnexpectedModelBehavior
+
+    ended = response.finish_reason is not None or raw_finish_reason(response) is not None
+    if ended or response.provider_url is None:
+        return
+    if not response.parts:
+        raise UnexpectedModelBehavior("the server answers without a choice")
+    if "anthropic" in (response.provider_name, response.canonical_system):
+        # Its long answers are streamed behind the scenes.
+        raise UnexpectedModelBehavior("the answer broke off: it ended without a finish reason")
 
 
 def check_end(stream: StreamedResponse, response: ModelResponse) -> None:
