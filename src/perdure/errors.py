@@ -200,9 +200,14 @@ class TerminalError(PerdureError):
 
 
 class StoreError(PerdureError):
-    """The store did not do what it was asked; what was asked is not durable."""
+    """The store did not do what it was asked; what was asked is not durable.
+
+    Attributes:
+        undone: Nothing of it was done, for certain; False where nobody knows.
+    """
 
     __journal_name__ = "perdure:StoreError"
+    undone = False
 
 
 class StoreDataError(StoreError):

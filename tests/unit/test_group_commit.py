@@ -16,7 +16,7 @@ from perdure.errors import StoreDataError, StoreError
 from perdure.journal.record import Record, RecordKind
 from perdure.store import group_commit
 from perdure.store.base import ActionStateStore, Row
-from perdure.store.group_commit import GroupCommit
+from perdure.store.group_commit import GroupCommit, StallWatcher
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 
@@ -31,12 +31,16 @@ class FakeStore(ActionStateStore):
     Attributes:
         batches: numbers of the rows of every batch asked for, in order.
         bad: rows that are refused as data.
+        full: probes fail.
+        probes: their sizes.
         log: what happened, together with what the test writes into it.
     """
 
     def __init__(self, *, by_hand: bool = False) -> None:
         self.batches: list[list[int]] = []
         self.bad: set[int] = set()
+        self.full = False
+        self.probes: list[int] = []
         self.log: list[Any] = []
         self._by_hand = by_hand
         self._open: list[asyncio.Future[None]] = []
@@ -54,6 +58,12 @@ class FakeStore(ActionStateStore):
             future.set_result(None)
         return future
 
+    async def probe(self, size: int) -> None:
+        self.log.append(("probe",))
+        self.probes.append(size)
+        if self.full:
+            raise StoreError("disk full")
+
     async def answer(self, error: Exception | None = None) -> None:
         """Settle the oldest commit and let its callbacks run."""
         future = self._open.pop(0)
@@ -68,7 +78,7 @@ class FakeStore(ActionStateStore):
 
     @property
     def told(self) -> list[Any]:
-        return [entry for entry in self.log if entry[0] != "write"]
+        return [entry for entry in self.log if entry[0] not in ("write", "probe")]
 
 
 # A group commit only writes; whatever reads is left out.
@@ -82,6 +92,14 @@ class Owner:
 async def turns(count: int = 5) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def probed(store: FakeStore, times: int = 1) -> None:
+    """Return when the store has been probed again."""
+    wanted = len(store.probes) + times
+    while len(store.probes) < wanted:
+        await asyncio.sleep(0.001)
+    await turns()
 
 
 # Batches
@@ -268,9 +286,9 @@ async def test_g25_all_of_a_failed_batch_are_told_before_anything_else_is_writte
     await turns()
     commits.add([row(3)], store.done(3))
     await store.answer(StoreError("disk full"))
-    assert store.log == [
-        ("write", 1, 2), (1, "StoreError"), (2, "StoreError"), ("write", 3)
-    ]  # fmt: skip
+    assert store.log == [("write", 1, 2), (1, "StoreError"), (2, "StoreError")]
+    await probed(store)
+    assert store.log[3:] == [("probe",), ("write", 3)]
     await store.answer()
     await commits.drain()
     assert store.told[-1] == (3, "ok")
@@ -292,6 +310,7 @@ async def test_g25_later_rows_of_a_failed_owner_are_dropped() -> None:
     commits.add([row(3)], store.done(3), owner)
     commits.add([row(4)], store.done(4), other)
     await store.answer(StoreError("disk full"))
+    await probed(store)
     await store.answer()
     await commits.drain()
     assert store.batches == [[1, 2], [4]]
@@ -414,3 +433,187 @@ async def test_variables_of_a_writer_are_not_seen_by_what_is_told() -> None:
     await asyncio.create_task(writer())
     await commits.drain()
     assert seen == ["none"]
+
+
+# A store that does not write
+
+
+def full(*, undone: bool = True) -> StoreError:
+    error = StoreError("disk full")
+    error.undone = undone
+    return error
+
+
+class Watched:
+    """Notes what a watcher of a group commit is told."""
+
+    def __init__(self, commits: GroupCommit, store: FakeStore) -> None:
+        watcher = StallWatcher(
+            lambda error: store.log.append(("stalled", str(error))),
+            lambda: store.log.append(("writes",)),
+        )
+        commits.watch(watcher)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.002)
+
+
+@pytest.mark.usefixtures("quick")
+@on_host
+async def test_g25_what_was_not_written_waits_and_is_written_in_its_order() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    Watched(commits, store)
+    for n in (1, 2):
+        commits.add([row(n)], store.done(n))
+    await turns()
+    commits.add([row(3)], store.done(3))
+    store.full = True
+    await store.answer(full())
+    assert store.log == [("write", 1, 2), ("stalled", "disk full")]
+    assert commits.stalled
+    await probed(store, 3)
+    commits.add([row(4)], store.done(4))
+    await probed(store)
+    assert store.batches == [[1, 2]], "nothing but probes"
+    store.full = False
+    await probed(store)
+    assert store.batches == [[1, 2], [1, 2, 3, 4]]
+    assert commits.stalled, "what waits has to prove it"
+    await store.answer()
+    assert not commits.stalled
+    await commits.drain()
+    told = [entry for entry in store.told if entry[0] != "stalled"]
+    assert told == [("writes",), *((n, "ok") for n in (1, 2, 3, 4))]
+
+
+@pytest.mark.usefixtures("quick")
+@on_host
+async def test_g25_what_does_not_wait_fails_when_the_store_has_been_tried() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1), waits=False)
+    commits.add([row(2)], store.done(2))
+    await turns()
+    commits.add([row(3)], store.done(3), waits=False)
+    store.full = True
+    await store.answer(full())
+    assert store.told == [(1, "StoreError"), (3, "StoreError")]
+    writing = asyncio.ensure_future(commits.write([row(4)]))
+    with pytest.raises(StoreError, match="does not write, so nothing was written: disk full") as no:
+        await writing
+    assert no.value.undone
+    waiting = asyncio.ensure_future(commits.writes())
+    patient = asyncio.ensure_future(commits.write([row(5)], waits=True))
+    await probed(store)
+    assert not waiting.done()
+    assert not patient.done()
+    store.full = False
+    await probed(store)
+    await store.answer()
+    await asyncio.gather(waiting, patient)
+    assert store.batches == [[1, 2], [2, 5]]
+
+
+@pytest.mark.usefixtures("quick")
+@on_host
+async def test_g25_a_probe_is_as_large_as_what_failed_and_what_waits() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    large = row(1)._replace(payload=b"x" * 5000)
+    commits.add([large], store.done(1))
+    await turns()
+    store.full = True
+    await store.answer(full(undone=False))
+    await probed(store)
+    commits.add([large], store.done(2))
+    await probed(store)
+    assert store.probes[-2] >= 5000
+    assert store.probes[-1] >= 10_000
+    store.full = False
+    await probed(store)
+    await store.answer()
+    assert store.told == [(1, "StoreError"), (2, "ok")]
+
+
+def test_g25_the_pauses_grow_to_ten_seconds_and_begin_anew_when_as_much_was_written() -> None:
+    pauses: list[float] = []
+
+    async def main() -> None:
+        host = asyncio.get_running_loop()
+        real = host.call_later
+
+        def at_once(delay: float, *arguments: Any, **more: Any) -> Any:
+            pauses.append(delay)
+            return real(0, *arguments, **more)
+
+        host.call_later = at_once  # type: ignore[method-assign]
+        store = FakeStore(by_hand=True)
+        commits = GroupCommit(store)
+
+        async def commit(error: StoreError | None) -> None:
+            commits.add([row(1)], store.done(1))
+            await turns()
+            await store.answer(error)
+
+        store.full = True
+        await commit(full(undone=False))
+        while pauses[-1] < 10:
+            await asyncio.sleep(0)
+        store.full = False
+        await commits.writes()
+        await commit(full(undone=False))
+        assert pauses[-1] == 10.0, "a probe alone is no proof"
+        await commits.writes()
+        await commit(None)
+        await commit(full(undone=False))
+        assert pauses[-1] == 0.05
+        await commits.writes()
+
+    asyncio.run(main())
+    assert pauses[:8] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
+
+
+@on_host
+async def test_g25_draining_tries_a_store_once_more_and_tells_all_that_wait() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    await store.answer(full())
+    assert store.told == []
+    commits.add([row(2)], lambda error: commits.add([row(3)], store.done(3)))
+    draining = asyncio.ensure_future(commits.end())
+    await turns()
+    assert store.batches == [[1], [1, 2]]
+    await store.answer(full())
+    await draining
+    assert store.told == [(1, "StoreError"), (3, "StoreError")]
+    assert not store.probes
+
+
+@pytest.mark.usefixtures("quick")
+@on_host
+async def test_g25_a_store_that_fails_in_the_search_for_a_culprit_is_waited_for() -> None:
+    store = FakeStore()
+    store.bad = {2}
+    real = store.commit
+
+    def commit(rows: Sequence[Row]) -> asyncio.Future[None]:
+        written = real(rows)
+        if store.batches[-1] == [3] and store.batches.count([3]) == 1:
+            written = asyncio.get_running_loop().create_future()
+            written.set_exception(full())
+        return written
+
+    store.commit = commit  # type: ignore[method-assign]
+    commits = GroupCommit(store)
+    for n in (1, 2, 3, 4):
+        commits.add([row(n)], store.done(n))
+    await probed(store)
+    await commits.drain()
+    assert store.batches == [[1, 2, 3, 4], [1], [2], [3], [3, 4]]
+    assert store.told == [(1, "ok"), (2, "StoreDataError"), (3, "ok"), (4, "ok")]

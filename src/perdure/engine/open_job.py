@@ -99,18 +99,24 @@ class OpenJob:
         try:
             await self.runtime.open()
         except BaseException:
-            if self._pump is not None:
-                await self._pump.close()
+            await self._close_sink()
             raise
         self.runtime.stopped.add_done_callback(self._stop_waiting)
-        if self._pump is not None:
-            self._pumping = asyncio.get_running_loop().create_task(self._pump.run())
-            self._pumping.add_done_callback(self._pump_ended)
 
     async def _open_sink(self) -> None:
         if self._pump is not None and self._sink is not None:
             await check_sink_name(self.runtime.files, self._sink)
             await self._pump.open(self.runtime.outbox)
+            # While recovery goes on, which may take its time, outputs are delivered.
+            self._pumping = asyncio.get_running_loop().create_task(self._pump.run())
+            self._pumping.add_done_callback(self._pump_ended)
+
+    async def _close_sink(self) -> None:
+        if self._pumping is not None:
+            self._pumping.cancel()
+            await asyncio.wait([self._pumping])
+        if self._pump is not None:
+            await self._pump.close()
 
     def _pump_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -132,11 +138,7 @@ class OpenJob:
     async def close(self) -> None:
         """Stop what runs and give the job back; the next owner goes on."""
         self.loop.end()
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.wait([self._pumping])
-        if self._pump is not None:
-            await self._pump.close()
+        await self._close_sink()
         await self.runtime.close()
 
     def drain_soon(self) -> None:

@@ -67,6 +67,7 @@ class InputReader:
         self._sink_room = sink_room
         self._count = count
         self._stopped = False
+        self._interrupted = False  # by `stop`, and has not noticed yet
         self._reading: asyncio.Task[None] | None = None
         first = runtime.job_number << NUMBER_BITS
         self.runs = RunSet(first)
@@ -77,13 +78,17 @@ class InputReader:
         self._waiting: list[Submitted] = []
         self._series = Series()
         self._settling: asyncio.Task[None] | None = None  # since the store lost an input
+        self._pausing: asyncio.Task[None] | None = None  # before these are admitted again
         self._bad_lines = BadLines(runtime.files, source, by_id=id is not None)
 
     def stop(self) -> None:
         """Read no more; `read` returns when what was read is durable."""
         self._stopped = True
-        if self._reading is not None:
+        if self._reading is not None and not self._interrupted:
+            self._interrupted = True
             self._reading.cancel()  # it may be waiting for a slow source
+        if self._pausing is not None:
+            self._pausing.cancel()
 
     async def read(self) -> None:
         """Read to the end; what was read before an error is admitted all the same.
@@ -93,8 +98,13 @@ class InputReader:
             EncodeError: an input cannot be journaled; likewise.
         """
         self._reading = asyncio.get_running_loop().create_task(self._read())
+        reader = asyncio.current_task()
         try:
             await self._reading
+        except asyncio.CancelledError:
+            # Stopped before it had begun; unless it is the reader that is to end.
+            if not self._was_interrupted() or reader is None or reader.cancelling():
+                raise
         finally:
             self._reading = None
             if self._settling is not None:
@@ -116,16 +126,26 @@ class InputReader:
                 if self._stopped:
                     break
         except asyncio.CancelledError:
-            if not self._stopped:
+            if not self._was_interrupted():
                 raise
         except InputError as error:
             bad = error
         finally:
             await items.aclose()
-        await self._settle()
+        try:
+            await self._settle()
+        except asyncio.CancelledError:
+            if not self._was_interrupted():
+                raise
+            await self._settle()
         if bad is not None:
             raise bad
         self._share.warn(self._runtime.job)
+
+    def _was_interrupted(self) -> bool:
+        """Say whether `stop` has cancelled the reading, and nobody else."""
+        interrupted, self._interrupted = self._interrupted, False
+        return interrupted
 
     async def _next_chunk(self) -> int:
         """Return how many inputs it may have; it is another series."""
@@ -167,7 +187,10 @@ class InputReader:
         return self._settling
 
     async def _settle(self) -> None:
-        """Wait until what was read so far is durable; admit again what the store lost."""
+        """Wait until what was read so far is durable; admit again what the store lost.
+
+        Once stopped that is not admitted again: the next process reads it.
+        """
         settling = self._settle_aside()
         # Shielded: who stops the reading waits for what was read all the same.
         await asyncio.shield(settling)
@@ -193,9 +216,10 @@ class InputReader:
                     bad = _as_exception(error)
                     break  # what is behind it was not admitted either
             self._waiting.clear()
-            if lost:
+            if lost and not self._stopped:
                 logger.error("inputs cannot be admitted (%s); trying again", reason)
-                await asyncio.sleep(pause)
+                await self._pause(pause)
+            if lost and not self._stopped:
                 pause = min(2 * pause, longest)
                 admit = self._runtime.admit
                 self._series.begin_again()
@@ -203,6 +227,20 @@ class InputReader:
         await self._bad_lines.keep()
         if bad is not None:
             raise bad
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait a while, and for a store that does not write, unless the reading is stopped."""
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await self._runtime.wait_for_store()
+
+        self._pausing = asyncio.get_running_loop().create_task(wait())
+        try:
+            await asyncio.wait([self._pausing])
+        finally:
+            self._pausing.cancel()
+            self._pausing = None
 
     def _admitted(self, given: SourceItem, item: NewInput, admitted: Admitted) -> None:
         if self.runs.add(admitted.run) and not admitted.is_new:

@@ -7,6 +7,7 @@ the fixed pool of `num-async-threads`. Completion wakes the action; nothing poll
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -61,6 +62,7 @@ class ContinuationActionExecutor:
         )
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: list[Callable[[], None]] | None = None  # starts that wait for `let_go`
         self._closed = False
         self._ending = False  # the host loop cancels all that there is
         self.late_results = 0
@@ -86,7 +88,11 @@ class ContinuationActionExecutor:
 
         Once closed it starts nothing: the next process does.
         """
-        if self._closed:
+        if self._closed or invocation.dropped:
+            return
+        if self._held is not None:
+            again = functools.partial(self.start, invocation, is_coroutine=is_coroutine)
+            self._held.append(again)
             return
         if not is_coroutine:
             self._pool.submit(invocation)
@@ -107,6 +113,23 @@ class ContinuationActionExecutor:
         else:
             self._pool.abandon(invocation)
 
+    def hold(self) -> None:
+        """Start nothing until `let_go`, whatever waits for a thread included.
+
+        What executes goes on, and what of it ends is told.
+        """
+        if self._held is None:
+            self._held = []
+            self._pool.hold()
+
+    def let_go(self) -> None:
+        """Start what was held, in its order."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._pool.let_go()
+            for start in held:
+                self.soon(start)
+
     def soon(self, work: Callable[[], None]) -> None:
         """Run `work` on the host loop, outside every turn."""
         self._host.call_soon(work)
@@ -119,8 +142,14 @@ class ContinuationActionExecutor:
             pass  # the host loop is closed: the next process takes the action up
 
     def run_inline(self, invocation: Invocation) -> None:
-        """Run a plain callable on the calling thread, with no running loop, and finish it."""
-        if self._closed:
+        """Run a plain callable on the calling thread, with no running loop, and finish it.
+
+        What is held runs later, on the host loop's thread.
+        """
+        if self._closed or invocation.dropped:
+            return
+        if self._held is not None:
+            self._held.append(functools.partial(self.run_inline, invocation))
             return
         caller = running.enter(None)
         invocation.started_at = self._now()
@@ -153,6 +182,10 @@ class ContinuationActionExecutor:
 
     async def _drive(self, invocation: Invocation) -> None:
         """Run a coroutine callable, in its task."""
+        if self._held is not None:  # it was just about to begin
+            released = self._host.create_future()
+            self._held.append(functools.partial(_release, released))
+            await released
         invocation.started_at = self._now()
         if invocation.on_start is not None:
             invocation.on_start(invocation)
@@ -214,3 +247,8 @@ class ContinuationActionExecutor:
             self.late_results += 1
             return
         invocation.finish(invocation, value, error)
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -114,6 +114,16 @@ class Limits:
             name: LimitUsage(gate.running, len(gate.waiting)) for name, gate in self._gates.items()
         }
 
+    def hold(self) -> None:
+        """Start nothing until `let_go`; what waits keeps its place."""
+        for gate in self._gates.values():
+            gate.held = True
+
+    def let_go(self) -> None:
+        """Start what may start, as ever."""
+        for gate in self._gates.values():
+            gate.let_go()
+
     def check(self, name: str) -> None:
         """Make sure that there is a limit of this name.
 
@@ -182,6 +192,12 @@ class _Gate:
         self._arm = arm
         self._armed = False
         self._draining = False
+        self.held = False  # nothing starts, whatever its room
+
+    def let_go(self) -> None:
+        """Start what may start."""
+        self.held = False
+        self._drain()
 
     def enter(self, permit: Permit) -> None:
         """Let the permit wait, and start whatever may start."""
@@ -236,6 +252,8 @@ class _Gate:
             raise
 
     def _may_start(self) -> bool:
+        if self.held:
+            return False
         if self._concurrency is not None and self.running >= self._concurrency:
             return False
         starts = self._starts

@@ -86,6 +86,8 @@ class ThreadPool:
         now: wall-clock time, ns since the epoch.
     """
 
+    _kept: list[Invocation] | None = None  # while held: what was taken back from the threads
+
     def __init__(
         self,
         size: int,
@@ -137,6 +139,29 @@ class ThreadPool:
             self._refill()
             self._note_stuck()
 
+    def hold(self) -> None:
+        """Begin nothing until `let_go`: what no thread has taken yet is taken back."""
+        self._kept = kept = self._kept or []
+        endings = 0
+        try:
+            while True:
+                invocation = self._queue.get_nowait()
+                if invocation is None:
+                    endings += 1
+                else:
+                    kept.append(invocation)
+        except queue.Empty:
+            pass
+        for _ in range(endings):
+            self._queue.put(None)
+
+    def let_go(self) -> None:
+        """Begin what was held, and what has come since."""
+        kept, self._kept = self._kept or [], None
+        for invocation in kept:
+            self._queue.put(invocation)
+        self._refill()
+
     def close(self) -> None:
         """Let every thread end after what it executes; what has not begun never does."""
         self._waiting = FairQueue()
@@ -160,7 +185,7 @@ class ThreadPool:
         return self._size + min(len(self._abandoned), self._max_abandoned)
 
     def _has_room(self) -> bool:
-        return len(self._handed) < self._allowed + self._size
+        return self._kept is None and len(self._handed) < self._allowed + self._size
 
     def _hand_over(self, invocation: Invocation) -> None:
         self._handed[invocation] = None

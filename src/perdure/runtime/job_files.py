@@ -31,15 +31,15 @@ class JobFiles:
     async def known(self, kind: str, name: str) -> FileRow | None:
         """Return which file a source or sink of the job was last, None where that is not known."""
         read = functools.partial(self._store.file, kind, name)
-        return await until_store_answers(read, "the names of files cannot be read")
+        return await until_store_answers(self._commits, read, "the names of files cannot be read")
 
     async def bad_positions(self, source: str) -> list[int]:
         """Return the positions of the inputs that a source has passed over."""
         read = functools.partial(self._store.bad_positions, source)
-        return await until_store_answers(read, "bad lines cannot be read")
+        return await until_store_answers(self._commits, read, "bad lines cannot be read")
 
     async def keep(self, rows: Sequence[FileRow | BadLineRow | MendedLineRow]) -> None:
         """Keep what is new; durable when this returns."""
         # They may be written twice: both say the same.
         write = functools.partial(self._commits.write, rows)
-        await until_store_answers(write, "what is known of files cannot be recorded")
+        await until_store_answers(self._commits, write, "what is known of files cannot be recorded")

@@ -32,7 +32,7 @@ from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
 from perdure.store.base import ActionStateStore, JobInfo
-from perdure.store.group_commit import GroupCommit
+from perdure.store.group_commit import GroupCommit, StallWatcher
 
 __all__ = [
     "BACKOFF_SECONDS",
@@ -176,6 +176,7 @@ class JobRuntime:
             lambda runs: make_services(supervisor=runs),
         )
         self._services, self.outbox = self._runs.services, self._runs.outbox
+        commits.watch(StallWatcher(self._services.hold_calls, self._services.let_calls_go))
         self.files = JobFiles(self._store, commits, info.job, self.job)
         self._commands = RunCommands(self._store, self._runs)
 
@@ -201,7 +202,7 @@ class JobRuntime:
         self._runs.stop_all()
         # Nothing new starts from here on; what is finished is written, so that it is not repeated.
         await self._services.executor.close()
-        await self._commits.drain()
+        await self._commits.end()
         self._runs.drop_all()
         self._services.executor.release()
         try:
@@ -233,6 +234,10 @@ class JobRuntime:
         More may be admitted all the same: they wait until others have ended (G20).
         """
         return await self._runs.admission.wait_for_room()
+
+    async def wait_for_store(self) -> None:
+        """Return when the store writes, as far as is known: what is admitted before that fails."""
+        await self._commits.writes()
 
     # Outcomes
 
@@ -313,7 +318,7 @@ class JobRuntime:
         """
 
         async def insisting() -> None:
-            await until_store_answers(work, failing)
+            await until_store_answers(self._commits, work, failing)
 
         self._runs.spawn(insisting())
 

@@ -373,14 +373,7 @@ class LiveRuns:
 
     async def _once_it_answers(self, read: Callable[[], Awaitable[T]]) -> T:
         """Return what `read` gives once the store reads and writes again."""
-
-        async def work() -> T:
-            found = await read()
-            # A store that reads is up: writing is what has to work again.
-            await self._commits.write([])
-            return found
-
-        return await until_store_answers(work, "the store does not answer")
+        return await until_store_answers(self._commits, read, "the store does not answer")
 
     def _emit_missed(self, ticket: RunTicket, outputs: list[StoredOutput]) -> None:
         """Tell listeners of outputs whose commit looked failed but was not."""

@@ -59,7 +59,7 @@ class Outbox:
             rows.append(SinkRow(self._job, sink, *position))
         # They may be written twice: both say the same.
         write = functools.partial(self._commits.write, rows)
-        await until_store_answers(write, "deliveries cannot be recorded")
+        await until_store_answers(self._commits, write, "deliveries cannot be recorded")
 
     def decoded(self, stored: StoredOutput) -> NumberedOutput:
         """Return a stored output as users see it."""

@@ -16,7 +16,7 @@ from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.rows import status_row
 from perdure.runtime.shared.admission import QUEUED, WAITING, Admission
-from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
+from perdure.runtime.shared.backoff import BACKOFF_SECONDS
 from perdure.runtime.shared.mailbox import KeyedMailbox, RunTicket
 from perdure.runtime.shared.timers import Timer, TimerService
 from perdure.store.group_commit import GroupCommit
@@ -202,5 +202,5 @@ class RestingRuns:
 
     async def _again(self, ticket: RunTicket) -> None:
         await asyncio.sleep(BACKOFF_SECONDS[0])
-        await until_store_answers(lambda: self._commits.write([]), "the store does not answer")
+        await self._commits.writes()
         self._becomes_due(ticket)

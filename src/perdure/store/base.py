@@ -271,8 +271,20 @@ class ActionStateStore(abc.ABC):
 
         Raises (through the future):
             StoreDataError: a row was refused; nothing was written.
-            StoreError: it failed, or nobody knows whether it did.
+            StoreError: it failed, or nobody knows whether it did; one that is `undone` has written
+                nothing, so that the same rows may be committed again.
         """
+
+    async def probe(self, size: int) -> None:
+        """Find out whether a store that failed writes again, as good as by a commit; keep nothing.
+
+        Args:
+            size: bytes that it has to have room for.
+
+        Raises:
+            StoreError: it does not.
+        """
+        await self.commit([])
 
     @abc.abstractmethod
     async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:

@@ -3,6 +3,10 @@
 While one batch is being written the next one gathers, so the disk sets the pace: one commit for
 one sequential run, one for thousands of rows under load. No lock, no thread hop per item and no
 wake-ups when idle.
+
+A store that does not write **stalls** it (G25): nothing is tried but one probe at a time, each
+later than the one before, and whoever watches starts nothing. What was not written, for certain,
+waits and is written when the store does so again; an item whose fate nobody knows fails.
 """
 
 from __future__ import annotations
@@ -10,19 +14,21 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from perdure.errors import StoreDataError, StoreError
+from perdure.printable import printable_logger
 from perdure.store.base import ActionStateStore, Row
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 # How long callbacks may run before the host loop gets a turn: a commit of 20,000 rows must not
 # freeze it.
 SLICE_SECONDS = 0.005
+FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0  # seconds until a store that failed is tried again
+ROW_BYTES = 500  # what a row takes besides its texts: numbers, indexes
 
 Done = Callable[[StoreError | None], None]
 
@@ -34,18 +40,30 @@ class Owner(Protocol):
 
 
 class Item(NamedTuple):
-    """Rows that are written together, and who is told."""
+    """Rows that are written together, who is told, and whether they wait for a stalled store."""
 
     rows: Sequence[Row]
     done: Done
     owner: Owner | None
+    waits: bool
+
+
+class StallWatcher(NamedTuple):
+    """Who is told on the host loop, each time that it is found out, whether the store writes.
+
+    Before anyone who has asked for rows to be written; `writes` only after `stalled`.
+    """
+
+    stalled: Callable[[StoreError], None]
+    writes: Callable[[], None]
 
 
 class GroupCommit:
     """Batches items into commits and calls each item back, in order, when it is durable.
 
-    Owns: the pending items, the queue of callbacks. Lifecycle: made on the host loop; `drain`
-    before the store is closed. All methods run on the host loop's thread.
+    Owns: the pending items, the queue of callbacks; while the store does not write, the timer or
+    the task of the next probe. Lifecycle: made on the host loop; `end` before the store is
+    closed. All methods run on the host loop's thread.
     """
 
     def __init__(self, store: ActionStateStore) -> None:
@@ -54,9 +72,16 @@ class GroupCommit:
         self._context = contextvars.copy_context()
         self._pending: list[Item] = []
         self._finished: collections.deque[Item] = collections.deque()
-        self._busy = False  # a flush is scheduled or a commit is under way
+        self._busy = False  # a flush is scheduled, a commit is under way, or the store is stalled
         self._delivering = False
         self._idle: list[asyncio.Future[None]] = []
+        self._stall: StoreError | None = None  # why the store does not write
+        self._lost = 0  # bytes of the largest batch that failed since one as large was written
+        self._wait = FIRST_WAIT
+        self._probe: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._draining = 0
+        self._watchers: list[StallWatcher] = []
+        self._answer: asyncio.Future[None] | None = None
         self.commits = 0
 
     @property
@@ -64,23 +89,47 @@ class GroupCommit:
         """The event loop that its methods run on."""
         return self._host
 
-    def add(self, rows: Sequence[Row], done: Done, owner: Owner | None = None) -> None:
+    @property
+    def stalled(self) -> bool:
+        """True from when a commit failed until the store writes again."""
+        return self._stall is not None
+
+    def watch(self, watcher: StallWatcher) -> None:
+        """Tell `watcher` of every stall and of its end."""
+        self._watchers.append(watcher)
+
+    async def writes(self) -> None:
+        """Return when the store writes, as far as is known."""
+        while self._stall is not None:
+            if self._answer is None:
+                self._answer = self._host.create_future()
+            await asyncio.shield(self._answer)
+
+    def add(
+        self, rows: Sequence[Row], done: Done, owner: Owner | None = None, *, waits: bool = True
+    ) -> None:
         """Write `rows` in one transaction with what else is pending, then call `done`.
 
         Args:
             rows: what is written together or not at all.
             done: called with None when the rows are durable, else with the error.
             owner: whose rows they are; once dropped, nothing more of it is written or called back.
+            waits: while the store does not write they wait until it does; else they fail when it
+                has been tried once more.
         """
-        self._pending.append(Item(rows, done, owner))
+        self._pending.append(Item(rows, done, owner, waits))
         if not self._busy:
             self._busy = True
             # Not in the caller's context: a callable that writes would leave its variables, such
             # as a trace's span, to all that the commit sets going.
             self._host.call_soon(self._flush, context=self._context)
 
-    async def write(self, rows: Sequence[Row]) -> None:
+    async def write(self, rows: Sequence[Row], *, waits: bool = False) -> None:
         """Write `rows`; return when they are durable.
+
+        Args:
+            rows: what is written together or not at all.
+            waits: see `add`.
 
         Raises:
             StoreError: they are not, or nobody knows.
@@ -95,20 +144,38 @@ class GroupCommit:
             else:
                 future.set_exception(error)
 
-        self.add(rows, done)
+        self.add(rows, done, waits=waits)
         await future
 
     async def drain(self) -> None:
-        """Return when nothing is pending, being written or undelivered."""
-        while self._busy or self._finished:
-            future = self._host.create_future()
-            self._idle.append(future)
-            await future
+        """Return when nothing is pending, being written or undelivered.
+
+        A store that does not write is tried once more, and what waits for it fails.
+        """
+        self._draining += 1
+        try:
+            if isinstance(self._probe, asyncio.TimerHandle):
+                self._probe.cancel()
+                self._probe = None
+                self._flush()
+            while self._busy or self._finished:
+                future = self._host.create_future()
+                self._idle.append(future)
+                await future
+        finally:
+            self._draining -= 1
+
+    async def end(self) -> None:
+        """Do what `drain` does, for good: from here on nothing waits for the store."""
+        self._draining += 1
+        await self.drain()
 
     def _flush(self) -> None:
         items = [item for item in self._pending if item.owner is None or not item.owner.dropped]
         self._pending = []
         if not items:
+            if not self._draining:  # where nothing has proved it
+                self._end_stall()
             self._settle_down()
             return
         self.commits += 1
@@ -121,6 +188,8 @@ class GroupCommit:
     def _committed(self, items: list[Item], commit: asyncio.Future[None]) -> None:
         error = commit.exception()
         if error is None:
+            if self._lost:
+                self._went_well(items)
             self._finished.extend(items)
             # The writer works on the next batch while the callbacks of this one run.
             if self._pending:
@@ -129,10 +198,12 @@ class GroupCommit:
                 self._busy = False
             if not self._delivering:
                 self._deliver()
-        elif isinstance(error, StoreDataError) and len(items) > 1:
+        elif not isinstance(error, StoreDataError):
+            self._does_not_write(items, as_store_error(error))
+        elif len(items) > 1:
             self._host.create_task(self._one_by_one(items))
         else:
-            self._failed(items, as_store_error(error))
+            self._failed(items, error)
             self._flush()
 
     def _failed(self, items: list[Item], error: StoreError) -> None:
@@ -146,13 +217,21 @@ class GroupCommit:
 
     async def _one_by_one(self, items: list[Item]) -> None:
         """Find the culprit of a refused batch: only its item fails (G25)."""
-        for item in items:
+        for number, item in enumerate(items):
             if item.owner is not None and item.owner.dropped:
                 continue
             try:
                 await self._store.commit(item.rows)
+            except StoreDataError as error:
+                self._failed([item], error)
             except Exception as error:
-                self._failed([item], as_store_error(error))
+                failed = as_store_error(error)
+                if failed.undone:
+                    self._does_not_write(items[number:], failed)
+                else:
+                    self._pending[:0] = items[number + 1 :]
+                    self._does_not_write([item], failed)
+                return
             else:
                 self._finished.append(item)
                 if not self._delivering:
@@ -164,7 +243,7 @@ class GroupCommit:
         finished = self._finished
         until = time.perf_counter() + SLICE_SECONDS
         while finished:
-            _, done, owner = finished.popleft()
+            _, done, owner, _ = finished.popleft()
             if owner is None or not owner.dropped:
                 try:
                     done(None)
@@ -180,6 +259,79 @@ class GroupCommit:
         if not self._busy:
             self._settle_down()
 
+    # A store that does not write (G25)
+
+    def _does_not_write(self, items: list[Item], error: StoreError) -> None:
+        """Stall: keep what may be written again, fail the rest, and probe later.
+
+        Args:
+            items: what failed, which may be nothing.
+            error: with what; of `undone` items it is known that they were not written.
+        """
+        self._lost = max(self._lost, size_of(items), 1)
+        self._stall = error
+        for watcher in self._watchers:
+            watcher.stalled(error)
+        keep = error.undone and not self._draining
+        if keep:
+            self._pending[:0] = [item for item in items if item.waits]
+        self._failed([item for item in items if not (keep and item.waits)], error)
+        self._fail_impatient()
+        if self._draining:
+            while self._pending:  # added by those that were told
+                self._fail_impatient()
+            self._settle_down()
+            return
+        wait, self._wait = self._wait, min(2 * self._wait, LONGEST_WAIT)
+        logger.error(
+            "the store does not write (%s): nothing starts until it does; trying again in %.2f s",
+            error, wait,
+        )  # fmt: skip
+        self._probe = self._host.call_later(wait, self._begin_probe, context=self._context)
+
+    def _fail_impatient(self) -> None:
+        """Fail what does not wait for the store: while draining, everything."""
+        if self._stall is None:
+            return
+        waiting, self._pending = self._pending, []
+        refused: list[Item] = []
+        for item in waiting:
+            patient = item.waits and not self._draining
+            (self._pending if patient else refused).append(item)
+        error = StoreError(f"the store does not write, so nothing was written: {self._stall}")
+        error.undone = True
+        self._failed(refused, error)
+
+    def _begin_probe(self) -> None:
+        size = self._lost + size_of(self._pending)
+        self._probe = self._host.create_task(self._try_again(size))
+
+    async def _try_again(self, size: int) -> None:
+        try:
+            await self._store.probe(size)
+        except Exception as error:
+            self._probe = None
+            self._does_not_write([], as_store_error(error))
+        else:
+            self._probe = None
+            self._flush()  # what waits proves it, before anything starts
+
+    def _went_well(self, items: list[Item]) -> None:
+        if size_of(items) >= self._lost:
+            self._lost, self._wait = 0, FIRST_WAIT
+        self._end_stall()
+
+    def _end_stall(self) -> None:
+        if self._stall is None:
+            return
+        self._stall = None
+        logger.warning("the store writes again")
+        for watcher in self._watchers:
+            watcher.writes()
+        if self._answer is not None:
+            self._answer.set_result(None)
+            self._answer = None
+
     def _settle_down(self) -> None:
         self._busy = False
         if self._pending or self._finished:
@@ -188,6 +340,15 @@ class GroupCommit:
             if not future.done():
                 future.set_result(None)
         self._idle.clear()
+
+
+def size_of(items: Sequence[Item]) -> int:
+    """Return about how many bytes items take in a store."""
+    return sum(
+        ROW_BYTES + sum(len(value) for value in row if isinstance(value, bytes | str))
+        for item in items
+        for row in item.rows
+    )
 
 
 def as_store_error(error: BaseException) -> StoreError:

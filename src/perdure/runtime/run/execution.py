@@ -347,7 +347,7 @@ class RunExecution:
                 runner.start_row = None
             rows.append(record)
         try:
-            await self.services.commits.write(rows)
+            await self.services.commits.write(rows, waits=True)
         except StoreError as error:
             self.store_failed(error)
             raise

@@ -24,7 +24,7 @@ from perdure.store.base import (
     Row,
     RunRow,
 )
-from perdure.store.group_commit import GroupCommit
+from perdure.store.group_commit import GroupCommit, StallWatcher
 
 QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
@@ -139,6 +139,8 @@ class Admission:
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self.tickets: dict[int, RunTicket] = {}
+        # What waits behind a child, which waits for the store, is not kept waiting with it.
+        commits.watch(StallWatcher(self._fail_behind, lambda: None))
 
     def next_number(self) -> int:
         """Return the next number for a run or a place in a queue."""
@@ -378,7 +380,8 @@ class Admission:
                     return
                 _lose(item.item, future, error)
                 self._fail_behind(error)
-                self._doubt()
+                if not error.undone:
+                    self._doubt()
                 return
             if not future.done():
                 future.set_result(Admitted(number, ticket, is_new=True))
@@ -387,7 +390,7 @@ class Admission:
             else:
                 self._mailbox.enqueue(ticket)
 
-        self._commits.add(rows, done)
+        self._commits.add(rows, done, waits=item.item.is_child)
 
     def _key(self, item: _Prepared) -> Key:
         for each in item.key_digests:  # one that was found under an older name keeps its digest

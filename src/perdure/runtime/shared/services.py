@@ -18,7 +18,7 @@ from perdure.codec.identity import (
 )
 from perdure.codec.names import NAMES
 from perdure.config.configuration import AgentExecutionOptions, Configuration
-from perdure.errors import EncodeError
+from perdure.errors import EncodeError, StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.metrics import MetricGroup
@@ -145,6 +145,16 @@ class JobServices:
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
         self.defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self._functions: dict[CodeType | None, FunctionInfo] = {}
+
+    def hold_calls(self, _error: StoreError) -> None:
+        """Start no call: the store does not write, so what came of one would be lost (G25)."""
+        self.limits.hold()
+        self.executor.hold()
+
+    def let_calls_go(self) -> None:
+        """Start what was held, and calls as they come again."""
+        self.executor.let_go()
+        self.limits.let_go()
 
     def check_limit(self, limit: str | tuple[str, ...]) -> None:
         """Make sure that limits of these names are configured.

@@ -24,6 +24,10 @@ NEVER_WRITTEN = frozenset(
     }
 )  # codes of faults after which SQLite has put the transaction back itself
 
+PROBE_CACHE_PAGES = 10
+PROBE_ROW_BYTES = 1 << 20
+PROBE_MORE_BYTES = 128 << 10  # what stays in the cache, and pages that a commit touches besides
+
 # Closing a descriptor of a file drops all locks that this process has on it, SQLite's as well.
 _making = threading.Lock()
 
@@ -63,6 +67,32 @@ def check_names(path: Path) -> None:
             " beside it would be there for each of them: remove the others, or copy the file"
             f" (`find {path.parent} -samefile {path}` names those that are near)"
         )
+
+
+def probe_room(connection: sqlite3.Connection, size: int) -> None:
+    """Have the write-ahead log grow by `size` bytes and more, and commit something small.
+
+    With hardly a cache, what a transaction writes goes to the log before its end; taken back, it
+    leaves the room to the commits that follow, and nothing else.
+
+    Raises:
+        sqlite3.Error: there is no room, or the disk does not write.
+    """
+    cache = connection.execute("PRAGMA cache_size").fetchone()[0]
+    connection.execute(f"PRAGMA cache_size = {PROBE_CACHE_PAGES}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("CREATE TABLE perdure_probe (value)")
+            for written in range(0, size + PROBE_MORE_BYTES, PROBE_ROW_BYTES):
+                room = min(PROBE_ROW_BYTES, size + PROBE_MORE_BYTES - written)
+                connection.execute("INSERT INTO perdure_probe VALUES (zeroblob(?))", (room,))
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        connection.execute("UPDATE job SET name = name")  # is committed, and so flushed
+    finally:
+        connection.execute(f"PRAGMA cache_size = {cache}")
 
 
 def code_of(error: BaseException) -> int:

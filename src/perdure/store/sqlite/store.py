@@ -39,6 +39,7 @@ from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
 from perdure.store.pace import CommitPace
+from perdure.store.sqlite.disk import NEVER_WRITTEN, code_of, probe_room
 from perdure.store.sqlite.documents import SqliteDocuments
 from perdure.store.sqlite.file import (
     BUSY_SECONDS,
@@ -132,12 +133,16 @@ class SqliteStore(ActionStateStore):
             self._commit(rows, in_place=True)
         except Exception as error:
             self._pace.failed()
-            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
+            if code_of(error.__cause__ or error) == sqlite3.SQLITE_BUSY:
                 return self.commit(rows)  # nothing was written; the thread waits for the lock
-            future.set_exception(translate(error, self._path))
+            known = isinstance(error, PerdureError)
+            future.set_exception(error if known else translate(error, self._path))
         else:
             future.set_result(None)
         return future
+
+    async def probe(self, size: int) -> None:
+        await self._call(lambda: self._probe(size))
 
     async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
         def read() -> dict[bytes, KeyState]:
@@ -304,7 +309,12 @@ class SqliteStore(ActionStateStore):
         began = time.perf_counter()
         if self._patient is in_place:
             self._be_patient(not in_place)
-        self._write(rows)
+        try:
+            self._write(rows)
+        except sqlite3.Error as error:
+            failed = translate(error, self._path)
+            failed.undone = code_of(error) in NEVER_WRITTEN and not self._db.in_transaction
+            raise failed from error
         self._documents.forget(rows)
         self._pace.took(len(rows), time.perf_counter() - began, in_place=in_place)
 
@@ -325,8 +335,13 @@ class SqliteStore(ActionStateStore):
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
-                db.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
             raise
+
+    def _probe(self, size: int) -> None:
+        self._be_patient(True)
+        probe_room(self._db, size)
 
     def _with_memory(self, keys: Sequence[Any]) -> list[KeyState]:
         rows = [KeyRow(*row) for row in keys]

@@ -51,11 +51,18 @@ class SimulatedPool(ThreadPool):
             self._free += 1
             self._refill()
 
+    def hold(self) -> None:
+        self._kept = []  # and so nothing begins
+
+    def let_go(self) -> None:
+        self._kept = None
+        self._refill()
+
     def close(self) -> None:
         self._queued.clear()
 
     def _refill(self) -> None:
-        while self._queued and self._free > 0:
+        while self._queued and self._free > 0 and self._kept is None:
             invocation = self._queued.popleft()
             if not invocation.dropped:
                 self._free -= 1
