@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typing_extensions
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_config
@@ -187,3 +189,21 @@ def test_checkpointers_are_refused() -> None:
     builder.add_edge(START, "node")
     with pytest.raises(ConfigurationError, match="without checkpointer"):
         DurableGraph(builder.compile(checkpointer=InMemorySaver()))
+
+
+def test_g21_what_a_state_is_made_of_is_known() -> None:
+    cls = dataclasses.make_dataclass("Parcel", [("weight", int)])  # no module defines it
+    made: Any = typing_extensions.TypedDict  # as MessagesState is
+    state = made("State", {"parcel": cls})
+    builder = StateGraph(state)
+    builder.add_node("weigh", lambda given: {"parcel": cls(given["parcel"].weight + 1)})
+    builder.set_entry_point("weigh")
+    durable = DurableGraph(builder.compile())
+
+    async def go(event: Any, ctx: Any) -> None:
+        result = await durable.ainvoke(ctx, {"parcel": cls(1)})
+        ctx.send_event(OutputEvent(output=result["parcel"]))
+
+    agent = Agent().add_action("go", [InputEvent], go)
+    (output,) = LocalEngine("memory://").run(agent, [1], key=str)
+    assert output.value == cls(2)
