@@ -34,6 +34,7 @@ simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 
 
 soak: simulate  ## in full what the tests do a part of; three quarters of an hour on two cores
 	@$(PYTHON) -m tests.crash.chaos --seconds 600
+	@$(PYTHON) -m tests.damaged_stores --seeds 2000
 
 lint: $(STAMP) typecheck  ## style, format and types
 	@$(VENV)/bin/ruff check .

@@ -119,9 +119,21 @@ class EncodeError(PerdureError, TypeError):
 
 
 class DecodeError(PerdureError, ValueError):
-    """Journal bytes could not be read back as a value."""
+    """Journal bytes could not be read back as a value.
+
+    Attributes:
+        is_damage: The bytes themselves are damaged; else a type in them is not known here.
+    """
 
     __journal_name__ = "perdure:DecodeError"
+    is_damage = False
+
+    @classmethod
+    def of_damage(cls, message: str) -> DecodeError:
+        """Return the error of bytes that nothing has written so."""
+        error = cls(message)
+        error.is_damage = True
+        return error
 
 
 class DurableCallError(PerdureError):

@@ -22,6 +22,7 @@ __all__ = ["DEFAULT_MAX_BYTES", "Codec", "next_step", "packed"]
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 
 _VERSION = b"\x01"
+_VIEW = viewer()
 _SHOWN_TOO_LARGE = "make it smaller, keep it elsewhere and journal a reference, or raise"
 
 _NEXT_STEPS = {
@@ -82,7 +83,7 @@ class Codec:
         self._exact = Lowering(self.registry.lookup, unknown=_unjournaled, exact=True)
         self._plain = self._lowering.plain
         self._unpack = restorer(self.registry.shape_of)
-        self._view = viewer()
+        self._view = _VIEW
 
     def encode(self, value: Any) -> bytes:
         """Return the journal bytes of a value; the value is not kept.
@@ -152,10 +153,19 @@ def packed(value: Any, lowering: Lowering, exact: Lowering, root: str) -> bytes:
         raise EncodeError(f"{root}: nested too deep to encode from here: flatten it") from None
 
 
+def _is_sound(data: bytes) -> bool:
+    """Say whether bytes hold some value, known here or not."""
+    try:
+        _VIEW(memoryview(data)[1:])
+    except Exception:
+        return False
+    return True
+
+
 def _read(data: bytes, unpack: Callable[[Any], Any]) -> Any:
     if data[:1] != _VERSION:
         found = f"format {data[0]}" if data else "nothing"
-        raise DecodeError(
+        raise DecodeError.of_damage(
             f"journal bytes hold {found}, not format 1: read them with a newer perdure"
         )
     try:
@@ -163,11 +173,12 @@ def _read(data: bytes, unpack: Callable[[Any], Any]) -> Any:
     except DecodeError:
         raise
     except RecursionError:
-        raise DecodeError(
+        raise DecodeError.of_damage(
             "journal bytes are nested too deep: they are damaged or foreign"
         ) from None
     except Exception as error:
-        raise DecodeError(
+        make = DecodeError if _is_sound(data) else DecodeError.of_damage
+        raise make(
             f"journal bytes cannot be read back ({type(error).__name__}: {error}): they are "
             "damaged, or a type in them has changed"
         ) from error

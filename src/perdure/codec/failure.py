@@ -104,9 +104,27 @@ def _told(tree: dict[str, Any]) -> str:
 
 def _read(codec: Codec, data: bytes) -> dict[str, Any]:
     tree = codec.decode(data)
-    if not isinstance(tree, dict) or not {"type", "message", "traceback", "notes"} <= tree.keys():
-        raise DecodeError("journal bytes hold no failure: they are damaged or of another record")
-    return tree
+    if not _is_tree(tree):
+        raise DecodeError.of_damage(
+            "journal bytes hold no failure: they are damaged or of another record"
+        )
+    found: dict[str, Any] = tree
+    return found
+
+
+def _is_tree(tree: Any) -> bool:
+    """Say whether a decoded value is what `_tree` makes, in all that is told of it."""
+    if not isinstance(tree, dict):
+        return False
+    texts = [tree.get(name) for name in ("type", "message", "traceback")]
+    members, notes, cause = tree.get("members", []), tree.get("notes"), tree.get("cause")
+    return (
+        isinstance(notes, list)
+        and isinstance(members, list)
+        and all(isinstance(text, str) for text in (*texts, *notes))
+        and all(_is_tree(member) for member in members)
+        and (cause is None or _is_tree(cause))
+    )
 
 
 # Encoding

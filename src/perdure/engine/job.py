@@ -118,7 +118,7 @@ class Job:
         admitted = await self._job.admit(NewInput(value, key, id, due=due))
         status = RunStatus.QUEUED
         if admitted.ticket is None:  # finished before
-            status = (await runtime.statuses([admitted.run]))[admitted.run]
+            status = await runtime.status(admitted.run)
         return Run(self._job, admitted.run, key, admitted.ticket, status)
 
     async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:

@@ -11,7 +11,14 @@ from perdure.engine.inputs import Field, new_input
 from perdure.engine.key_share import KeyShare
 from perdure.engine.progress import Progress
 from perdure.engine.run_set import RunSet
-from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
+from perdure.errors import (
+    EncodeError,
+    InputError,
+    PerdureError,
+    StoreDataError,
+    StoreError,
+    StoreFormatError,
+)
 from perdure.printable import printable_logger
 from perdure.runtime.job_runtime import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput, Series
 from perdure.store.base import NUMBER_BITS
@@ -207,7 +214,7 @@ class InputReader:
             for (given, item, future), error in zip(self._waiting, errors, strict=True):
                 if error is None:
                     self._admitted(given, item, future.result())
-                elif isinstance(error, StoreError) and not isinstance(error, StoreDataError):
+                elif isinstance(error, StoreError) and not isinstance(error, _FOR_GOOD):
                     lost.append((given, item))
                     reason = error
                 elif isinstance(error, EncodeError) and self._passes_over:
@@ -254,6 +261,9 @@ class InputReader:
     def _pass_over(self, given: SourceItem, reason: str) -> None:
         self._bad_lines.add(given, reason)
         self._progress.bad_lines += 1
+
+
+_FOR_GOOD = (StoreDataError, StoreFormatError, StoreFormatError)  # trying again would not help
 
 
 def _as_exception(error: BaseException) -> Exception:

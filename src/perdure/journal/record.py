@@ -83,8 +83,8 @@ def decode_completion(data: bytes) -> Completion:
     """
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise DecodeError(f"a completion record is damaged: {error}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DecodeError.of_damage(f"a completion record is damaged: {error}") from error
 
 
 class Record(NamedTuple):
@@ -351,5 +351,5 @@ def decode_signal(data: bytes) -> tuple[str, bytes]:
     """
     try:
         return _signal_decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise DecodeError(f"a signal in the inbox is damaged: {error}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DecodeError.of_damage(f"a signal in the inbox is damaged: {error}") from error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from perdure.codec.codec import Codec
 from perdure.codec.digests import digests
 from perdure.codec.failure import failure_summary
-from perdure.errors import PerdureError
+from perdure.errors import DecodeError, PerdureError, StoreFormatError
+from perdure.journal.check import described, unreadable
+from perdure.journal.record import Record
 from perdure.operate.run_detail import RunDetail, build, children_of
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -23,6 +25,7 @@ from perdure.run import (
     run_number,
 )
 from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView
+from perdure.store.damage import damaged
 from perdure.store.url import open_view
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
 ]
 
 ALL = 1_000_000  # runs of one listing at most
+# What reading rows ends in that nobody has written so: all are of the right types.
+_DAMAGE = (DecodeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -136,7 +141,7 @@ class AsyncHistory:
             page = await self.view.runs(job.job, status=number, key=each, after=after, limit=limit)
             if page.items:
                 break
-        return Page([self._info(head) for head in page.items], page.after)
+        return Page([self._head(head) for head in page.items], page.after)
 
     async def run(self, job: JobRow, id_: str) -> RunInfo:
         """Return one run.
@@ -148,12 +153,12 @@ class AsyncHistory:
         head = (await self.view.heads([number])).get(number)
         if head is None:
             raise PerdureError(f"job {job.name!r} has no run {id_!r}: `perdure runs` lists them")
-        return self._info(head)
+        return self._head(head)
 
     async def infos(self, numbers: Iterable[int]) -> dict[int, RunInfo]:
         """Return these runs, by number, as a listing has them."""
         heads = await self.view.heads(list(numbers))
-        return {number: self._info(_as_listed(head)) for number, head in heads.items()}
+        return {number: self._head(_as_listed(head)) for number, head in heads.items()}
 
     async def bad_lines(self, job: JobRow, *, limit: int = 50) -> list[BadLine]:
         """Return the inputs that the job's sources passed over, by source and place."""
@@ -179,16 +184,41 @@ class AsyncHistory:
         info = await self.run(job, id_)
         number = info.number
         records = await self.view.records(number)
-        children = await self.infos(run_number(job.job, child) for child in children_of(records))
+        try:
+            ids = [run_number(job.job, child) for child in children_of(records)]
+        except (*_DAMAGE, PerdureError) as error:
+            raise self._damaged(info, records, error) from error
+        children = await self.infos(ids)
         commands = await all_of(functools.partial(self.view.commands, job.job, run=number))
-        return build(
-            info,
-            records,
-            await all_of(functools.partial(self.view.outputs, job.job, run=number)),
-            self.codec,
-            children={child.id: child for child in children.values()},
-            commands=[(command.command, command.payload) for command in commands],
-        )
+        outputs = await all_of(functools.partial(self.view.outputs, job.job, run=number))
+        try:
+            return build(
+                info,
+                records,
+                outputs,
+                self.codec,
+                children={child.id: child for child in children.values()},
+                commands=[(command.command, command.payload) for command in commands],
+            )
+        except _DAMAGE as error:
+            raise self._damaged(info, records, error) from error
+
+    def _damaged(
+        self, info: RunInfo, records: Sequence[Record], error: Exception
+    ) -> StoreFormatError:
+        """Return the error that names what of a run's rows is damaged."""
+        problem = unreadable(records, self.codec.to_json)
+        if problem is None:
+            return damaged(self.view.url, f"what is kept of run {info.id}", error)
+        record, wrong = problem
+        return damaged(self.view.url, f"table record, {described(record)} of run {info.id}", wrong)
+
+    def _head(self, head: RunHead) -> RunInfo:
+        try:
+            return self._info(head)
+        except _DAMAGE as error:
+            place = f"table run, run {run_id(head.row.run)}, its key or note"
+            raise damaged(self.view.url, place, error) from error
 
     def _info(self, head: RunHead) -> RunInfo:
         row, codec = head.row, self.codec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from perdure.errors import DecodeError, StoreDataError, StoreError
+from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
 from perdure.journal.record import Record, decode_signal
 from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled, run_id
@@ -157,6 +157,8 @@ class RunCommands:
         try:
             for command in await self._store.commands() or ():
                 await self._carry_out(command)
+        except StoreFormatError:
+            raise  # it would be so again
         except StoreError as error:
             logger.error("commands cannot be read: %s", error)
 

@@ -262,6 +262,14 @@ class JobRuntime:
         found = await self._store.runs(runs)
         return {run: STATUS_BY_NUMBER[row.status] for run, row in found.items()}
 
+    async def status(self, run: int) -> RunStatus:
+        """Return the stored status of a run that was admitted.
+
+        Raises:
+            StoreFormatError: the store is damaged: it does not have it.
+        """
+        return STATUS_BY_NUMBER[(await self._runs.row(run)).status]
+
     # Commands
 
     async def cancel(self, run: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from perdure.codec.failure import decode_failure
 from perdure.config.configuration import AgentExecutionOptions
-from perdure.errors import DecodeError, StoreError
+from perdure.errors import DecodeError, StoreError, StoreFormatError
 from perdure.executor.running import later_task
 from perdure.journal.record import Record
 from perdure.printable import printable_logger
@@ -24,6 +24,7 @@ from perdure.run import (
 from perdure.runtime.listener import JobListener
 from perdure.runtime.outbox import Outbox
 from perdure.runtime.resting_runs import RestingRuns
+from perdure.runtime.run.damage import check_journal, damaged_run
 from perdure.runtime.run.execution import RunExecution
 from perdure.runtime.run.recovery import recover
 from perdure.runtime.run.state import Cells, new_state
@@ -35,6 +36,7 @@ from perdure.runtime.shared.numbers import Numbers
 from perdure.runtime.shared.services import JobServices
 from perdure.runtime.shared.supervisor import RunSupervisor
 from perdure.store.base import ActionStateStore, JobInfo, RunRow, StoredOutput
+from perdure.store.damage import damaged
 
 logger = printable_logger("perdure")
 T = TypeVar("T")
@@ -82,7 +84,7 @@ class LiveRuns:
         self.services = make_services(self)
         self._codec, self._commits = self.services.codec, self.services.commits
         self.outbox = Outbox(store, self._commits, self._codec, info.job)
-        self.mailbox = KeyedMailbox(self._begin, store.keys, self._codec.decode)
+        self.mailbox = KeyedMailbox(self._begin, store.keys, self._key_value)
         limit = self.services.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
         self.admission = Admission(
             info.job,
@@ -192,6 +194,9 @@ class LiveRuns:
         try:
             tickets = []
             for row in rows:
+                if row.key not in digests:
+                    place = f"table key, the key {row.key} of run {run_id(row.run)}"
+                    raise damaged(self._store.url, place, "the row is missing")
                 ticket = RunTicket(row, self.mailbox.keys[digests[row.key]], has_history=True)
                 ticket.records = records.get(row.run, [])
                 ticket.emitted = emitted.get(row.run, 0)
@@ -207,6 +212,14 @@ class LiveRuns:
                     await asyncio.sleep(0)
         finally:
             self.mailbox.let_go(held)
+
+    def _key_value(self, data: bytes) -> Any:
+        try:
+            return self._codec.decode(data)
+        except DecodeError as error:
+            if error.is_damage:
+                raise damaged(self._store.url, "table key, the value of a key", error) from error
+            raise
 
     def _look_for_lost_runs(self) -> None:
         """An admission may have been written though it failed: such runs are taken up."""
@@ -245,11 +258,25 @@ class LiveRuns:
 
     def _resume(self, ticket: RunTicket, records: list[Record]) -> None:
         try:
+            check_journal(self._store.url, ticket, records)
             state = recover(records, ticket.key.memory, self.services.plan, ticket.id)
-        except (StoreError, DecodeError) as error:
+            execution = RunExecution(ticket, self.services, state)
+        except StoreError as error:
             self.stop(error)
-            return
-        self._execute(ticket, RunExecution(ticket, self.services, state))
+        except Exception as error:  # whatever it trips over was not written so
+            self.stop(damaged_run(self._store.url, self._codec, ticket, records, error))
+        else:
+            self._execute(ticket, execution)
+
+    def damaged(self, ticket: RunTicket, error: Exception) -> None:
+        """What the store has of a run is damaged: the job stops. The run has dropped everything."""
+        self.executions.pop(ticket.row.run, None)
+        self.spawn(self._name_damage(ticket, error))
+
+    async def _name_damage(self, ticket: RunTicket, error: Exception) -> None:
+        number = ticket.row.run
+        records = (await self._store.records([number])).get(number, [])
+        raise damaged_run(self._store.url, self._codec, ticket, records, error)
 
     def _execute(self, ticket: RunTicket, execution: RunExecution) -> None:
         ticket.has_history = True
@@ -322,15 +349,29 @@ class LiveRuns:
         ticket = self.admission.tickets.get(run)
         if ticket is not None:
             await asyncio.shield(ticket.wait_finished())
-        row = (await self._store.runs([run]))[run]
-        error = self._error_of(row)
+        error = self._error_of(await self.row(run))
         if error is not None:
             raise error
         return [self.outbox.decoded(stored)[2] for stored in await self._store.outputs([run])]
 
+    async def row(self, run: int) -> RunRow:
+        """Return the row of a run that was admitted.
+
+        Raises:
+            StoreFormatError: the store is damaged: it does not have it.
+        """
+        row = (await self._store.runs([run])).get(run)
+        if row is None:
+            raise damaged(self._store.url, f"table run, run {run_id(run)}", "the row is missing")
+        return row
+
     def _error_of(self, row: RunRow) -> BaseException | None:
         if row.error is not None:
-            return decode_failure(self._codec, row.error)
+            try:
+                return decode_failure(self._codec, row.error)
+            except DecodeError as error:
+                place = f"table run, run {run_id(row.run)}, error"
+                raise damaged(self._store.url, place, error) from error
         if STATUS_BY_NUMBER[row.status] is RunStatus.CANCELLED:
             return run_cancelled(run_id(row.run))
         return None
@@ -340,7 +381,9 @@ class LiveRuns:
     def restart(self, ticket: RunTicket, error: StoreError) -> None:
         """A run's record could not be written: go on from the journal once the store answers."""
         self.executions.pop(ticket.row.run, None)
-        if not self._closing:
+        if isinstance(error, StoreFormatError):
+            self.stop(error)  # it would be so again
+        elif not self._closing:
             logger.error("run %s: %s; it goes on when the store answers", ticket.id, error)
             self.spawn(self._reload(ticket, BACKOFF_SECONDS[0]))
 
@@ -357,7 +400,7 @@ class LiveRuns:
         number = ticket.row.run
 
         async def read() -> tuple[RunRow, list[Record], list[StoredOutput]]:
-            row = (await self._store.runs([number]))[number]
+            row = await self.row(number)
             records = (await self._store.records([number])).get(number, [])
             return row, records, await self._store.outputs([number])
 
@@ -379,11 +422,7 @@ class LiveRuns:
         """Tell listeners of outputs whose commit looked failed but was not."""
         for output in outputs:
             if output.number > ticket.emitted:
-                value = self._codec.decode(output.value)
-                told = Output(
-                    value=value, key=ticket.key.value, run_id=ticket.id, id=output.id
-                )  # fmt: skip
-                self.emit(ticket, output.number, told)
+                self.emit(ticket, *self.outbox.decoded(output)[1:])
 
     async def _finish_from_store(self, ticket: RunTicket, row: RunRow) -> None:
         ticket.status = STATUS_BY_NUMBER[row.status]

@@ -6,9 +6,11 @@ import functools
 from collections.abc import Iterable
 
 from perdure.codec.codec import Codec
+from perdure.errors import DecodeError
 from perdure.run import Output, run_id
 from perdure.runtime.shared.backoff import until_store_answers
 from perdure.store.base import ActionStateStore, DeliveredRow, Row, SinkRow, StoredOutput
+from perdure.store.damage import damaged
 from perdure.store.group_commit import GroupCommit
 
 NumberedOutput = tuple[int, int, Output]  # run, its number in the run, the output
@@ -63,6 +65,12 @@ class Outbox:
 
     def decoded(self, stored: StoredOutput) -> NumberedOutput:
         """Return a stored output as users see it."""
-        decode = self._codec.decode
-        output = Output(decode(stored.value), decode(stored.key), run_id(stored.run), stored.id)
+        decode, run = self._codec.decode, run_id(stored.run)
+        try:
+            output = Output(decode(stored.value), decode(stored.key), run, stored.id)
+        except DecodeError as error:
+            if error.is_damage:
+                place = f"table output, output {stored.number} of run {run}, or the run's key"
+                raise damaged(self._store.url, place, error) from error
+            raise
         return stored.run, stored.number, output

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from perdure.errors import StoreError
+from perdure.errors import StoreError, StoreFormatError
 from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.rows import status_row
@@ -191,7 +191,7 @@ class RestingRuns:
         def written(error: StoreError | None) -> None:
             if error is not None:
                 logger.error("run %s is due and cannot be queued: %s", ticket.id, error)
-                self._spawn(self._again(ticket))
+                self._spawn(self._again(ticket, error))
             elif self.forget(ticket):  # not cancelled meanwhile
                 ticket.row = row
                 ticket.status = RunStatus.QUEUED
@@ -200,7 +200,9 @@ class RestingRuns:
 
         self._commits.add([status_row(row, RunStatus.QUEUED)], written)
 
-    async def _again(self, ticket: RunTicket) -> None:
+    async def _again(self, ticket: RunTicket, error: StoreError) -> None:
+        if isinstance(error, StoreFormatError):
+            raise error  # it would be so again
         await asyncio.sleep(BACKOFF_SECONDS[0])
         await self._commits.writes()
         self._becomes_due(ticket)

@@ -364,8 +364,13 @@ class StoreView(abc.ABC):
     Values and keys come encoded. Every list takes the cursor of the page before, "" for its first
     part, and has at most `limit` items. What is committed is seen; one call sees one state of the
     store. Lifecycle: `open` and `close`, or `async with`; on one event loop, which it never blocks.
-    Errors are `StoreError`.
+    Errors are `StoreError`; where it is damaged a `StoreFormatError` that names table and row.
+
+    Attributes:
+        url: the store, as messages name it.
     """
+
+    url: str
 
     @abc.abstractmethod
     async def open(self) -> None:

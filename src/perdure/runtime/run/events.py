@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perdure.agent.plan import ActionSpec
+from perdure.errors import DecodeError
 from perdure.event import Event, InputEvent
 from perdure.journal.record import EventRecord
 from perdure.run import Output
@@ -63,7 +64,10 @@ class RunEvents:
             event: Event = InputEvent(input=codec.decode(self._ticket.row.value))
             event.id = self._id(0)
             return event
-        event = Event(type=record.type, attributes=codec.decode(record.attributes), id=record.id)
+        attributes = codec.decode(record.attributes)
+        if not isinstance(attributes, dict):
+            raise DecodeError.of_damage(f"the attributes of event {record.number} are no mapping")
+        event = Event(type=record.type, attributes=attributes, id=record.id)
         event.upstream_event_id = self._id(record.source_event)
         event.upstream_action_name = record.action
         return event

@@ -10,7 +10,7 @@ from typing import Any
 
 from perdure.agent.plan import ActionSpec
 from perdure.codec.brief import brief
-from perdure.errors import ConditionError, StoreDataError, StoreError
+from perdure.errors import ConditionError, DecodeError, StoreDataError, StoreError
 from perdure.journal.journal import NEW
 from perdure.journal.record import Completion, Record
 from perdure.run import RunStatus
@@ -89,7 +89,7 @@ class RunExecution:
         resumed = self._state.unfinished is not None
         try:
             pending = to_begin(self.services, self._state, self._events.decoded)
-        except ConditionError as error:
+        except (ConditionError, DecodeError) as error:
             if resumed:
                 self.services.supervisor.goes_on(self.ticket)
             self._action_failed(None, error)
@@ -367,6 +367,10 @@ class RunExecution:
 
     def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
         """An action failed, or none could begin: the others stop; the run fails or is put back."""
+        if isinstance(error, DecodeError) and error.is_damage:
+            self.drop()  # not the action's doing: it is no outcome, and would be so again
+            self.services.supervisor.damaged(self.ticket, error)
+            return
         self._close_actions()
         rows = [runner.start_row] if runner is not None and runner.start_row is not None else []
         where = (runner or self).where()

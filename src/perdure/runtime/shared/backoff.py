@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from perdure.errors import StoreError
+from perdure.errors import StoreError, StoreFormatError
 from perdure.printable import printable_logger
 from perdure.store.group_commit import GroupCommit
 
@@ -28,12 +28,17 @@ async def until_store_answers(
         commits: where the job's rows are written.
         work: what is asked of the store; may be done several times.
         failing: what does not succeed meanwhile, for the log.
+
+    Raises:
+        StoreFormatError: the store is damaged: trying again would not help.
     """
     wait, longest = BACKOFF_SECONDS
     while True:
         await commits.writes()
         try:
             return await work()
+        except StoreFormatError:
+            raise  # it would be so again
         except StoreError as error:
             if commits.stalled:
                 logger.error("%s (%s)", failing, error)

@@ -55,6 +55,12 @@ class RunSupervisor(Protocol):
         The run has dropped everything, and nothing more is written of it until then.
         """
 
+    def damaged(self, ticket: RunTicket, error: Exception) -> None:
+        """What the store has of a run is damaged: the job stops, with what is damaged as its cause.
+
+        The run has dropped everything; nothing more is written of it.
+        """
+
     # What a run asks for
 
     def submit(self, item: NewInput) -> asyncio.Future[Admitted]:

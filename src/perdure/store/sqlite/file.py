@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.errors import StoreDataError, StoreError, StoreFormatError
+from perdure.store.damage import damaged
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import NEVER_WRITTEN, check_names, code_of, disk_fault, make_file
 from perdure.store.statements import load_script, load_statements
@@ -119,7 +121,7 @@ def _check(connection: sqlite3.Connection, path: Path | None) -> int:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise translate(error, path) from error
     if application == APPLICATION_ID:
         if version > len(MIGRATIONS):
@@ -127,6 +129,8 @@ def _check(connection: sqlite3.Connection, path: Path | None) -> int:
                 f"{path} has schema version {version}, but this perdure knows versions up to"
                 f" {len(MIGRATIONS)}: use the newer perdure that wrote it"
             )
+        if version == len(MIGRATIONS):
+            check_schema(connection, path)
         return version
     if tables or application or version:
         raise StoreFormatError(
@@ -134,6 +138,38 @@ def _check(connection: sqlite3.Connection, path: Path | None) -> int:
             " name another file with --store"
         )
     return 0
+
+
+def check_schema(connection: sqlite3.Connection, path: object) -> None:
+    """Refuse a store that lacks a table, a column, an index or a trigger of its version.
+
+    Raises:
+        StoreFormatError: names what is missing.
+    """
+    try:
+        found = set(connection.execute(_SCHEMA))
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise translate(error, path) from error
+    missing = sorted(_parts_of_schema() - found, key=lambda part: (part[0] != "table", str(part)))
+    for kind, name, column in missing:
+        what = f"column {column} of table {name}" if column else f"{kind} {name}"
+        raise damaged(path or "memory", what, "it is missing")
+
+
+# Tables of FTS5's own are named after the one they serve.
+_SCHEMA = """
+SELECT type, name, NULL FROM sqlite_schema WHERE name NOT LIKE 'document_text_%'
+UNION ALL SELECT s.type, s.name, c.name FROM sqlite_schema s, pragma_table_info(s.name) c
+WHERE s.type = 'table' AND s.name NOT LIKE 'document_text%'
+"""
+
+
+@functools.cache
+def _parts_of_schema() -> frozenset[tuple[str, str, str | None]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for script in MIGRATIONS:
+            connection.executescript(load_script("sqlite", script))
+        return frozenset(connection.execute(_SCHEMA))
 
 
 def _migrate(connection: sqlite3.Connection, version: int, path: Path | None) -> None:
@@ -167,7 +203,7 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def translate(error: Exception, path: Path | None) -> StoreError:
+def translate(error: Exception, path: object) -> StoreError:
     """Return the StoreError that says what `error` means: a refused row, a format, or I/O."""
     where = path or "memory"
     data_errors = (
@@ -178,13 +214,20 @@ def translate(error: Exception, path: Path | None) -> StoreError:
         OverflowError,
         UnicodeError,
     )
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(where, "its schema", error)
     if isinstance(error, data_errors):
         return StoreDataError(f"{where} refused a row: {type(error).__name__}: {error}")
     if isinstance(error, sqlite3.OperationalError):
         if "locked" in str(error) or "busy" in str(error):
             return StoreError(f"{where} is locked by another program for over {BUSY_SECONDS:.0f} s")
-        if path is not None and (fault := disk_fault(error, path)) is not None:
+        if isinstance(path, Path) and (fault := disk_fault(error, path)) is not None:
             return StoreError(fault)
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            # The statements are right, so what they name is not there.
+            return damaged(where, "its schema", error)
+        if "decode to UTF-8" in str(error):
+            return damaged(where, "its text", error)
         return StoreError(f"{where}: {error}")
     if isinstance(error, sqlite3.DatabaseError):
         return StoreFormatError(

@@ -35,6 +35,7 @@ from perdure.store.base import (
     StoredOutput,
     StoreView,
 )
+from perdure.store.damage import damaged
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
@@ -48,6 +49,20 @@ from perdure.store.sqlite.file import (
     connect,
     select_many,
     translate,
+)
+from perdure.store.sqlite.rows import (
+    COMMANDS,
+    FILES,
+    INPUTS,
+    KEYS,
+    MEMORY,
+    OUTPUTS,
+    RECORDS,
+    RUNS,
+    SINKS,
+    R,
+    Rows,
+    short_id,
 )
 from perdure.store.sqlite.view import MemoryView, SqliteView
 from perdure.store.sqlite.write import write_rows
@@ -146,7 +161,7 @@ class SqliteStore(ActionStateStore):
 
     async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
         def read() -> dict[bytes, KeyState]:
-            rows = select_many(self._db, "keys_by_digest", digests, self.job)
+            rows = self._many(KEYS, "keys_by_digest", digests, self.job)
             return {state.row.digest: state for state in self._with_memory(rows)}
 
         return await self._call(read)
@@ -154,7 +169,7 @@ class SqliteStore(ActionStateStore):
     async def keys_of(self, runs: Collection[int]) -> dict[int, KeyState]:
         def read() -> dict[int, KeyState]:
             keys = {row[0] for row in select_many(self._db, "keys_of_runs", runs)}
-            rows = select_many(self._db, "keys", keys)
+            rows = self._many(KEYS, "keys", keys)
             return {state.row.key: state for state in self._with_memory(rows)}
 
         return await self._call(read)
@@ -163,57 +178,50 @@ class SqliteStore(ActionStateStore):
         self, source: str, ids: Collection[str | int]
     ) -> dict[str | int, tuple[int, bytes]]:
         def read() -> dict[str | int, tuple[int, bytes]]:
-            rows = select_many(self._db, "inputs", ids, self.job, source)
-            return {id_: (run, digest) for id_, run, digest in rows}
+            rows = self._many(INPUTS, "inputs", ids, self.job, source)
+            return {row.id: (row.run, row.digest) for row in rows}
 
         return await self._call(read)
 
     async def unfinished(self) -> list[RunRow]:
-        return await self._call(
-            lambda: [RunRow(*row) for row in self._db.execute(READ["unfinished"], (self.job,))]
-        )
+        return await self._call(lambda: self._rows(RUNS, "unfinished", self.job))
 
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
-        return await self._call(
-            lambda: {row[0]: RunRow(*row) for row in select_many(self._db, "runs", numbers)}
-        )
+        return await self._call(lambda: {row.run: row for row in self._many(RUNS, "runs", numbers)})
 
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         def read() -> dict[int, list[Record]]:
             records: dict[int, list[Record]] = {}
-            for row in select_many(self._db, "records", runs):
-                records.setdefault(row[0], []).append(Record(*row))
+            for record in self._many(RECORDS, "records", runs):
+                records.setdefault(record.run, []).append(record)
             return records
 
         return await self._call(read)
 
     async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
         def read() -> list[StoredOutput]:
-            rows = select_many(self._db, "outputs", runs)
-            rows.sort(key=lambda row: row[6])
-            return [StoredOutput(*row[:6]) for row in rows]
+            rows = OUTPUTS.read_many(self._db, self._where, READ["outputs"], runs)
+            rows.sort(key=lambda row: row[1])  # by position
+            return [output for output, _ in rows]
 
         return await self._call(read)
 
     async def undelivered(self) -> list[StoredOutput]:
         def read() -> list[StoredOutput]:
             first = self.job << NUMBER_BITS
-            rows = self._db.execute(READ["undelivered"], (first, first + (1 << NUMBER_BITS)))
-            return [StoredOutput(*row) for row in rows]
+            return self._rows(OUTPUTS, "undelivered", first, first + (1 << NUMBER_BITS))
 
         return await self._call(read)
 
     async def sink(self, name: str) -> SinkRow | None:
         def read() -> SinkRow | None:
-            row = self._db.execute(READ["sink"], (self.job, name)).fetchone()
-            return SinkRow(*row) if row else None
+            return next(iter(self._rows(SINKS, "sink", self.job, name)), None)
 
         return await self._call(read)
 
     async def file(self, kind: str, name: str) -> FileRow | None:
         def read() -> FileRow | None:
-            row = self._db.execute(READ["file"], (self.job, kind, name)).fetchone()
-            return FileRow(*row) if row else None
+            return next(iter(self._rows(FILES, "file", self.job, kind, name)), None)
 
         return await self._call(read)
 
@@ -237,7 +245,7 @@ class SqliteStore(ActionStateStore):
             if version == self._seen_version and self._path is not None:
                 return None  # (memory:// has one connection only)
             self._seen_version = version
-            return [Command(*row) for row in self._db.execute(READ["commands"], (self.job,))]
+            return self._rows(COMMANDS, "commands", self.job)
 
         return await self._call(read)
 
@@ -288,12 +296,19 @@ class SqliteStore(ActionStateStore):
             db.execute(READ["make_job"], (job, time.time_ns()))
             row = db.execute(READ["job"], (job,)).fetchone()
         self.job = row[0]
+        if not 0 < self.job < 1 << 63 - NUMBER_BITS:
+            raise damaged(self._where, f"table job, {job!r}", f"its number is {self.job}")
         first = self.job << NUMBER_BITS
         bounds = (first, first + (1 << NUMBER_BITS))
+        for (run,) in db.execute(READ["unknown_status"], (self.job,)):
+            raise damaged(self._where, f"table run, run {short_id(run)}", "its status is unknown")
         with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next opening's
             db.execute(READ["forget_tombstones"], bounds)
         last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
         last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
+        if type(last_place) is not int:
+            self._rows(RUNS, "unfinished", self.job)  # names the row
+            raise damaged(self._where, "table run", f"place is {last_place!r:.60}")
         last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
         return JobInfo(job=self.job, last_run=max(last_run, last_place), last_key=last_key)
 
@@ -343,12 +358,24 @@ class SqliteStore(ActionStateStore):
         self._be_patient(True)
         probe_room(self._db, size)
 
-    def _with_memory(self, keys: Sequence[Any]) -> list[KeyState]:
-        rows = [KeyRow(*row) for row in keys]
-        memory: dict[int, list[MemoryRow]] = {row.key: [] for row in rows}
-        for cell in select_many(self._db, "memory", memory):
-            memory[cell[0]].append(MemoryRow(*cell))
-        return [KeyState(row, memory[row.key]) for row in rows]
+    @property
+    def _where(self) -> object:
+        return self._path or self.url
+
+    def _rows(self, rows: Rows[R], statement: str, *values: Any) -> list[R]:
+        return rows.plain(self._db, self._where, READ[statement], values)
+
+    def _many(
+        self, rows: Rows[R], statement: str, values: Collection[Any], *before: Any
+    ) -> list[R]:
+        found = rows.read_many(self._db, self._where, READ[statement], values, *before)
+        return [row for row, _ in found]
+
+    def _with_memory(self, keys: Sequence[KeyRow]) -> list[KeyState]:
+        memory: dict[int, list[MemoryRow]] = {row.key: [] for row in keys}
+        for cell in self._many(MEMORY, "memory", memory):
+            memory[cell.key].append(cell)
+        return [KeyState(row, memory[row.key]) for row in keys]
 
     # The thread
 

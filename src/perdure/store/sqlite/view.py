@@ -27,20 +27,35 @@ from perdure.store.base import (
     MemoryRow,
     Page,
     RunHead,
-    RunRow,
     StoredOutput,
     StoreView,
 )
+from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow
 from perdure.store.ownership import is_owned
-from perdure.store.sqlite.file import MIGRATIONS, connect_reader, select_many, translate
+from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
+from perdure.store.sqlite.rows import (
+    BAD_LINES,
+    COLLECTIONS,
+    COMMANDS,
+    DOCUMENTS,
+    FINAL,
+    HEADS,
+    JOBS,
+    KEYS,
+    MEMORY,
+    OUTPUTS,
+    RECORDS,
+    STATUSES,
+    R,
+    Rows,
+)
 from perdure.store.sqlite.write import write_rows
 from perdure.store.statements import load_statements
 
 T = TypeVar("T")
 
-FINAL_STATUS = 4  # this status and above are final
 ANY_STATUS = 9
 RECORDS_OF_A_RUN = 100  # that `changes` reads for each run it may name, before it gives up
 
@@ -86,6 +101,7 @@ class SqliteView(StoreView):
     """
 
     def __init__(self, path: Path) -> None:
+        self.url = str(path)
         self._path: Path | None = path
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -112,18 +128,24 @@ class SqliteView(StoreView):
         return len(MIGRATIONS)  # no other is opened
 
     async def jobs(self, *, after: str = "", limit: int = 1000) -> Page[JobRow]:
-        rows = await self._rows("jobs", {"after": _text(after), "limit": limit})
-        return _page([JobRow(*row) for row in rows], limit, lambda row: _cursor(row.name))
+        rows = await self._rows(JOBS, "jobs", {"after": _text(after), "limit": limit})
+        return _page(rows, limit, lambda row: _cursor(row.name))
 
     async def job(self, name: str) -> JobRow | None:
-        rows = await self._rows("job", (name,))
-        return JobRow(*rows[0]) if rows else None
+        return next(iter(await self._rows(JOBS, "job", (name,))), None)
 
     async def is_owned(self, job: str) -> bool:
         return await self._on_thread(lambda: self._is_owned(job))
 
     async def counts(self, job: int) -> dict[int, int]:
-        return dict(await self._rows("counts", _bounds(job)))
+        def read() -> dict[int, int]:
+            counts = dict(self._db.execute(READ["counts"], _bounds(job)))
+            for status in counts:
+                if type(status) is not int or status not in STATUSES:
+                    raise damaged(self.url, "table run", f"a status is {status!r:.60}")
+            return counts
+
+        return await self._read(read)
 
     async def runs(
         self,
@@ -140,13 +162,15 @@ class SqliteView(StoreView):
         if key is not None:
             name = "find_of_key"
         elif status is not None:
-            name = f"find_{status}" if status <= FINAL_STATUS else "find_unsuccessful"
+            name = f"find_{status}" if status <= FINAL else "find_unsuccessful"
         else:
             name = "find"
 
         def read() -> list[RunHead]:
             numbers = [run for (run,) in self._db.execute(READ[name], values)]
-            heads = self._heads(numbers, FINAL_STATUS)
+            heads = self._heads(numbers, FINAL)
+            if missing := [number for number in numbers if number not in heads]:
+                raise damaged(self.url, "table run", f"the row of run {missing[0]} is not found")
             return [heads[number] for number in numbers]
 
         return _page(await self._read(read), limit, lambda head: str(head.row.run))
@@ -155,60 +179,64 @@ class SqliteView(StoreView):
         return await self._read(lambda: self._heads(runs, ANY_STATUS))
 
     def _heads(self, runs: Collection[int], noted_below: int) -> dict[int, RunHead]:
-        rows = select_many(self._db, "heads", runs, noted_below, statements=READ)
-        return {row[0]: RunHead(RunRow(*row[:13]), row[13], row[14]) for row in rows}
+        rows = HEADS.read_many(self._db, self._where, READ["heads"], runs, noted_below)
+        return {row.run: RunHead(row, key, note) for row, (key, note) in rows}
 
     async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
-        rows = await self._rows("records", (run, -1 if limit is None else limit, after))
-        return [Record(*row) for row in rows]
+        return await self._rows(RECORDS, "records", (run, -1 if limit is None else limit, after))
 
     async def outputs(
         self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
     ) -> Page[StoredOutput]:
         values = {**_bounds(job), "run": run, "after": _number(after), "limit": limit}
-        rows = await self._rows("outputs" if run is None else "outputs_of_run", values)
-        page = _page(rows, limit, lambda row: str(row[6]))
-        return Page([StoredOutput(*row[:6]) for row in page.items], page.after)
+        name = "outputs" if run is None else "outputs_of_run"
+        rows = await self._read(lambda: OUTPUTS.read(self._db, self._where, READ[name], values))
+        page = _page(rows, limit, lambda row: str(row[1][0]))
+        return Page([output for output, _ in page.items], page.after)
 
     async def key(self, job: int, digest: bytes) -> KeyRow | None:
-        rows = await self._rows("key", (job, digest))
-        return KeyRow(*rows[0]) if rows else None
+        return next(iter(await self._rows(KEYS, "key", (job, digest))), None)
 
     async def memory(self, key: int, *, after: str = "", limit: int = 1000) -> Page[MemoryRow]:
         values = {"key": key, "after": _text(after), "limit": limit}
-        rows = await self._rows("memory", values)
-        return _page([MemoryRow(*row) for row in rows], limit, lambda row: _cursor(row.path))
+        rows = await self._rows(MEMORY, "memory", values)
+        return _page(rows, limit, lambda row: _cursor(row.path))
 
     async def collections(
         self, job: int, *, after: str = "", limit: int = 1000
     ) -> Page[CollectionInfo]:
         values = {"job": job, "after": _text(after), "limit": limit}
-        rows = await self._rows("collections", values)
-        return _page([CollectionInfo(*row) for row in rows], limit, lambda row: _cursor(row.name))
+        rows = await self._rows(COLLECTIONS, "collections", values)
+        return _page(rows, limit, lambda row: _cursor(row.name))
 
     async def documents(
         self, job: int, collection: str, *, after: str = "", limit: int = 50
     ) -> Page[DocumentRow]:
-        rows = await self._rows("documents", (job, collection, _number(after), limit))
-        page = _page(rows, limit, lambda row: str(row[6]))
-        return Page([DocumentRow(*row[:6]) for row in page.items], page.after)
+        values = (job, collection, _number(after), limit)
+        rows = await self._read(
+            lambda: DOCUMENTS.read(self._db, self._where, READ["documents"], values)
+        )
+        page = _page(rows, limit, lambda row: str(row[1][0]))
+        return Page([document for document, _ in page.items], page.after)
 
     async def commands(
         self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
     ) -> Page[Command]:
         values = {"job": job, "run": run, "after": _number(after), "limit": limit}
-        rows = await self._rows("commands", values)
-        return _page([Command(*row) for row in rows], limit, lambda row: str(row.number))
+        rows = await self._rows(COMMANDS, "commands", values)
+        return _page(rows, limit, lambda row: str(row.number))
 
     async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:
         position, _, source = (_text(after) or "-1:").partition(":")
         values = {"job": job, "source": source, "position": int(position), "limit": limit}
-        rows = [BadLineRow(*row) for row in await self._rows("bad_lines", values)]
+        rows = await self._rows(BAD_LINES, "bad_lines", values)
         return _page(rows, limit, lambda row: _cursor(f"{row.position}:{row.source}"))
 
     async def count_bad_lines(self, job: int) -> int:
-        ((count,),) = await self._rows("count_bad_lines", (job,))
-        return int(count)
+        def read() -> int:
+            return int(self._db.execute(READ["count_bad_lines"], (job,)).fetchone()[0])
+
+        return await self._read(read)
 
     async def leave_commands(self, commands: Sequence[CommandRow]) -> None:
         await self._read(lambda: write_rows(self._db, commands))
@@ -286,8 +314,12 @@ class SqliteView(StoreView):
 
     # The thread
 
-    async def _rows(self, name: str, values: Any) -> list[Any]:
-        return await self._read(lambda: self._db.execute(READ[name], values).fetchall())
+    async def _rows(self, rows: Rows[R], name: str, values: Any) -> list[R]:
+        return await self._read(lambda: rows.plain(self._db, self._where, READ[name], values))
+
+    @property
+    def _where(self) -> object:
+        return self._path or self.url
 
     async def _read(self, work: Callable[[], T]) -> T:
         def perform() -> T:
@@ -304,7 +336,7 @@ class SqliteView(StoreView):
         except PerdureError:
             raise
         except Exception as error:
-            raise translate(error, self._path) from error
+            raise translate(error, self._where) from error
 
 
 class MemoryView(SqliteView):
@@ -325,6 +357,7 @@ class MemoryView(SqliteView):
         owned: Callable[[], int],
     ) -> None:
         super().__init__(Path("memory"))
+        self.url = "memory://"
         self._path = None
         self._shared = connection
         self._guard = guard

@@ -9,6 +9,8 @@ SELECT max(run) FROM run WHERE run >= ? AND run < ?;
 SELECT max(key) FROM key WHERE key >= ? AND key < ?;
 -- name: last_place
 SELECT max(place) FROM run WHERE job = ? AND status < 4;
+-- name: unknown_status
+SELECT run FROM run INDEXED BY run_unsuccessful WHERE job = ? AND status > 6 AND status > 4 LIMIT 1;
 -- name: forget_tombstones
 DELETE FROM memory WHERE data IS NULL AND key >= ? AND key < ?;
 -- name: keys_by_digest
@@ -32,11 +34,11 @@ SELECT run, event, action, n, kind, call, function, digest, detail, payload, sta
 FROM record WHERE run IN (:many) ORDER BY number;
 -- name: outputs
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
-FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.run IN (:many);
 -- name: undelivered
-SELECT o.run, o.number, o.id, o.value, k.value, o.delivered
-FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.delivered = 0 AND o.run >= ? AND o.run < ? ORDER BY o.position;
 -- name: sink
 SELECT job, name, base, "offset" FROM sink WHERE job = ? AND name = ?;

@@ -24,7 +24,7 @@ SELECT run.run, run.job, run.key, run.sequence, label, run.value,
            (SELECT payload FROM record WHERE record.run = run.run AND kind = 13
             ORDER BY number DESC LIMIT 1)
        END
-FROM run JOIN key ON key.key = run.key WHERE run.run IN (:many);
+FROM run LEFT JOIN key ON key.key = run.key WHERE run.run IN (:many);
 -- The numbers of runs of a job, newest first, by status. A + keeps a column from being looked up.
 -- name: find
 SELECT run FROM run WHERE run >= :first AND run < :before ORDER BY run DESC LIMIT :limit;
@@ -54,11 +54,11 @@ SELECT run, event, action, n, kind, call, function, digest, detail, payload, sta
 FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
 -- name: outputs
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
-FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE +o.run >= :first AND +o.run < :before AND o.position > :after ORDER BY o.position LIMIT :limit;
 -- name: outputs_of_run
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
-FROM output o JOIN run r ON r.run = o.run JOIN key k ON k.key = r.key
+FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.run = :run AND o.position > :after ORDER BY +o.position LIMIT :limit;
 -- name: key
 SELECT key, job, digest, value, sequence FROM key WHERE job = ? AND digest = ?;

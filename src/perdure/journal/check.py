@@ -1,0 +1,180 @@
+"""Whether a journal can have been written so: what recovery and those who look ask of it. Pure.
+
+A journal is written by one process at a time and in order, so its numbers follow each other. What
+does not fit comes from a damaged store, and replaying it would do something else than was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from perdure.errors import DecodeError
+from perdure.journal.record import OF_RUN, SETTLEMENTS, Completion, Record, RecordKind
+
+__all__ = ["contradiction", "described", "unreadable"]
+
+LATEST = 2**62  # ns since the epoch, in the year 2116: no clock has shown it
+
+_OUTCOMES = frozenset((RecordKind.RESULT, RecordKind.ERROR))
+_OF_CALLS = _OUTCOMES | {RecordKind.PENDING, RecordKind.ATTEMPT}
+_WITHOUT_CALL = frozenset(
+    (RecordKind.START, RecordKind.TIMER, RecordKind.CANCEL, RecordKind.TAKEN, RecordKind.COMPLETED)
+)
+_WITH_PAYLOAD = _OUTCOMES | {
+    RecordKind.COMPLETED, RecordKind.SIGNAL, RecordKind.TAKEN, RecordKind.NOTE,
+}  # fmt: skip
+
+Problem = tuple[Record, str]
+
+
+def described(record: Record) -> str:
+    """Return which record of its run one is."""
+    kind = RecordKind(record.kind).name
+    call = f" of call {record.call}" if record.call else ""
+    action = f" of action {record.action!r} on event {record.event}" if record.action else ""
+    return f"{kind}{call}{action}"
+
+
+def contradiction(records: Iterable[Record]) -> Problem | None:
+    """Return the first record of a run that cannot follow those before it, and why.
+
+    Args:
+        records: the run's journal in commit order, of known kinds.
+
+    Raises:
+        DecodeError: a completion cannot be read.
+    """
+    run = _Run()
+    for record in records:
+        wrong = _misshapen(record) or run.take(record)
+        if wrong:
+            return record, wrong
+    return None
+
+
+def unreadable(records: Sequence[Record], read: Callable[[bytes], object]) -> Problem | None:
+    """Return the first record with a value that cannot be read, and why.
+
+    Args:
+        records: the run's journal.
+        read: reads an encoded value, rebuilding no type.
+    """
+    for record in records:
+        try:
+            for data in _values(record):
+                read(data)
+        except DecodeError as error:
+            return record, str(error)
+    return None
+
+
+def _values(record: Record) -> list[bytes]:
+    """Return the encoded values that a record holds."""
+    if record.kind != RecordKind.COMPLETED:
+        return [] if record.payload is None else [record.payload]
+    did = record.completion
+    values = [event.attributes for event in did.events]
+    return values + [data for _, data in (*did.sensory, *did.short_term) if data is not None]
+
+
+def _misshapen(record: Record) -> str:
+    kind = record.kind
+    if record.at > LATEST or record.started_at > LATEST:
+        if kind not in (RecordKind.ATTEMPT, RecordKind.PENDING):  # they say when one is due
+            return "its time is beyond all clocks"
+    if kind in _WITH_PAYLOAD and record.payload is None:
+        return "it has no payload"
+    if kind in OF_RUN:
+        return "it is the whole run's and names an action" if record.action else ""
+    if not record.action:
+        return "it names no action"
+    if kind in _OF_CALLS:
+        return "" if record.call else "it names no call"
+    return f"it names call {record.call}" if record.call and kind in _WITHOUT_CALL else ""
+
+
+class _Run:
+    """What a run's journal says so far."""
+
+    def __init__(self) -> None:
+        self._completions = 0
+        self._did: Completion | None = None
+        self._events = {0}
+        self._completed: set[tuple[int, str]] = set()
+        self._actions: dict[tuple[int, str], _Action] = {}
+
+    def take(self, record: Record) -> str:
+        """Take in the next record; return what is wrong with it."""
+        kind = record.kind
+        if kind in OF_RUN:
+            if kind == RecordKind.RETRY:
+                for begun in self._actions.values():
+                    begun.retried()
+            return ""
+        if record.event not in self._events:
+            return f"there is no event {record.event}"
+        key = (record.event, record.action)
+        if kind == RecordKind.COMPLETED:
+            self._actions.pop(key, None)
+            return self._complete(record, key)
+        action = self._actions.get(key)
+        if action is None:
+            action = self._actions[key] = _Action()
+        if kind == RecordKind.START and record.version > self._completions:
+            return f"it reads version {record.version} of a memory with {self._completions}"
+        return action.take(record)
+
+    def _complete(self, record: Record, key: tuple[int, str]) -> str:
+        if key in self._completed:
+            return "the action completed before"
+        if record.version != self._completions + 1:
+            return f"it is completion {record.version} of the run, after {self._completions}"
+        self._completed.add(key)
+        self._completions += 1
+        did = record.completion
+        for event in did.events:
+            if event.number in self._events:
+                return f"event {event.number} was sent before"
+            if event.source_event not in self._events:
+                return f"there is no event {event.source_event}"
+        self._events.update(event.number for event in did.events)
+        before, self._did = self._did, did
+        if before is not None and (did.outputs < before.outputs or did.created < before.created):
+            return "the run had more outputs or events before"
+        return ""
+
+
+class _Action:
+    """What the journal of an action says so far."""
+
+    def __init__(self) -> None:
+        self._has_start = False
+        self._was_retried = False
+        self._last = 0
+        self._settled: set[int] = set()
+
+    def retried(self) -> None:
+        """The run was put back: a part of the journal no longer counts."""
+        self._was_retried = True
+        self._last = 0
+        self._settled.clear()
+
+    def take(self, record: Record) -> str:
+        """Take in the next record of the action; return what is wrong with it."""
+        kind = record.kind
+        if kind == RecordKind.START:
+            self._has_start = True
+        elif kind == RecordKind.CUT:
+            self._last = min(self._last, max(record.void_from - 1, 0))
+            self._settled = {call for call in self._settled if call < record.call}
+        elif kind in SETTLEMENTS:
+            if not (self._has_start or self._was_retried):
+                return "the action has no START"
+            if record.n <= self._last:
+                return f"it is settlement {record.n}, after settlement {self._last}"
+            self._last = record.n
+            if kind in _OUTCOMES:
+                if record.call in self._settled:
+                    return f"call {record.call} has an outcome already"
+                self._settled.add(record.call)
+        return ""

@@ -1,0 +1,273 @@
+"""Reading rows: what comes out of SQLite is checked before anything else sees it (G23).
+
+SQLite keeps any type in any column, so a damaged page, or a hand at the file, gives rows that no
+perdure has written. They are refused where they are read, by file, table and row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import typing
+from collections.abc import Callable, Collection, Iterable, Sequence
+from types import UnionType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from perdure.errors import StoreFormatError
+from perdure.journal.record import Record, RecordKind
+from perdure.store.base import (
+    NUMBER_BITS,
+    CollectionInfo,
+    Command,
+    JobRow,
+    KeyRow,
+    MemoryRow,
+    RunRow,
+    SinkRow,
+    StoredOutput,
+)
+from perdure.store.damage import damaged
+from perdure.store.documents import DocumentRow
+from perdure.store.files import BadLineRow, FileRow
+from perdure.store.sqlite.file import CHUNK, translate
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+FINAL = 4  # this status and above are final
+STATUSES = range(1, 7)
+_TYPE_NAMES = {
+    int: "a number",
+    str: "text",
+    bytes: "bytes",
+    float: "a fraction",
+    type(None): "NULL",
+}
+
+
+class Rows(Generic[R]):
+    """Rows of one kind, as a statement gives them.
+
+    Args:
+        table: where they are kept, for messages.
+        kind: what they are made.
+        more: types of further columns behind those of the kind.
+        name: says which row one is; what is damaged may be what it is named by.
+        wrong: says what is wrong in a row whose types are right; "" where nothing is.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        kind: type[R],
+        name: Callable[[Sequence[Any]], str],
+        wrong: Callable[[R], str] = lambda _row: "",
+        more: tuple[Any, ...] = (),
+    ) -> None:
+        hints = typing.get_type_hints(kind)
+        fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+        types = [_types(hints[field]) for field in fields] + [_types(each) for each in more]
+        self.table = table
+        self._kind = kind
+        self._name = name
+        self._wrong = wrong
+        self._width = len(fields)
+        self._types = types
+        self._fields = (*fields, *(f"column {n}" for n in range(len(fields) + 1, len(types) + 1)))
+        self._allowed = frozenset(itertools.product(*types))
+        self._numbers = [index for index, each in enumerate(types) if each == (int,)]
+
+    def checked(self, store: object, found: Iterable[Sequence[Any]]) -> list[tuple[R, Any]]:
+        """Return rows, each with its further columns.
+
+        Args:
+            store: for messages.
+            found: what a statement gave.
+
+        Raises:
+            StoreFormatError: one is not as it can have been written.
+        """
+        rows = []
+        for values in found:
+            if tuple(map(type, values)) not in self._allowed:
+                raise self.damaged(store, values, self._mistyped(values))
+            for index in self._numbers:
+                if values[index] < 0:
+                    what = f"{self._fields[index]} is {values[index]}"
+                    raise self.damaged(store, values, what)
+            row = self._kind._make(values[: self._width])  # type: ignore[attr-defined]
+            if wrong := self._wrong(row):
+                raise self.damaged(store, values, wrong)
+            rows.append((row, values[self._width :]))
+        return rows
+
+    def read(
+        self, db: sqlite3.Connection, store: object, sql: str, values: Any = ()
+    ) -> list[tuple[R, Any]]:
+        """Return what a statement gives, checked.
+
+        Raises:
+            StoreFormatError: the file is damaged there.
+            StoreError: it cannot be read.
+        """
+        try:
+            found = db.execute(sql, values).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._explained(db, store, sql, values, error) from error
+        return self.checked(store, found)
+
+    def plain(self, db: sqlite3.Connection, store: object, sql: str, values: Any = ()) -> list[R]:
+        """Do what `read` does; return the rows alone."""
+        return [row for row, _ in self.read(db, store, sql, values)]
+
+    def read_many(
+        self,
+        db: sqlite3.Connection,
+        store: object,
+        sql: str,
+        values: Collection[Any],
+        *before: Any,
+    ) -> list[tuple[R, Any]]:
+        """Do what `read` does with the values bound in chunks to `:many`, behind `before`."""
+        rows: list[tuple[R, Any]] = []
+        listed = list(values)
+        for start in range(0, len(listed), CHUNK):
+            chunk = listed[start : start + CHUNK]
+            bound = sql.replace(":many", ",".join("?" * len(chunk)))
+            rows += self.read(db, store, bound, (*before, *chunk))
+        return rows
+
+    def damaged(self, store: object, row: Sequence[Any], what: object) -> StoreFormatError:
+        """Return the error that names a row."""
+        try:
+            name = self._name(row)
+        except Exception:
+            name = f"a row ({row[0]!r:.40})"
+        return damaged(store, f"table {self.table}, {name}", what)
+
+    def _mistyped(self, values: Sequence[Any]) -> str:
+        for field, allowed, value in zip(self._fields, self._types, values, strict=True):
+            if type(value) not in allowed:
+                wanted = " or ".join(_TYPE_NAMES[each] for each in allowed)
+                return f"{field} is {_TYPE_NAMES[type(value)]}, not {wanted}"
+        return "its columns do not fit"
+
+    def _explained(
+        self, db: sqlite3.Connection, store: object, sql: str, values: Any, error: Exception
+    ) -> Exception:
+        """Return what an error of SQLite means; text that is no UTF-8 is looked for."""
+        if "decode to UTF-8" in str(error):
+            for row in _undecoded(db, sql, values):
+                for field, value in zip(self._fields, row, strict=False):
+                    if isinstance(value, _Undecodable):
+                        return self.damaged(store, row, f"{field} is no UTF-8 text")
+            return damaged(store, f"table {self.table}", "it has text that is no UTF-8")
+        meant = translate(error, store)
+        if isinstance(meant, StoreFormatError):
+            return damaged(store, f"table {self.table}", error)
+        return meant
+
+
+class _Input(NamedTuple):
+    """An input that was admitted: what `inputs` reads."""
+
+    id: str | int
+    run: int
+    digest: bytes
+
+
+class _Undecodable(bytes):
+    """Text of a row that is no UTF-8."""
+
+
+def _undecoded(db: sqlite3.Connection, sql: str, values: Any) -> list[Any]:
+    """Return the rows of a statement, text that is no UTF-8 as bytes."""
+
+    def text(data: bytes) -> str | bytes:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return _Undecodable(data)
+
+    before, db.text_factory = db.text_factory, text
+    try:
+        return db.execute(sql, values).fetchall()
+    except (sqlite3.Error, UnicodeDecodeError):
+        return []
+    finally:
+        db.text_factory = before
+
+
+def _types(hint: Any) -> tuple[type, ...]:
+    if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:
+        return typing.get_args(hint)
+    return (hint,)
+
+
+# Which row it is
+
+
+def short_id(number: int) -> str:
+    """Return the id that people know a run by."""
+    return f"r{number & ((1 << NUMBER_BITS) - 1):x}"
+
+
+def _of_run(row: Sequence[Any]) -> str:
+    return f"run {short_id(row[0])}"
+
+
+def _of_record(row: Sequence[Any]) -> str:
+    action = f", action {row[2]!r:.60} on event {row[1]!r:.20}" if row[2] else ""
+    return f"a record of run {short_id(row[0])}{action}"
+
+
+def _of_first(row: Sequence[Any]) -> str:
+    return f"row {row[0]!r:.60}"
+
+
+# What is wrong in one whose types are right
+
+
+def _wrong_run(row: RunRow) -> str:
+    if row.status not in STATUSES:
+        return f"status is {row.status}"
+    if row.run >> NUMBER_BITS != row.job or row.key >> NUMBER_BITS != row.job:
+        return f"run {row.run}, key {row.key} and job {row.job} do not belong together"
+    return ""
+
+
+_KINDS = frozenset(map(int, RecordKind))
+
+
+def _wrong_record(row: Record) -> str:
+    return "" if row.kind in _KINDS else f"kind is {row.kind}"
+
+
+def _wrong_key(row: KeyRow) -> str:
+    if row.key >> NUMBER_BITS != row.job:
+        return f"key {row.key} is none of job {row.job}"
+    return "" if row.digest else "digest is empty"
+
+
+def _wrong_output(row: StoredOutput) -> str:
+    return "" if row.delivered in (0, 1) else f"delivered is {row.delivered}"
+
+
+JOBS = Rows("job", JobRow, _of_first)
+RUNS = Rows("run", RunRow, _of_run, _wrong_run)
+HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, bytes | None))
+RECORDS = Rows("record", Record, _of_record, _wrong_record)
+KEYS = Rows("key", KeyRow, _of_first, _wrong_key)
+MEMORY = Rows("memory", MemoryRow, lambda row: f"path {row[1]!r:.60} of key {row[0]!r:.30}")
+OUTPUTS = Rows(
+    "output", StoredOutput, lambda row: f"output {row[1]!r:.20} of run {short_id(row[0])}",
+    _wrong_output, more=(int,),
+)  # fmt: skip
+INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}")
+SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
+COMMANDS = Rows("command", Command, _of_first)
+FILES = Rows("file", FileRow, lambda row: f"{row[1]!r:.20} {row[2]!r:.60}")
+BAD_LINES = Rows("bad_line", BadLineRow, lambda row: f"{row[1]!r:.60}, position {row[2]!r:.30}")
+DOCUMENTS = Rows(
+    "document", DocumentRow, lambda row: f"{row[2]!r:.60} of {row[1]!r:.60}", more=(int,)
+)  # fmt: skip
+COLLECTIONS = Rows("document", CollectionInfo, _of_first)

@@ -1,0 +1,199 @@
+"""What is damaged in a store is named with file, table and row, wherever it is met (G23)."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, action
+from perdure.cli.main import main
+from perdure.errors import DecodeError, PerdureError, StoreError, StoreFormatError
+from perdure.operate.history import History
+
+JOB = "job"
+
+
+class Next(Event):
+    n: int
+
+
+class Waits(Agent):
+    """Runs that stay in the middle until a signal comes."""
+
+    @action(InputEvent)
+    async def begin(self, event: InputEvent, ctx: Any) -> None:
+        one = await ctx.durable_execute_async(plus_one, event.input)
+        ctx.short_term_memory.set("one", one)
+        ctx.send_event(Next(n=one))
+
+    @action(Next)
+    async def end(self, event: Next, ctx: Any) -> None:
+        two = await ctx.durable_execute_async(plus_one, event.n)
+        try:
+            await ctx.wait_for_signal("go")
+        except DecodeError:  # an agent that takes everything for its own affair
+            two = -1
+        ctx.send_event(OutputEvent(output=[two, ctx.short_term_memory.get("one")]))
+
+
+async def plus_one(n: int) -> int:
+    return n + 1
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store with a run that waits for a signal, in the middle of its second action."""
+    path = tmp_path / "rows.db"
+
+    async def begin() -> None:
+        async with LocalEngine(f"sqlite:///{path}", job=JOB).open(Waits) as job:
+            await job.submit(1, key="a", id="first")
+            while job.progress.calls_made < 2 or not job.progress.waiting:
+                await asyncio.sleep(0.005)
+            job.stop_now()
+
+    with pytest.raises(PerdureError, match="was stopped"):
+        asyncio.run(begin())
+    return path
+
+
+def change(path: Path, sql: str, *values: Any) -> None:
+    with sqlite3.connect(path) as db:
+        assert db.execute(sql, values).rowcount in (-1, 1)
+    db.close()
+
+
+async def go_on(path: Path) -> list[Any]:
+    async with LocalEngine(f"sqlite:///{path}", job=JOB).open(Waits) as job:
+        run = await job.submit(1, key="a", id="first")
+        await run.signal("go")
+        return [output.value for output in await run.outputs()]
+
+
+LAST = "(SELECT max(number) FROM record WHERE kind = {})"
+DAMAGED: dict[str, tuple[str, tuple[Any, ...], str, bool]] = {
+    "a status": ("UPDATE run SET status = 77", (), "table run, run r1", True),
+    "a status of text": ("UPDATE run SET status = 'x'", (), "table run, run r1", True),
+    "a place": ("UPDATE run SET place = ?", (b"x",), "table run, run r1", True),
+    "a label": ("UPDATE run SET label = CAST(? AS TEXT)", (b"\xff",), "run r1: label is no", True),
+    "a key": ("UPDATE key SET value = ?", (b"\xff",), "key", True),
+    "a key's digest": ("UPDATE key SET digest = 5", (), "table key", False),
+    "a key that is gone": ("DELETE FROM key", (), "key", True),
+    "a kind": (f"UPDATE record SET kind = 99 WHERE number = {LAST.format(2)}", (),
+               "table record, a record of run r1, action 'end' on event 1: kind is 99", True),
+    "a time": (f"UPDATE record SET at = 'x' WHERE number = {LAST.format(2)}", (),
+               "table record, a record of run r1, action 'end' on event 1: at is text", True),
+    "a result": (f"UPDATE record SET payload = ? WHERE number = {LAST.format(2)}", (b"\x01\xc1",),
+                 "table record, RESULT of call 1 of action 'end' on event 1 of run r1", True),
+    "a completion": (f"UPDATE record SET payload = ? WHERE number = {LAST.format(7)}", (b"\xc1",),
+                     "table record, COMPLETED of action 'begin' on event 0 of run r1", True),
+    "a call's number": (f"UPDATE record SET call = 0 WHERE number = {LAST.format(2)}", (),
+                        "RESULT of action 'end' on event 1 of run r1: it names no call", False),
+    "a record that is gone": (f"DELETE FROM record WHERE number = {LAST.format(7)}", (),
+                              "no event 1", False),
+    "a table": ("DROP TABLE output", (), "table output: it is missing", True),
+    "an index": ("DROP INDEX record_run", (), "index record_run: it is missing", True),
+    "a trigger": ("DROP TRIGGER document_added", (), "trigger document_added: it is", True),
+    "a column": ("ALTER TABLE run DROP COLUMN shard", (), "column shard of table run", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_g23_damage_is_named_where_a_job_meets_it(kind: str, path: Path) -> None:
+    sql, values, expected, _ = DAMAGED[kind]
+    change(path, sql, *values)
+    with pytest.raises(StoreFormatError) as raised:
+        asyncio.run(go_on(path))
+    message = str(raised.value)
+    assert str(path) in message
+    assert "damaged" in message
+    assert expected in message
+    assert "restore it from a backup" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DAMAGED if DAMAGED[kind][3]])
+def test_g23_damage_is_named_where_somebody_looks(
+    kind: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql, values, _, _ = DAMAGED[kind]
+    change(path, sql, *values)
+    store = f"sqlite:///{path}"
+    said = []
+    for command in (["runs"], ["show", "r1"], ["trace", "r1"]):
+        code = main([*command, "--store", store])
+        if code:
+            said.append(capsys.readouterr().err)
+    assert said
+    for text in said:
+        assert text.startswith(f"perdure: {path} is damaged: ")
+        assert text.count("\n") == 1
+    with pytest.raises(StoreFormatError, match="is damaged"), History.open(store) as history:
+        history.detail(history.job(JOB), "r1")
+
+
+def test_g23_an_input_that_only_a_look_needs_is_named_there(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(path, "UPDATE run SET value = ?", b"\x01\xc1")
+    assert main(["runs", "--store", f"sqlite:///{path}"]) == 1
+    assert f"{path} is damaged: table run, run r1" in capsys.readouterr().err
+    assert asyncio.run(go_on(path)) == [[3, 2]]  # its action has completed
+
+
+@pytest.mark.parametrize("name", ["data", "path"])
+def test_g23_damage_that_an_action_meets_stops_the_job_and_is_no_outcome(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "memory.db"
+
+    async def run(value: int) -> list[Any]:
+        async with LocalEngine(f"sqlite:///{path}", job=JOB).open(Remembers) as job:
+            run = await job.submit(value, key="a")
+            return [output.value for output in await run.outputs()]
+
+    assert asyncio.run(run(1)) == [None]
+    change(path, f"UPDATE memory SET {name} = ?", b"\x01\xc1")
+    before = _statuses(path)
+    with pytest.raises(StoreFormatError, match="table memory, path"):
+        asyncio.run(run(2))
+    assert all(status < 4 for status in _statuses(path)[len(before) :])  # it has not failed
+
+
+class Remembers(Agent):
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=ctx.short_term_memory.get("last")))
+        ctx.short_term_memory.set("last", event.input)
+
+
+def _statuses(path: Path) -> list[int]:
+    with sqlite3.connect(path) as db:
+        found = [status for (status,) in db.execute("SELECT status FROM run ORDER BY run")]
+    db.close()
+    return found
+
+
+def test_g25_a_commit_that_meets_damage_is_not_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perdure.store.sqlite.store import SqliteStore
+
+    tried = []
+    write: Callable[..., None] = SqliteStore._write
+
+    def failing(self: SqliteStore, rows: Any) -> None:
+        tried.append(rows)
+        if len(tried) > 1:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        write(self, rows)
+
+    monkeypatch.setattr(SqliteStore, "_write", failing)
+    with pytest.raises(StoreError, match="malformed"):
+        asyncio.run(go_on(path))
+    assert len(tried) < 10

@@ -1,0 +1,100 @@
+"""What a journal cannot say: found before it is replayed, and named by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from perdure.codec.codec import Codec
+from perdure.journal.check import contradiction, described, unreadable
+from perdure.journal.record import Completion, EventRecord, Record
+
+RUN = 7
+CODEC = Codec()
+
+
+def _start(event: int = 0, action: str = "act", version: int = 0) -> Record:
+    return Record.start(RUN, event, action, version=version, at=1)
+
+
+def _call(number: int, event: int = 0, action: str = "act") -> Record:
+    return Record.of_call(RUN, event, action, number, "m:f", b"d" * 16, "")
+
+
+def _result(n: int, call: int, at: int = 2) -> Record:
+    return _call(call).returned(CODEC.encode(call), 1).settled(n, at)
+
+
+def _completed(version: int, event: int = 0, action: str = "act", *sent: int) -> Record:
+    events = [
+        EventRecord(
+            number=number, type="t", id=str(number), attributes=CODEC.encode({}),
+            source_event=event, action=action,
+        )
+        for number in sent
+    ]  # fmt: skip
+    did = Completion(events=events, sensory=[], short_term=[], outputs=0, created=len(sent))
+    return Record.completed(RUN, event, action, version=version, did=did, at=9)
+
+
+GOOD = [_start(), _result(1, 2), _result(2, 1), _completed(1, 0, "act", 1), _start(1, "next", 1)]
+
+
+def test_what_is_written_is_no_contradiction() -> None:
+    retry = Record.retry(RUN, attempt=1, at=5)
+    assert contradiction(GOOD) is None
+    assert contradiction([_start(), _result(1, 1), retry, _start(), _result(1, 1)]) is None
+    cut = Record.cut(RUN, 0, "act", void_from=2, call=2, at=4)
+    assert contradiction([_start(), _result(1, 1), _result(2, 2), cut, _result(2, 2)]) is None
+    signal = Record.signal(RUN, "go", CODEC.encode(1), 3)
+    taken = Record.taken(RUN, 0, "act", signal).settled(1, 3)
+    assert contradiction([signal, _start(), taken]) is None
+
+
+WRONG: dict[str, tuple[list[Record], str]] = {
+    "an outcome twice": ([_start(), _result(1, 1), _result(2, 1)], "has an outcome already"),
+    "a settlement twice": ([_start(), _result(1, 1), _result(1, 2)], "settlement 1, after"),
+    "settlements out of order": ([_start(), _result(2, 1), _result(1, 2)], "settlement 1, after"),
+    "no START": ([_result(1, 1)], "no START"),
+    "a completion twice": ([*GOOD[:4], GOOD[3]._replace(n=2)], "completed before"),
+    "a completion missing": ([_start(), _completed(2)], "completion 2 of the run, after 0"),
+    "an event that there is not": ([_start(3)], "no event 3"),
+    "a memory that there is not": ([_start(version=4)], "version 4"),
+    "an outcome of nothing": ([_start(), _result(1, 1)._replace(payload=None)], "no payload"),
+    "an outcome of no call": ([_start(), _result(1, 0)], "names no call"),
+    "a timer of a call": (
+        [_start(), Record.timer(RUN, 0, "act").settled(1, 2)._replace(call=3)], "names call 3"
+    ),
+    "a settlement of no action": ([_result(1, 1)._replace(action="")], "names no action"),
+    "a signal of an action": (
+        [Record.signal(RUN, "go", b"\x01\x01", 3)._replace(action="act")], "names an action"
+    ),
+    "a time beyond all clocks": ([_start(), _result(1, 1, at=2**62 + 1)], "beyond all clocks"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_g23_a_contradiction_is_found(kind: str) -> None:
+    records, expected = WRONG[kind]
+    found = contradiction(records)
+    assert found is not None
+    record, wrong = found
+    assert record is records[-1]
+    assert expected in wrong
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda record: record._replace(payload=b"\xff"),
+        lambda record: record._replace(payload=b"\x01\xc1"),
+        lambda record: record._replace(payload=b""),
+    ],
+)
+def test_g23_a_value_that_cannot_be_read_is_found(spoil: Callable[[Record], Record]) -> None:
+    assert unreadable(GOOD, CODEC.to_json) is None
+    records = [*GOOD[:2], spoil(GOOD[2]), *GOOD[3:]]
+    found = unreadable(records, CODEC.to_json)
+    assert found is not None
+    assert described(found[0]) == "RESULT of call 1 of action 'act' on event 0"
