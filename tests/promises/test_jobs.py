@@ -7,12 +7,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.promises.support import (
+    ONE,
     SECONDS,
     State,
     agent_of,
@@ -25,9 +26,11 @@ from tests.promises.support import (
     pick,
     process,
     run,
+    values,
 )
 
-from perdure import LocalEngine
+from perdure import LocalEngine, Output
+from perdure.connectors.base import Sink, SinkState
 from perdure.store.sqlite.store import SqliteStore
 
 LIMIT = 10
@@ -198,3 +201,42 @@ def test_a_job_closes_its_store_when_its_block_raises(
     with pytest.raises(LookupError):
         asyncio.run(go())
     assert closed
+
+
+class SlowToClose(Sink):
+    """A sink that takes its time to close."""
+
+    name = "slow"
+
+    async def open(self, state: SinkState | None) -> SinkState:
+        return state or SinkState(0, 0)
+
+    async def write(self, outputs: Sequence[Output]) -> None:
+        """Take everything."""
+
+    async def close(self) -> None:
+        State.gate.reached.set()
+        await State.gate.released.wait()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_g22_a_job_is_given_back_though_its_closing_is_cancelled(times: int, store: str) -> None:
+    async def echoes(event: Any, ctx: Any) -> None:
+        out(ctx, await ctx.durable_execute_async(echo, event.input["k"]))
+
+    async def go() -> list[Any]:
+        engine = LocalEngine(store)
+        running = asyncio.ensure_future(
+            engine.run_async(agent_of(echoes), ONE, key="k", sink=SlowToClose())
+        )
+        await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+        for _ in range(times):
+            running.cancel()
+            await asyncio.sleep(0)
+        State.gate.release()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return values(await engine.run_async(agent_of(echoes), ONE, key="k"))
+
+    assert asyncio.run(go()) == ["a"]
+    assert State.calls == ["a"]

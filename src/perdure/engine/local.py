@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -147,7 +147,7 @@ class LocalEngine:
             yield Job(job)
             await job.drain()
         finally:
-            await job.close()
+            await _to_its_end(job.close())
 
     # Looking and acting
 
@@ -197,3 +197,17 @@ class LocalEngine:
         """
         with History.of(self._store) as history:
             return blocking(cancel)(history, history.job(self.job), id)
+
+
+async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Close to the end, also for one who is cancelled meanwhile: the job would stay locked."""
+    task = asyncio.ensure_future(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and not task.cancelled() and task.exception() is None:
+        raise cancelled
+    task.result()
