@@ -26,9 +26,9 @@ from perdure.resource import Resource
 # What no action, input or store of a user's can hold: parts of the runtime, of declarations on
 # their way to a plan, of faces and of the test kit. Packages and modules.
 INTERNAL = {
-    "agent", "cli", "conditions.syntax", "config.values",
-    "connectors", "engine", "executor", "journal", "codec", "operate.run_detail", "runtime",
-    "store", "yaml_agent",
+    "agent", "cli", "conditions.syntax", "config.values", "config.yaml_nodes",
+    "config.yaml_options", "connectors", "engine", "executor", "journal", "codec",
+    "operate.run_detail", "runtime", "store", "yaml_agent",
     "integrations.llm_models", "integrations.mcp_session", "integrations.openai_agents_run",
     "integrations.pydantic_ai_run", "testing",
 }  # fmt: skip
