@@ -11,6 +11,7 @@ from tests.simulation import broken
 from tests.simulation.test_simulation import OF_FAULTS, check, first_failure
 
 from perdure.runtime.action.attempts import CallAttempts
+from perdure.runtime.shared.services import JobServices
 from perdure.testing.simulation.campaign import run_faults, run_seeds
 from perdure.testing.simulation.fault_programs import WEIGHTS, make_faults
 
@@ -58,6 +59,13 @@ def test_g25_it_notices_a_failed_commit_that_is_taken_for_an_outcome(
         "perdure.store.group_commit.GroupCommit._failed", broken.outcome_all_the_same
     )
     assert first_fault()
+
+
+def test_g25_it_notices_a_call_that_begins_while_the_store_does_not_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(JobServices, "hold_calls", lambda services, error: None)
+    assert "began while the store did not write" in first_fault()
 
 
 def test_g1_it_notices_an_input_that_overtakes_one_that_was_lost(

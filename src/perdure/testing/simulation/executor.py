@@ -111,12 +111,15 @@ class SimulatedExecutor(ContinuationActionExecutor):
         return SimulatedFallback(name, seed, self._hub, self._simulated_lane)
 
     def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
-        if is_coroutine:
+        if is_coroutine and self._held is None:  # else it comes here again
             invocation.func = self._life.wrapped(invocation)
         super().start(invocation, is_coroutine=is_coroutine)
 
     def run_inline(self, invocation: Invocation) -> None:
         if self._closed:
+            return
+        if self._held is not None:
+            super().run_inline(invocation)  # it comes here again
             return
         execution = self._life.begin(describe(invocation))
         func, args, kwargs = self._life.fake(invocation.func), invocation.args, invocation.kwargs

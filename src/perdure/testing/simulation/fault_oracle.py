@@ -32,8 +32,6 @@ from perdure.testing.simulation.random_faults import COUNT, first_seen, next_see
 MINUTE = 60_000_000_000
 # The inbox is not yet read before a deadline fires: a command in time may be too late all the same.
 INBOX_FIRST = False
-# A store that does not write keeps no call from beginning yet.
-HOLDS_CALLS = False
 ENDED = "the process ended during attempt"
 
 
@@ -64,8 +62,9 @@ class Oracle:
             for row in batch:
                 if type(row) is Record:
                     self._written[id(row)] = n
-                    if row.kind == RecordKind.SIGNAL:
-                        self._sent.setdefault((row.run, row.signal_name), row.signal_id)
+                    if row.kind == RecordKind.SIGNAL:  # its commit may have had to wait
+                        at = max(row.signal_id, self._past.moments[n].instant)
+                        self._sent.setdefault((row.run, row.signal_name), at)
 
     def wrong(self) -> Iterator[Difference]:
         """Yield what is not right."""
@@ -74,7 +73,7 @@ class Oracle:
         for run, row in self._tables.runs.items():
             if STATUS_BY_NUMBER[row.status].is_final:
                 yield from self._run(row)
-            elif not row.due or row.due <= self._past.spans[-1][1]:
+            elif not self._may_stay(row):
                 status = STATUS_BY_NUMBER[row.status].value
                 yield Difference(f"run {run_id(run)} has not ended: {status}", run)
         yield from self._inputs()
@@ -83,11 +82,16 @@ class Oracle:
         yield from self._file()
         yield from self._rates()
         for start in self._past.starts:
-            if HOLDS_CALLS and not start.writes:
+            if not start.writes:
                 text = f"{start.attempt} began while the store did not write"
                 yield Difference(text, start.attempt.call[0])
         if self._program.has_schedule:
             yield from self._ticks()
+
+    def _may_stay(self, row: RunRow) -> bool:
+        """Say whether a run may be left to the next process: one that is due later may."""
+        # One that has come due meanwhile is queued when that is written.
+        return bool(row.due) and (row.due > self._past.spans[-1][1] or self._program.troubles.any)
 
     # A run
 
@@ -256,7 +260,8 @@ class Oracle:
             return ""
         if outcome.startswith("RetryableError: " + ENDED) and crashed:
             return ""
-        return f"{tag} came to {outcome!r}; its last attempt crashed: {crashed}"
+        which = f"its last attempt crashed: {crashed}"
+        return f"a call that counts crashes came to {outcome!r}; {which}"
 
     def _attempts(self, call: CallKey, before: int) -> tuple[list[int], bool]:
         """Return the numbers of the attempts that began, and whether the last has crashed."""
