@@ -205,6 +205,13 @@ def test_approval_waits_for_a_person_and_goes_on() -> None:
     assert printed.endswith('"What I did: 40 euros paid back for A-1007."\n')
 
 
+def test_process_pool_computes_no_recorded_part_again_after_a_kill() -> None:
+    printed = example("process_pool/demo.py")
+    assert "killed after" in printed
+    assert "low: 17,984 primes\n" in printed
+    assert "high: 25,997 primes\n" in printed
+
+
 def test_product_reviews_runs_from_the_command_line(tmp_path: Path) -> None:
     folder = EXAMPLES / "product_reviews"
     arguments = (
