@@ -131,6 +131,16 @@ class Restart(Agent):
         ctx.send_event(OutputEvent(output=event.input["n"]))
 
 
+class Asks(Agent):
+    """Waits for a person where the input says so."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        if event.input["wait"]:
+            await ctx.wait_for_signal("go")
+        ctx.send_event(OutputEvent(output=event.input["n"]))
+
+
 # Measuring
 
 
@@ -289,6 +299,34 @@ def idle(store: str, count: int, seconds: float) -> dict[str, Any]:
     return asyncio.run(measure())
 
 
+def queue_up(store: str, count: int) -> dict[str, Any]:
+    """Peak memory with `count` runs behind one of their key that waits, and then one of another."""
+    inputs = [{"key": "hot", "n": n, "wait": n == 0, "text": "x" * 200} for n in range(count)]
+
+    async def measure() -> dict[str, Any]:
+        async with engine(f"{store}-empty", 4096).open(Asks):
+            empty = peak_mib()
+        began = time.perf_counter()
+        async with engine(store, 4096).open(Asks) as job:
+            for first in range(0, count, 1000):
+                await asyncio.gather(
+                    *(job.submit(each, key="hot") for each in inputs[first : first + 1000])
+                )
+            other = await job.submit({"n": -1, "wait": False}, key=f"other{count}")
+            await other.wait()
+            wall = time.perf_counter() - began
+            result = {
+                "empty_mib": empty,
+                "peak_mib": peak_mib(),
+                "wall": wall,
+                "queued": job.progress.queued,
+            }
+            job.drain_soon()
+        return result
+
+    return asyncio.run(measure())
+
+
 def bare_idle(count: int, seconds: float) -> dict[str, Any]:
     """The same of plain asyncio with as many tasks that wait."""
 
@@ -401,7 +439,7 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
     for work in (
         overlap, one_step, listed, many_calls, sequential, idle, bare_idle, sleeping, asleep,
-        threads, hanging, half, resume, agent_workloads.chat_cpu,
+        threads, hanging, half, resume, queue_up, agent_workloads.chat_cpu,
         agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
         agent_workloads.beside_a_retry,
     )

@@ -142,7 +142,7 @@ def test_g4_outputs_recorded_without_a_sink_are_not_lost_to_run(store: str) -> N
 def test_a_sink_is_let_go_of_when_its_job_cannot_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(_store: MemoryStore) -> Any:
+    async def fails(_store: MemoryStore, *_page: Any) -> Any:
         raise StoreError("the store broke")
 
     monkeypatch.setattr(MemoryStore, "unfinished", fails)

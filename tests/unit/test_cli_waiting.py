@@ -141,7 +141,7 @@ def test_a_run_that_was_put_back_is_queued_until_it_begins_again(tmp_path: Path)
             async with engine.open(Bad) as job:
                 await (await job.submit({}, key="a")).wait()
                 # As when the process ends before the run has begun once more.
-                runs_of(job).mailbox.enqueue = lambda ticket: None  # type: ignore[method-assign]
+                runs_of(job).begin_nothing()
                 runtime = runtime_of(job)
                 assert await runtime.retry(runtime.job_number << 40 | 1)
                 raise asyncio.CancelledError

@@ -132,7 +132,9 @@ async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) 
         try:
             return await job.drive(plan.source, key=plan.key, id=plan.id, collect=False)
         finally:
-            stopping.waiting = job.progress.waiting  # a closed job no longer knows
+            counts = job.progress  # a closed job no longer knows
+            stopping.waiting = counts.waiting
+            stopping.queued = counts.queued + counts.in_flight
             for task in showing:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -149,6 +151,7 @@ class Stopping:
         is_forced: the job was told not to wait for the runs in flight.
         job: the job, once it is open.
         waiting: number of runs that only waited at the end.
+        queued: number of those that had not begun, or were stopped.
     """
 
     def __init__(self, view: View) -> None:
@@ -156,6 +159,7 @@ class Stopping:
         self.is_forced = False
         self.job: Job | None = None
         self.waiting = 0
+        self.queued = 0
         self._view = view
         self._deadline: asyncio.TimerHandle | None = None
         self._main: asyncio.Task[Any] | None = None
@@ -220,7 +224,7 @@ def _summary(stopping: Stopping, job: Job, result: DriveResult | None, seconds: 
         if stopping.received is not None:
             # What waits are inputs, runs they started, and earlier inputs not read this time.
             before = counts.already_done - failed - cancelled
-            completed = max(completed - stopping.waiting, before, 0)
+            completed = max(completed - stopping.waiting - stopping.queued, before, 0)
     else:
         inputs, failed, cancelled = counts.inputs, counts.failed, counts.cancelled
         completed = min(counts.completed + counts.already_done, inputs)

@@ -35,6 +35,13 @@ class AgentExecutionOptions:
     MAX_RUNS_IN_FLIGHT: ClassVar = ConfigOption(
         "max-runs-in-flight", int, 4096, "Runs at work at the same time", minimum=1
     )
+    MAX_RUNS_QUEUED: ClassVar = ConfigOption(
+        "max-runs-queued",
+        int,
+        1_000_000,
+        "Runs queued behind runs of their keys that wait for time or a signal",
+        minimum=1,
+    )
     CONTINUATIONS: ClassVar = ConfigOption(
         "continuations",
         str,

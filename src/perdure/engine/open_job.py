@@ -201,7 +201,8 @@ class OpenJob:
         progress.calls_made = counters.calls_made
         progress.calls_replayed = counters.calls_replayed
         progress.in_flight, progress.waiting = counters.in_flight, counters.waiting
-        progress.delayed, progress.late_results = counters.delayed, counters.late_results
+        progress.delayed, progress.queued = counters.delayed, counters.queued
+        progress.late_results = counters.late_results
         return progress
 
     # Runs

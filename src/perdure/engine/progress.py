@@ -16,9 +16,10 @@ class Progress:
         already_done: of these, finished before.
         bad_lines: inputs that the source passed over.
         completed: runs completed in this process; `failed`, `cancelled` likewise.
-        in_flight: runs admitted and not finished, but for those that wait.
+        in_flight: runs admitted and not finished, but for those that wait or are queued.
         waiting: runs that only time or a signal can continue.
         delayed: of these, those that are due later.
+        queued: runs queued behind runs of their keys that wait.
         outputs: outputs made in this process.
         retries: runs put back.
         calls_made: calls begun in this process.
@@ -35,6 +36,7 @@ class Progress:
     in_flight: int = 0
     waiting: int = 0
     delayed: int = 0
+    queued: int = 0
     outputs: int = 0
     retries: int = 0
     calls_made: int = 0

@@ -20,7 +20,14 @@ from perdure.errors import (
     StoreFormatError,
 )
 from perdure.printable import printable_logger
-from perdure.runtime.job_runtime import BACKOFF_SECONDS, Admitted, JobRuntime, NewInput, Series
+from perdure.runtime.job_runtime import (
+    BACKOFF_SECONDS,
+    Admitted,
+    JobRuntime,
+    NewInput,
+    NotAdmittedError,
+    Series,
+)
 from perdure.store.base import NUMBER_BITS
 
 logger = printable_logger("perdure")
@@ -217,6 +224,8 @@ class InputReader:
                 elif isinstance(error, StoreError) and not isinstance(error, _FOR_GOOD):
                     lost.append((given, item))
                     reason = error
+                elif isinstance(error, NotAdmittedError):
+                    pass  # the job drains: it is read again when the job is next run
                 elif isinstance(error, EncodeError) and self._passes_over:
                     self._pass_over(given, str(error))
                 else:

@@ -36,6 +36,7 @@ class RunCommands:
         self._services = runs.services
         self._admission = runs.admission
         self._resting = runs.resting
+        self._backlog = runs.backlog
         self._last_signal = 0
 
     async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
@@ -60,7 +61,13 @@ class RunCommands:
                 return ticket.status is RunStatus.CANCELLED
             if not execution.dropped:
                 return True
-        return await self._nothing_to_do(rows)
+        async with self._backlog.reading:
+            if run not in self._admission.tickets:  # meanwhile it may have been read back
+                for ticket in await self._backlog.find([run]):
+                    await self._cancel_queued(ticket, rows)
+                    return ticket.status is RunStatus.CANCELLED
+                return await self._nothing_to_do(rows)
+        return await self.cancel(run, rows)
 
     async def _cancel_queued(self, ticket: RunTicket, rows: list[Row]) -> None:
         """End a run that does not execute; it does not begin meanwhile."""
@@ -76,7 +83,10 @@ class RunCommands:
             else:
                 self._runs.go_on(ticket)
             raise
-        if ticket.row.run in self._admission.tickets:
+        is_shelved = self._backlog.shelf_of(ticket.row) is not None
+        if is_shelved:
+            self._backlog.ended(ticket)
+        if is_shelved or ticket.row.run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = run_cancelled(ticket.id)
             self._runs.finish(ticket, None)
@@ -99,7 +109,7 @@ class RunCommands:
         again = retry_rows(row, self._services.now())
         await self._services.commits.write([*again, *rows])
         self._services.counters.retries += 1
-        await self._runs.recover([row])
+        await self._runs.stored.take_up([row])
         return True
 
     async def signal(
@@ -114,12 +124,15 @@ class RunCommands:
             more: rows to commit with it.
         """
         rows: list[Row] = more or []
-        ticket = self._admission.tickets.get(run)
-        if ticket is None:
-            return await self._nothing_to_do(rows)
-        # The time identifies the signal in its run, so it must be new.
-        self._last_signal = max(self._last_signal + 1, self._services.now())
-        signal = Record.signal(run, name, value, self._last_signal)
+        if run not in self._admission.tickets:
+            async with self._backlog.reading:
+                if run not in self._admission.tickets:  # meanwhile it may have been read back
+                    if not await self._backlog.find([run]):
+                        return await self._nothing_to_do(rows)
+                    await self._services.commits.write([self._new_signal(run, name, value), *rows])
+                    return True  # it is in the journal when the run is read back
+        ticket = self._admission.tickets[run]
+        signal = self._new_signal(run, name, value)
         try:
             await self._services.commits.write([signal, *rows])
         except StoreError as error:
@@ -132,6 +145,11 @@ class RunCommands:
         else:
             self._resting.wake(ticket)  # it finds the signal in its journal
         return True
+
+    def _new_signal(self, run: int, name: str, value: bytes) -> Record:
+        # The time identifies the signal in its run, so it must be new.
+        self._last_signal = max(self._last_signal + 1, self._services.now())
+        return Record.signal(run, name, value, self._last_signal)
 
     def _look_again(self, ticket: RunTicket, error: StoreError) -> None:
         """Have a run read back: a signal may be durable though its commit failed (G25)."""

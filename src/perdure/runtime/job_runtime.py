@@ -22,10 +22,11 @@ from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.outbox import NumberedOutput, Outbox, SinkPosition
-from perdure.runtime.shared.admission import Admitted, NewInput
+from perdure.runtime.shared.admission import Admitted, NotAdmittedError
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.documents import JobDocuments
+from perdure.runtime.shared.inputs import NewInput
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.series import Series
@@ -42,6 +43,7 @@ __all__ = [
     "JobListener",
     "JobRuntime",
     "NewInput",
+    "NotAdmittedError",
     "NumberedOutput",
     "Outbox",
     "RunTicket",
@@ -135,7 +137,7 @@ class JobRuntime:
             self._codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
-            await self._runs.take_up(await self._store.unfinished())
+            await self._runs.stored.recover()
             await self._commands.empty_inbox()  # what was left for a job that was not open
         except BaseException:
             await self.close()
@@ -188,11 +190,15 @@ class JobRuntime:
         await self._runs.drain()
 
     def leave_resting(self) -> None:
-        """Let runs that rest stay in the store too: `drain` waits for them no longer."""
+        """Let runs that rest or are queued stay in the store too: `drain` waits for them no longer.
+
+        What is queued begins only where a run in flight waits for its outputs.
+        """
         self._runs.leave_resting()
 
     def stop(self, error: BaseException) -> None:
-        """Have `stopped` fail with `error`; the first one wins."""
+        """Have `stopped` fail with `error`, and no queued run begin; the first error wins."""
+        self._runs.begin_nothing()
         if not self.stopped.done():
             self.stopped.set_exception(error)
             self.stopped.exception()  # an engine that closes anyway need not look at it
@@ -334,17 +340,21 @@ class JobRuntime:
 
     @property
     def runs(self) -> Mapping[int, RunTicket]:
-        """The runs that are not finished, by number; changes as they come and end."""
+        """The runs that are not finished, by number; changes as they come and end.
+
+        Of many that are queued behind runs that wait, only the first are among them.
+        """
         return self._runs.admission.tickets
 
     @property
     def counters(self) -> JobCounters:
         """Counts of this process's work on the job, as of now."""
-        in_flight = self._runs.admission.in_flight
+        in_flight, backlog = self._runs.admission.in_flight, self._runs.backlog
         return dataclasses.replace(
             self._services.counters,
             late_results=self._services.executor.late_results,
             in_flight=in_flight,
-            waiting=len(self.runs) - in_flight,
+            waiting=len(self.runs) - in_flight - backlog.in_memory,
+            queued=len(backlog),
             delayed=self._runs.resting.delayed,
         )

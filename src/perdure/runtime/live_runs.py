@@ -21,6 +21,7 @@ from perdure.run import (
     run_id,
     run_number,
 )
+from perdure.runtime.backlog import Backlog
 from perdure.runtime.listener import JobListener
 from perdure.runtime.outbox import Outbox
 from perdure.runtime.resting_runs import RestingRuns
@@ -28,20 +29,20 @@ from perdure.runtime.run.damage import check_journal, damaged_run
 from perdure.runtime.run.execution import RunExecution
 from perdure.runtime.run.recovery import recover
 from perdure.runtime.run.state import Cells, new_state
-from perdure.runtime.shared.admission import Admission, Admitted, NewInput
+from perdure.runtime.shared.admission import Admission, Admitted
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.inputs import NewInput
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.shared.numbers import Numbers
 from perdure.runtime.shared.services import JobServices
 from perdure.runtime.shared.supervisor import RunSupervisor
+from perdure.runtime.stored_runs import StoredRuns
 from perdure.store.base import ActionStateStore, JobInfo, RunRow, StoredOutput
 from perdure.store.damage import damaged
 
 logger = printable_logger("perdure")
 T = TypeVar("T")
-
-RECOVERED_PER_TURN = 64
 
 
 class LiveRuns:
@@ -75,17 +76,21 @@ class LiveRuns:
         self._stop = stop
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._recovering = asyncio.Lock()
         self._looking = False
+        self._stopping = False
         self._reloading: set[int] = set()
+        self._restarting: set[int] = set()  # of these, those that were at work
         self._leaves_resting = False
         self._drained: asyncio.Future[None] | None = None
         self.executions: dict[int, RunExecution] = {}
         self.services = make_services(self)
         self._codec, self._commits = self.services.codec, self.services.commits
         self.outbox = Outbox(store, self._commits, self._codec, info.job)
-        self.mailbox = KeyedMailbox(self._begin, store.keys, self._key_value)
-        limit = self.services.config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
+        self.mailbox = KeyedMailbox(
+            self._begin, store.keys, self._key_value, lambda ticket: self.backlog.takes(ticket)
+        )
+        config = self.services.config
+        limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
         self.admission = Admission(
             info.job,
             Numbers.of_job(info),
@@ -93,7 +98,7 @@ class LiveRuns:
             self._commits,
             self._codec,
             self.mailbox,
-            adopt=self.recover,
+            adopt=lambda rows: self.stored.take_up(rows),
             delay=lambda ticket: self.resting.delay(ticket),
             doubt=self._look_for_lost_runs,
             limit=limit,
@@ -109,8 +114,22 @@ class LiveRuns:
             self.spawn,
             limit=limit,
             take_out=self._take_out,
-            bring_back=lambda ticket: self.spawn(self._reload(ticket, 0.0)),
+            bring_back=lambda ticket: self._reload(ticket, 0.0),
             told=self._tell_resting,
+        )
+        self.backlog = Backlog(
+            self.admission,
+            store,
+            limit=config.get(AgentExecutionOptions.MAX_RUNS_QUEUED),
+            load=lambda key, rows: self.stored.from_shelf(key, rows),
+            emptied=self._shelf_is_empty,
+            insist=lambda work: self.spawn(
+                until_store_answers(self._commits, work, "queued runs cannot be read back")
+            ),
+        )
+        self.admission.queues(self.backlog)
+        self.stored = StoredRuns(
+            store, self.admission, self.mailbox, self.backlog, self.resting, self.go_on
         )
 
     def stop_all(self) -> None:
@@ -155,15 +174,24 @@ class LiveRuns:
             await asyncio.shield(self._drained)
 
     def leave_resting(self) -> None:
-        """Let runs that rest stay in the store: `drain` waits for them no longer."""
+        """Let runs that rest or are queued stay in the store: `drain` does not wait for them.
+
+        A queued run begins from now on only if one that is in flight waits for its outputs.
+        """
         self._leaves_resting = True
+        self.admission.drains()
         self._tell_if_drained()
+
+    def begin_nothing(self) -> None:
+        """Let no queued run begin any more: the job is about to close."""
+        self._stopping = True
 
     def _is_drained(self) -> bool:
         """Say whether all runs have ended but those that are due later, which always stay."""
         if self._leaves_resting:
-            return not self.admission.in_flight
-        return len(self.admission.tickets) == self.resting.delayed
+            at_work = len(self.executions) - self.resting.in_memory
+            return not (at_work or self._restarting)
+        return len(self.admission.tickets) == self.resting.delayed and not self.backlog.on_shelves
 
     def _tell_if_drained(self) -> None:
         if self._drained is not None and self._is_drained():
@@ -171,47 +199,6 @@ class LiveRuns:
             self._drained = None
 
     # Recovery
-
-    async def recover(self, rows: list[RunRow]) -> None:
-        """Put unfinished runs back into their keys' queues, with their journals."""
-        async with self._recovering:
-            # Read again: another way may have taken a run up, and even finished it, meanwhile.
-            found = await self._store.runs([row.run for row in rows])
-            await self.take_up(sorted(found.values(), key=lambda row: row.place))
-
-    async def take_up(self, rows: list[RunRow]) -> None:
-        """Do what `recover` does with rows as they are in the store now."""
-        rows = [
-            row
-            for row in rows
-            if row.run not in self.admission.tickets and not STATUS_BY_NUMBER[row.status].is_final
-        ]
-        numbers = [row.run for row in rows]
-        digests = {k: state.row.digest for k, state in (await self._store.keys_of(numbers)).items()}
-        records = await self._store.records(numbers)
-        emitted = await self._count_outputs(numbers)
-        held = await self.mailbox.hold(set(digests.values()))
-        try:
-            tickets = []
-            for row in rows:
-                if row.key not in digests:
-                    place = f"table key, the key {row.key} of run {run_id(row.run)}"
-                    raise damaged(self._store.url, place, "the row is missing")
-                ticket = RunTicket(row, self.mailbox.keys[digests[row.key]], has_history=True)
-                ticket.records = records.get(row.run, [])
-                ticket.emitted = emitted.get(row.run, 0)
-                self.admission.tickets[row.run] = ticket
-                tickets.append(ticket)
-            # Not before all are known: runs that go on may wait for each other's outputs.
-            for count, ticket in enumerate(tickets, 1):
-                if ticket.is_delayed:
-                    self.resting.delay(ticket)
-                else:
-                    self.mailbox.enqueue(ticket)
-                if count % RECOVERED_PER_TURN == 0:
-                    await asyncio.sleep(0)
-        finally:
-            self.mailbox.let_go(held)
 
     def _key_value(self, data: bytes) -> Any:
         try:
@@ -228,27 +215,29 @@ class LiveRuns:
             self.spawn(self._take_up_lost_runs())
 
     async def _take_up_lost_runs(self) -> None:
-        rows = await self._once_it_answers(self._store.unfinished)
-        self._looking = False
-        await self.recover(rows)
+        async def read() -> None:
+            self._looking = False  # what fails from here on is another doubt
+            await self.stored.look()
 
-    async def _count_outputs(self, numbers: list[int]) -> dict[int, int]:
-        counts: dict[int, int] = {}
-        for output in await self._store.outputs(numbers):
-            counts[output.run] = max(output.number, counts.get(output.run, 0))
-        return counts
+        await self._once_it_answers(read)
 
     def _begin(self, ticket: RunTicket) -> None:
         """The mailbox says that a run may execute."""
-        if self._closing or ticket.is_held:
+        if self._closing or self._stopping or ticket.is_held or not self._is_wanted(ticket):
             return
+        self.backlog.leaves(ticket)
+        self.backlog.refill(ticket.key)
         if not ticket.has_history:
             self._execute(ticket, RunExecution(ticket, self.services, new_state(ticket.key.memory)))
         elif ticket.records is None:
-            self.spawn(self._reload(ticket, 0.0))
+            self._reload(ticket, 0.0)
         else:
             records, ticket.records = ticket.records, None
             self._resume(ticket, records)
+
+    def _is_wanted(self, ticket: RunTicket) -> bool:
+        """Say whether a queued run may begin: once the job drains, only for one that needs it."""
+        return not self._leaves_resting or any(t.is_awaited for t in ticket.key.queue)
 
     def go_on(self, ticket: RunTicket) -> None:
         """Begin a run that was held, if it is its turn and nothing else begins it."""
@@ -301,8 +290,11 @@ class LiveRuns:
             counters.failed += 1
         else:
             counters.cancelled += 1
+        self.backlog.leaves(ticket)
         self.admission.finished(ticket)
         self.mailbox.release(ticket, memory)
+        if not self._leaves_resting:
+            self.backlog.refill(ticket.key)
         for listener in self._listeners:
             listener.on_finished(ticket)
         if ticket.finished is not None and not ticket.finished.done():
@@ -313,10 +305,12 @@ class LiveRuns:
         """Let a run rest; it may leave memory."""
         execution = self.executions[ticket.row.run]
         self.resting.begin(ticket, execution.wake_up, must_leave=execution.holds_lane)
+        self.backlog.first_waits(ticket.key)
 
     def goes_on(self, ticket: RunTicket, *, dropped: bool = False) -> None:
         """Let a run that rested go on, or forget that it did."""
         self.resting.end(ticket, dropped=dropped)
+        self.admission.look_again()
 
     def _tell_resting(self, ticket: RunTicket) -> None:
         for listener in self._listeners:
@@ -328,11 +322,17 @@ class LiveRuns:
         ticket.records = None
         self.executions.pop(ticket.row.run).drop()
 
+    def _shelf_is_empty(self, key: Key) -> None:
+        """All runs of a key are in memory, and may even have ended."""
+        self.mailbox.forget_if_idle(key)
+        self._tell_if_drained()
+
     def retry_later(self, ticket: RunTicket) -> None:
         """Begin a run again that was put back."""
         self.executions.pop(ticket.row.run, None)
+        self._tell_if_drained()
         interval = self.services.config.get(AgentExecutionOptions.RETRY_WAIT_INTERVAL)
-        self.spawn(self._reload(ticket, interval))
+        self._reload(ticket, interval)
 
     # What runs ask for
 
@@ -341,12 +341,25 @@ class LiveRuns:
         return self.admission.submit(item)
 
     async def outputs(self, run: str) -> list[Output]:
-        """Return a run's outputs when it has come to its end, by its id."""
-        return await self.outputs_of(run_number(self._job, run))
+        """Return a run's outputs when it has come to its end, by its id, to a run in flight."""
+        number = run_number(self._job, run)
+        ticket = self.admission.tickets.get(number)
+        if ticket is not None and not ticket.is_awaited:
+            ticket.is_awaited = True
+            if self._leaves_resting and ticket.key.queue:
+                self.go_on(ticket.key.queue[0])
+        return await self.outputs_of(number)
+
+    async def find(self, run: int) -> RunTicket | None:
+        """Return the ticket of a run that is not finished, wherever it is queued."""
+        ticket = self.admission.tickets.get(run)
+        if ticket is None:
+            ticket = next(iter(await self.backlog.find([run])), None)
+        return ticket
 
     async def outputs_of(self, run: int) -> list[Output]:
         """Do what `outputs` does, by the run's number."""
-        ticket = self.admission.tickets.get(run)
+        ticket = await self.find(run)
         if ticket is not None:
             await asyncio.shield(ticket.wait_finished())
         error = self._error_of(await self.row(run))
@@ -385,16 +398,22 @@ class LiveRuns:
             self.stop(error)  # it would be so again
         elif not self._closing:
             logger.error("run %s: %s; it goes on when the store answers", ticket.id, error)
-            self.spawn(self._reload(ticket, BACKOFF_SECONDS[0]))
+            self._restarting.add(ticket.row.run)
+            self._reload(ticket, BACKOFF_SECONDS[0])
 
-    async def _reload(self, ticket: RunTicket, delay: float) -> None:
+    def _reload(self, ticket: RunTicket, delay: float) -> asyncio.Task[None]:
         """Read a run back from the journal and resume it; try until the store answers."""
         self._reloading.add(ticket.row.run)
+        return self.spawn(self._reloaded(ticket, delay))
+
+    async def _reloaded(self, ticket: RunTicket, delay: float) -> None:
         try:
             await asyncio.sleep(delay)
             await self._read_back(ticket)
         finally:
             self._reloading.discard(ticket.row.run)
+            self._restarting.discard(ticket.row.run)
+            self._tell_if_drained()
 
     async def _read_back(self, ticket: RunTicket) -> None:
         number = ticket.row.run
@@ -412,7 +431,8 @@ class LiveRuns:
         if row.status >= STATUS_NUMBERS[RunStatus.COMPLETED]:
             await self._finish_from_store(ticket, row)
         elif self.mailbox.is_first(ticket) and not ticket.is_held:
-            self._resume(ticket, records)
+            if ticket.status is not RunStatus.QUEUED or self._is_wanted(ticket):
+                self._resume(ticket, records)
 
     async def _once_it_answers(self, read: Callable[[], Awaitable[T]]) -> T:
         """Return what `read` gives once the store reads and writes again."""

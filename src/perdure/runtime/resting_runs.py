@@ -73,6 +73,11 @@ class RestingRuns:
         self._delayed: dict[int, Timer] = {}
         self._becoming: set[int] = set()  # of these, those that are due and not in a queue yet
 
+    @property
+    def in_memory(self) -> int:
+        """Number of runs that rest in memory."""
+        return len(self._here)
+
     # Runs that have begun
 
     def begin(self, ticket: RunTicket, wake_up: int | None, *, must_leave: bool) -> None:

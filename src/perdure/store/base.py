@@ -301,8 +301,20 @@ class ActionStateStore(abc.ABC):
         """Return (run, digest) of the inputs already admitted, by id or position."""
 
     @abc.abstractmethod
-    async def unfinished(self) -> list[RunRow]:
-        """Return the job's runs that are not finished, in the order of their places."""
+    async def unfinished(self, after: int = 0, limit: int | None = None) -> list[RunRow]:
+        """Return the job's runs that are not finished, in the order of their places.
+
+        Args:
+            after: only those behind this place.
+            limit: as many at most; None for all.
+        """
+
+    @abc.abstractmethod
+    async def queued(self, key: int, first: int, last: int, limit: int) -> list[RunRow]:
+        """Return unfinished runs of a key with places from `first` to `last`, in their order.
+
+        Those that are due later, and have no place in the queue yet, are left out.
+        """
 
     @abc.abstractmethod
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:

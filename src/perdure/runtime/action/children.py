@@ -12,7 +12,8 @@ from perdure.errors import ContextAccessError, StoreError
 from perdure.journal.record import Record
 from perdure.run import Output, run_id
 from perdure.runtime.action.sides import ActionOfParts, CallOver
-from perdure.runtime.shared.admission import Admitted, NewInput
+from perdure.runtime.shared.admission import Admitted
+from perdure.runtime.shared.inputs import NewInput
 
 SUBMIT = "perdure:submit"
 OUTPUTS = "perdure:outputs"

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from perdure.codec.codec import Codec
-from perdure.codec.digests import digest, digests
-from perdure.errors import EncodeError, InputError, StoreDataError, StoreError
+from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
 from perdure.executor.running import later_task
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.inputs import (
+    NewInput,
+    PreparedInput,
+    changed,
+    input_digests,
+    prepared,
+)
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.shared.numbers import Numbers
-from perdure.runtime.shared.series import Series
 from perdure.store.base import (
     ActionStateStore,
     InputRow,
@@ -30,38 +34,6 @@ QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
 
 
-class NewInput(NamedTuple):
-    """An input to admit.
-
-    Attributes:
-        value: the input.
-        key: its key.
-        id: its idempotency id, or None.
-        source: name of its source, where it has a position instead of an id.
-        position: its position there, from 0; -1 without.
-        place: where it stands, for messages ("line 3 of reviews.jsonl").
-        origin: whose ids `id` belongs to; "" for those of the user.
-        due: when it may begin, ns since the epoch; 0 at once.
-        is_child: a run in flight waits for its admission, so it does not wait for room.
-        older_ids: ids under which the same input may have been admitted before.
-        series: what it keeps its order in, if anything.
-        place_in_series: from 1.
-    """
-
-    value: Any
-    key: Any
-    id: Any = None
-    source: str = ""
-    position: int = -1
-    place: str = ""
-    origin: str = ""
-    due: int = 0
-    is_child: bool = False
-    older_ids: tuple[str, ...] = ()
-    series: Series | None = None
-    place_in_series: int = 0
-
-
 class Admitted(NamedTuple):
     """The run of an input: in flight, or known by number from before."""
 
@@ -70,26 +42,34 @@ class Admitted(NamedTuple):
     is_new: bool
 
 
-class _Prepared(NamedTuple):
-    """An input in journal form.
+class NotAdmittedError(PerdureError):
+    """An input was not admitted since its key is full and the job drains."""
 
-    A class in it may have had other names when it, or its key, was admitted before: `identities`
-    and `key_digests` are those of each generation of names, the newest first.
-    """
+    def __init__(self) -> None:
+        super().__init__(
+            "the input was not admitted: its key waits, as many runs are queued behind runs that"
+            " wait as may be (max-runs-queued), and the job drains; submit it when it is next open"
+        )
 
-    source: str
-    identities: tuple[str | int, ...]  # none: each time it is given it is another input
-    digest: bytes
-    value: bytes
-    key_digests: tuple[bytes, ...]
-    key_value: bytes
-    item: NewInput
+
+class QueuedRuns(Protocol):
+    """What admission needs of the runs that are queued behind runs that wait."""
+
+    def refuses(self, key: Key) -> bool:
+        """Say whether no more runs of a key may be admitted for now."""
+
+    def expect(self, key: Key) -> Callable[[], None]:
+        """Count an admission under way; return what says that it is over."""
+
+    async def find(self, runs: Collection[int]) -> list[RunTicket]:
+        """Return tickets of those of these runs that are out of memory."""
 
 
 class Admission:
     """Admits inputs in batches: everything submitted while one batch is written joins the next.
 
-    Owns: the inputs waiting to be admitted, the bound on runs in flight (G20). Lifecycle: made when
+    Owns: the inputs waiting to be admitted, those of full keys apart, the bound on runs in flight
+    (G20). Lifecycle: made when
     the job opens. On the host loop.
 
     Args:
@@ -135,12 +115,21 @@ class Admission:
         self._collector = collector
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
+        self._held_up: list[tuple[NewInput, asyncio.Future[Admitted]]] = []  # of full keys
+        self._full: set[bytes] = set()  # digests of their keys
+        self._looks_again = False
+        self._drains = False
         self._resting: set[int] = set()  # admitted, and not counted as in flight
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._backlog: QueuedRuns
         self.tickets: dict[int, RunTicket] = {}
         # What waits behind a child, which waits for the store, is not kept waiting with it.
         commits.watch(StallWatcher(self._fail_behind, lambda: None))
+
+    def queues(self, backlog: QueuedRuns) -> None:
+        """Take what knows of the runs that are queued behind runs that wait."""
+        self._backlog = backlog
 
     def next_number(self) -> int:
         """Return the next number for a run or a place in a queue."""
@@ -161,9 +150,12 @@ class Admission:
             self._wake()
         else:
             self._waiting.append((item, future))
+        self._go_to_work()
+        return future
+
+    def _go_to_work(self) -> None:
         if self._task is None:
             self._task = later_task(self._host, self._work(), self._context.copy())
-        return future
 
     async def wait_for_room(self) -> int:
         """Return how many runs may be admitted now, at least 1; waits while there is no room."""
@@ -173,16 +165,16 @@ class Admission:
 
     @property
     def in_flight(self) -> int:
-        """Number of runs that are admitted, not finished, and do not rest."""
+        """Number of runs that are admitted, not finished, neither rest nor are behind one."""
         return len(self.tickets) - len(self._resting)
 
     def rests(self, ticket: RunTicket) -> None:
-        """A run rests from now on."""
+        """A run does not count as in flight from now on."""
         self._resting.add(ticket.row.run)
         self._wake()
 
     def goes_on(self, ticket: RunTicket) -> None:
-        """A run rests no longer."""
+        """A run counts again."""
         self._resting.discard(ticket.row.run)
 
     async def _woken(self) -> None:
@@ -196,7 +188,7 @@ class Admission:
             self._room = None
 
     def finished(self, ticket: RunTicket) -> None:
-        """A run is no longer in flight."""
+        """A run has ended, or is in the store alone."""
         self.tickets.pop(ticket.row.run, None)
         self._resting.discard(ticket.row.run)
         self._wake()
@@ -205,14 +197,15 @@ class Admission:
         """Admit nothing more; what waits is cancelled."""
         if self._task is not None:
             self._task.cancel()
-        for _, future in (*self._waiting, *self._children):
+        for _, future in (*self._waiting, *self._held_up, *self._children):
             future.cancel()
         self._waiting.clear()
+        self._held_up.clear()
         self._children.clear()
 
     async def _work(self) -> None:
         try:
-            while self._waiting or self._children:
+            while self._waiting or self._children or self._looks_again:
                 batch = await self._next_batch()
                 try:
                     await self._admit(batch)
@@ -224,6 +217,11 @@ class Admission:
 
     async def _next_batch(self) -> list[tuple[NewInput, asyncio.Future[Admitted]]]:
         while not self._children:
+            if self._looks_again:
+                self._looks_again = False
+                batch, self._held_up = self._held_up, []
+                self._full.clear()
+                return batch
             room = self._limit - self.in_flight
             if room > 0:
                 batch, self._waiting = self._waiting[:room], self._waiting[room:]
@@ -239,31 +237,33 @@ class Admission:
         """
         if isinstance(lost, StoreDataError):
             return
-        behind, self._waiting = self._waiting, []
+        behind, self._waiting = [*self._held_up, *self._waiting], []
+        self._held_up.clear()
+        self._full.clear()
         for _, future in behind:
             _fail(future, lost)
 
     async def _admit(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
-        prepared: list[tuple[_Prepared, asyncio.Future[Admitted]]] = []
+        ready: list[tuple[PreparedInput, asyncio.Future[Admitted]]] = []
         for item, future in batch:
             if (refused := _refused_before(item)) is not None:
                 _fail(future, refused)
                 continue
             try:
-                prepared.append((self._prepare(item), future))
+                ready.append((prepared(item, self._codec), future))
             except (EncodeError, InputError) as error:
                 _refuse(item, future, error)
         try:
-            known = await self._known([p for p, _ in prepared])
-            await self._adopt_unfinished([run for run, _ in known.values()])
-            held = await self._mailbox.hold({d for p, _ in prepared for d in p.key_digests})
+            known = await self._known([p for p, _ in ready])
+            away = await self._adopt_unfinished([run for run, _ in known.values()])
+            held = await self._mailbox.hold({d for p, _ in ready for d in p.key_digests})
         except StoreError as error:
-            for ready, future in prepared:
-                _lose(ready.item, future, error)
+            for each, future in ready:
+                _lose(each.item, future, error)
             self._fail_behind(error)
             return
         try:
-            first = self._place(prepared, known)
+            first = self._place(ready, known, away)
         finally:
             self._mailbox.let_go(held)
         if first:
@@ -271,8 +271,9 @@ class Admission:
 
     def _place(
         self,
-        prepared: Sequence[tuple[_Prepared, asyncio.Future[Admitted]]],
+        prepared: Sequence[tuple[PreparedInput, asyncio.Future[Admitted]]],
         known: Mapping[tuple[str, str | int], tuple[int, bytes]],
+        away: Mapping[int, RunTicket],
     ) -> list[asyncio.Future[Admitted]]:
         """Give every input its run; return the futures of those with an identity to wait for."""
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
@@ -284,13 +285,15 @@ class Admission:
             if (refused := _refused_before(ready.item)) is not None:
                 _fail(future, refused)
             elif admitted is not None:
-                self._answer_known(ready, future, *admitted)
+                self._answer_known(ready, future, away, *admitted)
             elif identity is not None and begun.get(identity, ready.digest) != ready.digest:
-                _refuse(ready.item, future, InputError(_changed(ready)))
+                _refuse(ready.item, future, InputError(changed(ready)))
             elif identity is not None and identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
                 queue = self._children if ready.item.is_child else self._waiting
                 queue.insert(0, (ready.item, future))
+            elif self._is_held_up(ready):
+                self._hold_up(ready, future)
             else:
                 if identity is not None:
                     first[identity] = future
@@ -298,25 +301,8 @@ class Admission:
                 self._begin(ready, future)
         return list(first.values())
 
-    def _prepare(self, item: NewInput) -> _Prepared:
-        try:
-            value, key = self._codec.encode(item.value), self._codec.encode(item.key)
-            key_digests = tuple(digests(item.key))
-            value_digest = digest(item.value)
-        except EncodeError as error:
-            where = f" ({item.place})" if item.place else ""
-            raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
-        both = _input_digest(key_digests[0], value_digest)
-        identities: tuple[str | int, ...] = ()
-        source = ""
-        if item.id is not None:
-            identities, source = (*_storable_ids(item.id), *item.older_ids), item.origin
-        elif item.source:
-            identities, source = (item.position,), item.source
-        return _Prepared(source, identities, both, value, key_digests, key, item)
-
     async def _known(
-        self, prepared: list[_Prepared]
+        self, prepared: list[PreparedInput]
     ) -> dict[tuple[str, str | int], tuple[int, bytes]]:
         by_source: dict[str, list[str | int]] = {}
         for item in prepared:
@@ -328,23 +314,70 @@ class Admission:
                 known[source, id_] = entry
         return known
 
-    async def _adopt_unfinished(self, runs: list[int]) -> None:
-        """Take up admitted runs that are not in flight: their commit looked failed but was not."""
+    async def _adopt_unfinished(self, runs: list[int]) -> Mapping[int, RunTicket]:
+        """Take up admitted runs that are not in flight: their commit looked failed but was not.
+
+        Returns:
+            The tickets of those that stay out of memory.
+        """
         missing = [run for run in runs if run not in self.tickets]
         rows = (await self._store.runs(missing)).values() if missing else ()
         unfinished = [row for row in rows if not STATUS_BY_NUMBER[row.status].is_final]
-        if unfinished:
-            await self._adopt(sorted(unfinished, key=lambda row: row.place))
+        if not unfinished:
+            return {}
+        away = {t.number: t for t in await self._backlog.find([row.run for row in unfinished])}
+        lost = [row for row in unfinished if row.run not in away]
+        if lost:
+            await self._adopt(sorted(lost, key=lambda row: row.place))
+        return away
+
+    # Keys whose queues are full
+
+    def _is_held_up(self, ready: PreparedInput) -> bool:
+        """Say whether an input waits until runs before it in its key have begun."""
+        if ready.item.is_child or ready.item.due > self._now():
+            return False
+        keys = self._mailbox.keys
+        key = next((keys[each] for each in ready.key_digests if each in keys), None)
+        return key is not None and (key.row.digest in self._full or self._backlog.refuses(key))
+
+    def _hold_up(self, ready: PreparedInput, future: asyncio.Future[Admitted]) -> None:
+        if self._drains:
+            _fail(future, NotAdmittedError())
+            return
+        self._held_up.append((ready.item, future))
+        self._full.update(ready.key_digests)
+
+    def look_again(self) -> None:
+        """Runs may be admitted that were held up."""
+        if self._held_up and not self._looks_again:
+            self._looks_again = True
+            self._wake()
+            self._go_to_work()
+
+    def drains(self) -> None:
+        """Admit nothing more that is held up."""
+        self._drains = True
+        held_up, self._held_up = self._held_up, []
+        self._full.clear()
+        for _, future in held_up:
+            _fail(future, NotAdmittedError())
 
     def _answer_known(
-        self, item: _Prepared, future: asyncio.Future[Admitted], run: int, digest_: bytes
+        self,
+        item: PreparedInput,
+        future: asyncio.Future[Admitted],
+        away: Mapping[int, RunTicket],
+        run: int,
+        digest_: bytes,
     ) -> None:
-        if digest_ != item.digest and digest_ not in _input_digests(item.item):
-            _refuse(item.item, future, InputError(_changed(item)))
+        if digest_ != item.digest and digest_ not in input_digests(item.item):
+            _refuse(item.item, future, InputError(changed(item)))
         elif not future.done():
-            future.set_result(Admitted(run, self.tickets.get(run), is_new=False))
+            ticket = self.tickets.get(run) or away.get(run)
+            future.set_result(Admitted(run, ticket, is_new=False))
 
-    def _begin(self, item: _Prepared, future: asyncio.Future[Admitted]) -> None:
+    def _begin(self, item: PreparedInput, future: asyncio.Future[Admitted]) -> None:
         key = self._key(item)
         key.reserved += 1
         key.row = key.row._replace(sequence=key.row.sequence + 1)
@@ -369,8 +402,10 @@ class Admission:
         ticket = RunTicket(row, key)
         self.tickets[number] = ticket
         self._collector.expect(self.in_flight)
+        came = _nothing if due else self._backlog.expect(key)
 
         def done(error: StoreError | None) -> None:
+            came()
             key.reserved -= 1
             if error is not None:
                 self.finished(ticket)
@@ -392,7 +427,7 @@ class Admission:
 
         self._commits.add(rows, done, waits=item.item.is_child)
 
-    def _key(self, item: _Prepared) -> Key:
+    def _key(self, item: PreparedInput) -> Key:
         for each in item.key_digests:  # one that was found under an older name keeps its digest
             key = self._mailbox.keys.get(each)
             if key is not None:
@@ -431,36 +466,5 @@ def _refused_before(item: NewInput) -> Exception | None:
     return item.series.refused_before(item.place_in_series) if item.series is not None else None
 
 
-def _storable_ids(id_: Any) -> tuple[str, ...]:
-    """Return an id as text that every store takes; what is no plain text stands as its digest.
-
-    The newest form first; what comes after it was made under older names of its types.
-    """
-    if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
-        return (id_,)
-    return tuple(f"~{each.hex()}" for each in digests(id_))
-
-
-def _input_digest(key: bytes, value: bytes) -> bytes:
-    return hashlib.blake2b(key + value, digest_size=16).digest()
-
-
-def _input_digests(item: NewInput) -> Iterator[bytes]:
-    """Return the digests of an input for each generation of names of its types."""
-    keys, values = list(digests(item.key)), list(digests(item.value))
-    for n in range(max(len(keys), len(values))):
-        yield _input_digest(keys[min(n, len(keys) - 1)], values[min(n, len(values) - 1)])
-
-
-def _changed(item: _Prepared) -> str:
-    if item.item.id is None:
-        place = item.item.place or f"input {item.item.position}"
-        return (
-            f"{place} is not what this job read there before (source {item.source!r}): restore it,"
-            " give the new inputs another name (--source-name, name=) or job (--job, job=), or"
-            " give inputs ids (--id, id=)"
-        )
-    return (
-        f"id {item.item.id!r} was submitted before with another key or value: an id is one input"
-        " for ever; give this one another id"
-    )
+def _nothing() -> None:
+    """No admission was counted."""

@@ -13,13 +13,36 @@ from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.store.base import KeyRow, KeyState, RunRow
 
 
+class Shelf:
+    """The end of a key's queue that is in the store alone.
+
+    Attributes:
+        first: no place on it is before this one.
+        last: none is behind this one.
+        size: how many runs it has.
+        is_loading: some of them are being read back.
+    """
+
+    __slots__ = ("first", "is_loading", "last", "size")
+
+    def __init__(self, place: int) -> None:
+        self.first = self.last = place
+        self.size = 0
+        self.is_loading = False
+
+    def put(self, place: int) -> None:
+        """Put a run on it."""
+        self.first, self.last = min(self.first, place), max(self.last, place)
+        self.size += 1
+
+
 class Key:
-    """A key with runs in flight: its memory and the queue of its runs.
+    """A key with runs in flight: its memory and the queue of its runs, whose end is its shelf.
 
     `memory` is replaced, never changed, when a run ends.
     """
 
-    __slots__ = ("memory", "queue", "reserved", "row", "value")
+    __slots__ = ("memory", "queue", "reserved", "row", "shelf", "value")
 
     def __init__(self, row: KeyRow, value: Any, state: KeyState | None) -> None:
         self.row = row
@@ -27,6 +50,7 @@ class Key:
         self.reserved = 0  # admissions under way: the key must not be forgotten meanwhile
         self.memory: dict[str, Cell] = {}
         self.queue: collections.deque[RunTicket] = collections.deque()
+        self.shelf: Shelf | None = None
         if state is not None:
             self.memory = {
                 m.path: Cell(m.data, m.written_at) for m in state.memory if m.data is not None
@@ -45,13 +69,14 @@ class RunTicket:
         error: why it failed.
         signals: those that came for it in this process.
         activity: what it last said that it is doing.
+        is_awaited: an action of another run waits for its outputs.
         is_held: it is being cancelled, so it does not begin.
         finished: done when the run came to its end.
     """
 
     __slots__ = (
-        "activity", "emitted", "error", "finished", "has_history", "id", "is_held", "key",
-        "records", "row", "signals", "status",
+        "__weakref__", "activity", "emitted", "error", "finished", "has_history", "id",
+        "is_awaited", "is_held", "key", "records", "row", "signals", "status",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
@@ -65,6 +90,7 @@ class RunTicket:
         self.error: BaseException | None = None
         self.signals: list[Record] | None = None
         self.activity: Any = None
+        self.is_awaited = False
         self.is_held = False
         self.finished: asyncio.Future[None] | None = None
 
@@ -104,6 +130,7 @@ class KeyedMailbox:
         begin: called with the run that may execute now.
         read: reads keys from the store, by digest.
         decode: gives a key's value back.
+        shelves: told of a run that joins a queue behind others; True where it leaves memory.
     """
 
     def __init__(
@@ -111,8 +138,10 @@ class KeyedMailbox:
         begin: Callable[[RunTicket], None],
         read: Callable[[Collection[bytes]], Awaitable[dict[bytes, KeyState]]],
         decode: Callable[[bytes], Any],
+        shelves: Callable[[RunTicket], bool] = lambda ticket: False,
     ) -> None:
         self._begin = begin
+        self._shelves = shelves
         self._read = read
         self._decode = decode
         self._reading = asyncio.Lock()
@@ -155,9 +184,21 @@ class KeyedMailbox:
 
     def enqueue(self, ticket: RunTicket) -> None:
         """Put a run at the end of its key's queue; it begins when it is the first."""
-        queue = ticket.key.queue
-        queue.append(ticket)
-        if len(queue) == 1:
+        if self.join(ticket) and self.is_first(ticket):
+            self._begin(ticket)
+
+    def join(self, ticket: RunTicket) -> bool:
+        """Put a run at the end of its key's queue; False where it is not kept in memory."""
+        key = ticket.key
+        if (key.queue or key.shelf is not None) and self._shelves(ticket):
+            return False
+        key.queue.append(ticket)
+        return True
+
+    def rejoin(self, ticket: RunTicket) -> None:
+        """Put a run behind those of its key in memory that was read back; likewise it begins."""
+        ticket.key.queue.append(ticket)
+        if self.is_first(ticket):
             self._begin(ticket)
 
     def is_first(self, ticket: RunTicket) -> bool:
@@ -186,5 +227,5 @@ class KeyedMailbox:
 
     def forget_if_idle(self, key: Key) -> None:
         """Drop a key that nothing refers to; it is read again when it comes up."""
-        if not key.queue and not key.reserved:
+        if not (key.queue or key.reserved or key.shelf):
             self.keys.pop(key.row.digest, None)

@@ -41,6 +41,7 @@ class JobCounters:
         call_retries: attempts of calls after the first.
         late_results: results that came after their calls had timed out or been cancelled.
         in_flight: runs admitted, not finished, and not resting, as of the moment of asking.
+        queued: runs queued behind runs that wait, likewise.
         waiting: the other runs that are not finished, likewise.
         delayed: of these, those that are not due yet, likewise.
     """
@@ -54,6 +55,7 @@ class JobCounters:
     call_retries: int = 0
     late_results: int = 0
     in_flight: int = 0
+    queued: int = 0
     waiting: int = 0
     delayed: int = 0
 

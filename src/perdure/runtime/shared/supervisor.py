@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from perdure.errors import StoreError
 from perdure.memory.memory import Cell
 from perdure.run import Output
-from perdure.runtime.shared.admission import Admitted, NewInput
+from perdure.runtime.shared.admission import Admitted
+from perdure.runtime.shared.inputs import NewInput
 from perdure.runtime.shared.mailbox import RunTicket
 
 

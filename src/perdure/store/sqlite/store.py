@@ -183,8 +183,13 @@ class SqliteStore(ActionStateStore):
 
         return await self._call(read)
 
-    async def unfinished(self) -> list[RunRow]:
-        return await self._call(lambda: self._rows(RUNS, "unfinished", self.job))
+    async def unfinished(self, after: int = 0, limit: int | None = None) -> list[RunRow]:
+        values = (self.job, after, -1 if limit is None else limit)
+        return await self._call(lambda: self._rows(RUNS, "unfinished", *values))
+
+    async def queued(self, key: int, first: int, last: int, limit: int) -> list[RunRow]:
+        values = (self.job, first, last, key, limit)
+        return await self._call(lambda: self._rows(RUNS, "queued", *values))
 
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
         return await self._call(lambda: {row.run: row for row in self._many(RUNS, "runs", numbers)})

@@ -284,14 +284,19 @@ class SimulatedStore(ActionStateStore):
         found = {id_: tables.inputs.get((self._job, source, type(id_), id_)) for id_ in ids}
         return {id_: entry for id_, entry in found.items() if entry is not None}
 
-    async def unfinished(self) -> list[RunRow]:
+    async def unfinished(self, after: int = 0, limit: int | None = None) -> list[RunRow]:
         tables = await self._caught_up()
         rows = [
             row
             for row in tables.runs.values()
             if row.job == self._job and not STATUS_BY_NUMBER[row.status].is_final
         ]
-        return sorted(rows, key=lambda row: row.place)
+        return sorted((r for r in rows if r.place > after), key=lambda row: row.place)[:limit]
+
+    async def queued(self, key: int, first: int, last: int, limit: int) -> list[RunRow]:
+        rows = await self.unfinished(first - 1)
+        mine = (row for row in rows if row.key == key and row.place <= last)
+        return [row for row in mine if not row.due or row.place != row.run][:limit]
 
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
         tables = await self._caught_up()

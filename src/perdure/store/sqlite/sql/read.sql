@@ -25,7 +25,12 @@ SELECT key, path, data, written_at FROM memory WHERE data IS NOT NULL AND key IN
 SELECT id, run, digest FROM input WHERE job = ? AND source = ? AND id IN (:many);
 -- name: unfinished
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE job = ? AND status < 4 ORDER BY place;
+       finished_at, due FROM run WHERE job = ? AND status < 4 AND place > ? ORDER BY place LIMIT ?;
+-- name: queued
+SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
+       finished_at, due FROM run INDEXED BY run_unfinished
+WHERE job = ? AND status < 4 AND place BETWEEN ? AND ? AND key = ? AND (due = 0 OR place <> run)
+ORDER BY place LIMIT ?;
 -- name: runs
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
        finished_at, due FROM run WHERE run IN (:many);

@@ -1,0 +1,119 @@
+"""Inputs to admit: what is asked for, the order they keep, and their journal form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from perdure.codec.codec import Codec
+from perdure.codec.digests import digest, digests
+from perdure.errors import EncodeError
+from perdure.runtime.shared.series import Series
+
+
+class NewInput(NamedTuple):
+    """An input to admit.
+
+    Attributes:
+        value: the input.
+        key: its key.
+        id: its idempotency id, or None.
+        source: name of its source, where it has a position instead of an id.
+        position: its position there, from 0; -1 without.
+        place: where it stands, for messages ("line 3 of reviews.jsonl").
+        origin: whose ids `id` belongs to; "" for those of the user.
+        due: when it may begin, ns since the epoch; 0 at once.
+        is_child: a run in flight waits for its admission, so it does not wait for room.
+        older_ids: ids under which the same input may have been admitted before.
+        series: what it keeps its order in, if anything.
+        place_in_series: from 1.
+    """
+
+    value: Any
+    key: Any
+    id: Any = None
+    source: str = ""
+    position: int = -1
+    place: str = ""
+    origin: str = ""
+    due: int = 0
+    is_child: bool = False
+    older_ids: tuple[str, ...] = ()
+    series: Series | None = None
+    place_in_series: int = 0
+
+
+class PreparedInput(NamedTuple):
+    """An input in journal form.
+
+    A class in it may have had other names when it, or its key, was admitted before: `identities`
+    and `key_digests` are those of each generation of names, the newest first.
+    """
+
+    source: str
+    identities: tuple[str | int, ...]  # none: each time it is given it is another input
+    digest: bytes
+    value: bytes
+    key_digests: tuple[bytes, ...]
+    key_value: bytes
+    item: NewInput
+
+
+def prepared(item: NewInput, codec: Codec) -> PreparedInput:
+    """Return an input in journal form.
+
+    Raises:
+        EncodeError: it cannot be journaled.
+    """
+    try:
+        value, key = codec.encode(item.value), codec.encode(item.key)
+        key_digests = tuple(digests(item.key))
+        value_digest = digest(item.value)
+    except EncodeError as error:
+        where = f" ({item.place})" if item.place else ""
+        raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
+    both = _input_digest(key_digests[0], value_digest)
+    identities: tuple[str | int, ...] = ()
+    source = ""
+    if item.id is not None:
+        identities, source = (*_storable_ids(item.id), *item.older_ids), item.origin
+    elif item.source:
+        identities, source = (item.position,), item.source
+    return PreparedInput(source, identities, both, value, key_digests, key, item)
+
+
+def _storable_ids(id_: Any) -> tuple[str, ...]:
+    """Return an id as text that every store takes; what is no plain text stands as its digest.
+
+    The newest form first; what comes after it was made under older names of its types.
+    """
+    if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
+        return (id_,)
+    return tuple(f"~{each.hex()}" for each in digests(id_))
+
+
+def _input_digest(key: bytes, value: bytes) -> bytes:
+    return hashlib.blake2b(key + value, digest_size=16).digest()
+
+
+def input_digests(item: NewInput) -> Iterator[bytes]:
+    """Return the digests of an input for each generation of names of its types."""
+    keys, values = list(digests(item.key)), list(digests(item.value))
+    for n in range(max(len(keys), len(values))):
+        yield _input_digest(keys[min(n, len(keys) - 1)], values[min(n, len(values) - 1)])
+
+
+def changed(item: PreparedInput) -> str:
+    """Say that an input is another one than was admitted before, and what to do about it."""
+    if item.item.id is None:
+        place = item.item.place or f"input {item.item.position}"
+        return (
+            f"{place} is not what this job read there before (source {item.source!r}): restore it,"
+            " give the new inputs another name (--source-name, name=) or job (--job, job=), or"
+            " give inputs ids (--id, id=)"
+        )
+    return (
+        f"id {item.item.id!r} was submitted before with another key or value: an id is one input"
+        " for ever; give this one another id"
+    )
