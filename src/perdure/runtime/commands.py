@@ -55,7 +55,11 @@ class RunCommands:
             if execution is None:
                 await self._cancel_queued(ticket, rows)
                 return ticket.status is RunStatus.CANCELLED
-            await execution.cancel(CANCELLED, rows)
+            ticket.is_held = True  # if it is put back now, it does not begin again
+            try:
+                await execution.cancel(CANCELLED, rows)
+            finally:
+                ticket.is_held = False
             rows = []  # they are durable
             if ticket.status.is_final:  # by an end that was on its way before
                 return ticket.status is RunStatus.CANCELLED
