@@ -28,6 +28,7 @@ def test_defaults() -> None:
         "num-async-threads": 2 * cpus,
         "max-abandoned-threads": -1,
         "max-runs-in-flight": 4096,
+        "max-runs-queued": 1_000_000,
         "continuations": "auto",
         "durability": "strict",
         "store-file-mode": "0600",

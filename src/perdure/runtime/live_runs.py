@@ -91,20 +91,7 @@ class LiveRuns:
         )
         config = self.services.config
         limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
-        self.admission = Admission(
-            info.job,
-            Numbers.of_job(info),
-            store,
-            self._commits,
-            self._codec,
-            self.mailbox,
-            adopt=lambda rows: self.stored.take_up(rows),
-            delay=lambda ticket: self.resting.delay(ticket),
-            doubt=self._look_for_lost_runs,
-            limit=limit,
-            now=self.services.now,
-            collector=collector,
-        )
+        self.admission = self._new_admission(info, limit, collector)
         self.resting = RestingRuns(
             self.admission,
             self.mailbox,
@@ -117,19 +104,38 @@ class LiveRuns:
             bring_back=lambda ticket: self._reload(ticket, 0.0),
             told=self._tell_resting,
         )
-        self.backlog = Backlog(
+        self.backlog = self._new_backlog()
+        self.admission.queues(self.backlog)
+        self.stored = StoredRuns(
+            store, self.admission, self.mailbox, self.backlog, self.resting, self.go_on
+        )
+
+    def _new_admission(self, info: JobInfo, limit: int, collector: Collector) -> Admission:
+        return Admission(
+            info.job,
+            Numbers.of_job(info),
+            self._store,
+            self._commits,
+            self._codec,
+            self.mailbox,
+            adopt=lambda rows: self.stored.take_up(rows),
+            delay=lambda ticket: self.resting.delay(ticket),
+            doubt=self._look_for_lost_runs,
+            limit=limit,
+            now=self.services.now,
+            collector=collector,
+        )
+
+    def _new_backlog(self) -> Backlog:
+        return Backlog(
             self.admission,
-            store,
-            limit=config.get(AgentExecutionOptions.MAX_RUNS_QUEUED),
+            self._store,
+            limit=self.services.config.get(AgentExecutionOptions.MAX_RUNS_QUEUED),
             load=lambda key, rows: self.stored.from_shelf(key, rows),
             emptied=self._shelf_is_empty,
             insist=lambda work: self.spawn(
                 until_store_answers(self._commits, work, "queued runs cannot be read back")
             ),
-        )
-        self.admission.queues(self.backlog)
-        self.stored = StoredRuns(
-            store, self.admission, self.mailbox, self.backlog, self.resting, self.go_on
         )
 
     def stop_all(self) -> None:

@@ -302,19 +302,11 @@ class ActionStateStore(abc.ABC):
 
     @abc.abstractmethod
     async def unfinished(self, after: int = 0, limit: int | None = None) -> list[RunRow]:
-        """Return the job's runs that are not finished, in the order of their places.
-
-        Args:
-            after: only those behind this place.
-            limit: as many at most; None for all.
-        """
+        """Return the job's unfinished runs behind the place `after`, by place; `limit` at most."""
 
     @abc.abstractmethod
     async def queued(self, key: int, first: int, last: int, limit: int) -> list[RunRow]:
-        """Return unfinished runs of a key with places from `first` to `last`, in their order.
-
-        Those that are due later, and have no place in the queue yet, are left out.
-        """
+        """Return unfinished runs of a key between two places, by place, but for delayed ones."""
 
     @abc.abstractmethod
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
@@ -354,11 +346,7 @@ class ActionStateStore(abc.ABC):
 
     @property
     def documents(self) -> DocumentReader:
-        """What reads the documents of the job; they are written with `commit`.
-
-        Raises:
-            StoreError: this store keeps none.
-        """
+        """What reads the documents of the job; StoreError where the store keeps none."""
         raise StoreError(f"{self.url} keeps no documents: use an sqlite:/// store or memory://")
 
     def view(self) -> StoreView:
