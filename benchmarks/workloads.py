@@ -390,7 +390,7 @@ def hanging(store: str, hung: int, threads: int) -> dict[str, Any]:
     """When a run with a hung call of its own goes on, and when those behind 50 such calls do."""
 
     async def measure() -> dict[str, Any]:
-        config = {"num-async-threads": threads}
+        config = {"num-async-threads": threads, "max-abandoned-threads": hung}
         pooled = LocalEngine(store=f"sqlite:///{store}", job=JOB, config=config)
         async with pooled.open(PlainSleeps) as job:
             began = time.perf_counter()

@@ -54,6 +54,9 @@ def next_step(cls: type) -> str:
     step = _NEXT_STEPS.get(type_name(cls))
     if step is not None:
         return step
+    numpy = {base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] == "numpy"}
+    if numpy:  # not imported for this: whoever has such a value has done it
+        return f"convert it with .{'item' if 'generic' in numpy else 'tolist'}()"
     for base in _BASES:
         if issubclass(cls, base):
             return f"convert it with {base.__name__}(...), which it extends"

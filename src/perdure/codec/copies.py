@@ -117,22 +117,23 @@ def _copy(value: Any, memo: Memo) -> Any:
 
 
 def _dict(value: dict[Any, Any], memo: Memo) -> Any:
-    if _IMMUTABLE.issuperset(map(type, value.values())) and _IMMUTABLE.issuperset(map(type, value)):
-        own = memo[id(value)] = value.copy()
+    if not _IMMUTABLE.issuperset(map(type, value)):
+        own = memo[id(value)] = type(value)()
+        for key, held in value.items():
+            own[_copy(key, memo)] = _copy(held, memo)
         return own
-    own = memo[id(value)] = type(value)()
+    own = memo[id(value)] = value.copy()
     for key, held in value.items():
-        own[_copy(key, memo)] = _copy(held, memo)
+        if type(held) not in _IMMUTABLE:
+            own[key] = _copy(held, memo)
     return own
 
 
 def _list(value: list[Any], memo: Memo) -> Any:
-    if _IMMUTABLE.issuperset(map(type, value)):
-        own = memo[id(value)] = value.copy()
-        return own
-    own = memo[id(value)] = []
-    for held in value:
-        own.append(_copy(held, memo))
+    own = memo[id(value)] = value.copy()
+    for index, held in enumerate(value):
+        if type(held) not in _IMMUTABLE:
+            own[index] = _copy(held, memo)
     return own
 
 

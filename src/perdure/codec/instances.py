@@ -60,11 +60,12 @@ def take_apart(shape: TypeShape, value: Any) -> tuple[dict[str, Any], dict[str, 
             # A field that was never set, or deleted, stays so.
             continue
     rest: dict[str, Any] = {}
-    # cached_property values are made again when asked for.
+    # cached_property values are made again when asked for, and which generic alias made an instance
+    # (`Box[int](1)`) is no part of its value.
     attrs = {
         key: held
         for key, held in getattr(value, "__dict__", {}).items()
-        if key not in fields and key not in shape.cached
+        if key not in fields and key not in shape.cached and key != "__orig_class__"
     }
     if attrs:
         rest["attrs"] = attrs

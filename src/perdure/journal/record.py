@@ -87,6 +87,16 @@ def decode_completion(data: bytes) -> Completion:
         raise DecodeError.of_damage(f"a completion record is damaged: {error}") from error
 
 
+class StoredPayload(bytes):
+    """Stands for a payload that is still in the store: what the store finds it by.
+
+    A large outcome is read when it is fed to its action, so that a replay holds no more of them
+    than the action did.
+    """
+
+    __slots__ = ()
+
+
 class Record(NamedTuple):
     """One line of a run's journal; a tuple, so that stores bind it as it is.
 
@@ -109,7 +119,8 @@ class Record(NamedTuple):
         digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
         detail: short text of the arguments, for messages and timelines; else see `reason`,
             `signal_name`.
-        payload: see `outcome`, `failure`, `completion`, `signal_value`, `said`.
+        payload: see `outcome`, `failure`, `completion`, `signal_value`, `said`; of a large
+            outcome a store may give a `StoredPayload` in its place.
         started_at: when the call's execution began, ns since the epoch; of a TAKEN see
             `signal_id`.
         at: time of the record, ns since the epoch; for a settlement its durable time. Of an

@@ -10,7 +10,7 @@ from perdure.codec.failure import decode_failure
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import DecodeError, StoreError, StoreFormatError
 from perdure.executor.running import later_task
-from perdure.journal.record import Record
+from perdure.journal.record import Record, StoredPayload
 from perdure.printable import printable_logger
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -153,6 +153,10 @@ class LiveRuns:
         """Stop all runs where they are and write nothing more of them."""
         for execution in list(self.executions.values()):
             execution.drop()
+
+    async def payload(self, left: StoredPayload) -> bytes:
+        """Return a payload that recovery has left in the store."""
+        return await self._store.payload(left)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the runs, until the job closes; what it raises stops the job."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
 
 from perdure.errors import StoreError
-from perdure.journal.record import Record
+from perdure.journal.record import Record, StoredPayload
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 
@@ -314,7 +314,14 @@ class ActionStateStore(abc.ABC):
 
     @abc.abstractmethod
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
-        """Return the records of these runs in commit order; a run without records is left out."""
+        """Return the records of these runs in commit order; a run without records is left out.
+
+        Outcomes of calls over 64 kB may be left in the store: `payload` reads them.
+        """
+
+    @abc.abstractmethod
+    async def payload(self, left: StoredPayload) -> bytes:
+        """Return a payload that `records` has left in the store."""
 
     @abc.abstractmethod
     async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from perdure.errors import StoreDataError, StoreError
+from perdure.journal.record import RecordKind, StoredPayload
 from perdure.store.base import (
     ActionStateStore,
     Command,
@@ -166,6 +167,34 @@ class OwnerContract(DocumentContract):
             assert len(await store.unfinished()) == 1
 
     # Runs, keys, inputs
+
+    @on_a_loop
+    async def test_large_outcomes_can_be_left_and_read_when_they_are_fed(self) -> None:
+        large = bytes(range(256)) * 300
+        async with self.opened() as (store, sample):
+            written = [
+                sample.record(1, 1)._replace(kind=kind, payload=payload, n=n)
+                for n, (kind, payload) in enumerate(
+                    (
+                        (RecordKind.RESULT, large), (RecordKind.ERROR, large[1:]),
+                        (RecordKind.RESULT, b"small"), (RecordKind.SIGNAL, large[2:]),
+                        (RecordKind.RESULT, None),
+                    ),
+                    1,
+                )
+            ]  # fmt: skip
+            await store.commit(written)
+            run = sample.run_number(1)
+            read = (await store.records([run]))[run]
+            for number in (2, 3, 4):  # what is not an outcome, or small, is there at once
+                assert not isinstance(read[number].payload, StoredPayload)
+            whole = [
+                record._replace(payload=await store.payload(record.payload))
+                if isinstance(record.payload, StoredPayload)
+                else record
+                for record in read
+            ]
+            assert whole == written
 
     @on_a_loop
     async def test_records_keep_their_order_run_by_run(self) -> None:

@@ -18,7 +18,7 @@ from perdure.errors import (
     PerdureError,
 )
 from perdure.journal.journal import CallStep, Decision, Journal
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.runtime.action.attempts import CallAttempts, Callee
 from perdure.runtime.action.children import (
     OUTPUTS,
@@ -239,7 +239,14 @@ class ActionCalls:
         answer = step.answer
         assert answer is not None
         outcome = template.returned(answer.outcome, answer.started_at)
-        return lambda: self._action.settle(outcome)
+        left = answer.outcome
+        if not isinstance(left, StoredPayload):
+            return lambda: self._action.settle(outcome)
+
+        def settle(payload: bytes) -> None:
+            self._action.settle(outcome._replace(payload=payload))
+
+        return lambda: self._action.fetch(left, settle)
 
     def _cancelled(self, call: DurableCall[Any]) -> None:
         attempts = self._running.pop(call.number, None)

@@ -17,7 +17,7 @@ from perdure.executor.continuation import ContinuationContext
 from perdure.executor.running import running_loop
 from perdure.executor.shutdown import ends_process
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
 from perdure.runtime.action.place import Place
@@ -65,6 +65,7 @@ class ActionRunner:
         self._journal = Journal(history, self._place)
         self.continuation = continuation
         self._live = False
+        self._fetching = 0  # large outcomes that are on their way from the store
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._writing = 0  # batches of rows that are not durable yet
@@ -130,7 +131,7 @@ class ActionRunner:
 
     def _replay(self) -> None:
         """Feed recorded settlements, one a turn, until none is left."""
-        while not self.ended and not self._live:
+        while not (self.ended or self._live or self._fetching):
             if self.continuation.finished or self.error is not None:
                 self._after_turn()
                 return
@@ -142,10 +143,39 @@ class ActionRunner:
             if record is None:
                 self._go_live()
                 return
-            self._last_at = max(self._last_at, record.at)
-            if record.call:
-                self._services.counters.calls_replayed += 1
-            self._deliver(record)
+            if not self._feed(record):
+                return
+
+    def _feed(self, record: Record) -> bool:
+        """Hand over a recorded settlement; False where it is read from the store first."""
+        if isinstance(record.payload, StoredPayload):
+            self.fetch(record.payload, lambda payload: self._feed_on(record, payload))
+            return False
+        self._last_at = max(self._last_at, record.at)
+        if record.call:
+            self._services.counters.calls_replayed += 1
+        self._deliver(record)
+        return True
+
+    def _feed_on(self, record: Record, payload: bytes) -> None:
+        self._feed(record._replace(payload=payload))
+        self._replay()
+
+    def fetch(self, left: StoredPayload, then: Callable[[bytes], None]) -> None:
+        """Read what recovery has left in the store; `then` is told if the action still runs."""
+        self._fetching += 1
+        self._services.supervisor.spawn(self._fetch(left, then))
+
+    async def _fetch(self, left: StoredPayload, then: Callable[[bytes], None]) -> None:
+        try:
+            payload = await self._services.supervisor.payload(left)
+        except StoreError as error:
+            if not (self.ended or self.run.dropped):
+                self.run.store_failed(error)
+            return
+        self._fetching -= 1
+        if not (self.ended or self.run.dropped):
+            then(payload)
 
     def _next(self) -> Record | None:
         record = self._journal.next()
@@ -314,7 +344,7 @@ class ActionRunner:
         """True while only time or a signal can continue the action."""
         return (
             self._live
-            and not (self.ended or self._writing or self.calls.running)
+            and not (self.ended or self._writing or self._fetching or self.calls.running)
             and self._waits is not None
             and (self._waits.wake_up is not None or self._waits.for_signals)
             and self.continuation.is_suspended

@@ -53,7 +53,7 @@ class SequentialRunner(ActionRunner):
         self.continuation.follower = None
 
     def _replay(self) -> None:
-        while not self.ended:
+        while not (self.ended or self._fetching):
             if self.continuation.finished or self.error is not None:
                 self._after_turn()
                 return
@@ -67,10 +67,8 @@ class SequentialRunner(ActionRunner):
             if record is None:
                 self._go_live()
                 return
-            self._last_at = max(self._last_at, record.at)
-            if record.call:
-                self._services.counters.calls_replayed += 1
-            self._deliver(record)
+            if not self._feed(record):
+                return
 
     def _next(self) -> Record | None:
         """Take what the thread is to be handed; None when nothing is recorded for it."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from perdure.errors import NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.journal.journal import CallStep
-from perdure.journal.record import Record
+from perdure.journal.record import Record, StoredPayload
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
@@ -120,6 +120,9 @@ class ActionOfParts(Protocol):
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:
         """Write rows of the action; `written` is called if it still runs then."""
+
+    def fetch(self, left: StoredPayload, then: Callable[[bytes], None]) -> None:
+        """Read what recovery has left in the store; `then` is told if the action still runs."""
 
     def submitted(self) -> None:
         """Told when no run that it starts is on its way any more: all are durable."""

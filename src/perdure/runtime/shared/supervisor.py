@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from perdure.errors import StoreError
+from perdure.journal.record import StoredPayload
 from perdure.memory.memory import Cell
 from perdure.run import Output
 from perdure.runtime.shared.admission import Admitted
@@ -73,6 +74,13 @@ class RunSupervisor(Protocol):
         Raises:
             BaseException: what made it fail.
             RunCancelledError: it was cancelled.
+        """
+
+    async def payload(self, left: StoredPayload) -> bytes:
+        """Return a payload that recovery has left in the store.
+
+        Raises:
+            StoreError: it cannot be read now.
         """
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

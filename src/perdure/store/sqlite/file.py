@@ -66,7 +66,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_size = -16384")
         _migrate(connection, version, path)
     except StoreError:
         connection.close()

@@ -197,6 +197,13 @@ def _undecoded(db: sqlite3.Connection, sql: str, values: Any) -> list[Any]:
         db.text_factory = before
 
 
+class Payload(NamedTuple):
+    """The payload of a record."""
+
+    number: int
+    payload: bytes
+
+
 def _types(hint: Any) -> tuple[type, ...]:
     if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:
         return typing.get_args(hint)
@@ -256,6 +263,9 @@ JOBS = Rows("job", JobRow, _of_first)
 RUNS = Rows("run", RunRow, _of_run, _wrong_run)
 HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, bytes | None))
 RECORDS = Rows("record", Record, _of_record, _wrong_record)
+# With the number of those whose payload is left in the store.
+RECORDS_WITH_LEFT = Rows("record", Record, _of_record, _wrong_record, more=(int | None,))
+PAYLOADS = Rows("record", Payload, lambda row: f"record {row[0]!r:.30}")
 KEYS = Rows("key", KeyRow, _of_first, _wrong_key)
 MEMORY = Rows("memory", MemoryRow, lambda row: f"path {row[1]!r:.60} of key {row[0]!r:.30}")
 OUTPUTS = Rows(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from perdure.errors import PerdureError, StoreError
-from perdure.journal.record import Record
+from perdure.journal.record import Record, StoredPayload
 from perdure.store.base import (
     NUMBER_BITS,
     ActionStateStore,
@@ -57,7 +57,8 @@ from perdure.store.sqlite.rows import (
     KEYS,
     MEMORY,
     OUTPUTS,
-    RECORDS,
+    PAYLOADS,
+    RECORDS_WITH_LEFT,
     RUNS,
     SINKS,
     R,
@@ -197,9 +198,21 @@ class SqliteStore(ActionStateStore):
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         def read() -> dict[int, list[Record]]:
             records: dict[int, list[Record]] = {}
-            for record in self._many(RECORDS, "records", runs):
+            found = RECORDS_WITH_LEFT.read_many(self._db, self._where, READ["records"], runs)
+            for record, (left,) in found:
+                if left is not None:
+                    record = record._replace(payload=StoredPayload(b"%d" % left))
                 records.setdefault(record.run, []).append(record)
             return records
+
+        return await self._call(read)
+
+    async def payload(self, left: StoredPayload) -> bytes:
+        def read() -> bytes:
+            rows = PAYLOADS.plain(self._db, self._where, READ["payload"], (int(left),))
+            if not rows:
+                raise StoreError(f"{self.url} has lost record {int(left)} since it was read")
+            return rows[0].payload
 
         return await self._call(read)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from perdure.errors import StoreDataError, StoreError
-from perdure.journal.record import Record
+from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.run import STATUS_BY_NUMBER
 from perdure.store.base import (
     NUMBER_BITS,
@@ -36,6 +36,7 @@ from perdure.testing.simulation.documents import Rows, SimulatedDocuments, write
 
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _LARGEST = 1 << 63
+_LEFT_ABOVE = 24  # bytes of an outcome that is read when it is fed, so that this is simulated too
 _CHANGED = tuple(name for name in StatusRow._fields if name != "run")
 
 Later = Callable[[Callable[[], None]], object]
@@ -150,6 +151,15 @@ class Tables:
         """Return an output with its key."""
         key = self.keys[self.runs[row.run].key].value
         return StoredOutput(row.run, row.number, row.id, row.value, key, row.delivered)
+
+
+def _left(record: Record, index: int) -> Record:
+    """Return a record as recovery reads it: a large outcome stays in the store."""
+    if record.kind not in (RecordKind.RESULT, RecordKind.ERROR) or record.payload is None:
+        return record
+    if len(record.payload) <= _LEFT_ABOVE:
+        return record
+    return record._replace(payload=StoredPayload(b"%d/%d" % (record.run, index)))
 
 
 class SimulatedStore(ActionStateStore):
@@ -304,7 +314,18 @@ class SimulatedStore(ActionStateStore):
 
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         tables = await self._caught_up()
-        return {run: list(tables.records[run]) for run in runs if run in tables.records}
+        return {
+            run: [_left(record, n) for n, record in enumerate(tables.records[run])]
+            for run in runs
+            if run in tables.records
+        }
+
+    async def payload(self, left: StoredPayload) -> bytes:
+        tables = await self._caught_up()
+        run, index = map(int, left.split(b"/"))
+        payload = tables.records[run][index].payload
+        assert payload is not None
+        return payload
 
     async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
         tables = await self._caught_up()

@@ -35,8 +35,13 @@ ORDER BY place LIMIT ?;
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
        finished_at, due FROM run WHERE run IN (:many);
 -- name: records
-SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at
+SELECT run, event, action, n, kind, call, function, digest, detail,
+       CASE WHEN kind IN (2, 3) AND length(payload) > 65536 THEN NULL ELSE payload END,
+       started_at, at,
+       CASE WHEN kind IN (2, 3) AND length(payload) > 65536 THEN number END
 FROM record WHERE run IN (:many) ORDER BY number;
+-- name: payload
+SELECT number, payload FROM record WHERE number = ?;
 -- name: outputs
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
