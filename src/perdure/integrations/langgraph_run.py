@@ -22,6 +22,7 @@ from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Send
 
+from perdure.codec.copies import own_value
 from perdure.context import RunnerContext
 from perdure.errors import ConfigurationError
 from perdure.integrations.agent_library import CallSettings, HostCall, settings_of
@@ -92,10 +93,12 @@ class GraphRun:
         self, name: str, bound: Runnable[Any, Any], input: Any, config: RunnableConfig
     ) -> Any:
         """Execute a node as a durable call; return its update."""
+        given = own_value(input)  # what a node changes in place, no other one may see: a replay
+        # would not have it
 
         async def body() -> Any:
             try:
-                return self._dumped(await bound.ainvoke(input, config))
+                return self._dumped(await bound.ainvoke(own_value(given), config))
             except ParentCommand as up:  # a graph in a node says where its parent goes on
                 return ["parent", self._dumped(up.args[0])]
             except GraphBubbleUp as up:
