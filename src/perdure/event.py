@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from perdure.annotations import annotations_in, annotations_of
@@ -34,6 +35,19 @@ __all__ = [
 
 _REQUIRED: Final = object()
 _MUTABLE: Final = (list, dict, set, bytearray)
+
+MadeId = tuple[str, object]  # an id, and who gave it: who sends it tells its own events by that
+
+
+class _IdSource:
+    """Where events get their ids from that are made in an action."""
+
+    in_turn: Callable[[], MadeId | None] = staticmethod(lambda: None)
+
+
+def set_id_source(in_turn: Callable[[], MadeId | None]) -> None:
+    """Say what gives the event that is being made its id; None where no action makes it."""
+    _IdSource.in_turn = staticmethod(in_turn)
 
 
 class EventType:
@@ -140,14 +154,22 @@ class Event(metaclass=_EventMeta):
     """One event of a run: a type and attributes.
 
     Attributes:
-        id: Identity within the job; empty until the event is sent.
+        id: Identity within the job. Made in an action: the same on replay. Made elsewhere: random,
+            until the first `send_event` gives it one that is derived. Sent again it gets another.
         type: What actions are triggered by.
         attributes: The event's data; every value must be one that the codec takes.
         upstream_event_id: Id of the event whose action sent this one, None for an input.
         upstream_action_name: Name of the action that sent this one, None for an input.
     """
 
-    __slots__ = ("attributes", "id", "type", "upstream_action_name", "upstream_event_id")
+    __slots__ = (
+        "_made_by",
+        "attributes",
+        "id",
+        "type",
+        "upstream_action_name",
+        "upstream_event_id",
+    )
 
     EVENT_TYPE: ClassVar[str] = ""
 
@@ -156,6 +178,7 @@ class Event(metaclass=_EventMeta):
     attributes: dict[str, Any]
     upstream_event_id: str | None
     upstream_action_name: str | None
+    _made_by: object
 
     def __init__(
         self,
@@ -170,7 +193,7 @@ class Event(metaclass=_EventMeta):
         Args:
             type: The event's type; a subclass has its own and needs none.
             attributes: Attributes by name; copied, one level deep.
-            id: Identity, for tests; the runtime assigns it when the event is sent.
+            id: Identity, for tests; sending the event gives it another.
             **fields: Declared fields of the subclass, by name.
 
         Raises:
@@ -186,7 +209,10 @@ class Event(metaclass=_EventMeta):
         kind = cls.EVENT_TYPE if type is None else type
         if not kind:
             raise TypeError(f"{cls.__name__} has no type: pass type=, or set EVENT_TYPE")
-        self.id = id or ""
+        if id:
+            self.id, self._made_by = id, None
+        else:
+            self.id, self._made_by = _IdSource.in_turn() or (os.urandom(16).hex(), None)
         self.type = kind
         self.attributes = fields
         self.upstream_event_id = None
@@ -225,6 +251,7 @@ class Event(metaclass=_EventMeta):
             _complete(cls, attributes)
         view = cls.__new__(cls)
         view.id = event.id
+        view._made_by = event._made_by
         view.type = event.type
         view.attributes = attributes
         view.upstream_event_id = event.upstream_event_id

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.action_driver import on_host
 
 from perdure.errors import StoreError
-from perdure.memory.memory import Cell
+from perdure.memory.cells import Cell
 from perdure.run import RunStatus
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.store.base import KeyRow, KeyState, MemoryRow, RunRow

@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.errors import ContextAccessError
-from perdure.memory.memory import (
-    ActionMemory,
-    Cell,
-    MemoryKind,
-    MemoryObject,
-    MemoryRef,
-    apply_delta,
-)
+from perdure.memory.cells import Cell, apply_delta
+from perdure.memory.memory import ActionMemory, MemoryKind, MemoryObject, MemoryRef
 
 State = dict[str, Cell]
 

@@ -27,12 +27,13 @@ class Bench:
         finished: their outcomes as the host loop was told.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, max_abandoned: int | None = None) -> None:
         self.stops: list[BaseException] = []
         self._others = set(threading.enumerate())
         self.executor = ContinuationActionExecutor(
-            num_async_threads=size, continuations=True, on_shutdown=self.stops.append
-        )
+            num_async_threads=size, continuations=True, on_shutdown=self.stops.append,
+            max_abandoned_threads=max_abandoned,
+        )  # fmt: skip
         self.begun: list[str] = []
         self.finished: list[str] = []
 
@@ -161,7 +162,7 @@ async def test_a_dropped_call_that_a_thread_is_about_to_take_is_passed_over() ->
 
 @on_host
 async def test_g10_hung_calls_do_not_stop_the_others_and_their_results_come_late() -> None:
-    bench = Bench(8)
+    bench = Bench(8, max_abandoned=50)
     hang = threading.Event()
     hung = [bench.call(f"hung{n}", "a", hang.wait) for n in range(50)]
     for n in range(20):

@@ -11,7 +11,7 @@ from perdure.agent.plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.record import Completion, EventRecord, Record, RecordKind, encode_completion
-from perdure.memory.memory import Cell
+from perdure.memory.cells import Cell
 from perdure.runtime.run.execution import RunState
 from perdure.runtime.run.recovery import recover
 

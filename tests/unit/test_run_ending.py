@@ -9,7 +9,7 @@ import pytest
 
 from perdure import Configuration, RunStatus
 from perdure.codec.codec import Codec
-from perdure.memory.memory import Cell
+from perdure.memory.cells import Cell
 from perdure.run import STATUS_BY_NUMBER
 from perdure.runtime.run.ending import End, RunEnding
 from perdure.runtime.run.state import CANCELLED, TIMED_OUT, RunMemory

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from perdure.actions.bounds import bounded, is_of_the_callee
+from perdure.annotations import signature_of
 from perdure.call import DurableCall, RetryPolicy
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
-from perdure.llm.chat_model import FINAL_RESULT, BaseChatModelSetup, answered, checked_response
+from perdure.llm.chat_model import (
+    FINAL_RESULT,
+    REQUEST,
+    BaseChatModelSetup,
+    answered,
+    checked_response,
+)
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputSchema
 from perdure.llm.sendable import sendable_messages
@@ -25,6 +32,7 @@ logger = printable_logger("perdure")
 
 DEFAULT_RETRY: Final = RetryPolicy(max_attempts=4, retry_on=(TimeoutError, ConnectionError))
 
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
 Emit = Callable[[ChatDelta], None]
 
 
@@ -38,7 +46,7 @@ class ModelRequest:
         emit: told the pieces of the response; None: it is not streamed.
     """
 
-    __slots__ = ("_emit", "_schema", "_setup", "_tools")
+    __slots__ = ("_emit", "_schema", "_tools", "setup")
 
     def __init__(
         self,
@@ -47,22 +55,57 @@ class ModelRequest:
         schema: OutputSchema | None,
         emit: Emit | None,
     ) -> None:
-        self._setup = setup
+        self.setup = setup
         self._tools = tools
         self._schema = schema
         self._emit = emit
 
     @property
     def call(self) -> Callable[[list[ChatMessage]], Any]:
-        """What to call: `send`, or `send_plain` where the connection's `chat` is plain."""
-        chat = inspect.unwrap(self._setup.opened_connection.chat)
+        """What to call.
+
+        That is `send`, or `send_plain` where the connection's `chat` is plain; for a model with a
+        `chat` of its own `send_own` or `send_own_plain`.
+        """
+        own = self.setup.chat
+        if getattr(own, "__func__", None) is not BaseChatModelSetup.chat:
+            return self.send_own if inspect.iscoroutinefunction(own) else self.send_own_plain
+        chat = inspect.unwrap(self.setup.opened_connection.chat)
         if self._emit is not None or inspect.iscoroutinefunction(chat):
             return self.send
         return self.send_plain
 
-    async def send(self, messages: list[ChatMessage]) -> ChatMessage:
+    async def send_own(self, messages: list[ChatMessage]) -> ChatMessage:
+        """Have the model's own `chat` make the request, on the host loop."""
+        return checked_response(await self._own(messages))
+
+    def send_own_plain(self, messages: list[ChatMessage]) -> Any:
+        """Have the model's own `chat` make it, on a thread; what it hands on is awaited then."""
+        found = self._own(messages)
+        return self._checked(found) if inspect.isawaitable(found) else checked_response(found)
+
+    def _own(self, messages: list[ChatMessage]) -> Any:
+        REQUEST.set(self)  # in the context of this attempt alone
+        chat = self.setup.chat
+        takes = signature_of(chat).parameters
+        several = len(takes) > 1 or any(each.kind is each.VAR_POSITIONAL for each in takes.values())
+        return chat(messages, {}) if several else chat(messages)
+
+    async def _checked(self, found: Awaitable[Any]) -> ChatMessage:
+        REQUEST.set(self)
+        return checked_response(await found)
+
+    async def pass_on(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
+    ) -> ChatMessage:
+        """Ask the connection: told by the model's own `chat`."""
+        return await self.send(list(messages), options)
+
+    async def send(
+        self, messages: list[ChatMessage], more: Mapping[str, Any] = NO_OPTIONS
+    ) -> ChatMessage:
         """Make the request, on the host loop."""
-        connection, options = self._setup.opened_connection, self._options()
+        connection, options = self.setup.opened_connection, {**self._options(), **more}
         sent, tools = sendable_messages(messages), self._tools or None
         if self._emit is None:
             return await answered(connection.chat, sent, tools, **options)
@@ -72,14 +115,14 @@ class ModelRequest:
 
     def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on a thread of the job's pool."""
-        chat = self._setup.opened_connection.chat
+        chat = self.setup.opened_connection.chat
         found = chat(sendable_messages(messages), self._tools or None, **self._options())
         if inspect.isawaitable(found):  # of a plain function around a coroutine function
             found = asyncio.run(_awaited(found))
         return checked_response(found)
 
     def _options(self) -> dict[str, Any]:
-        options = self._setup.model_kwargs
+        options = self.setup.model_kwargs
         return options if self._schema is None else {**options, "output_schema": self._schema}
 
 

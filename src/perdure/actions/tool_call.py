@@ -34,9 +34,8 @@ _RAISES: Final = "_perdure_raises"  # set on what a tool with on_error="raise" r
 
 async def tool_call_action(event: ToolRequestEvent, ctx: RunnerContext) -> None:
     """Call the tools that an event asks for and answer it."""
-    responses = await call_tools(
-        ctx, _tools_of(event.model, event.tool_calls, ctx), event.tool_calls
-    )
+    calls = [ToolCall.of(each) for each in event.tool_calls]  # a plain Event may have mappings
+    responses = await call_tools(ctx, _tools_of(event.model, calls, ctx), calls)
     ctx.send_event(ToolResponseEvent(request_id=event.id, responses=responses))
 
 

@@ -131,8 +131,18 @@ class AgentExecutionOptions:
         "short-term-memory.state-ttl.ms",
         int,
         0,
-        "Milliseconds that short-term memory lives after a write; 0 for ever",
+        "Milliseconds that short-term memory lives after it was last touched; 0 for ever",
         minimum=0,
+    )
+    SHORT_TERM_MEMORY_STATE_TTL_UPDATE_TYPE: ClassVar = ConfigOption(
+        "short-term-memory.state-ttl.update-type",
+        str,
+        "on-read-and-write",
+        "What touches short-term memory: writes alone, or reads too",
+        choices=("on-read-and-write", "on-create-and-write"),
+        aliases=types.MappingProxyType(
+            {"ON_READ_AND_WRITE": "on-read-and-write", "ON_CREATE_AND_WRITE": "on-create-and-write"}
+        ),
     )
     TIMEOUT: ClassVar = ConfigOption(
         "timeout",

@@ -61,6 +61,8 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self._ready: collections.deque[asyncio.Handle] = collections.deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._closed = False
+        # Gives an event that is made in a turn its id; None where that is not the runtime's.
+        self.new_event_id: Callable[[], tuple[str, object]] | None = None
         self.violation: ActionLoopError | None = None
         self.on_violation: Callable[[], None] | None = None  # told on the thread that broke in
         self.tasks: list[ActionTask[Any]] = []
@@ -204,7 +206,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def close(self) -> None:
         """Drop everything that is scheduled; later scheduling is refused."""
         self._closed = True
-        self.on_violation = None
+        self.on_violation = self.new_event_id = None
         self._ready.clear()
         self._timers.clear()
         if all(task.done() for task in self.tasks):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import queue
 import threading
 import time
@@ -16,8 +15,9 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from perdure.executor.fair_queue import FairQueue
+from perdure.printable import printable_logger
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 FIRST_TRY_AGAIN = 0.1  # seconds until a thread is asked for again after the system refused one
 LAST_TRY_AGAIN = 5.0

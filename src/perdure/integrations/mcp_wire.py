@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 __all__ = ["Watched", "broken_rule", "mend"]
 
-logger = logging.getLogger("perdure.mcp")
+from perdure.printable import printable_logger
+
+logger = printable_logger("perdure.mcp")
 
 _LISTS: Final = {"tools": "tools/list", "prompts": "prompts/list"}
 _CONTENT: Final = frozenset(("text", "image", "audio", "resource", "resource_link"))

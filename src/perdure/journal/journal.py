@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from perdure.errors import NonDeterminismError
-from perdure.journal.record import OF_RUN, SETTLEMENTS, Record, RecordKind
+from perdure.journal.record import OF_RUN, RULES, SETTLEMENTS, Record, RecordKind
 
 
 class Decision(enum.Enum):
@@ -52,6 +52,7 @@ class ActionHistory(NamedTuple):
         begun: of calls without an outcome, the last PENDING or ATTEMPT record each.
         began: when it first started, where it is to start anew with settlements that it keeps;
             ns since the epoch, else 0.
+        kept_rules: the rules that it goes on by then, see `rules`.
     """
 
     start: Record | None = None
@@ -59,6 +60,12 @@ class ActionHistory(NamedTuple):
     answers: Sequence[Record] = ()
     begun: Sequence[Record] = ()
     began: int = 0
+    kept_rules: int | None = RULES
+
+    @property
+    def rules(self) -> int | None:
+        """The rules that the action is run by."""
+        return self.start.rules if self.start is not None else self.kept_rules
 
 
 DIGEST_SIZE = 16
@@ -134,7 +141,9 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
         return ActionHistory(answers=answers, begun=in_doubt)
     kept[-1] = kept[-1]._replace(at=max(kept[-1].at, at))
     began = history.start.at if history.start is not None else history.began
-    return ActionHistory(settlements=kept, answers=answers, begun=in_doubt, began=began)
+    return ActionHistory(
+        settlements=kept, answers=answers, begun=in_doubt, began=began, kept_rules=history.rules
+    )
 
 
 def _is_same(

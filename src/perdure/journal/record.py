@@ -34,6 +34,10 @@ SETTLEMENTS = frozenset(
     )
 )  # fmt: skip
 OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of no action
+# The rules that new actions are run by; one that was recorded under others keeps them to its end.
+# 1: an event has its id from construction on; values and objects of memory do not replace each
+# other unless they are told to.
+RULES = 1
 WITH_LISTS = 1  # the `n` of a NOTE that is a mapping with lists
 
 
@@ -57,6 +61,7 @@ class Completion(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         short_term: the same of short-term memory.
         outputs: number of outputs the run has made so far.
         created: number of events the run has made so far, outputs included.
+        kept: paths of short-term memory that were read, whose time to live begins anew.
     """
 
     events: list[EventRecord]
@@ -64,6 +69,7 @@ class Completion(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     short_term: list[tuple[str, bytes | None]]
     outputs: int
     created: int
+    kept: list[str] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -125,6 +131,8 @@ class Record(NamedTuple):
             `signal_id`.
         at: time of the record, ns since the epoch; for a settlement its durable time. Of an
             attempt that failed see `due_at`, of a SIGNAL `signal_id`.
+        rules: of a START the rules that its action is run by to its end (see `RULES`); None for
+            those from before rules had numbers, and in the records of every other kind.
     """
 
     run: int
@@ -139,13 +147,16 @@ class Record(NamedTuple):
     payload: bytes | None = None
     started_at: int = 0
     at: int = 0
+    rules: int | None = None
 
     # An action: its start and its end
 
     @classmethod
-    def start(cls, run: int, event: int, action: str, *, version: int, at: int) -> Record:
+    def start(
+        cls, run: int, event: int, action: str, *, version: int, at: int, rules: int | None = None
+    ) -> Record:
         """Return the START of an action that reads this version of the run's memory."""
-        return cls(run, event, action, version, RecordKind.START, at=at)
+        return cls(run, event, action, version, RecordKind.START, at=at, rules=rules)
 
     @classmethod
     def completed(

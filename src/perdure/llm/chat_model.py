@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal, Self
+from contextvars import ContextVar
+from typing import Any, ClassVar, Final, Literal, Protocol, Self
 
 from perdure.call import RetryPolicy, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
@@ -96,6 +97,25 @@ def checked_response(found: Any) -> ChatMessage:
     if not isinstance(found, ChatMessage):
         raise TypeError(f"a chat model connection returned {type(found).__name__}, no ChatMessage")
     return found
+
+
+class PassedOn(Protocol):
+    """A request of a chat, which a model's own `chat` may hand on.
+
+    Attributes:
+        setup: the model that is asked.
+    """
+
+    setup: BaseChatModelSetup
+
+    async def pass_on(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
+    ) -> ChatMessage:
+        """Ask the connection."""
+
+
+REQUEST: Final[ContextVar[PassedOn | None]] = ContextVar("perdure_chat_request", default=None)
+"""The request that is being made here through a model's own `chat`."""
 
 
 class BaseChatModelSetup(Resource):
@@ -341,11 +361,18 @@ class BaseChatModelSetup(Resource):
     ) -> ChatMessage:
         """Make one request, by itself: for durable calls of your own; no tool is called.
 
+        A class of one's own may have its own: what chats call then is that. It gets the messages
+        with the prompt in front, and empty `prompt_args`; what it hands on with `super().chat` goes
+        out with the tools, the output schema and the streaming of the chat.
+
         Args:
             messages: The conversation.
             prompt_args: What the prompt's places are filled with.
             **kwargs: Passed to the connection, over the setup's settings.
         """
+        asked = REQUEST.get()
+        if asked is not None and asked.setup is self:
+            return await asked.pass_on(messages, kwargs)  # by this model's own `chat`, over this
         connection = self.opened_connection
         tools = [each for each in self.tool_list() if isinstance(each, Tool)]
         prepared = self.prepared(messages, prompt_args)

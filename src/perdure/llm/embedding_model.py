@@ -62,7 +62,7 @@ class BaseEmbeddingModelSetup(Resource):
         connection: Name of the connection, or the connection; the latter once it is open.
         model: Name of the model.
         batch_size: Most texts of one request.
-        model_kwargs: What each request is given besides.
+        settings: What each request is given besides, as the setup was made with it.
     """
 
     __journal_name__ = "perdure:BaseEmbeddingModelSetup"
@@ -84,8 +84,13 @@ class BaseEmbeddingModelSetup(Resource):
         self.connection = connection
         self.model = model
         self.batch_size = batch_size
-        self.model_kwargs = model_kwargs
+        self.settings = model_kwargs
         self._opened: BaseEmbeddingModelConnection | None = None
+
+    @property
+    def model_kwargs(self) -> dict[str, Any]:
+        """What each request is given besides; a class of one's own may say so itself."""
+        return dict(self.settings)
 
     def parts(self) -> Iterable[Resource]:
         return () if isinstance(self.connection, str) else (self.connection,)

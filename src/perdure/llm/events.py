@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from perdure.documents.document import Document
@@ -107,6 +107,10 @@ class ToolRequestEvent(Event):
     EVENT_TYPE: ClassVar[str] = EventType.ToolRequestEvent
     tool_calls: list[ToolCall]
     model: str = ""
+
+    def __init__(self, tool_calls: Iterable[ToolCall | Mapping[str, Any]], **more: Any) -> None:
+        """Make one; the calls may be given as mappings, see `ToolCall.of`."""
+        super().__init__(tool_calls=[ToolCall.of(each) for each in tool_calls], **more)
 
 
 class ToolResponseEvent(Event):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,29 @@ class ToolCall:
     id: str
     name: str
     arguments: dict[str, Any] | str
+
+    @classmethod
+    def of(cls, given: ToolCall | Mapping[str, Any]) -> ToolCall:
+        """Return a tool call that may be given as a mapping.
+
+        Args:
+            given: A tool call, or one as a mapping: `id`, `name` and `arguments`, the latter two
+                inside of `function` as well, as OpenAI and Flink Agents have it.
+
+        Raises:
+            ConfigurationError: It is neither.
+        """
+        if isinstance(given, ToolCall):
+            return given
+        found = given.get("function", given) if isinstance(given, Mapping) else None
+        name = found.get("name") if isinstance(found, Mapping) else None
+        if not isinstance(name, str) or not isinstance(given, Mapping) or given.get("id") is None:
+            raise ConfigurationError(
+                f"{given!r:.100} is no tool call: give a ToolCall(id=, name=, arguments=), or a"
+                " mapping with these"
+            )
+        arguments = found.get("arguments", {}) if isinstance(found, Mapping) else {}
+        return cls(id=str(given["id"]), name=name, arguments=arguments)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +211,11 @@ class ChatMessage:
     extra_args: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Take a role by its word too."""
+        """Take a role by its word too, and tool calls as mappings."""
         if type(self.role) is not MessageRole:
             self.role = MessageRole(self.role)
+        if self.tool_calls:
+            self.tool_calls = [ToolCall.of(each) for each in self.tool_calls]
 
     @property
     def text(self) -> str:

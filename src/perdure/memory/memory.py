@@ -10,33 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Literal
 
 from perdure.errors import ContextAccessError, EncodeError
+from perdure.memory.cells import NEVER, OBJECT, Cell, Delta, Draft, ancestors, keep
 
-__all__ = ["ActionMemory", "Cell", "MemoryKind", "MemoryObject", "MemoryRef", "apply_delta"]
+__all__ = ["ActionMemory", "MemoryKind", "MemoryObject", "MemoryRef"]
 
 MemoryKind = Literal["sensory", "short_term"]
-Delta = list[tuple[str, bytes | None]]
 Update = Callable[[Any], Any]
-
-# What marks an object. No codec encodes a value as nothing, so it is never taken for one.
-_OBJECT: Final = b""
-_NEVER: Final = -(1 << 64)
-
-
-class Cell(NamedTuple):
-    """One stored path.
-
-    Attributes:
-        data: The encoded value; empty for an object made by `new_object`.
-        written_at: Wall-clock time of the write, in nanoseconds.
-    """
-
-    data: bytes
-    written_at: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,129 +46,12 @@ class _Write:
     update: Update | None = None
 
 
-def apply_delta(current: MutableMapping[str, Cell], delta: Delta, now: int) -> None:
-    """Apply recorded writes to a state, in place.
-
-    Args:
-        current: The state by path; changed.
-        delta: Writes as `ActionMemory.apply` gave them.
-        now: Time of the writes, in nanoseconds.
-    """
-    for path, data in delta:
-        if data is None:
-            current.pop(path, None)
-        else:
-            current[path] = Cell(data, now)
-
-
 def _check_path(path: str) -> str:
     if not isinstance(path, str):
         raise TypeError(f"a memory path is a string such as 'a.b', not {path!r}")
     if not path or path[0] == "." or path[-1] == "." or ".." in path:
         raise ValueError(f"memory path {path!r} has an empty segment: write it as 'a.b'")
     return path
-
-
-def _ancestors(path: str) -> Iterator[str]:
-    end = path.rfind(".")
-    while end > 0:
-        path = path[:end]
-        yield path
-        end = path.rfind(".")
-
-
-class _Draft:
-    """A state being read and written: copies the mapping that it was given on the first write.
-
-    Owned state: the cells, the paths touched, and how many cells are below each path (counted
-    when first needed, so that a flat memory never pays for a search).
-    """
-
-    __slots__ = ("_below", "_cells", "_oldest", "_original", "_own", "touched")
-
-    def __init__(self, cells: Mapping[str, Cell], oldest: int) -> None:
-        """Begin with `cells`; those not written after `oldest` (nanoseconds) are not read."""
-        self._original = cells
-        self._cells = cells
-        self._own: dict[str, Cell] | None = None
-        self._oldest = oldest
-        self._below: Counter[str] | None = None
-        self.touched: set[str] = set()
-
-    def value(self, path: str) -> bytes | None:
-        """Return the encoded value at `path`, None when there is none."""
-        cell = self._cells.get(path)
-        if cell is None or cell.written_at <= self._oldest or cell.data == _OBJECT:
-            return None
-        return cell.data
-
-    def is_object(self, path: str) -> bool:
-        """Return whether `path` is an object; the root always is."""
-        if not path:
-            return True
-        cell = self._cells.get(path)
-        if cell is not None and cell.data == _OBJECT and cell.written_at > self._oldest:
-            return True
-        return any(self._is_live(below) for below in self._paths_below(path))
-
-    def names(self, path: str) -> list[str]:
-        """Return the names directly below `path`, sorted: the same in every process."""
-        start = len(path) + 1 if path else 0
-        below: Iterable[str] = self._paths_below(path) if path else self._cells
-        return sorted({p[start:].partition(".")[0] for p in below if self._is_live(p)})
-
-    def put(self, path: str, data: bytes, now: int) -> None:
-        """Set `path`; what is below it goes, and a value above it becomes an object."""
-        cells = self._mutable()
-        if data != _OBJECT:
-            for below in list(self._paths_below(path)):
-                self._drop(below)
-        if "." in path:
-            for above in _ancestors(path):
-                cell = cells.get(above)
-                if cell is not None and cell.data != _OBJECT:
-                    self._drop(above)
-        if self._below is not None and path not in cells:
-            self._below.update(_ancestors(path))
-        cells[path] = Cell(data, now)
-        self.touched.add(path)
-
-    def remove(self, path: str) -> None:
-        """Delete `path` and what is below it."""
-        cells = self._mutable()
-        for below in list(self._paths_below(path)):
-            self._drop(below)
-        if path in cells:
-            self._drop(path)
-
-    def result(self) -> dict[str, Cell]:
-        """Return the cells as they are now, as a mapping of the caller's own."""
-        return dict(self._cells) if self._own is None else self._own
-
-    def _is_live(self, path: str) -> bool:
-        return self._cells[path].written_at > self._oldest
-
-    def _mutable(self) -> dict[str, Cell]:
-        if self._own is None:
-            self._cells = self._own = dict(self._original)
-        return self._own
-
-    def _drop(self, path: str) -> None:
-        del self._mutable()[path]
-        self.touched.add(path)
-        if self._below is not None:
-            self._below.subtract(_ancestors(path))
-
-    def _paths_below(self, path: str) -> Iterable[str]:
-        if self._below is None:
-            nested = [each for each in self._cells if "." in each]
-            if not nested:
-                return ()  # nothing to count, and flat memories are the rule
-            self._below = Counter(above for each in nested for above in _ancestors(each))
-        if self._below[path] <= 0:
-            return ()
-        prefix = f"{path}."
-        return (each for each in self._cells if each.startswith(prefix))
 
 
 class ActionMemory:
@@ -205,6 +71,8 @@ class ActionMemory:
         check: Callable[[], None],
         now: int,
         ttl_ns: int = 0,
+        keeps_read: bool = False,
+        replaces: bool = False,
     ) -> None:
         """Open a view.
 
@@ -216,6 +84,9 @@ class ActionMemory:
             check: Raises ContextAccessError outside a turn of the action.
             now: The action's start, in nanoseconds of wall-clock time.
             ttl_ns: How long a write lives, in nanoseconds; 0 for ever.
+            keeps_read: What is read lives so long from then on, as what is written does.
+            replaces: A value replaces an object and an object a value without being told to, by
+                the rules of before.
         """
         self.kind: MemoryKind = kind
         self._encode = encode
@@ -223,8 +94,12 @@ class ActionMemory:
         self._check = check
         self._now = now
         # Judged at the start, so that a replay reads what the first execution read.
-        self._oldest = now - ttl_ns if ttl_ns else _NEVER
-        self._view = _Draft(base, self._oldest)
+        self._oldest = now - ttl_ns if ttl_ns else NEVER
+        # What was touched a moment ago is not touched again: a tenth of its time may pass first.
+        self._fresh = now - ttl_ns // 10 if ttl_ns and keeps_read else NEVER
+        self._read: set[str] = set()  # paths whose time to live begins anew
+        self._replaces = replaces
+        self._view = Draft(base, self._oldest)
         self._writes: list[_Write] = []
         self._updating = False
 
@@ -234,8 +109,8 @@ class ActionMemory:
         return MemoryObject(self, "")
 
     def pending(self) -> bool:
-        """Return whether the action wrote anything."""
-        return bool(self._writes)
+        """Return whether the action changes anything: it wrote, or keeps what it has read."""
+        return bool(self._writes or self._read)
 
     def apply(self, current: Mapping[str, Cell], now: int) -> tuple[dict[str, Cell], Delta]:
         """Apply the action's writes, in their order, to the last completed state.
@@ -251,7 +126,7 @@ class ActionMemory:
         Raises:
             Exception: Whatever a function given to `update` raised.
         """
-        draft = _Draft(current, self._oldest)
+        draft = Draft(current, self._oldest)
         for write in self._writes:
             self._perform(write, draft, now)
         new = draft.result()
@@ -259,9 +134,22 @@ class ActionMemory:
         changed = sorted(path for path in draft.touched if path in new or path in current)
         return new, [(path, new[path].data if path in new else None) for path in changed]
 
+    def keep(self, current: MutableMapping[str, Cell], now: int) -> list[str]:
+        """Let what the action has read live on; return the paths, for `keep`.
+
+        Args:
+            current: The state that `apply` gave; changed.
+            now: Time of the action's completion, in nanoseconds.
+        """
+        kept = sorted(path for path in self._read if path in current)
+        keep(current, kept, now)
+        return kept
+
     def value(self, path: str) -> bytes | None:
         """Return the encoded value at `path`, None when there is none."""
         self._enter()
+        if self._fresh != NEVER and self._view.written_at(path) <= self._fresh:
+            self._read.add(path)
         return self._view.value(path)
 
     def decoded(self, data: bytes) -> Any:
@@ -278,15 +166,37 @@ class ActionMemory:
         self._enter()
         return self._view.names(path)
 
-    def set(self, path: str, value: Any) -> None:
+    def set(self, path: str, value: Any, *, overwrite: bool) -> None:
         """Set `path` to `value`, encoded now."""
         self._enter()
+        if not (overwrite or self._replaces):
+            if self._view.is_object(path):
+                raise ValueError(
+                    f"{self.kind}_memory.set({path!r}): there is an object, with what is below it:"
+                    f" set a value below it, or pass overwrite=True to replace all of it"
+                )
+            self._refuse_under_value("set", path)
         self._record(_Write(path, data=self._encoded(path, value)))
 
-    def new_object(self, path: str) -> None:
+    def new_object(self, path: str, *, overwrite: bool) -> None:
         """Make `path` an object."""
         self._enter()
-        self._record(_Write(path, data=_OBJECT))
+        if not (overwrite or self._replaces):
+            if self._view.value(path) is not None:
+                raise ValueError(
+                    f"{self.kind}_memory.new_object({path!r}): there is a value: delete it, or pass"
+                    " overwrite=True to replace it"
+                )
+            self._refuse_under_value("new_object", path)
+        self._record(_Write(path, data=OBJECT))
+
+    def _refuse_under_value(self, what: str, path: str) -> None:
+        for above in ancestors(path):
+            if self._view.value(above) is not None:
+                raise ValueError(
+                    f"{self.kind}_memory.{what}({path!r}): {above!r} is a value, not an object:"
+                    " delete it, or pass overwrite=True to replace it"
+                )
 
     def delete(self, path: str) -> None:
         """Delete `path` and what is below it, also where only another action wrote it."""
@@ -298,6 +208,8 @@ class ActionMemory:
         self._enter()
         if not callable(fn) or inspect.iscoroutinefunction(fn):
             raise TypeError(f"update({path!r}) takes a plain function of the value, not {fn!r}")
+        if not self._replaces:
+            self._refuse_under_value("update", path)
         self._record(_Write(path, update=fn))
 
     def _enter(self) -> None:
@@ -311,7 +223,7 @@ class ActionMemory:
         self._perform(write, self._view, self._now)
         self._writes.append(write)
 
-    def _perform(self, write: _Write, draft: _Draft, now: int) -> None:
+    def _perform(self, write: _Write, draft: Draft, now: int) -> None:
         if write.update is not None:
             draft.put(write.path, self._updated(write.path, write.update, draft), now)
         elif write.data is not None:
@@ -319,7 +231,7 @@ class ActionMemory:
         else:
             draft.remove(write.path)
 
-    def _updated(self, path: str, fn: Update, draft: _Draft) -> bytes:
+    def _updated(self, path: str, fn: Update, draft: Draft) -> bytes:
         data = draft.value(path)
         if data is None and draft.is_object(path):
             raise TypeError(f"memory.update({path!r}): it is an object: update a value below it")
@@ -369,27 +281,38 @@ class MemoryObject:
             return self._memory.decoded(data)
         return MemoryObject(self._memory, full) if self._memory.is_object(full) else default
 
-    def set(self, path: str, value: Any) -> MemoryRef:
-        """Set `path` to `value`; what is below it goes, and a value above it becomes an object.
+    def set(self, path: str, value: Any, *, overwrite: bool = False) -> MemoryRef:
+        """Set `path` to `value`.
 
         Args:
             path: A path.
             value: Anything that the codec takes; encoded now, so later changes do not count.
+            overwrite: An object at `path` goes with all that is below it, and a value above it
+                becomes an object; else these are errors.
 
         Returns:
             A reference to it, which events may carry and `get` takes.
 
         Raises:
             EncodeError: The codec does not take the value.
+            ValueError: There is an object, or a value above it.
         """
         full = self._full(path)
-        self._memory.set(full, value)
+        self._memory.set(full, value, overwrite=overwrite)
         return MemoryRef(self._memory.kind, full)
 
-    def new_object(self, path: str) -> MemoryObject:
-        """Make `path` an object, unless it is one, and return it; a value there goes."""
+    def new_object(self, path: str, *, overwrite: bool = False) -> MemoryObject:
+        """Make `path` an object, unless it is one, and return it.
+
+        Args:
+            path: A path.
+            overwrite: A value there, or above it, goes; else it is an error.
+
+        Raises:
+            ValueError: There is a value, or one above it.
+        """
         full = self._full(path)
-        self._memory.new_object(full)
+        self._memory.new_object(full, overwrite=overwrite)
         return MemoryObject(self._memory, full)
 
     def is_exist(self, path: str | MemoryRef) -> bool:

@@ -28,6 +28,7 @@ from perdure.runtime.action.children import (
     NewChild,
     refuse_own_key,
 )
+from perdure.runtime.action.reconcilers import check_reconciler, takes_arguments
 from perdure.runtime.action.sides import ActionOfParts
 
 NO_NUMBERS: frozenset[int] = frozenset()
@@ -85,6 +86,8 @@ class ActionCalls:
             options = options.over(info.options)
         if options.limit is not None:
             self._services.check_limit(options.limit)
+        if options.reconciler is not None:
+            check_reconciler(options.reconciler, args, kwargs)
         function, given = options.durable_id, options.durable_aliases
         step, call, template = self._number(
             function or info.identity,
@@ -219,6 +222,8 @@ class ActionCalls:
             assert options.reconciler is not None
             func, info = options.reconciler, self._services.function(options.reconciler)
             callee = callee._replace(func=func, is_coroutine=info.is_coroutine, inline=False)
+            if not takes_arguments(func, callee.args, callee.kwargs):
+                callee = callee._replace(args=(), kwargs={})
         over, form = self.call_over, getattr(callee.func, "journal_form", None)
         if form is not None:
             over = functools.partial(over, form=form)

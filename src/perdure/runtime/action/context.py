@@ -26,11 +26,14 @@ from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.event import Event, EventType
+from perdure.journal.record import Record
+from perdure.memory.cells import Cell
 from perdure.memory.long_term import LongTermMemory
-from perdure.memory.memory import ActionMemory, Cell, MemoryKind, MemoryObject
+from perdure.memory.memory import ActionMemory, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.printable import PrintableFilter
 from perdure.resource import ResourceType
+from perdure.runtime.action.event_ids import EventIds
 from perdure.runtime.action.runner import ActionRunner
 
 
@@ -57,18 +60,18 @@ class ReplayFilter(logging.Filter):
 class ActionMemories:
     """One action's views of both memories, made when it first looks: many actions never do."""
 
-    __slots__ = ("_bases", "_runner", "_services", "_started_at", "_views")
+    __slots__ = ("_bases", "_runner", "_services", "_started", "_views")
 
     def __init__(
         self,
         runner: ActionRunner,
         bases: tuple[Mapping[str, Cell], Mapping[str, Cell]],
-        started_at: int,
+        started: Record,
     ) -> None:
         self._services = runner.run.services
         self._runner = runner
         self._bases = bases
-        self._started_at = started_at
+        self._started = started
         self._views: dict[MemoryKind, ActionMemory] | None = None
 
     def view(self, kind: MemoryKind) -> ActionMemory:
@@ -77,15 +80,17 @@ class ActionMemories:
             self._views = {}
         view = self._views.get(kind)
         if view is None:
-            is_sensory = kind == "sensory"
+            is_sensory, services = kind == "sensory", self._services
             view = self._views[kind] = ActionMemory(
                 self._bases[0 if is_sensory else 1],
                 kind=kind,
-                encode=self._services.codec.encode,
-                decode=self._services.codec.decode,
+                encode=services.codec.encode,
+                decode=services.codec.decode,
                 check=functools.partial(self._runner.check_turn, "memory"),
-                now=self._started_at,
-                ttl_ns=0 if is_sensory else self._services.short_term_ttl,
+                now=self._started.at,
+                ttl_ns=0 if is_sensory else services.short_term_ttl,
+                keeps_read=services.keeps_read_memory,
+                replaces=self._started.rules is None,
             )
         return view
 
@@ -107,12 +112,17 @@ class ActionContext:
         runner: ActionRunner,
         sensory: Mapping[str, Cell],
         short_term: Mapping[str, Cell],
-        started_at: int,
+        started: Record,
     ) -> None:
         self._run = runner.run
         self._runner = runner
         self.sent: list[Sent] = []
-        self.memories = ActionMemories(runner, (sensory, short_term), started_at)
+        self._event_ids = EventIds(
+            functools.partial(self._run.sent_id, runner.event, runner.name),
+            from_making=started.rules is not None,
+        )
+        runner.continuation.loop.new_event_id = self._event_ids.made
+        self.memories = ActionMemories(runner, (sensory, short_term), started)
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
 
@@ -196,7 +206,7 @@ class ActionContext:
             raise EncodeError(
                 f"{self._runner.where()}: the event {event.type} cannot be journaled: {error}"
             ) from error
-        event.id = self._run.sent_id(self._runner.event, self._runner.name, len(self.sent) + 1)
+        self._event_ids.sent(event)
         self.sent.append(Sent(event.type, data, is_output, event.id))
 
     # Time and chance

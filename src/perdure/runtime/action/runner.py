@@ -374,6 +374,10 @@ class ActionRunner:
         if error is None:
             self.calls.begin_submissions()
         self.close()
+        if error is not None and ends_process(error):
+            # Out of an inline call that the fallback's thread waited for; never an outcome.
+            self._services.supervisor.stop(error)
+            return
         if error is None and self.calls.submitting:
             self._held = True
         else:

@@ -61,9 +61,9 @@ class RunEvents:
         """Return an event anew from its journal form; None: the input."""
         codec = self._services.codec
         if record is None:
-            event: Event = InputEvent(input=codec.decode(self._ticket.row.value))
-            event.id = self._id(0)
-            return event
+            value = codec.decode(self._ticket.row.value)
+            # The keyword is Event's own; type checkers know the fields of the class alone.
+            return InputEvent(input=value, id=self._id(0))  # type: ignore[call-arg]
         attributes = codec.decode(record.attributes)
         if not isinstance(attributes, dict):
             raise DecodeError.of_damage(f"the attributes of event {record.number} are no mapping")

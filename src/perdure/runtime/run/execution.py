@@ -113,10 +113,10 @@ class RunExecution:
                 continue
             started = history.start or Record.start(
                 self.number, runner.event, runner.name, version=self._completions,
-                at=history.began or self.services.now(),
+                at=history.began or self.services.now(), rules=history.rules,
             )  # fmt: skip
             sensory, short_term = self._state.snapshots.get(key, self._memory[:2])
-            context = ActionContext(runner, sensory, short_term, started.at)
+            context = ActionContext(runner, sensory, short_term, started)
             self._contexts[runner] = context
             runner.start(self._main(runner, context), started)
 
@@ -170,18 +170,20 @@ class RunExecution:
         sensory, short_term, touched = self._memory
         sensory_delta: Delta = []
         short_delta: Delta = []
+        kept: list[str] = []
         if (written := context.memories.written("sensory")) is not None:
             sensory, sensory_delta = written.apply(sensory, at)
         if (written := context.memories.written("short_term")) is not None:
             short_term, short_delta = written.apply(short_term, at)
+            kept = written.keep(short_term, at)
         sent = self._events.number(runner.event, runner.name, context.sent)
         completion = Completion(
             events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
-            created=sent.created,
+            created=sent.created, kept=kept,
         )  # fmt: skip
         unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
-        touched = touched | dict.fromkeys(path for path, _ in short_delta)
+        touched = touched | dict.fromkeys([*(path for path, _ in short_delta), *kept])
         memory = RunMemory(sensory, short_term, touched)
         triggered = []
         if sent.events and not self._ending.cancel_reason:

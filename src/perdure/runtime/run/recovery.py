@@ -9,7 +9,7 @@ from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
 from perdure.journal.record import EventRecord, Record, RecordKind
-from perdure.memory.memory import apply_delta
+from perdure.memory.cells import apply_delta, keep
 from perdure.runtime.run.state import CANCELLED, Cells, RunState
 from perdure.runtime.shared.signals import left_in_journal
 
@@ -50,7 +50,9 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         apply_delta(sensory, completion.sensory, record.at)
         if index > flushed:
             apply_delta(current, completion.short_term, record.at)
+            keep(current, completion.kept, record.at)
             touched.update(dict.fromkeys(path for path, _ in completion.short_term))
+            touched.update(dict.fromkeys(completion.kept))
         completions, created, outputs = record.version, completion.created, completion.outputs
         if completions in versions:
             states[completions] = (dict(sensory), dict(current))

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from perdure.journal.journal import ActionHistory
 from perdure.journal.record import EventRecord, Record
-from perdure.memory.memory import Cell
+from perdure.memory.cells import Cell
 
 Cells = dict[str, Cell]
 NOTHING: Final[dict[Any, Any]] = {}  # what a run begins with; replaced, never changed

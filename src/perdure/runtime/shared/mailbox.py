@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from perdure.journal.record import Record
-from perdure.memory.memory import Cell
+from perdure.memory.cells import Cell
 from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.store.base import KeyRow, KeyState, RunRow
 

@@ -140,6 +140,8 @@ class JobServices:
         self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
         ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
         self.short_term_ttl = ttl_ms * 1_000_000
+        update_type = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_UPDATE_TYPE)
+        self.keeps_read_memory = update_type == "on-read-and-write"
         limits = {**config.limits(), **_blocking(config)}
         self.limits = Limits(limits, world.monotonic, self.spans.arm)
         self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from perdure.errors import StoreError
 from perdure.journal.record import StoredPayload
-from perdure.memory.memory import Cell
+from perdure.memory.cells import Cell
 from perdure.run import Output
 from perdure.runtime.shared.admission import Admitted
 from perdure.runtime.shared.inputs import NewInput

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import time
 from collections.abc import Callable
 
-logger = logging.getLogger("perdure")
+from perdure.printable import printable_logger
+
+logger = printable_logger("perdure")
 
 COMPACT_ABOVE = 1024  # cancelled timers kept before the heap is cleaned
 

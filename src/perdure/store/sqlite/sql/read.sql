@@ -37,7 +37,7 @@ SELECT run, job, key, sequence, label, value, status, place, attempt, error, adm
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail,
        CASE WHEN kind IN (2, 3) AND length(payload) > 65536 THEN NULL ELSE payload END,
-       started_at, at,
+       started_at, at, rules,
        CASE WHEN kind IN (2, 3) AND length(payload) > 65536 THEN number END
 FROM record WHERE run IN (:many) ORDER BY number;
 -- name: payload

@@ -50,7 +50,8 @@ SELECT run FROM run WHERE run < :before
          OR :status = CASE WHEN status = 1 AND :begun THEN 2 ELSE status END)
     ORDER BY run DESC LIMIT :limit;
 -- name: records
-SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at
+SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at,
+       rules
 FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
 -- name: outputs
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position

@@ -11,7 +11,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO input (job, source, id, run, digest) VALUES (?, ?, ?, ?, ?);
 -- name: Record
 INSERT INTO record (run, event, action, n, kind, call, function, digest, detail, payload,
-                    started_at, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                    started_at, at, rules) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: StatusRow
 UPDATE run SET status = ?, place = ?, attempt = ?, error = ?, finished_at = ? WHERE run = ?;
 -- name: StatusRow_many

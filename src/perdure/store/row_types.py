@@ -1,0 +1,234 @@
+"""What stores write and read: rows, one kind for each table, and what they are shown as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from perdure.journal.record import Record
+from perdure.store.documents import DocumentRow
+from perdure.store.files import BadLineRow, FileRow, MendedLineRow
+
+NUMBER_BITS = 40  # a job's runs and keys are numbered from job << 40
+
+T = TypeVar("T")
+
+
+class KeyRow(NamedTuple):
+    """A key of the job and the sequence of its newest run. Upserted; never deleted."""
+
+    key: int
+    job: int
+    digest: bytes
+    value: bytes
+    sequence: int
+
+
+class RunRow(NamedTuple):
+    """A run. Inserted at admission.
+
+    Attributes:
+        run: number in the store.
+        job: the job's number.
+        key: number of its key.
+        sequence: its number in its key, from 1.
+        label: the id or the source position it was given with, for people; "" without.
+        value: the encoded input.
+        status: number of a RunStatus (`run.STATUS_NUMBERS`). RUNNING is never stored: it is what
+            a QUEUED run that has records is shown as.
+        place: its place in the queue of its key; a retry gives a new one.
+        attempt: times it was put back.
+        error: the encoded failure of a FAILED run.
+        admitted_at: ns since the epoch.
+        finished_at: ns since the epoch, 0 before.
+        due: when it may join its key's queue, ns since the epoch; 0 at once.
+    """
+
+    run: int
+    job: int
+    key: int
+    sequence: int
+    label: str
+    value: bytes
+    status: int
+    place: int
+    attempt: int
+    error: bytes | None
+    admitted_at: int
+    finished_at: int
+    due: int = 0
+
+
+class InputRow(NamedTuple):
+    """That an input was admitted, for ever: by id, or by its position in a source (G2)."""
+
+    job: int
+    source: str  # "" for ids
+    id: str | int
+    run: int
+    digest: bytes
+
+
+class StatusRow(NamedTuple):
+    """A change of a run's status."""
+
+    status: int
+    place: int
+    attempt: int
+    error: bytes | None
+    finished_at: int
+    run: int
+
+
+class MemoryRow(NamedTuple):
+    """One path of a key's short-term memory; `data` None is a tombstone."""
+
+    key: int
+    path: str
+    data: bytes | None
+    written_at: int
+
+
+class OutputRow(NamedTuple):
+    """One output of a run, in the outbox until a sink has it."""
+
+    run: int
+    number: int
+    id: str
+    value: bytes
+    delivered: int
+
+
+class DeliveredRow(NamedTuple):
+    """That the sink has an output."""
+
+    run: int
+    number: int
+
+
+class SinkRow(NamedTuple):
+    """How far a sink has come: its size at the start and its last durable offset."""
+
+    job: int
+    name: str
+    base: int
+    offset: int
+
+
+class CommandRow(NamedTuple):
+    """What a person asked of a run, from any process; the owner takes it from the inbox."""
+
+    job: int
+    run: int
+    command: str
+    payload: bytes | None
+    at: int
+
+
+class CommandDoneRow(NamedTuple):
+    """That a command of the inbox was carried out."""
+
+    number: int
+
+
+Row = (
+    KeyRow | RunRow | InputRow | Record | StatusRow | MemoryRow | OutputRow | DeliveredRow
+    | SinkRow | DocumentRow | CommandRow | CommandDoneRow | FileRow | BadLineRow | MendedLineRow
+)  # fmt: skip
+
+# One fixed order of kinds inside a commit: no row depends on one of a later kind. A command comes
+# after the statuses it may refer to; what marks it done comes last.
+ROW_ORDER: tuple[type, ...] = (
+    KeyRow, RunRow, InputRow, Record, StatusRow, MemoryRow, OutputRow, DeliveredRow, SinkRow,
+    DocumentRow, CommandRow, CommandDoneRow, FileRow, BadLineRow, MendedLineRow,
+)  # fmt: skip
+
+
+class JobInfo(NamedTuple):
+    """What the owner of a job starts from."""
+
+    job: int
+    last_run: int
+    last_key: int
+
+
+class KeyState(NamedTuple):
+    """A key with its short-term memory."""
+
+    row: KeyRow
+    memory: Sequence[MemoryRow]
+
+
+class StoredOutput(NamedTuple):
+    """An output with its key, in commit order."""
+
+    run: int
+    number: int
+    id: str
+    value: bytes
+    key: bytes
+    delivered: int
+
+
+class Command(NamedTuple):
+    """A command of the inbox."""
+
+    number: int
+    run: int
+    command: str
+    payload: bytes | None
+
+
+class JobRow(NamedTuple):
+    """A job of the store."""
+
+    job: int
+    name: str
+    created_at: int
+
+
+class RunHead(NamedTuple):
+    """A run as lists show it.
+
+    Attributes:
+        row: its row; one that is queued there and has begun stands as running here.
+        key: its key, encoded.
+        note: what it last said that it does, encoded; None without.
+    """
+
+    row: RunRow
+    key: bytes
+    note: bytes | None
+
+
+class CollectionInfo(NamedTuple):
+    """A collection of documents, and how many it has."""
+
+    name: str
+    size: int
+
+
+class Page(NamedTuple, Generic[T]):
+    """A part of a list; `after` gets the next one, "" at the end. Opaque, one word of ASCII."""
+
+    items: list[T]
+    after: str
+
+
+class Changes(NamedTuple):
+    """What is new in a job.
+
+    Attributes:
+        position: where to go on from: of this store, good in any process. Opaque, one word of
+            ASCII.
+        runs: those that were admitted, that have new records or that were left a command,
+            ascending.
+        statuses: some run's status is another, which its journal may not tell: `heads` tells.
+        lost: it cannot be said what is new, so read everything again: the position is none of this
+            store's, or too much is new.
+    """
+
+    position: str
+    runs: list[int]
+    statuses: bool = False
+    lost: bool = False
