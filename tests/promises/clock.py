@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 
+from perdure.operate import control
 from perdure.runtime import job_runtime
 from perdure.runtime.shared import services
 from perdure.runtime.shared.timers import TimerService
@@ -17,7 +18,7 @@ HOUR = 3600.0  # seconds: longer than any test runs, so that nothing is due befo
 
 
 class Clock:
-    """The wall clock of all jobs that are opened in one test.
+    """The wall clock of all jobs that are opened in one test, and of commands left for them.
 
     Owns: how far it is ahead of the real one, and which jobs' timers have to look at it again.
     """
@@ -27,6 +28,7 @@ class Clock:
         self._timers: weakref.WeakSet[TimerService] = weakref.WeakSet()
         monkeypatch.setattr(job_runtime, "World", functools.partial(World, now=self.now))
         monkeypatch.setattr(services, "TimerService", self._watched)
+        monkeypatch.setattr(control, "time_ns", self.now)
 
     def now(self) -> int:
         """Return the time, ns since the epoch."""

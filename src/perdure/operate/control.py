@@ -6,7 +6,7 @@ Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones 
 from __future__ import annotations
 
 import functools
-import time
+from time import time_ns
 from typing import Any
 
 from perdure.call import checked_name
@@ -92,7 +92,7 @@ async def _leave(
     command: str,
     payload: bytes | None = None,
 ) -> None:
-    at = time.time_ns()
+    at = time_ns()
     await history.view.leave_commands(
         [
             CommandRow(job=job.job, run=info.number, command=command, payload=payload, at=at)

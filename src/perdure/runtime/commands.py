@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
-from perdure.journal.record import Record, decode_signal
+from perdure.journal.record import Record, RecordKind, decode_signal
 from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.run.rows import retry_rows, status_row
 from perdure.runtime.run.state import CANCELLED
+from perdure.runtime.shared.backoff import until_store_answers
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
 
@@ -38,6 +39,10 @@ class RunCommands:
         self._resting = runs.resting
         self._backlog = runs.backlog
         self._last_signal = 0
+        self._sending: dict[int, set[asyncio.Future[None]]] = {}  # signals not durable yet, by run
+        self._inbox = asyncio.Lock()
+        self._next_look: asyncio.Task[None] | None = None  # one that has not begun
+        runs.catch_up = self.caught_up
 
     async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
         """Ask a run to stop; False when it has ended, also in the meantime.
@@ -117,7 +122,7 @@ class RunCommands:
         return True
 
     async def signal(
-        self, run: int, name: str, value: bytes, more: list[Row] | None = None
+        self, run: int, name: str, value: bytes, more: list[Row] | None = None, *, at: int = 0
     ) -> bool:
         """Send a signal to a run; False when it is not in flight. Durable when this returns.
 
@@ -126,6 +131,7 @@ class RunCommands:
             name: the signal's name.
             value: its encoded value.
             more: rows to commit with it.
+            at: when it came, ns since the epoch; 0 for now.
         """
         rows: list[Row] = more or []
         if run not in self._admission.tickets:
@@ -133,10 +139,24 @@ class RunCommands:
                 if run not in self._admission.tickets:  # meanwhile it may have been read back
                     if not await self._backlog.find([run]):
                         return await self._nothing_to_do(rows)
-                    await self._services.commits.write([self._new_signal(run, name, value), *rows])
+                    signal = await self._new_signal(run, name, value, at)
+                    await self._services.commits.write([signal, *rows])
                     return True  # it is in the journal when the run is read back
-        ticket = self._admission.tickets[run]
-        signal = self._new_signal(run, name, value)
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sending.setdefault(run, set()).add(sent)
+        try:
+            return await self._send(self._admission.tickets[run], name, value, rows, at)
+        finally:
+            sent.set_result(None)
+            self._sending[run].discard(sent)
+            if not self._sending[run]:
+                del self._sending[run]
+
+    async def _send(
+        self, ticket: RunTicket, name: str, value: bytes, rows: list[Row], at: int
+    ) -> bool:
+        run = ticket.row.run
+        signal = await self._new_signal(run, name, value, at)
         try:
             await self._services.commits.write([signal, *rows])
         except StoreError as error:
@@ -150,10 +170,16 @@ class RunCommands:
             self._resting.wake(ticket)  # it finds the signal in its journal
         return True
 
-    def _new_signal(self, run: int, name: str, value: bytes) -> Record:
-        # The time identifies the signal in its run, so it must be new.
-        self._last_signal = max(self._last_signal + 1, self._services.now())
-        return Record.signal(run, name, value, self._last_signal)
+    async def _new_signal(self, run: int, name: str, value: bytes, at: int) -> Record:
+        """Return the record of a signal. Its time identifies it in its run, so it must be new."""
+        if not at:
+            self._last_signal = at = max(self._last_signal + 1, self._services.now())
+            return Record.signal(run, name, value, at)
+        records = (await self._store.records([run])).get(run, ())
+        known = {r.signal_id for r in records if r.kind == RecordKind.SIGNAL}
+        while at in known:
+            at += 1
+        return Record.signal(run, name, value, at)
 
     def _look_again(self, ticket: RunTicket, error: StoreError) -> None:
         """Have a run read back: a signal may be durable though its commit failed (G25)."""
@@ -177,12 +203,39 @@ class RunCommands:
     async def empty_inbox(self) -> None:
         """Carry out what the inbox holds."""
         try:
-            for command in await self._store.commands() or ():
-                await self._carry_out(command)
+            await self._look()
         except StoreFormatError:
             raise  # it would be so again
         except StoreError as error:
             logger.error("commands cannot be read: %s", error)
+
+    async def caught_up(self, run: int) -> None:
+        """Return when a run has got the signals that were durable, or being sent, at this call.
+
+        One look into the inbox serves all who ask before it begins.
+        """
+        if self._next_look is None:
+            self._next_look = self._runs.spawn(
+                until_store_answers(
+                    self._services.commits, self._begin_look, "commands cannot be read"
+                )
+            )
+        await asyncio.shield(self._next_look)
+        if sending := self._sending.get(run):
+            await asyncio.wait(list(sending))
+
+    async def _begin_look(self) -> None:
+        async with self._inbox:
+            self._next_look = None  # who asks from here on needs another
+            await self._carry_all_out()
+
+    async def _look(self) -> None:
+        async with self._inbox:
+            await self._carry_all_out()
+
+    async def _carry_all_out(self) -> None:
+        for command in await self._store.commands() or ():
+            await self._carry_out(command)
 
     async def _carry_out(self, command: Command) -> None:
         done: list[Row] = [CommandDoneRow(number=command.number)]
@@ -192,7 +245,7 @@ class RunCommands:
         elif command.command == "retry":
             carried_out = await self.retry(run, done)
         elif command.command == "signal" and (signal := _signal(command)) is not None:
-            carried_out = await self.signal(run, *signal, done)
+            carried_out = await self.signal(run, *signal, done, at=command.at)
         else:
             logger.error(
                 "the command %r of run %s is not known: passed over", command.command, run_id(run)

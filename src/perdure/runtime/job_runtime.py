@@ -142,7 +142,8 @@ class JobRuntime:
         except BaseException:
             await self.close()
             raise
-        self._runs.spawn(self._commands.watch())
+        if self._world.watches_inbox:
+            self._runs.spawn(self._commands.watch())
 
     def _make_parts(self, info: JobInfo) -> None:
         self._commits = commits = GroupCommit(self._store)

@@ -83,6 +83,7 @@ class LiveRuns:
         self._leaves_resting = False
         self._drained: asyncio.Future[None] | None = None
         self.executions: dict[int, RunExecution] = {}
+        self.catch_up: Callable[[int], Awaitable[None]]
         self.services = make_services(self)
         self._codec, self._commits = self.services.codec, self.services.commits
         self.outbox = Outbox(store, self._commits, self._codec, info.job)
@@ -349,6 +350,10 @@ class LiveRuns:
     def submit(self, item: NewInput) -> asyncio.Future[Admitted]:
         """Admit an input; the future is done when its run is durable."""
         return self.admission.submit(item)
+
+    async def signals_until_now(self, ticket: RunTicket) -> None:
+        """Return when a run has got all signals that are durable now."""
+        await self.catch_up(ticket.row.run)
 
     async def outputs(self, run: str) -> list[Output]:
         """Return a run's outputs when it has come to its end, by its id, to a run in flight."""

@@ -177,6 +177,7 @@ class Command(NamedTuple):
     run: int
     command: str
     payload: bytes | None
+    at: int = 0  # when it was left, ns since the epoch
 
 
 class JobRow(NamedTuple):

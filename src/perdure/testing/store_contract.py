@@ -95,7 +95,7 @@ class OwnerContract(DocumentContract):
             assert await again.sink("file") == sink
             commands = await again.commands()
             assert commands is not None
-            assert [command[1:] for command in commands] == [(run, "cancel", b"p")]
+            assert [command[1:4] for command in commands] == [(run, "cancel", b"p")]
 
     @on_a_loop
     async def test_rows_of_a_batch_may_come_in_any_order(self) -> None:

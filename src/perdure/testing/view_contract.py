@@ -321,7 +321,7 @@ class ViewContract:
                 await view.leave_commands([])
                 taken = await store.commands()
                 assert taken is not None
-                assert [each[1:] for each in taken] == [
+                assert [each[1:4] for each in taken] == [
                     (row.run, row.command, row.payload) for row in left
                 ]
                 for limit in (1, 9):

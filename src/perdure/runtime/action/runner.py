@@ -94,6 +94,17 @@ class ActionRunner:
         """When its armed timer comes due, ns since the epoch."""
         return self._waits.wake_up if self._waits is not None else None
 
+    @property
+    def awaits_signals(self) -> bool:
+        """True while the action waits for a signal."""
+        return not self.ended and self._waits is not None and self._waits.for_signals
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """True while the code of an action that had begun before runs on a thread of its own."""
+        is_new = self._history is NEW and self._waits is None
+        return not (is_new or self.ended or self.continuation.is_suspended)
+
     def ask(self) -> None:
         """Take what has come for the action: the run has got a signal."""
         if self._waits is not None:
@@ -224,12 +235,20 @@ class ActionRunner:
 
     # Settlements
 
-    def settle(self, outcome: Record) -> None:
-        """Give a settlement its number and its time; deliver it when it is durable."""
+    def settle(self, outcome: Record, at: int | None = None) -> None:
+        """Give a settlement its number and its time; deliver it when it is durable.
+
+        Where that time passes a deadline of an action that waits for a signal, the inbox is read
+        before: a signal that was durable earlier wins (G6).
+        """
         if self.ended or self.run.dropped:
             return
+        if at is None:
+            if self._waits is not None and self._waits.looks_first(outcome):
+                return
+            at = self._services.now()
         self.run.stir()
-        self._last_at = max(self._last_at, self._services.now())
+        self._last_at = max(self._last_at, at)
         record = outcome.settled(self._journal.settle(), self._last_at)
         self.write([record], lambda: self._deliver(record))
 
@@ -314,6 +333,8 @@ class ActionRunner:
         elif self._live:
             if self._note and continuation.is_suspended:
                 self._tell_note()
+            if self._waits is not None and self._waits.put_off:
+                self._waits.ask()
             idles = self._arm()
             if self.start_row is not None and (idles or self._services.run_timeout):
                 # A deadline counts from the start, which must survive a crash as well.

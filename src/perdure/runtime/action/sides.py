@@ -53,8 +53,11 @@ class RunOfAction(Protocol):
     def derived_id(self, call: Record) -> str:
         """Return the id that a run started by this call has for ever."""
 
-    def take_signal(self, name: str) -> Record | None:
-        """Take the first signal with this name."""
+    def take_signal(self, name: str, until: int | None) -> Record | None:
+        """Take the first signal with this name, None where it came after `until` (ns)."""
+
+    def has_signal(self, name: str) -> bool:
+        """Say whether a signal with this name is there to be taken."""
 
     def give_back(self, signals: list[Record]) -> None:
         """Take back what an action was handed and has not used."""
@@ -115,8 +118,13 @@ class ActionOfParts(Protocol):
 
     # Settlements and other rows
 
-    def settle(self, outcome: Record) -> None:
-        """Number a settlement, make it durable and deliver it."""
+    def settle(self, outcome: Record, at: int | None = None) -> None:
+        """Number a settlement, make it durable and deliver it.
+
+        Args:
+            outcome: the settlement.
+            at: its time, ns since the epoch; None for now, before which signals have their say.
+        """
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:
         """Write rows of the action; `written` is called if it still runs then."""

@@ -12,6 +12,8 @@ from perdure.runtime.action.sides import ActionOfParts
 from perdure.runtime.shared.signals import ActionSignals
 from perdure.runtime.shared.timers import Timer
 
+STEPS_AFTER_SIGNAL = 100
+
 
 class ActionWaits:
     """The timers and signals of one action.
@@ -30,6 +32,10 @@ class ActionWaits:
         self._armed: Timer | None = None
         self._timers: dict[DurableCall[Any], asyncio.TimerHandle] = {}  # of pending calls
         self._signals = ActionSignals(r for r in recorded if r.kind == RecordKind.TAKEN)
+        self.put_off = False  # a signal is there that came after a deadline, which is first
+        self._steps = 0  # timers that come due at their own time each, not all at once
+        self._looked_at = 0  # when the inbox was last read for it, ns since the epoch
+        self._looking: list[Record] | None = None  # settlements that wait for that
 
     # In a turn
 
@@ -127,6 +133,7 @@ class ActionWaits:
 
     def ask(self) -> None:
         """Take what has come for the action: the run has got a signal."""
+        self.put_off = False
         for name in self._signals.open_names():
             self._ask(name)
 
@@ -147,6 +154,7 @@ class ActionWaits:
     def close(self) -> None:
         """Disarm the timer; what is pending is let go."""
         self._timers.clear()
+        self._looking = None
         self._signals.close()
         if self._armed is not None:
             self._services.timers.cancel(self._armed)
@@ -154,16 +162,61 @@ class ActionWaits:
 
     def _due(self) -> None:
         action = self._action
-        action.settle(Record.timer(action.run_number, action.event, action.name))
+        timer = Record.timer(action.run_number, action.event, action.name)
+        if self.put_off or self._steps:
+            # About signals time goes from one deadline to the next: what was in time stays so,
+            # though the process was down meanwhile and later deadlines have passed too.
+            self._steps = max(self._steps - 1, 0)
+            action.settle(timer, self._deadline)
+        else:
+            action.settle(timer)
+
+    @property
+    def _deadline(self) -> int | None:
+        return self._action.continuation.loop.next_deadline()
+
+    # Deadlines against signals: what was durable first is first
+
+    def looks_first(self, outcome: Record) -> bool:
+        """Put a settlement off that passes a deadline while a signal is waited for.
+
+        Returns:
+            False where nothing is put off: the inbox was read after that deadline.
+        """
+        if self._looking is not None:
+            self._looking.append(outcome)
+            return True
+        if not self.for_signals:
+            return False
+        deadline, now = self._deadline, self._services.now()
+        if deadline is None or not self._looked_at < deadline <= now:
+            return False
+        self._looking, self._looked_at = [outcome], now
+        self._services.supervisor.spawn(self._look())
+        return True
+
+    async def _look(self) -> None:
+        await self._services.supervisor.signals_until_now(self._action.run.ticket)
+        put_off, self._looking = self._looking, None
+        for outcome in put_off or ():
+            if outcome.kind != RecordKind.TIMER:
+                self._action.settle(outcome)
+            elif self._signals.is_coming:
+                self._armed = None  # its turn is first; then the timer is armed anew
+            else:
+                self._due()
 
     def _ask(self, name: str) -> None:
         while self._signals.wants(name):
-            signal = self._action.run.take_signal(name)
+            signal = self._action.run.take_signal(name, self._deadline)
             if signal is None:
+                self.put_off = self.put_off or self._action.run.has_signal(name)
                 return
             self._take(signal)
 
     def _take(self, signal: Record) -> None:
         self._signals.coming(signal)
+        self._steps = STEPS_AFTER_SIGNAL
         action = self._action
-        action.settle(Record.taken(action.run_number, action.event, action.name, signal))
+        taken = Record.taken(action.run_number, action.event, action.name, signal)
+        action.settle(taken, min(signal.signal_id, self._services.now()))

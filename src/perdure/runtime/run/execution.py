@@ -270,9 +270,14 @@ class RunExecution:
             if not runner.ended and runner.is_live:
                 runner.ask()
 
-    def take_signal(self, name: str) -> Record | None:
-        """Take the first signal with this name."""
-        return self.rest.signals.take(name)
+    def take_signal(self, name: str, until: int | None) -> Record | None:
+        """Take the first signal with this name, if it came before the run's own deadline too."""
+        deadlines = [each for each in (until, self.rest.deadline) if each is not None]
+        return self.rest.signals.take(name, min(deadlines, default=None))
+
+    def has_signal(self, name: str) -> bool:
+        """Say whether a signal with this name is there to be taken."""
+        return self.rest.signals.has(name)
 
     def give_back(self, signals: list[Record]) -> None:
         """Take back what an action was handed and has not used."""
@@ -281,9 +286,21 @@ class RunExecution:
 
     async def _time_out(self) -> None:
         try:
-            await self.cancel(TIMED_OUT, [])
+            await self._come_to_rest()
+            if any(runner.awaits_signals for runner in self._active.values()):
+                # What was durable before the deadline comes first, and so do its turns.
+                await self.services.supervisor.signals_until_now(self.ticket)
+                await self.services.commits.write([])
+                await self._come_to_rest()
+            if not self.dropped:
+                await self.cancel(TIMED_OUT, [])
         except StoreError:
             pass  # it goes on from its journal, and is too late there as well
+
+    async def _come_to_rest(self) -> None:
+        """Return when threads of actions that had begun before wait, or have ended (G19)."""
+        while any(runner.is_on_its_way for runner in self._active.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # rare, and such a thread tells nobody
 
     # What actions count and tell
 

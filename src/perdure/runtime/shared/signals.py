@@ -36,7 +36,7 @@ class SignalBox:
         if signal.signal_id in self._known:
             return False
         self._known.add(signal.signal_id)
-        self._left.append(signal)
+        bisect.insort(self._left, signal, key=lambda record: record.signal_id)
         return True
 
     def give_back(self, signals: Iterable[Record]) -> None:
@@ -44,12 +44,22 @@ class SignalBox:
         for signal in signals:
             bisect.insort(self._left, signal, key=lambda record: record.signal_id)
 
-    def take(self, name: str) -> Record | None:
-        """Hand over the first signal with this name, if there is one."""
+    def take(self, name: str, until: int | None) -> Record | None:
+        """Hand over the first signal with this name, if there is one.
+
+        Args:
+            name: the name.
+            until: one that came later stays; None for any.
+        """
         for index, signal in enumerate(self._left):
             if signal.signal_name == name:
-                return self._left.pop(index)
+                is_late = until is not None and signal.signal_id > until
+                return None if is_late else self._left.pop(index)
         return None
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a signal with this name."""
+        return any(signal.signal_name == name for signal in self._left)
 
 
 class ActionSignals:
@@ -94,6 +104,11 @@ class ActionSignals:
     def open_names(self) -> list[str]:
         """Return the names that are waited for now."""
         return [name for name, waits in self._waits.items() if any(not c.done() for c in waits)]
+
+    @property
+    def is_coming(self) -> bool:
+        """True while a signal is on its way to the action."""
+        return bool(self._coming)
 
     def cut(self) -> list[Record]:
         """Return, when replay is over, the signals that it has left out (`reexecute`)."""

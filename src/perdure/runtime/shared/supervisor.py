@@ -83,6 +83,12 @@ class RunSupervisor(Protocol):
             StoreError: it cannot be read now.
         """
 
+    async def signals_until_now(self, ticket: RunTicket) -> None:
+        """Return when the run has got all signals that were durable at this call.
+
+        Asked before a deadline fires: what was durable before it wins (G6).
+        """
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the runs, until the job closes; what it raises stops the job."""
 

@@ -22,12 +22,14 @@ class World:
         now: time that never goes back, ns since the epoch.
         monotonic: time that nobody sets, ns since some moment; that of `now` where this is given.
         chance: a number in [0, 1), for the jitter of back-offs.
+        watches_inbox: whether the inbox is looked into now and then, beside when it is asked for.
         make_executor: makes what executes calls; takes the arguments of the real one.
     """
 
     now: Callable[[], int] = dataclasses.field(default_factory=SteadyClock)
     monotonic: Callable[[], int] = time.monotonic_ns
     chance: Callable[[], float] = random.random
+    watches_inbox: bool = True
     make_executor: Callable[..., ContinuationActionExecutor] = ContinuationActionExecutor
 
     def __post_init__(self) -> None:

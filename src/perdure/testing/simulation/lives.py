@@ -13,7 +13,7 @@ from perdure.config.configuration import Configuration
 from perdure.run import Output
 from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, RunTicket
 from perdure.runtime.shared.world import World
-from perdure.store.base import Command, Row
+from perdure.store.base import Row
 from perdure.testing.execution import Attempt
 from perdure.testing.simulation.calls import Life, Outside
 from perdure.testing.simulation.executor import SimulatedExecutor
@@ -90,18 +90,6 @@ class Ended(NamedTuple):
     problems: Sequence[str]
 
 
-class _Store(SimulatedStore):
-    """A store whose owner is not woken to look for commands that nobody leaves."""
-
-    _looked = False
-
-    async def commands(self) -> list[Command] | None:
-        if self._looked:
-            await asyncio.get_running_loop().create_future()
-        self._looked = True
-        return await super().commands()
-
-
 class _Listener:
     """Takes note of what the job tells."""
 
@@ -144,7 +132,7 @@ def live(script: Script, outside: Outside, before: Sequence[Sequence[Row]], star
     def later(callback: Callable[[], None]) -> None:
         loop.call_after(1 + chance.randrange(LATENCY), callback)
 
-    store = _Store(before, later=later, committed=committed)
+    store = SimulatedStore(before, later=later, committed=committed)
     listener = _Listener()
     try:
         loop.run_until_complete(_drive(script, life, store, listener))
@@ -164,7 +152,9 @@ def world_of(seed: int, life: Life) -> World:
     # The same for the whole seed: who draws first must not decide how long a back-off is.
     fraction = (seed * 0.618) % 1.0
     executor = functools.partial(SimulatedExecutor, life=life)
-    return World(now=life.loop.now, chance=lambda: fraction, make_executor=executor)
+    return World(
+        now=life.loop.now, chance=lambda: fraction, watches_inbox=False, make_executor=executor
+    )
 
 
 async def _drive(script: Script, life: Life, store: SimulatedStore, listener: _Listener) -> None:

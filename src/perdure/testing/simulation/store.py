@@ -353,7 +353,7 @@ class SimulatedStore(ActionStateStore):
     async def commands(self) -> list[Command] | None:
         tables = await self._caught_up()
         return [
-            Command(number, row.run, row.command, row.payload)
+            Command(number, row.run, row.command, row.payload, row.at)
             for number, row in tables.commands.items()
             if row.job == self._job
         ]

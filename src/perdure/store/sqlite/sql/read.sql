@@ -53,7 +53,7 @@ WHERE o.delivered = 0 AND o.run >= ? AND o.run < ? ORDER BY o.position;
 -- name: sink
 SELECT job, name, base, "offset" FROM sink WHERE job = ? AND name = ?;
 -- name: commands
-SELECT number, run, command, payload FROM command WHERE job = ? ORDER BY number;
+SELECT number, run, command, payload, at FROM command WHERE job = ? ORDER BY number;
 -- name: file
 SELECT job, kind, name, path, beside FROM file WHERE job = ? AND kind = ? AND name = ?;
 -- name: bad_positions

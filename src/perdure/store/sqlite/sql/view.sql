@@ -75,7 +75,7 @@ GROUP BY collection ORDER BY collection LIMIT :limit;
 SELECT job, collection, id, content, metadata, NULL, number
 FROM document WHERE job = ? AND collection = ? AND number > ? ORDER BY number LIMIT ?;
 -- name: commands
-SELECT number, run, command, payload FROM command
+SELECT number, run, command, payload, at FROM command
 WHERE job = :job AND (:run IS NULL OR run = :run) AND number > :after ORDER BY number LIMIT :limit;
 -- Where a job is: its beginning, the newest record of the store, the newest run and command.
 -- name: position
