@@ -118,7 +118,7 @@ class Bases:
         with contextlib.suppress(PerdureError):  # it was stopped
             async with engine.open(Sums) as job:
                 await self._begin(job)
-                for name in (NAME, f"{NAME}-wal"):
+                for name in (NAME, f"{NAME}-wal", f"{NAME}-{JOB}.mark"):
                     shutil.copy(unfinished / name, killed / name)
                 job.stop_now()
         _gate = None
@@ -316,7 +316,8 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
-    names = {*before, *after} - {f"{NAME}-{JOB}.lock"}
+    # What SQLite's readers share, and who has the job, are no content.
+    names = {*before, *after} - {f"{NAME}-{JOB}.lock", f"{NAME}-shm"}
     return sorted(name for name in names if before.get(name) != after.get(name))
 
 

@@ -14,6 +14,7 @@ from perdure.errors import StoreDataError, StoreError, StoreFormatError
 from perdure.store.damage import damaged
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import NEVER_WRITTEN, check_names, code_of, disk_fault, make_file
+from perdure.store.sqlite.mark import check_log, log_path
 from perdure.store.statements import load_script, load_statements
 
 APPLICATION_ID = 0x50455244  # "PERD"
@@ -50,6 +51,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         check_names(path)
         _check_untouched(path)
         make_file(real_path(path), mode)
+    has_log = path is not None and log_path(path).exists()  # opening makes one
     try:
         connection = sqlite3.connect(
             path or ":memory:",
@@ -60,7 +62,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
     except sqlite3.Error as error:
         raise StoreError(f"cannot open {path}: {error}") from error
     try:
-        version = _check(connection, path)
+        version = _check(connection, path, has_log=has_log)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
         if sys.platform == "darwin":
@@ -77,8 +79,12 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
     return connection
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, copy: Path | None = None) -> sqlite3.Connection:
     """Open the store at `path` for reading and for commands; makes and migrates nothing.
+
+    Args:
+        path: the database file.
+        copy: a copy of it, which is opened instead.
 
     Raises:
         StoreError: there is no such store.
@@ -86,11 +92,19 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
-    check_names(path)
-    _check_untouched(path)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    if copy is None:
+        check_names(path)
+        _check_untouched(path)
+    has_log = log_path(copy or path).exists()  # opening makes one
+    connection = sqlite3.connect(copy or path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        if _check(connection, path) != len(MIGRATIONS):
+        version = _check(connection, path, has_log=has_log)
+        if not version:
+            raise StoreFormatError(
+                f"{path} has nothing in it yet: if a job is making it now, look again in a moment;"
+                " else run one"
+            )
+        if version != len(MIGRATIONS):
             raise StoreFormatError(
                 f"{path} is of an older version: run its job once, which migrates it"
             )
@@ -101,22 +115,29 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _check_untouched(path: Path) -> None:
-    """Refuse a foreign file whose program crashed: opened for writing, its WAL would be lost."""
-    log = Path(f"{real_path(path)}-wal")
-    if not log.is_file() or not log.stat().st_size:
+    """Refuse what is to be refused before it can change: else its log would be written back."""
+    if not path.is_file():
         return
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    has_log = log_path(path).is_file()
+    # Without a log SQLite would make one, even to read.
+    uri = f"{path.absolute().as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
-            _check(connection, path)
+            _check(connection, path, has_log=has_log)
         except StoreFormatError:
             raise
         except StoreError:
             pass  # it needs recovery, which takes writing
 
 
-def _check(connection: sqlite3.Connection, path: Path | None) -> int:
-    """Return the schema version, 0 for an empty file; touches nothing."""
+def _check(connection: sqlite3.Connection, path: Path | None, *, has_log: bool) -> int:
+    """Return the schema version, 0 for an empty file; touches nothing.
+
+    Args:
+        connection: the store.
+        path: its file.
+        has_log: whether its write-ahead log was there before it was opened.
+    """
     try:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -131,6 +152,8 @@ def _check(connection: sqlite3.Connection, path: Path | None) -> int:
             )
         if version == len(MIGRATIONS):
             check_schema(connection, path)
+            if path is not None:
+                _check_log(connection, path, has_log=has_log)
         return version
     if tables or application or version:
         raise StoreFormatError(
@@ -138,6 +161,13 @@ def _check(connection: sqlite3.Connection, path: Path | None) -> int:
             " name another file with --store"
         )
     return 0
+
+
+def _check_log(connection: sqlite3.Connection, path: Path, *, has_log: bool) -> None:
+    try:
+        check_log(connection, path, has_log=has_log)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise translate(error, path) from error
 
 
 def check_schema(connection: sqlite3.Connection, path: object) -> None:

@@ -50,21 +50,11 @@ from perdure.store.sqlite.file import (
     select_many,
     translate,
 )
+from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
 from perdure.store.sqlite.rows import (
-    COMMANDS,
-    FILES,
-    INPUTS,
-    KEYS,
-    MEMORY,
-    OUTPUTS,
-    PAYLOADS,
-    RECORDS_WITH_LEFT,
-    RUNS,
-    SINKS,
-    R,
-    Rows,
-    short_id,
-)
+    COMMANDS, FILES, INPUTS, KEYS, MEMORY, OUTPUTS, PAYLOADS, RECORDS_WITH_LEFT, RUNS, SINKS, R,
+    Rows, short_id,
+)  # fmt: skip
 from perdure.store.sqlite.view import MemoryView, SqliteView
 from perdure.store.sqlite.write import write_rows
 
@@ -90,6 +80,7 @@ class SqliteStore(ActionStateStore):
         self._mode = mode
         self._connection: sqlite3.Connection | None = None
         self._lock: JobLock | None = None
+        self._mark: LogMark | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._host: asyncio.AbstractEventLoop | None = None
@@ -254,7 +245,8 @@ class SqliteStore(ActionStateStore):
             return ()
         real = real_path(self._path)
         beside = (real.with_name(real.name + end) for end in ("-wal", "-shm"))
-        return (self._path, *beside, lock_path(self._path, job))
+        lock = lock_path(self._path, job)
+        return (self._path, *beside, lock, mark_path(lock))
 
     async def commands(self) -> list[Command] | None:
         def read() -> list[Command] | None:
@@ -291,7 +283,7 @@ class SqliteStore(ActionStateStore):
         """
         if self._thread is not None:
             self._left, self._connection = self._connection, None
-            self._thread = self._host = self._lock = None
+            self._thread = self._host = self._lock = self._mark = None
 
     def _open(self, job: str) -> JobInfo:
         if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
@@ -328,10 +320,16 @@ class SqliteStore(ActionStateStore):
             self._rows(RUNS, "unfinished", self.job)  # names the row
             raise damaged(self._where, "table run", f"place is {last_place!r:.60}")
         last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
+        if self._path is not None:
+            make_whole(db)
+            self._mark = LogMark(lock_path(self._path, job), relaxed=self._relaxed, mode=self._mode)
         return JobInfo(job=self.job, last_run=max(last_run, last_place), last_key=last_key)
 
     def _close(self) -> None:
         if self._connection is not None and self._path is not None:
+            if self._mark is not None:
+                self._mark.end()
+                self._mark = None
             self._connection.close()
             self._connection = None
         if self._lock is not None:
@@ -342,6 +340,8 @@ class SqliteStore(ActionStateStore):
         began = time.perf_counter()
         if self._patient is in_place:
             self._be_patient(not in_place)
+        if self._mark is not None and self._path is not None:
+            self._mark.begin(self._db, self._path)
         try:
             self._write(rows)
         except sqlite3.Error as error:
@@ -349,7 +349,10 @@ class SqliteStore(ActionStateStore):
             failed.undone = code_of(error) in NEVER_WRITTEN and not self._db.in_transaction
             raise failed from error
         self._documents.forget(rows)
-        self._pace.took(len(rows), time.perf_counter() - began, in_place=in_place)
+        ended = time.perf_counter()
+        self._pace.took(len(rows), ended - began, in_place=in_place)
+        if self._mark is not None:
+            self._mark.written(self._db, ended)
 
     def _be_patient(self, patient: bool) -> None:
         milliseconds = int(BUSY_SECONDS * 1000) if patient else 0

@@ -34,6 +34,7 @@ from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow
 from perdure.store.ownership import is_owned
+from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
 from perdure.store.sqlite.rows import (
     BAD_LINES,
@@ -104,6 +105,7 @@ class SqliteView(StoreView):
         self.url = str(path)
         self._path: Path | None = path
         self._connection: sqlite3.Connection | None = None
+        self._copy: StoreCopy | None = None  # where the store itself cannot be opened
         self._thread: ThreadPoolExecutor | None = None
         self._idle: tuple[Any, ...] = ()  # what `changes` was last asked when nothing was new
 
@@ -239,6 +241,11 @@ class SqliteView(StoreView):
         return await self._read(read)
 
     async def leave_commands(self, commands: Sequence[CommandRow]) -> None:
+        if self._copy is not None:
+            raise StoreError(
+                f"{self._path} can be read and not written by this user, so that nothing can be"
+                " asked of its runs: ask as a user who may write it"
+            )
         await self._read(lambda: write_rows(self._db, commands))
 
     async def changes(self, job: int, since: str = "", *, limit: int = 1000) -> Changes:
@@ -285,6 +292,10 @@ class SqliteView(StoreView):
 
     def _open(self) -> None:
         assert self._path is not None
+        if self._path.exists() and not may_write(self._path):
+            self._copy = StoreCopy(self._path)
+            self._connection = connect_reader(self._path, self._copy.path)
+            return
         self._connection = connect_reader(self._path)
         self._connection.execute("PRAGMA synchronous = FULL")  # for commands
         if sys.platform == "darwin":
@@ -294,6 +305,9 @@ class SqliteView(StoreView):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
 
     def _is_owned(self, job: str) -> bool:
         assert self._path is not None
@@ -323,6 +337,10 @@ class SqliteView(StoreView):
 
     async def _read(self, work: Callable[[], T]) -> T:
         def perform() -> T:
+            if self._copy is not None and self._copy.is_old:
+                self._close()
+                self._open()
+                self._idle = ()
             with self._one_state():
                 return work()
 

@@ -1,0 +1,230 @@
+"""The log's mark: notices that a store's write-ahead log is gone, or has lost commits (G5, G23).
+
+What was committed since the last checkpoint is in the log alone. A store that was copied without
+it, or whose log was deleted, would be read as if that had never been. Two things say that there
+was more:
+
+- In the store itself: a life of a job begins with a number in the file's header that says so, a
+  checkpoint brings it into the database file, and the next commit, in the log, takes it back. Who
+  finds it so, and no log, has the database file alone. The number is SQLite's own of the schema
+  (`PRAGMA schema_version`), which says no more than that a statement is to be prepared anew.
+- Beside the lock, a mark: how many records the job had committed, written now and then and after
+  they were durable, so that it is never ahead of what survives. It is removed at a clean end.
+
+A mark of a life that the store does not know is of another store, such as one from before a backup
+was put back. After a crash of the machine the mark of a job that commits without fsync may be
+ahead, so it counts within one start of the machine alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from perdure.errors import StoreError, StoreFormatError
+from perdure.store.ownership import PRIVATE, real_path
+from perdure.store.sqlite.disk import make_file
+
+__all__ = ["LogMark", "check_log", "log_path", "make_whole", "mark_path"]
+
+EVERY_SECONDS = 0.05  # between two writes of the mark at least, but for the first
+FIRST = 64  # writes at once: a short life has few commits
+SIZE = 256  # bytes of a mark: written over in place, within one block of the disk
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_FORMAT = "perdure-mark-1"
+
+HALF = 1 << 30  # in the number of the schema: a life has begun, and its log has the rest
+_TOKENS = HALF - 1
+_RECORDS = "SELECT coalesce(max(number), 0) FROM record"
+
+
+def log_path(database: Path) -> Path:
+    """Return the file of the store's write-ahead log."""
+    real = real_path(database)
+    return real.with_name(f"{real.name}-wal")
+
+
+def mark_path(lock: Path) -> Path:
+    """Return the file of a job's mark, beside its lock."""
+    return lock.with_name(lock.name.removesuffix(".lock") + ".mark")
+
+
+class _Mark(NamedTuple):
+    """What a mark says: whose it is, and how far the job had come at least."""
+
+    life: int
+    records: int
+    boot: str
+
+    @classmethod
+    def read(cls, path: Path) -> _Mark | None:
+        """Return the mark; None where there is none, or half of one."""
+        try:
+            form, life, records, boot = path.read_text("ascii").split()
+            return cls(int(life), int(records), boot) if form == _FORMAT else None
+        except (OSError, ValueError):
+            return None
+
+    def bytes(self) -> bytes:
+        """Return what the file holds."""
+        text = f"{_FORMAT} {self.life} {self.records} {self.boot}\n"
+        return text.encode("ascii").ljust(SIZE)
+
+
+class LogMark:
+    """The mark of a job that is open, and its life in the store.
+
+    Owns: the file of the mark. Lifecycle: `begin` before each commit, `written` after it, `end`
+    before the store is closed. On whatever thread uses the connection.
+
+    Args:
+        lock: the file of the job's lock.
+        relaxed: commits do not wait for the disk.
+        mode: the permissions of the file where it is new.
+    """
+
+    def __init__(self, lock: Path, *, relaxed: bool, mode: int = PRIVATE) -> None:
+        self._path = mark_path(lock)
+        self._mode = mode
+        self._relaxed = relaxed
+        self._file: int | None = None
+        self._mark: _Mark | None = None
+        self._due = 0.0
+        self._writes = 0
+        self._has_begun = False
+
+    def begin(self, db: sqlite3.Connection, path: Path) -> None:
+        """Begin a life of the job, if it has not begun: before its first commit.
+
+        So a store that is refused until then stays as it was. Where the disk is full there is no
+        mark, and no other harm.
+
+        Args:
+            db: the store's connection, in no transaction.
+            path: the store's file.
+        """
+        if self._has_begun:
+            return
+        self._has_begun = True
+        life = random.SystemRandom().randrange(1, HALF - 1000)  # room for changes of the schema
+        try:
+            _set_number(db, HALF + life)
+            # While somebody reads, the log is not begun anew: it goes on behind the checkpoint.
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+                reader.execute("BEGIN")
+                reader.execute(_RECORDS).fetchone()
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                with _flushed(db):
+                    _set_number(db, life)
+        except sqlite3.OperationalError:
+            return
+        # With fsync a commit is as durable as the mark that follows it.
+        boot = _boot() if self._relaxed else "any"
+        self._mark = _Mark(life, 0, boot)
+        with contextlib.suppress(OSError, StoreError):
+            make_file(self._path, self._mode)
+            self._file = os.open(self._path, os.O_RDWR)
+        self.written(db, 0.0)
+
+    def written(self, db: sqlite3.Connection, now: float) -> None:
+        """Take note of what is durable by now, unless that was done a moment ago.
+
+        Args:
+            db: the store's connection, in no transaction.
+            now: `time.perf_counter()`.
+        """
+        if now < self._due or self._file is None or self._mark is None:
+            return
+        self._writes += 1
+        self._due = 0.0 if self._writes < FIRST else now + EVERY_SECONDS
+        try:
+            (records,) = db.execute(_RECORDS).fetchone()
+            self._mark = self._mark._replace(records=records)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            if os.write(self._file, self._mark.bytes()) < SIZE:
+                raise OSError("the mark was written in part")
+        except (OSError, sqlite3.Error):
+            self._due = now + 100 * EVERY_SECONDS  # an older mark says less, and nothing wrong
+
+    def end(self) -> None:
+        """End the life in good order: what is committed needs no mark from here on."""
+        if self._mark is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        if self._file is not None:
+            os.close(self._file)
+        self._file = self._mark = None
+
+
+def _number(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA schema_version").fetchone()[0])
+
+
+def _set_number(db: sqlite3.Connection, number: int) -> None:
+    db.execute(f"PRAGMA schema_version = {number}")
+
+
+def make_whole(db: sqlite3.Connection) -> None:
+    """Take back what a process left that was killed between the first two commits of its life."""
+    with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next opening's
+        if _number(db) >= HALF:
+            _set_number(db, _number(db) & _TOKENS)
+
+
+@contextlib.contextmanager
+def _flushed(db: sqlite3.Connection) -> Iterator[None]:
+    """Have what is committed inside be durable, however the job commits."""
+    (level,) = db.execute("PRAGMA synchronous").fetchone()
+    db.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA synchronous = {level}")
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text("ascii").strip() or "unknown"
+    except (OSError, ValueError):
+        return "unknown"
+
+
+def check_log(db: sqlite3.Connection, path: Path, *, has_log: bool) -> None:
+    """Refuse a store that has lost commits of its log.
+
+    Args:
+        db: the store, of this version.
+        path: its file.
+        has_log: whether its log was there before it was opened, which makes one.
+
+    Raises:
+        StoreFormatError: says what is missing, and what to do.
+    """
+    log = log_path(path)
+    number = _number(db)
+    if not has_log and number >= HALF:
+        raise StoreFormatError(
+            f"{path} was left in the middle of its work, and its write-ahead log {log} is missing:"
+            " what was committed last is in it alone; put it beside the store, or restore a backup;"
+            " to go on without what it held make an empty file of that name"
+        )
+    real = real_path(path)
+    for each in sorted(real.parent.glob(f"{glob.escape(real.name)}-*.mark")):
+        mark = _Mark.read(each)
+        if mark is None or mark.boot not in ("any", _boot()):
+            continue
+        if mark.life != number & _TOKENS:
+            continue  # of another store of this name
+        (records,) = db.execute(_RECORDS).fetchone()
+        if records < mark.records:
+            raise StoreFormatError(
+                f"{path} has lost commits: its newest record is {records}, and {each} says that"
+                f" {mark.records} was committed; its write-ahead log {log} is missing, cut off or"
+                f" another one: put it back, or restore a backup; to go on without delete {each}"
+            )

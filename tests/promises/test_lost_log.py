@@ -1,0 +1,235 @@
+"""A store that has lost its write-ahead log, or commits of it, says so (G5, G23)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure import Agent, InputEvent, LocalEngine, OutputEvent, action
+from perdure.cli.main import main
+from perdure.errors import StoreFormatError
+from perdure.operate.history import History
+from perdure.store.sqlite import mark
+
+NAME, JOB = "lost.db", "job"
+
+
+class Echo(Agent):
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(same, event.input)))
+
+
+async def same(value: int) -> int:
+    return value
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from tests.promises.test_lost_log import Echo, LocalEngine
+async def main():
+    engine = LocalEngine("sqlite:///" + sys.argv[1], job="job", config={"durability": sys.argv[2]})
+    async with engine.open(Echo) as job:
+        for n in range(int(sys.argv[3]), int(sys.argv[3]) + 30):
+            await (await job.submit(n, key=n, id=str(n))).outputs()
+        os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store whose process was killed right after commits."""
+    folder = tmp_path_factory.mktemp("killed")
+    _kill(folder, "strict")
+    return folder
+
+
+def _kill(folder: Path, durability: str, first: int = 0) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder / NAME), durability, str(first)],
+        cwd=Path(__file__).parents[2], timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def store(killed: Path, tmp_path: Path) -> Path:
+    """A copy of all that the killed process has left."""
+    shutil.copytree(killed, tmp_path / "store")
+    return tmp_path / "store" / NAME
+
+
+def beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {
+        each.name: each.read_bytes()
+        for each in sorted(path.parent.iterdir())
+        if not each.name.endswith("-shm")  # what readers share
+    }
+
+
+def outputs(path: Path, count: int = 30) -> list[Any]:
+    async def run() -> list[Any]:
+        engine = LocalEngine(f"sqlite:///{path}", job=JOB)
+        async with engine.open(Echo) as job:
+            runs = [await job.submit(n, key=n, id=str(n)) for n in range(count)]
+            found = [output.value for run in runs for output in await run.outputs()]
+            assert job.progress.calls_made == 0  # nothing was lost
+            return found
+
+    return asyncio.run(run())
+
+
+def refused(path: Path) -> str:
+    """Say how a store is refused, run or looked at; it is left as it was."""
+    before = contents(path)
+    with pytest.raises(StoreFormatError) as run:
+        outputs(path)
+    with pytest.raises(StoreFormatError) as looked, History.open(f"sqlite:///{path}"):
+        pass
+    assert main(["runs", "--store", f"sqlite:///{path}"]) == 1
+    assert str(run.value) == str(looked.value)
+    after = contents(path)
+    for files in (before, after):
+        files.pop(f"{NAME}-{JOB}.lock", None)  # says who holds it
+    assert after == before
+    return str(run.value)
+
+
+def test_g23_after_a_crash_nothing_is_missing(store: Path) -> None:
+    assert outputs(store) == list(range(30))
+    LocalEngine(f"sqlite:///{store}", job=JOB).run(Echo, [1], key=int)
+    assert outputs(store) == list(range(30))  # and after a clean end
+    assert not beside(store, f"-{JOB}.mark").exists()
+
+
+@pytest.mark.parametrize("with_mark", [True, False])
+def test_g23_a_log_that_is_missing_is_noticed(store: Path, with_mark: bool) -> None:
+    beside(store, "-wal").unlink()
+    beside(store, "-shm").unlink()
+    if not with_mark:  # as in a copy of the database file alone
+        beside(store, f"-{JOB}.mark").unlink()
+    said = refused(store)
+    assert f"{store}-wal is missing" in said
+    assert "\n" not in said
+
+
+def test_g23_a_log_with_fewer_commits_is_noticed(store: Path) -> None:
+    log = beside(store, "-wal")
+    with log.open("r+b") as file:
+        file.truncate(log.stat().st_size // 2)
+    assert "has lost commits" in refused(store)
+
+
+def test_g23_an_empty_log_is_noticed_by_the_mark(store: Path) -> None:
+    beside(store, "-wal").write_bytes(b"")
+    mark_file = beside(store, f"-{JOB}.mark")
+    assert f"delete {mark_file}" in refused(store)
+    mark_file.unlink()  # who is told so may go on without
+    with History.open(f"sqlite:///{store}") as history:
+        history.jobs()
+
+
+def test_g23_a_look_after_a_crash_is_no_loss(store: Path) -> None:
+    with History.open(f"sqlite:///{store}") as history:
+        assert history.counts(history.job(JOB))["completed"] == 30
+    assert outputs(store) == list(range(30))
+
+
+def test_g23_another_programs_look_after_a_crash_is_no_loss(store: Path) -> None:
+    db = sqlite3.connect(store)
+    assert db.execute("SELECT count(*) FROM run").fetchone() == (30,)
+    db.close()  # takes the log into the database file, and removes it
+    assert not beside(store, "-wal").exists()
+    assert outputs(store) == list(range(30))
+
+
+def test_g23_another_jobs_life_after_a_crash_is_no_loss(store: Path) -> None:
+    LocalEngine(f"sqlite:///{store}", job="other").run(Echo, [1], key=int)
+    assert outputs(store) == list(range(30))
+
+
+@pytest.mark.parametrize("with_mark", [True, False])
+def test_g23_a_backup_after_a_clean_end_is_put_back(
+    store: Path, tmp_path: Path, with_mark: bool
+) -> None:
+    backup = tmp_path / NAME
+    outputs(store)
+    shutil.copy(store, backup)
+    _kill(store.parent, "strict", 30)  # another life, whose mark stays
+    for end in ("", "-wal", "-shm"):
+        beside(store, end).unlink(missing_ok=True)
+    if not with_mark:
+        beside(store, f"-{JOB}.mark").unlink()
+    shutil.copy(backup, store)
+    assert outputs(store) == list(range(30))
+
+
+@pytest.mark.parametrize("way", ["backup", "VACUUM INTO"])
+def test_g23_a_backup_that_sqlite_makes_of_a_running_store_is_whole(
+    store: Path, tmp_path: Path, way: str
+) -> None:
+    copied = tmp_path / NAME
+    db = sqlite3.connect(store)
+    if way == "backup":
+        other = sqlite3.connect(copied)
+        db.backup(other)
+        other.close()
+    else:
+        db.execute("VACUUM INTO ?", (str(copied),))
+    db.close()
+    assert outputs(copied) == list(range(30))
+
+
+def test_g23_a_relaxed_store_after_a_crash_of_the_machine_is_no_alarm(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    _kill(tmp_path, "relaxed")
+    mark_file = beside(path, f"-{JOB}.mark")
+    told = mark_file.read_text("ascii")
+    with beside(path, "-wal").open("r+b") as file:  # what had not reached the disk
+        file.truncate(beside(path, "-wal").stat().st_size // 2)
+    boot = told.split()[-1]
+    mark_file.write_text(told.replace(boot, "an-earlier-start"), "ascii")
+    with History.open(f"sqlite:///{path}") as history:
+        history.jobs()
+    mark_file.write_text(told, "ascii")
+    if boot != "unknown":
+        with pytest.raises(StoreFormatError, match="lost commits"):
+            History.open(f"sqlite:///{path}")
+
+
+def test_the_mark_is_never_ahead_and_written_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / NAME
+    monkeypatch.setattr(mark, "EVERY_SECONDS", 0.0)
+    seen = []
+
+    async def run() -> None:
+        async with LocalEngine(f"sqlite:///{path}", job=JOB).open(Echo) as job:
+            for n in range(5):
+                await (await job.submit(n, key=n)).outputs()
+                seen.append(int(beside(path, f"-{JOB}.mark").read_text("ascii").split()[2]))
+
+    asyncio.run(run())
+    assert seen == sorted(seen)
+    assert seen[-1] > seen[0]
+
+
+def test_a_mark_that_is_half_written_says_nothing(store: Path) -> None:
+    beside(store, f"-{JOB}.mark").write_bytes(b"perdure-mark-1 1 1")
+    assert outputs(store) == list(range(30))
+    assert os.path.exists(store)
