@@ -182,7 +182,7 @@ class Event(metaclass=_EventMeta):
 
     def __init__(
         self,
-        *,
+        *values: Any,
         type: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         id: str | None = None,
@@ -191,6 +191,7 @@ class Event(metaclass=_EventMeta):
         """Make an event.
 
         Args:
+            *values: Declared fields of a built-in event, in their order, such as an output.
             type: The event's type; a subclass has its own and needs none.
             attributes: Attributes by name; copied, one level deep.
             id: Identity, for tests; sending the event gives it another.
@@ -200,6 +201,8 @@ class Event(metaclass=_EventMeta):
             TypeError: A field is missing or unknown, or there is no type.
         """
         cls = self.__class__
+        if values:
+            fields = _by_name(cls, values, fields)
         if fields and not fields.keys() <= cls._fields.keys():
             raise TypeError(_unknown_fields(cls, fields))
         if attributes is not None:
@@ -301,6 +304,19 @@ def _complete(cls: type[Event], attributes: dict[str, Any]) -> None:
     for field in cls._optional:
         if field.name not in attributes:
             attributes[field.name] = field.fresh_default()
+
+
+def _by_name(cls: type[Event], values: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with those that are given by position, as built-in events may have them."""
+    if not cls.EVENT_TYPE.startswith("_") or len(values) > len(cls._fields):
+        known = ", ".join(f"{name}=" for name in cls._fields)
+        hint = f"pass them by name, {known}" if known else "pass type= and attributes={...}"
+        raise TypeError(f"{cls.__name__} takes no {len(values)} values by position: {hint}")
+    named = dict(zip(cls._fields, values, strict=False))
+    twice = sorted(named.keys() & fields.keys())
+    if twice:
+        raise TypeError(f"{cls.__name__} is given {', '.join(twice)} by position and by name")
+    return {**named, **fields}
 
 
 def _unknown_fields(cls: type[Event], fields: Mapping[str, Any]) -> str:

@@ -177,7 +177,10 @@ class MetricGroup:
             group = self._groups[name] = MetricGroup(self._clock)
         return group
 
-    get_sub_group = sub_group
+    def get_sub_group(self, name: str, value: str | None = None) -> MetricGroup:
+        """Return the group `name`, or the group `value` below that one, as Flink names them."""
+        group = self.sub_group(name)
+        return group if value is None else group.sub_group(value)
 
     def snapshot(self) -> Snapshot:
         """Return all values by name; names of groups come first, with dots between."""

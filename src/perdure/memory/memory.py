@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.memory.cells import NEVER, OBJECT, Cell, Delta, Draft, ancestors, keep
@@ -35,6 +35,19 @@ class MemoryRef:
 
     memory: MemoryKind
     path: str
+
+    def resolve(self, ctx: _HasMemories) -> Any:
+        """Return the value, read from the memory of an action's context; None when it is gone."""
+        memory = ctx.sensory_memory if self.memory == "sensory" else ctx.short_term_memory
+        return memory.get(self)
+
+
+class _HasMemories(Protocol):
+    @property
+    def sensory_memory(self) -> MemoryObject: ...
+
+    @property
+    def short_term_memory(self) -> MemoryObject: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
