@@ -40,6 +40,7 @@ from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
 from perdure.store.pace import CommitPace
+from perdure.store.sqlite import rows as kinds
 from perdure.store.sqlite.disk import NEVER_WRITTEN, code_of, probe_room
 from perdure.store.sqlite.documents import SqliteDocuments
 from perdure.store.sqlite.file import (
@@ -51,10 +52,7 @@ from perdure.store.sqlite.file import (
     translate,
 )
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
-from perdure.store.sqlite.rows import (
-    COMMANDS, FILES, INPUTS, KEYS, MEMORY, OUTPUTS, PAYLOADS, RECORDS_WITH_LEFT, RUNS, SINKS, R,
-    Rows, short_id,
-)  # fmt: skip
+from perdure.store.sqlite.rows import R, Rows, short_id
 from perdure.store.sqlite.view import MemoryView, SqliteView
 from perdure.store.sqlite.write import write_rows
 
@@ -153,7 +151,7 @@ class SqliteStore(ActionStateStore):
 
     async def keys(self, digests: Collection[bytes]) -> dict[bytes, KeyState]:
         def read() -> dict[bytes, KeyState]:
-            rows = self._many(KEYS, "keys_by_digest", digests, self.job)
+            rows = self._many(kinds.KEYS, "keys_by_digest", digests, self.job)
             return {state.row.digest: state for state in self._with_memory(rows)}
 
         return await self._call(read)
@@ -161,7 +159,7 @@ class SqliteStore(ActionStateStore):
     async def keys_of(self, runs: Collection[int]) -> dict[int, KeyState]:
         def read() -> dict[int, KeyState]:
             keys = {row[0] for row in select_many(self._db, "keys_of_runs", runs)}
-            rows = self._many(KEYS, "keys", keys)
+            rows = self._many(kinds.KEYS, "keys", keys)
             return {state.row.key: state for state in self._with_memory(rows)}
 
         return await self._call(read)
@@ -170,26 +168,28 @@ class SqliteStore(ActionStateStore):
         self, source: str, ids: Collection[str | int]
     ) -> dict[str | int, tuple[int, bytes]]:
         def read() -> dict[str | int, tuple[int, bytes]]:
-            rows = self._many(INPUTS, "inputs", ids, self.job, source)
+            rows = self._many(kinds.INPUTS, "inputs", ids, self.job, source)
             return {row.id: (row.run, row.digest) for row in rows}
 
         return await self._call(read)
 
     async def unfinished(self, after: int = 0, limit: int | None = None) -> list[RunRow]:
         values = (self.job, after, -1 if limit is None else limit)
-        return await self._call(lambda: self._rows(RUNS, "unfinished", *values))
+        return await self._call(lambda: self._rows(kinds.RUNS, "unfinished", *values))
 
     async def queued(self, key: int, first: int, last: int, limit: int) -> list[RunRow]:
         values = (self.job, first, last, key, limit)
-        return await self._call(lambda: self._rows(RUNS, "queued", *values))
+        return await self._call(lambda: self._rows(kinds.RUNS, "queued", *values))
 
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
-        return await self._call(lambda: {row.run: row for row in self._many(RUNS, "runs", numbers)})
+        return await self._call(
+            lambda: {row.run: row for row in self._many(kinds.RUNS, "runs", numbers)}
+        )
 
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         def read() -> dict[int, list[Record]]:
             records: dict[int, list[Record]] = {}
-            found = RECORDS_WITH_LEFT.read_many(self._db, self._where, READ["records"], runs)
+            found = kinds.RECORDS_WITH_LEFT.read_many(self._db, self._where, READ["records"], runs)
             for record, (left,) in found:
                 if left is not None:
                     record = record._replace(payload=StoredPayload(b"%d" % left))
@@ -200,7 +200,7 @@ class SqliteStore(ActionStateStore):
 
     async def payload(self, left: StoredPayload) -> bytes:
         def read() -> bytes:
-            rows = PAYLOADS.plain(self._db, self._where, READ["payload"], (int(left),))
+            rows = kinds.PAYLOADS.plain(self._db, self._where, READ["payload"], (int(left),))
             if not rows:
                 raise StoreError(f"{self.url} has lost record {int(left)} since it was read")
             return rows[0].payload
@@ -209,7 +209,7 @@ class SqliteStore(ActionStateStore):
 
     async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
         def read() -> list[StoredOutput]:
-            rows = OUTPUTS.read_many(self._db, self._where, READ["outputs"], runs)
+            rows = kinds.OUTPUTS.read_many(self._db, self._where, READ["outputs"], runs)
             rows.sort(key=lambda row: row[1])  # by position
             return [output for output, _ in rows]
 
@@ -218,19 +218,19 @@ class SqliteStore(ActionStateStore):
     async def undelivered(self) -> list[StoredOutput]:
         def read() -> list[StoredOutput]:
             first = self.job << NUMBER_BITS
-            return self._rows(OUTPUTS, "undelivered", first, first + (1 << NUMBER_BITS))
+            return self._rows(kinds.OUTPUTS, "undelivered", first, first + (1 << NUMBER_BITS))
 
         return await self._call(read)
 
     async def sink(self, name: str) -> SinkRow | None:
         def read() -> SinkRow | None:
-            return next(iter(self._rows(SINKS, "sink", self.job, name)), None)
+            return next(iter(self._rows(kinds.SINKS, "sink", self.job, name)), None)
 
         return await self._call(read)
 
     async def file(self, kind: str, name: str) -> FileRow | None:
         def read() -> FileRow | None:
-            return next(iter(self._rows(FILES, "file", self.job, kind, name)), None)
+            return next(iter(self._rows(kinds.FILES, "file", self.job, kind, name)), None)
 
         return await self._call(read)
 
@@ -255,7 +255,7 @@ class SqliteStore(ActionStateStore):
             if version == self._seen_version and self._path is not None:
                 return None  # (memory:// has one connection only)
             self._seen_version = version
-            return self._rows(COMMANDS, "commands", self.job)
+            return self._rows(kinds.COMMANDS, "commands", self.job)
 
         return await self._call(read)
 
@@ -317,7 +317,7 @@ class SqliteStore(ActionStateStore):
         last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
         last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
         if type(last_place) is not int:
-            self._rows(RUNS, "unfinished", self.job)  # names the row
+            self._rows(kinds.RUNS, "unfinished", self.job)  # names the row
             raise damaged(self._where, "table run", f"place is {last_place!r:.60}")
         last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
         if self._path is not None:
@@ -394,7 +394,7 @@ class SqliteStore(ActionStateStore):
 
     def _with_memory(self, keys: Sequence[KeyRow]) -> list[KeyState]:
         memory: dict[int, list[MemoryRow]] = {row.key: [] for row in keys}
-        for cell in self._many(MEMORY, "memory", memory):
+        for cell in self._many(kinds.MEMORY, "memory", memory):
             memory[cell.key].append(cell)
         return [KeyState(row, memory[row.key]) for row in keys]
 
