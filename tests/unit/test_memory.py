@@ -93,12 +93,12 @@ def test_objects() -> None:
     assert root.get("user.name") == "x"
 
 
-def test_setting_a_path_deletes_what_is_below_and_a_value_above() -> None:
+def test_overwriting_a_path_deletes_what_is_below_and_a_value_above() -> None:
     root, memory = _open(_state(a__b__c=1, a__d=2, ab=3))
-    root.set("a", 5)
+    root.set("a", 5, overwrite=True)
     assert root.get("a") == 5
     assert not root.is_exist("a.b")
-    root.set("a.x", 6)
+    root.set("a.x", 6, overwrite=True)
     assert isinstance(root.get("a"), MemoryObject)
     assert root.get("a").get_field_names() == ["x"]
     new, delta = memory.apply(_state(a__b__c=1, a__d=2, ab=3), 200)
@@ -362,7 +362,7 @@ def _model_flat(tree: Tree, prefix: str = "") -> dict[str, int]:
 def _perform(root: MemoryObject, op: tuple[str, str, int]) -> None:
     kind, path, number = op
     if kind == "set":
-        root.set(path, number)
+        root.set(path, number, overwrite=True)
     elif kind == "delete":
         root.delete(path)
     else:
@@ -370,12 +370,14 @@ def _perform(root: MemoryObject, op: tuple[str, str, int]) -> None:
 
 
 def _sensible(state: dict[str, int], ops: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    """Leave out updates that meet an object, which are refused."""
+    """Leave out updates that meet an object, or a value above, which are refused."""
     tree: Tree = {}
     _model_run(tree, [("set", path, number) for path, number in state.items()])
     kept = []
     for op in ops:
-        if op[0] == "update" and any(p.startswith(f"{op[1]}.") for p in _model_flat(tree)):
+        if op[0] == "update" and any(
+            p.startswith(f"{op[1]}.") or op[1].startswith(f"{p}.") for p in _model_flat(tree)
+        ):
             continue
         _model_run(tree, [op])
         kept.append(op)

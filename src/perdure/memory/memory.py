@@ -206,9 +206,10 @@ class ActionMemory:
     def _refuse_under_value(self, what: str, path: str) -> None:
         for above in ancestors(path):
             if self._view.value(above) is not None:
+                do = "" if what == "update" else ", or pass overwrite=True to replace it"
                 raise ValueError(
                     f"{self.kind}_memory.{what}({path!r}): {above!r} is a value, not an object:"
-                    " delete it, or pass overwrite=True to replace it"
+                    f" delete it{do}"
                 )
 
     def delete(self, path: str) -> None:
