@@ -86,7 +86,7 @@ IMMUTABLE: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", MUTABLE, ids=repr)
+@pytest.mark.parametrize("value", MUTABLE, ids=lambda value: type(value).__name__)
 def test_g5_a_copy_is_equal_and_nothing_in_it_is_shared(value: Any) -> None:
     own = own_value(value)
     assert type(own) is type(value)
@@ -98,7 +98,7 @@ def test_g5_a_copy_is_equal_and_nothing_in_it_is_shared(value: Any) -> None:
     assert called.args[0] is called.kwargs["k"]  # shared within one call
 
 
-@pytest.mark.parametrize("value", IMMUTABLE, ids=repr)
+@pytest.mark.parametrize("value", IMMUTABLE, ids=lambda value: type(value).__name__)
 def test_g5_what_cannot_change_is_handed_over_as_it_is(value: Any) -> None:
     assert own_value(value) is value
     assert own_arguments(print, (value,), {"k": value}) is None
