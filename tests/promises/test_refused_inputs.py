@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.promises.support import agent_of, out, run
+from tests.promises.support import ONE, agent_of, crash_and_resume, hold, out, run
 
 from perdure import EncodeError, JsonlSource, LocalEngine
 from perdure.connectors.iterable import IterableSource
@@ -306,3 +306,16 @@ def test_a_reading_that_collects_nothing_counts_all_failures_and_lists_ten(store
         return found
 
     assert asyncio.run(go()) == [(25, 25, 0, []), list(range(10))] * 2
+
+
+def test_a_run_that_was_taken_up_is_not_nothing(
+    store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have ended before its input is read again."""
+
+    async def go(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(hold)
+        out(ctx, "done")
+
+    assert crash_and_resume(agent_of(go), ONE, store=store) == ["done"]
+    assert "nothing was run" not in caplog.text

@@ -267,7 +267,9 @@ class OpenJob:
         await self._drained()
         if bad is not None:
             raise bad
-        if reader.finished_before and reader.finished_before == reader.inputs:
+        counters = self.runtime.counters
+        ended_here = counters.completed + counters.failed + counters.cancelled
+        if reader.finished_before and reader.finished_before == reader.inputs and not ended_here:
             self._say_nothing_was_run(reader.inputs)
         failed = await self._failed(reader)
         return DriveResult(
