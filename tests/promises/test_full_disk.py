@@ -13,7 +13,7 @@ from tests.promises.disk import Disk
 from tests.promises.support import SECONDS, State, agent_of, config_of, echo, out, pick, values
 
 from perdure import LocalEngine, Output, RetryableError, RetryPolicy, RunStatus, StoreError
-from perdure.runtime.live_runs import LiveRuns
+from perdure.runtime.stored_runs import StoredRuns
 
 KEYS = "abcde"
 BYTES = "x" * 3000
@@ -240,13 +240,13 @@ def test_g4_outputs_are_delivered_while_recovery_goes_on(
                 await job.submit("a", key="a")
                 await reached.wait()
         open_again = True
-        real = LiveRuns.take_up
+        real = StoredRuns.recover
 
-        async def slow(runs: LiveRuns, rows: Any) -> None:
+        async def slow(runs: StoredRuns) -> None:
             await until(lambda: delivered)  # recovery would never end if the sink waited for it
-            await real(runs, rows)
+            await real(runs)
 
-        monkeypatch.setattr(LiveRuns, "take_up", slow)
+        monkeypatch.setattr(StoredRuns, "recover", slow)
         async with engine.open(agent_of(simple), sink=sink):
             pass
 

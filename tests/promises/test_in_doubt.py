@@ -78,11 +78,11 @@ def test_g11_a_pending_record_without_reconciler_executes(store: str) -> None:
 def test_g11_a_reconciler_is_not_asked_where_nothing_is_in_doubt(kind: str, store: str) -> None:
     async def pays(event: Any, ctx: Any) -> None:
         first = await ctx.durable_execute_async(echo, 5, reconciler=ask_bank)
-        out(ctx, [first, ctx.durable_execute(lambda: 6, reconciler=ask_bank)])
+        out(ctx, [first, ctx.durable_execute(lambda amount: amount + 1, 5, reconciler=ask_bank)])
 
     def pays_plain(event: Any, ctx: Any) -> None:
         first = ctx.durable_execute_async(echo, 5, reconciler=ask_bank).result()
-        out(ctx, [first, ctx.durable_execute(lambda: 6, reconciler=ask_bank)])
+        out(ctx, [first, ctx.durable_execute(lambda amount: amount + 1, 5, reconciler=ask_bank)])
 
     agent = pick(kind, pays, pays_plain)
     assert run(agent, ONE, store=store, config=config_of(kind)) == [[5, 6]]

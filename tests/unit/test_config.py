@@ -46,6 +46,7 @@ def test_defaults() -> None:
         "long-term-memory.embedding-model": "",
         "long-term-memory.chat-model": "",
         "short-term-memory.state-ttl.ms": 0,
+        "short-term-memory.state-ttl.update-type": "on-read-and-write",
         "timeout": 0.0,
         "run-timeout": 0.0,
         "max-calls-per-run": 100_000,

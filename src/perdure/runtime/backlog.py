@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import weakref
 from collections.abc import Awaitable, Callable, Collection
 
 from perdure.codec.brief import brief
+from perdure.printable import printable_logger
 from perdure.run import STATUS_BY_NUMBER, RunStatus
 from perdure.runtime.shared.admission import Admission
 from perdure.runtime.shared.mailbox import Key, RunTicket, Shelf
 from perdure.store.base import ActionStateStore, RunRow
 
-logger = logging.getLogger("perdure")
+logger = printable_logger("perdure")
 
 IN_MEMORY = 10_000  # queued runs of a job in memory at most
 PAGE = 64  # read back at once
