@@ -317,7 +317,7 @@ class SqliteStore(ActionStateStore):
         last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
         last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
         if type(last_place) is not int:
-            self._rows(kinds.RUNS, "unfinished", self.job)  # names the row
+            self._rows(kinds.RUNS, "unfinished", self.job, -1, -1)  # names the row
             raise damaged(self._where, "table run", f"place is {last_place!r:.60}")
         last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
         if self._path is not None:
