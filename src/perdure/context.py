@@ -85,7 +85,11 @@ class RunnerContext(Protocol):
 
     @property
     def logger(self) -> logging.Logger:
-        """A logger that names the run; silent while the action is replayed."""
+        """A logger that names the run and says each line once, over crashes and replays.
+
+        A line is emitted when it is durable that it was: with the commit of what the code between
+        two calls leads to, or a moment later where that takes long. Values are formatted at once.
+        """
 
     @property
     def random(self) -> random.Random:

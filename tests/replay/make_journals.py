@@ -7,6 +7,7 @@ middle. So making them again gives the same text, on every machine; tests hold t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -57,8 +58,20 @@ FROZEN: frozenset[str] = frozenset(
     (
         # Their actions are from before rules had numbers, and do what is refused since.
         "before_rules", "own_types", "plain_values", "registered_types", "typed_values",
+        # They lack the START of a run in its first call, and the marks of what was logged.
+        "cancelled", "chat_in_an_action", "family", "sink",
     )
 )  # fmt: skip
+
+# What this version writes of the same scenarios, where the old journals of the newest schema
+# version are frozen.
+WRITTEN_SINCE = {
+    "cancelled_and_seen": "cancelled", "chat_and_marks": "chat_in_an_action",
+    "family_and_seen": "family", "sink_and_seen": "sink",
+}  # fmt: skip
+for _new, _old in WRITTEN_SINCE.items():
+    SCENARIOS[_new] = dataclasses.replace(SCENARIOS[_old], first=VERSION)
+    EXPECTED[_new] = EXPECTED[_old]
 
 
 class _Cut(Exception):

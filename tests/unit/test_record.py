@@ -54,6 +54,8 @@ MADE = [
      (7, 0, "", 0, 13, 0, "", None, "", b"said", 0, 60)),
     (Record.note(7, b"said", has_lists=True, at=60),
      (7, 0, "", 1, 13, 0, "", None, "", b"said", 0, 60)),
+    (Record.logged(*HERE, 5, 3, at=60),
+     (*HERE, 5, 14, 0, "", None, "", None, 3, 60)),
 ]  # fmt: skip
 
 

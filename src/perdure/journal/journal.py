@@ -7,7 +7,7 @@ Each call that it makes on the way must be the call that the journal knows under
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from perdure.errors import NonDeterminismError
@@ -53,6 +53,7 @@ class ActionHistory(NamedTuple):
         began: when it first started, where it is to start anew with settlements that it keeps;
             ns since the epoch, else 0.
         kept_rules: the rules that it goes on by then, see `rules`.
+        logged: how many lines it has logged in which turn, see `Record.lines`.
     """
 
     start: Record | None = None
@@ -61,11 +62,17 @@ class ActionHistory(NamedTuple):
     begun: Sequence[Record] = ()
     began: int = 0
     kept_rules: int | None = RULES
+    logged: Mapping[int, int] = {}
 
     @property
     def rules(self) -> int | None:
         """The rules that the action is run by."""
         return self.start.rules if self.start is not None else self.kept_rules
+
+    @property
+    def marked_lines(self) -> Mapping[int, int] | None:
+        """What `logged` says; None where lines were not marked."""
+        return self.logged if self.rules is not None else None
 
 
 DIGEST_SIZE = 16
@@ -99,10 +106,13 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
         elif record.kind in (RecordKind.PENDING, RecordKind.ATTEMPT):
             begun = [old for old in history.begun if old.call != record.call]
             history = history._replace(begun=[*begun, record])
+        elif record.kind == RecordKind.LOGGED:
+            history = history._replace(logged={**history.logged, record.n: record.lines[1]})
         elif record.kind == RecordKind.CUT:
             kept = [old for old in history.settlements if old.n < record.void_from]
             begun = [old for old in history.begun if old.call < record.call]
-            history = history._replace(settlements=kept, begun=begun)
+            logged = _logged_before(history, record.void_from)
+            history = history._replace(settlements=kept, begun=begun, logged=logged)
         elif record.kind == RecordKind.COMPLETED:
             histories.pop(key, None)
             continue
@@ -137,13 +147,20 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
             answers.append(record)
     # Their attempts are counted anew.
     in_doubt = [r._replace(n=0) for r in history.begun if r.kind == RecordKind.PENDING]
+    logged = _logged_before(history, kept[-1].n + 1 if kept else 1)
     if not kept:
-        return ActionHistory(answers=answers, begun=in_doubt)
+        return ActionHistory(answers=answers, begun=in_doubt, logged=logged)
     kept[-1] = kept[-1]._replace(at=max(kept[-1].at, at))
     began = history.start.at if history.start is not None else history.began
     return ActionHistory(
-        settlements=kept, answers=answers, begun=in_doubt, began=began, kept_rules=history.rules
-    )
+        settlements=kept, answers=answers, begun=in_doubt, began=began, kept_rules=history.rules,
+        logged=logged,
+    )  # fmt: skip
+
+
+def _logged_before(history: ActionHistory, settlement: int) -> Mapping[int, int]:
+    """Return the marks of the turns before a settlement."""
+    return {turn: lines for turn, lines in history.logged.items() if turn < settlement}
 
 
 def _is_same(

@@ -26,6 +26,7 @@ class RecordKind(enum.IntEnum):
     SIGNAL = 11  # a signal came for the run, or is given back by an action
     TAKEN = 12  # settlement: an action took a signal
     NOTE = 13  # what the run says that it is doing
+    LOGGED = 14  # lines that an action logged in a turn are emitted
 
 
 SETTLEMENTS = frozenset(
@@ -36,7 +37,7 @@ SETTLEMENTS = frozenset(
 OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of no action
 # The rules that new actions are run by; one that was recorded under others keeps them to its end.
 # 1: an event has its id from construction on; values and objects of memory do not replace each
-# other unless they are told to.
+# other unless they are told to; the lines that it logs are marked (LOGGED).
 RULES = 1
 WITH_LISTS = 1  # the `n` of a NOTE that is a mapping with lists
 
@@ -254,6 +255,11 @@ class Record(NamedTuple):
         """Return this settlement with its number in the action and its durable time."""
         return tuple.__new__(Record, (*self[:3], n, *self[4:11], at, *self[12:]))
 
+    @classmethod
+    def logged(cls, run: int, event: int, action: str, turn: int, lines: int, *, at: int) -> Record:
+        """Return that the first `lines` lines of the turn after settlement `turn` are emitted."""
+        return cls(run, event, action, turn, RecordKind.LOGGED, started_at=lines, at=at)
+
     # The run
 
     @classmethod
@@ -281,6 +287,11 @@ class Record(NamedTuple):
         That is the number of the run's completions until then.
         """
         return self.n
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """Of LOGGED: the settlement before the turn (0: none), and how many lines of it."""
+        return self.n, self.started_at
 
     @property
     def completion(self) -> Completion:

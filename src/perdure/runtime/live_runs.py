@@ -147,6 +147,7 @@ class LiveRuns:
             task.cancel()
         self.services.timers.close()
         self.services.spans.close()
+        self.services.soon.close()
         for execution in self.executions.values():
             execution.process_ends()
 

@@ -34,6 +34,7 @@ from perdure.metrics import MetricGroup
 from perdure.printable import PrintableFilter
 from perdure.resource import ResourceType
 from perdure.runtime.action.event_ids import EventIds
+from perdure.runtime.action.log import ActionLogger
 from perdure.runtime.action.runner import ActionRunner
 
 
@@ -44,17 +45,6 @@ class Sent(NamedTuple):
     data: bytes  # encoded attributes; of an output, the encoded value
     is_output: bool
     id: str
-
-
-class ReplayFilter(logging.Filter):
-    """Silences an action's logger while it is replayed: it has said that before."""
-
-    def __init__(self, runner: ActionRunner) -> None:
-        super().__init__()
-        self._runner = runner
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return self._runner.has_news
 
 
 class ActionMemories:
@@ -159,10 +149,7 @@ class ActionContext:
     def logger(self) -> logging.Logger:
         if self._logger is None:
             name = f"perdure.run.{self.run_id}.{self._runner.name}"
-            # Not from the registry of loggers, which never forgets one.
-            logger = logging.Logger(name)  # noqa: LOG001
-            logger.parent = logging.getLogger("perdure.run")
-            logger.addFilter(ReplayFilter(self._runner))
+            logger = ActionLogger(name, self._runner.log.add)
             logger.addFilter(PrintableFilter(lines=True))
             self._logger = logger
         return self._logger

@@ -20,6 +20,7 @@ from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Jour
 from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
+from perdure.runtime.action.log import ActionLog, Line, emit_all
 from perdure.runtime.action.place import Place
 from perdure.runtime.action.sides import RunOfAction
 from perdure.runtime.action.waits import ActionWaits
@@ -72,6 +73,8 @@ class ActionRunner:
         self._last_at = 0  # time of the newest settlement handed to the store
         self.calls = ActionCalls(self, self._journal)
         self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
+        self._log: ActionLog | None = None  # likewise, when it first logs
+        self.turn = 0  # number of the settlement whose turn is the newest
 
     def where(self) -> str:
         """Return the action's place, for messages."""
@@ -115,9 +118,26 @@ class ActionRunner:
         return self.waits.left_over() if self._waits is not None or self._history is not NEW else []
 
     @property
-    def has_news(self) -> bool:
-        """True while the action does what no process has seen it do."""
-        return self._live or self._history is NEW
+    def log(self) -> ActionLog:
+        """What it logs."""
+        if self._log is None:
+            known = self._history is NEW or self._history.marked_lines is not None
+            marked = self._history.marked_lines or {} if known else None
+            self._log = ActionLog(self, marked)
+        return self._log
+
+    @property
+    def has_lines(self) -> bool:
+        """True while lines that it has logged are held back."""
+        return self._log is not None and not self._log.is_empty
+
+    def cut_log(self, rows: list[Row]) -> list[Line]:
+        """Put marks of the lines held back before `rows`; return these, to emit with them."""
+        if self._log is None:
+            return []
+        marks, lines = self._log.cut(self._services.now())
+        rows[:0] = marks
+        return lines
 
     @functools.cached_property
     def random(self) -> random.Random:
@@ -260,6 +280,7 @@ class ActionRunner:
 
     def write(self, rows: list[Row], written: Callable[[], None]) -> None:
         """Write rows of the action; `written` is called if it still runs then."""
+        lines = self.cut_log(rows) if self._log is not None else ()
         if self.start_row is not None:
             rows.insert(0, self.start_row)
             self.start_row = None
@@ -268,7 +289,10 @@ class ActionRunner:
             self._writing -= 1
             if error is not None:
                 self.run.store_failed(error)
-            elif not self.ended:
+                return
+            if lines:
+                emit_all(lines)
+            if not self.ended:
                 written()
 
         self._writing += 1
@@ -276,6 +300,7 @@ class ActionRunner:
 
     def _deliver(self, record: Record) -> None:
         """Hand one durable settlement to the action and run one turn."""
+        self.turn = record.n
         self._guarded(lambda: self.continuation.turn(record.at, lambda: self._apply(record)))
         self._after_turn()
 
@@ -336,11 +361,13 @@ class ActionRunner:
             if self._waits is not None and self._waits.put_off:
                 self._waits.ask()
             idles = self._arm()
-            if self.start_row is not None and (idles or self._services.run_timeout):
-                # A deadline counts from the start, which must survive a crash as well.
-                self.write([], self._tell_if_idle)
+            is_unsaid = self.start_row is not None or self.has_lines
+            if is_unsaid and (idles or (self.start_row is not None and self._services.run_timeout)):
+                # A deadline counts from the start, which must survive a crash as well; and what
+                # it has logged does not wait as long as it does.
+                self.write([], self.tell_if_idle)
             elif idles:
-                self._tell_if_idle()
+                self.tell_if_idle()
 
     def _arm(self) -> bool:
         """Arm the next timer; say whether time or a signal can continue the action."""
@@ -356,7 +383,8 @@ class ActionRunner:
         """Told, on any thread, that the loop was used from outside: nothing else may wake it."""
         self._services.executor.soon_threadsafe(self._after_turn)
 
-    def _tell_if_idle(self) -> None:
+    def tell_if_idle(self) -> None:
+        """Tell the run that only time or a signal can continue the action, if that is so."""
         if self.is_idle:
             self.run.action_idles()
 

@@ -68,6 +68,9 @@ class RunOfAction(Protocol):
     def note(self) -> None:
         """Publish what the run is doing."""
 
+    def tell_soon(self) -> None:
+        """Have what actions have logged written and emitted in a moment, if nothing else does."""
+
     # What it tells
 
     def stir(self) -> None:
@@ -95,6 +98,7 @@ class ActionOfParts(Protocol):
         ended: it takes no more turns.
         error: makes it end with that after the turn, whatever its code makes of it.
         start_row: its START record, as long as that is not written.
+        turn: number of the settlement whose turn is the newest; 0 for the first turn.
     """
 
     run: RunOfAction
@@ -105,6 +109,7 @@ class ActionOfParts(Protocol):
     ended: bool
     error: BaseException | None
     start_row: Record | None
+    turn: int
 
     @property
     def is_live(self) -> bool:

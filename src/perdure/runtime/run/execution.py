@@ -15,6 +15,7 @@ from perdure.journal.journal import NEW
 from perdure.journal.record import Completion, Record
 from perdure.run import RunStatus
 from perdure.runtime.action.context import ActionContext
+from perdure.runtime.action.log import Line, emit_all
 from perdure.runtime.action.runner import ActionRunner
 from perdure.runtime.action.sequential_runner import new_runner
 from perdure.runtime.run.activity import RunActivity
@@ -71,6 +72,7 @@ class RunExecution:
         self._refused = False  # the store does not take a row of it
         self._left: asyncio.Future[None] | None = None  # done when nothing of it goes on here
         self._contexts: dict[ActionRunner, ActionContext] = {}
+        self._said: list[Line] = []  # by actions that were cancelled; emitted with the next commit
 
     def where(self) -> str:
         """Return the run and its key, for messages."""
@@ -95,6 +97,8 @@ class RunExecution:
             self._action_failed(None, error)
             return
         self._trigger(pending)
+        if not self._state.began:
+            self.tell_soon()
         if resumed and not (self.rest.resting or self.dropped or self._committing):
             self.services.supervisor.goes_on(self.ticket)
         self._end_if_done()
@@ -154,6 +158,7 @@ class RunExecution:
 
     def _leave_cancelled(self, runner: ActionRunner) -> None:
         """An action stopped as asked: nothing it did becomes visible; a retry repeats it."""
+        self._said += runner.cut_log([])
         self._forget(runner)
         self._end_if_done()
         self._go_on()
@@ -181,6 +186,7 @@ class RunExecution:
             events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
             created=sent.created, kept=kept,
         )  # fmt: skip
+        lines = self._lines_of(runner)
         unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
         touched = touched | dict.fromkeys([*(path for path, _ in short_delta), *kept])
@@ -198,6 +204,7 @@ class RunExecution:
             if error is not None:
                 self.store_failed(error)
                 return
+            emit_all(lines)
             self._committing = False
             self._completions += 1
             self._memory = memory
@@ -220,6 +227,11 @@ class RunExecution:
 
         self._committing = True
         self.services.commits.add(rows, committed, self)
+
+    def _lines_of(self, runner: ActionRunner) -> list[Line]:
+        """Return what is to be emitted when an action's completion is durable, which marks it."""
+        said, self._said = self._said, []
+        return [*said, *runner.cut_log([])]
 
     def _completed_rows(self, runner: ActionRunner, completion: Completion, at: int) -> list[Row]:
         completed = Record.completed(
@@ -334,11 +346,26 @@ class RunExecution:
         # Without an owner: it is written though the run leaves memory right after it.
         self.services.commits.add([note], written)
 
+    def tell_soon(self) -> None:
+        """Have it told in a moment that the run is running, and what its actions have logged."""
+        self.services.soon.add(self)
+
+    def tell(self) -> None:
+        """Write that the run is running, which a START of an action says, and emit what is held."""
+        began = self._state.began or self._completions > self._state.completions
+        is_seen = began or any(runner.start_row is None for runner in self._active.values())
+        for runner in list(self._active.values()):
+            if not runner.ended and (runner.has_lines or not is_seen):
+                runner.write([], runner.tell_if_idle)
+                is_seen = True
+
     def process_ends(self) -> None:
-        """The process ends in good order: what is under way is no crash."""
+        """The process ends in good order: what is under way is no crash, what was said is told."""
         for runner in self._active.values():
             if not runner.ended:
                 runner.calls.process_ends()
+                if runner.has_lines:
+                    runner.write([], lambda: None)
 
     # Cancellation
 
@@ -359,7 +386,9 @@ class RunExecution:
         reason = self._ending.cancelled(reason)
         runners = [runner for runner in self._active.values() if not runner.ended]
         records = [(runner, runner.cancel_record(reason)) for runner in runners]
-        rows: list[Row] = [*more]
+        rows: list[Row] = []
+        lines = [line for runner in runners for line in runner.cut_log(rows)]
+        rows = [*more, *rows]
         for runner, record in records:
             if runner.start_row is not None:
                 rows.append(runner.start_row)
@@ -370,6 +399,7 @@ class RunExecution:
         except StoreError as error:
             self.store_failed(error)
             raise
+        emit_all(lines)
         for runner, record in records:
             if not runner.ended and not self.dropped:
                 runner.cancel(record)
@@ -396,10 +426,16 @@ class RunExecution:
         self._commit_end(self._ending.action_failed(where, error, self._memory, rows))
 
     def _commit_end(self, end: End) -> None:
+        # Before what puts the run back, if it is: a retry goes on from what came before that.
+        lines, self._said = self._said, []
+        for runner in self._active.values():
+            lines += runner.cut_log(end.rows)
+
         def committed(error: StoreError | None) -> None:
             if error is not None:
                 self.store_failed(error)
                 return
+            emit_all(lines)
             self._leave()
             end.durable()
 

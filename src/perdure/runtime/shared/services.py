@@ -23,6 +23,7 @@ from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.metrics import MetricGroup
 from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.soon import Soon
 from perdure.runtime.shared.supervisor import RunSupervisor
 from perdure.runtime.shared.timers import TimerService
 from perdure.runtime.shared.world import World
@@ -134,6 +135,7 @@ class JobServices:
         self.timers = TimerService(world.now, supervisor.stop)
         # For what lasts a while wherever the clock is set: the bound of an attempt, a rate.
         self.spans = TimerService(world.monotonic, supervisor.stop)
+        self.soon = Soon()
         self.counters = JobCounters()
         self.metrics = MetricGroup()
         self.undelivered = 0 if outbox else 1  # what OutputRow.delivered begins with
