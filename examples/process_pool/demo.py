@@ -22,7 +22,7 @@ LIMIT_SECONDS = 240.0
 
 def main() -> int:
     """Run it twice; return the exit code."""
-    parts = sum(len(range(0(each), PART)) for each in RANGES)
+    parts = sum(len(range(0, each["end"], PART)) for each in RANGES)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "parts.log"
         log.touch()

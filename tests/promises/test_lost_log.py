@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, action
 from perdure.cli.main import main
@@ -57,7 +58,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _kill(folder: Path, durability: str, first: int = 0) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder / NAME), durability, str(first)],
-        cwd=Path(__file__).parents[2], timeout=120, check=False,
+        cwd=Path(__file__).parents[2], timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL
 

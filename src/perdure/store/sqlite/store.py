@@ -243,10 +243,12 @@ class SqliteStore(ActionStateStore):
     def paths(self, job: str) -> tuple[Path, ...]:
         if self._path is None:
             return ()
-        real = real_path(self._path)
-        beside = (real.with_name(real.name + end) for end in ("-wal", "-shm"))
-        lock = lock_path(self._path, job)
-        return (self._path, *beside, lock, mark_path(lock))
+        real, lock = real_path(self._path), lock_path(self._path, job)
+        beside = [real.with_name(real.name + end) for end in ("-wal", "-shm")]
+        files = [*beside, lock, mark_path(lock)]
+        if real == self._path.absolute():  # no link leads there: people know them by this path
+            files = [self._path.with_name(each.name) for each in files]
+        return (self._path, *files)
 
     async def commands(self) -> list[Command] | None:
         def read() -> list[Command] | None:
