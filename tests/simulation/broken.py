@@ -18,7 +18,7 @@ from perdure.connectors.base import SinkState
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import StoreError
 from perdure.journal.journal import ActionHistory, Journal
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import RULES, Record, RecordKind
 from perdure.llm.events import ChatRequestEvent, ToolRequestEvent, ToolResponseEvent
 from perdure.resource import ResourceType
 from perdure.runtime.run import recovery
@@ -94,6 +94,12 @@ def taken_up_and_kept(event: ToolResponseEvent, ctx: RunnerContext) -> Conversat
 def without_beginnings(records: Sequence[Record], *args: Any, **kwargs: Any) -> RunState:
     """Recover a run, but for what says that attempts of its calls had begun."""
     return _recover([r for r in records if not r.is_beginning], *args, **kwargs)
+
+
+def by_the_newest_rules(records: Sequence[Record], *args: Any, **kwargs: Any) -> RunState:
+    """Recover a run, and forget by which rules its actions had begun."""
+    changed = [r._replace(rules=RULES) if r.kind == RecordKind.START else r for r in records]
+    return _recover(changed, *args, **kwargs)
 
 
 def beginning_anew(records: Sequence[Record], *args: Any, **kwargs: Any) -> RunState:

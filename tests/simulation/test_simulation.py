@@ -20,7 +20,8 @@ from perdure.testing.simulation.programs import make_program
 
 SEEDS = int(os.environ.get("PERDURE_TEST_SIMULATION_SEEDS", "500"))
 OF_FAULTS = max(1, SEEDS // 5)  # see test_faults.py
-OF_CALLS = max(1, SEEDS - OF_FAULTS)
+OF_RULES = max(1, SEEDS // 10)  # see test_rules.py
+OF_CALLS = max(1, SEEDS - OF_FAULTS - OF_RULES)
 OF_CHATS = max(1, SEEDS // 16)  # an agent with models takes several times as long
 WITHIN = 60  # seeds in which a broken runtime must be noticed
 

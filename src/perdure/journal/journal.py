@@ -52,7 +52,7 @@ class ActionHistory(NamedTuple):
         begun: of calls without an outcome, the last PENDING or ATTEMPT record each.
         began: when it first started, where it is to start anew with settlements that it keeps;
             ns since the epoch, else 0.
-        kept_rules: the rules that it goes on by then, see `rules`.
+        kept_rules: the rules that it goes on by then.
         logged: how many lines it has logged in which turn, see `Record.lines`.
     """
 
@@ -61,18 +61,18 @@ class ActionHistory(NamedTuple):
     answers: Sequence[Record] = ()
     begun: Sequence[Record] = ()
     began: int = 0
-    kept_rules: int | None = RULES
+    kept_rules: int | None = None
     logged: Mapping[int, int] = {}
 
-    @property
-    def rules(self) -> int | None:
-        """The rules that the action is run by."""
-        return self.start.rules if self.start is not None else self.kept_rules
+    def rules(self, new: int | None) -> int | None:
+        """Return the rules of its next START: those it has gone on by, or `new` ones."""
+        return self.kept_rules if self.settlements else new
 
     @property
     def marked_lines(self) -> Mapping[int, int] | None:
         """What `logged` says; None where lines were not marked."""
-        return self.logged if self.rules is not None else None
+        rules = self.start.rules if self.start is not None else self.rules(RULES)
+        return self.logged if rules is not None else None
 
 
 DIGEST_SIZE = 16
@@ -151,9 +151,11 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
     if not kept:
         return ActionHistory(answers=answers, begun=in_doubt, logged=logged)
     kept[-1] = kept[-1]._replace(at=max(kept[-1].at, at))
-    began = history.start.at if history.start is not None else history.began
+    began, rules = history.began, history.kept_rules
+    if history.start is not None:
+        began, rules = history.start.at, history.start.rules
     return ActionHistory(
-        settlements=kept, answers=answers, begun=in_doubt, began=began, kept_rules=history.rules,
+        settlements=kept, answers=answers, begun=in_doubt, began=began, kept_rules=rules,
         logged=logged,
     )  # fmt: skip
 

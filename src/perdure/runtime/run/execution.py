@@ -117,7 +117,8 @@ class RunExecution:
                 continue
             started = history.start or Record.start(
                 self.number, runner.event, runner.name, version=self._completions,
-                at=history.began or self.services.now(), rules=history.rules,
+                at=history.began or self.services.now(),
+                rules=history.rules(self.services.world.rules),
             )  # fmt: skip
             sensory, short_term = self._state.snapshots.get(key, self._memory[:2])
             context = ActionContext(runner, sensory, short_term, started)

@@ -1,4 +1,4 @@
-"""What the runtime takes from the world: time, chance, and where calls execute.
+"""What the runtime takes from the world: time, chance, where calls execute, the rules of now.
 
 Replaced as a whole in tests.
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from perdure.executor.executor import ContinuationActionExecutor
+from perdure.journal.record import RULES
 from perdure.runtime.shared.clock import SteadyClock
 
 
@@ -24,6 +25,7 @@ class World:
         chance: a number in [0, 1), for the jitter of back-offs.
         watches_inbox: whether the inbox is looked into now and then, beside when it is asked for.
         make_executor: makes what executes calls; takes the arguments of the real one.
+        rules: those that new actions are run by (see `journal.record.RULES`).
     """
 
     now: Callable[[], int] = dataclasses.field(default_factory=SteadyClock)
@@ -31,6 +33,7 @@ class World:
     chance: Callable[[], float] = random.random
     watches_inbox: bool = True
     make_executor: Callable[..., ContinuationActionExecutor] = ContinuationActionExecutor
+    rules: int | None = RULES
 
     def __post_init__(self) -> None:
         """Simulated time is one for everything."""

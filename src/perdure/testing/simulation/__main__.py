@@ -8,7 +8,12 @@ import time
 
 from perdure.testing.simulation.campaign import RUNS, run_seeds
 
-SHARES = {"calls": 1, "chats": 4, "faults": 4}  # of so many seeds, one is run: some are longer
+SHARES = {
+    "calls": 1,
+    "chats": 4,
+    "faults": 4,
+    "rules": 4,
+}  # of so many seeds, one is run: some are longer
 
 
 def main() -> int:

@@ -16,9 +16,10 @@ from perdure.testing.simulation.random_chats import (
     chat_invariant,
     chats_script_of,
 )
+from perdure.testing.simulation.rule_programs import check_rules, make_rules
 from perdure.testing.simulation.simulate import SimulationFailed, check, quiet
 
-__all__ = ["SeedResult", "run_chats", "run_faults", "run_seed", "run_seeds"]
+__all__ = ["SeedResult", "run_chats", "run_faults", "run_rules", "run_seed", "run_seeds"]
 
 
 class SeedResult(NamedTuple):
@@ -64,13 +65,23 @@ def run_faults(seed: int) -> SeedResult:
         return _failed(seed, failed, program, "faults")
 
 
+def run_rules(seed: int) -> SeedResult:
+    """Simulate the random agent of one seed, begun by the rules of before and upgraded since."""
+    program = make_rules(seed)
+    try:
+        with quiet():
+            return SeedResult(seed, check_rules(program), "")
+    except SimulationFailed as failed:
+        return _failed(seed, failed, program, "rules")
+
+
 def _failed(seed: int, failed: SimulationFailed, program: object, kind: str) -> SeedResult:
     again = f"python -m perdure.testing.simulation --only {kind} --first {seed} --seeds 1"
     text = f"{failed}\n{program}\nto repeat: {again}"
     return SeedResult(seed, max([0, *failed.crashes]), text)
 
 
-RUNS = {"calls": run_seed, "chats": run_chats, "faults": run_faults}
+RUNS = {"calls": run_seed, "chats": run_chats, "faults": run_faults, "rules": run_rules}
 
 
 def run_seeds(first: int, count: int, jobs: int = 2, kind: str = "calls") -> Iterator[SeedResult]:
@@ -81,7 +92,8 @@ def run_seeds(first: int, count: int, jobs: int = 2, kind: str = "calls") -> Ite
         count: how many.
         jobs: processes.
         kind: "calls": random durable calls and memory; "chats": random chats, tools and memory;
-            "faults": random jobs whose store fails, with schedules, signals and a sink.
+            "faults": random jobs whose store fails, with schedules, signals and a sink;
+            "rules": random calls and memory, begun by the rules of before and upgraded since.
     """
     seeds = range(first, first + count)
     if jobs == 1:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from perdure.agent.plan import AgentPlan
 from perdure.config.configuration import Configuration
+from perdure.journal.record import RULES
 from perdure.run import Output
 from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, RunTicket
 from perdure.runtime.shared.world import World
@@ -57,6 +58,7 @@ class Script(NamedTuple):
         cancels: which runs are asked to stop: position of the input, ns after the start.
         approve: what a person says to a tool call that waits for approval: name and arguments of
             the tool.
+        rules: those that new actions are run by.
     """
 
     plan: Callable[[], AgentPlan]
@@ -68,6 +70,7 @@ class Script(NamedTuple):
     signals: Sequence[Signal] = ()
     cancels: Sequence[tuple[int, int]] = ()
     approve: Callable[[str, Any], Any] = lambda tool, arguments: True
+    rules: int | None = RULES
 
 
 class Ended(NamedTuple):
@@ -80,6 +83,7 @@ class Ended(NamedTuple):
         executed: (commits before, attempt), in order.
         told: the outputs that listeners were told of: (run, number, id).
         problems: promises broken within this life.
+        crashes: the commits after which lives before it ended, counted from the very first life on.
     """
 
     batches: Sequence[Sequence[Row]]
@@ -88,6 +92,11 @@ class Ended(NamedTuple):
     executed: Sequence[tuple[int, Attempt]]
     told: Sequence[tuple[int, int, str]]
     problems: Sequence[str]
+    crashes: Sequence[int] = ()
+
+    def moment(self, after: int) -> Moment:
+        """Return when commit number `after` of all was durable, of those of this life."""
+        return self.moments[after - 1 - (len(self.batches) - len(self.moments))]
 
 
 class _Listener:
@@ -147,19 +156,20 @@ def live(script: Script, outside: Outside, before: Sequence[Sequence[Row]], star
     )  # fmt: skip
 
 
-def world_of(seed: int, life: Life) -> World:
-    """Return the world that one life of a job sees."""
+def world_of(seed: int, life: Life, rules: int | None = RULES) -> World:
+    """Return the world that one life of a job sees, with the rules that its actions begin under."""
     # The same for the whole seed: who draws first must not decide how long a back-off is.
     fraction = (seed * 0.618) % 1.0
     executor = functools.partial(SimulatedExecutor, life=life)
     return World(
-        now=life.loop.now, chance=lambda: fraction, watches_inbox=False, make_executor=executor
-    )
+        now=life.loop.now, chance=lambda: fraction, watches_inbox=False, make_executor=executor,
+        rules=rules,
+    )  # fmt: skip
 
 
 async def _drive(script: Script, life: Life, store: SimulatedStore, listener: _Listener) -> None:
     """Open the job, submit every input when it comes, wait until all runs have ended."""
-    loop, world = life.loop, world_of(script.seed, life)
+    loop, world = life.loop, world_of(script.seed, life, script.rules)
     runtime = JobRuntime(
         store, JOB, script.plan(), script.config, listeners=[listener], world=world
     )

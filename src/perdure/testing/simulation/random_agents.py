@@ -23,6 +23,7 @@ from perdure.testing.execution import takes, this_attempt
 from perdure.testing.simulation.calls import UNIT
 from perdure.testing.simulation.lives import Script, Signal
 from perdure.testing.simulation.programs import SECONDS, ActionProgram, Program, Step
+from perdure.testing.simulation.rule_steps import RuleSteps
 from perdure.testing.simulation.simulate import arrivals_of
 
 HANGS = -1
@@ -70,7 +71,7 @@ async def reconcile(tag: str, seen: str, units: int, fails: int = 0, heals: int 
     return _outcome(tag, seen, units, fails, heals)
 
 
-class Player:
+class Player(RuleSteps):
     """Plays the program of one action: what both kinds of actions share.
 
     Owns: the digest of what the action has seen, the number of calls it has made.
@@ -78,8 +79,8 @@ class Player:
 
     def __init__(self, action: ActionProgram, event: Event, ctx: RunnerContext) -> None:
         given = event.get_attr("input") if action.trigger == "" else event.get_attr("seen")
+        super().__init__(action.name, ctx)
         self.action = action
-        self.ctx = ctx
         self.seen = digest(action.name, given, event.id)
         self._calls = 0
         self.steps = action.steps
@@ -124,7 +125,8 @@ class Player:
             self.ctx.send_event(
                 Event(type=self.action.sends, attributes={"seen": self.seen + str(n)})
             )
-        self.ctx.send_event(OutputEvent(output=[self.action.name, self.seen]))
+        noted = [self.noted] if self.noted else []
+        self.ctx.send_event(OutputEvent(output=[self.action.name, self.seen, *noted]))
 
     # Steps that take no time
 
@@ -164,7 +166,12 @@ class Player:
         self.see(self.ctx.now().isoformat())
 
 
-IMMEDIATE = frozenset(("inline", "update", "remember", "recall", "forget", "dice", "clock"))
+IMMEDIATE = frozenset(
+    (
+        "inline", "update", "remember", "recall", "forget", "dice", "clock", "make_event",
+        "send_made", "write_over",
+    )
+)  # fmt: skip
 
 
 class CoroutinePlayer(Player):

@@ -21,6 +21,7 @@ from perdure.testing.simulation.calls import UNIT, Outside
 from perdure.testing.simulation.compare import (
     EVERYTHING,
     Difference,
+    Result,
     broken_promises,
     differences,
     result_of,
@@ -168,56 +169,105 @@ def check(
     Raises:
         SimulationFailed: the result depends on a crash.
     """
-    codec = Codec()
-    codec.registry.know_modules(script.plan().modules)
-    for annotated in (*script.plan().annotated_types, MemoryRef):
-        codec.registry.register_annotation(annotated)
-    outside = Outside(script.seed)
-    reference = live(script, outside, [], EPOCH)
-    wanted = result_of(reference.tables, codec)
-    invariant = invariant or _nothing
-    known = {attempt[:3] for _, attempt in reference.executed}
+    lives = Lives(script, compare, expected, invariant)
+    reference = lives.first()
     commits = len(reference.batches)
-    found = [*broken_promises(reference, wanted, 0), *invariant(reference.tables)]
-    if expected is not None:
-        found += unexpected(wanted, expected)
-    if found:
-        raise _failure(script.seed, [], reference, found)
+    for after in range(1, commits + 1):
+        lives.crash(reference, after)
+    return commits + _crash_repeatedly(lives, reference, random.Random(f"crashes {script.seed}"))
 
-    def crash(before: Ended, after: int, earlier: Sequence[int]) -> Ended:
-        """Go on from what was there after commit `after` of the life `before`."""
-        start = before.moments[after - 1 - (earlier[-1] if earlier else 0)]
-        again = live(script, outside, before.batches[:after], start)
-        result = result_of(again.tables, codec)
-        found = [*broken_promises(again, result, after), *_unknown(again, known)]
-        found += invariant(again.tables)
-        if result != wanted:
-            found += differences(wanted, result, codec, compare)
-        if found:
-            raise _failure(script.seed, [*earlier, after], before, found)
+
+class Lives:
+    """The lives of one seed; each is compared with the one that the others must be like.
+
+    Owns: the world outside, common to them, and what the newest `first` or `upgrade` came to.
+
+    Args:
+        script, compare, expected, invariant: as `check` takes them.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        compare: Collection[str] = EVERYTHING,
+        expected: Collection[str] | None = None,
+        invariant: Invariant | None = None,
+    ) -> None:
+        self._script = script
+        self._compare = compare
+        self._expected = expected
+        self._invariant = invariant or _nothing
+        self._outside = Outside(script.seed)
+        self._codec = Codec()
+        self._codec.registry.know_modules(script.plan().modules)
+        for annotated in (*script.plan().annotated_types, MemoryRef):
+            self._codec.registry.register_annotation(annotated)
+
+    def first(self) -> Ended:
+        """Run the job from its beginning without a crash."""
+        life = live(self._script, self._outside, [], EPOCH)
+        self._wanted = result_of(life.tables, self._codec)
+        self._known = {attempt[:3] for _, attempt in life.executed}
+        self._judge(life, 0, life, self._wanted)
+        return life
+
+    def crash(self, before: Ended, after: int) -> Ended:
+        """Go on from what was there after commit `after` of the life `before`, to the same end."""
+        again, result = self._go_on(before, after)
+        found: list[Difference] = []
+        if result != self._wanted:
+            found += differences(self._wanted, result, self._codec, self._compare)
+        self._judge(again, after, before, result, found)
         return again
 
-    for after in range(1, commits + 1):
-        crash(reference, after, [])
-    return commits + _crash_repeatedly(reference, crash, random.Random(f"crashes {script.seed}"))
+    def upgrade(self, before: Ended, after: int, rules: int | None, *, alike: bool = True) -> Ended:
+        """Likewise, with new actions run by other `rules`: what its crashes are compared with.
+
+        Its runs end as those of `before` did, unless others may have been started: not `alike`.
+        """
+        self._script = self._script._replace(rules=rules)
+        life, result = self._go_on(before, after)
+        # A retry that keeps nothing begins by the new rules, and may make other calls.
+        self._known |= {attempt[:3] for _, attempt in life.executed if attempt.retries or not alike}
+        compare = ["statuses"] if alike else []
+        found = list(differences(self._wanted, result, self._codec, compare))
+        self._judge(life, after, before, result, found)
+        self._wanted = result
+        return life
+
+    def _go_on(self, before: Ended, after: int) -> tuple[Ended, Result]:
+        life = live(self._script, self._outside, before.batches[:after], before.moment(after))
+        life = life._replace(crashes=[*before.crashes, after])
+        return life, result_of(life.tables, self._codec)
+
+    def _judge(
+        self,
+        life: Ended,
+        after: int,
+        before: Ended,
+        result: Result,
+        found: Iterable[Difference] = (),
+    ) -> None:
+        found = [*broken_promises(life, result, after), *_unknown(life, self._known), *found]
+        found += self._invariant(life.tables)
+        if self._expected is not None:
+            found += unexpected(result, self._expected)
+        if found:
+            raise _failure(self._script.seed, life.crashes, before, found)
 
 
 def _nothing(_tables: Tables) -> Iterator[Difference]:
     return iter(())
 
 
-def _crash_repeatedly(
-    reference: Ended,
-    crash: Callable[[Ended, int, Sequence[int]], Ended],
-    chance: random.Random,
-) -> int:
+def _crash_repeatedly(lives: Lives, reference: Ended, chance: random.Random) -> int:
     """Let the job crash again and again, also while it recovers; return how often."""
-    life, crashes = reference, [0]
-    while crashes[-1] < len(life.batches) and len(crashes) <= REPEATED:
-        after = min(crashes[-1] + chance.randint(1, 4), len(life.batches))
-        life = crash(life, after, crashes[1:])
-        crashes.append(after)
-    return len(crashes) - 1
+    life, after, crashes = reference, 0, 0
+    while after < len(life.batches) and crashes < REPEATED:
+        after = min(after + chance.randint(1, 4), len(life.batches))
+        life = lives.crash(life, after)
+        crashes += 1
+    return crashes
 
 
 def _unknown(again: Ended, known: Collection[Any]) -> list[Difference]:
@@ -304,4 +354,6 @@ def _line(row: Record | RunRow | StatusRow | OutputRow) -> str:
     kind = RecordKind(row.kind).name
     call = f" call {row.call} {row.function}({row.detail})" if row.call else ""
     at = (row.at - EPOCH.instant) / 1e9
+    if row.kind == RecordKind.START:
+        call = f" by rules {row.rules}"
     return f"{kind} {row.n} of action {row.action!r} of event {row.event}{call} at {at:.6f} s"
