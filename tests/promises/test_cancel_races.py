@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.promises.legs import Legs, action_for, agent_for, go, until
-from tests.promises.support import SECONDS, State, agent_of, echo, out
+from tests.promises.support import SECONDS, State, agent_of, echo, hold, out
 
 from perdure import Event, RunStatus, StoreError
 
@@ -80,6 +80,35 @@ def test_g10_a_run_cancelled_between_two_actions_is_cancelled_over_a_crash(
 
     go(test)
     assert "second" not in State.calls
+
+
+def held_call(event: Any, ctx: Any) -> Any:
+    yield ctx.durable_execute_async(hold)
+    State.calls.append("went on")
+
+
+def test_g6_an_outcome_that_is_written_with_a_cancellation_comes_after_it(
+    kind: str, store: str
+) -> None:
+    """Both wait for a commit that is under way: they are delivered in the order of the journal."""
+
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, held_call)) as job:
+            run_ = await job.submit({}, key="a", id=1)
+            await until(State.gate.reached.is_set)
+            legs.slow_commits(10 * SLOW)
+            before = asyncio.create_task(job.submit({}, key="b", id=2))
+            await asyncio.sleep(SLOW)
+            cancel = asyncio.create_task(run_.cancel())
+            await asyncio.sleep(SLOW)
+            State.gate.release()
+            assert await cancel is True
+            assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.CANCELLED
+            await (await before).wait()
+
+    go(test)
+    assert State.calls == ["went on"]  # the other run
 
 
 def test_g10_cancel_is_false_of_a_run_that_is_failing(kind: str, store: str) -> None:

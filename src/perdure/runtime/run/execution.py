@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import functools
+from asyncio import FIRST_COMPLETED
 from collections.abc import Callable
 from typing import Any
 
@@ -303,7 +305,8 @@ class RunExecution:
             if any(runner.awaits_signals for runner in self._active.values()):
                 # What was durable before the deadline comes first, and so do its turns.
                 await self.services.supervisor.signals_until_now(self.ticket)
-                await self.services.commits.write([])
+                with contextlib.suppress(StoreError):  # with rows of others: its own tell it
+                    await self.services.commits.write([], waits=True)
                 await self._come_to_rest()
             if not self.dropped:
                 await self.cancel(TIMED_OUT, [])
@@ -395,18 +398,31 @@ class RunExecution:
                 rows.append(runner.start_row)
                 runner.start_row = None
             rows.append(record)
-        try:
-            await self.services.commits.write(rows, waits=True)
-        except StoreError as error:
-            self.store_failed(error)
-            raise
-        emit_all(lines)
-        for runner, record in records:
-            if not runner.ended and not self.dropped:
-                runner.cancel(record)
+
+        def written(error: StoreError | None) -> None:
+            # Here, not when the future wakes somebody: what was settled later is delivered later.
+            if error is not None:
+                self.store_failed(error)
+            else:
+                emit_all(lines)
+                for runner, record in records:
+                    if not runner.ended and not self.dropped:
+                        runner.cancel(record)
+            durable.set_result(error)
+
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[StoreError | None] = loop.create_future()
+        left = self._left = self._left or loop.create_future()
+        # They are nothing without what is on its way before them, such as a START.
+        self.services.commits.add(rows, written, self if records else None)
+        await asyncio.wait([durable, left] if records else [durable], return_when=FIRST_COMPLETED)
+        error = durable.result() if durable.done() else None
+        if not (durable.done() or self.ticket.status.is_final):
+            error = StoreError(f"{self.where()} goes on from its journal: it was not asked to stop")
+        if error is not None:
+            raise error
         if not records and not self.dropped:
-            self._left = self._left or asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._left)
+            await asyncio.shield(left)
 
     # The end of the run
 
