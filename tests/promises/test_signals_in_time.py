@@ -112,6 +112,34 @@ def test_g6_the_inbox_is_read_before_a_deadline_fires(
     assert go(test) == ["approved"]
 
 
+def approved_second(event: Any, ctx: Any) -> Any:
+    """Wait for one signal, and then for another, for an hour at most."""
+    yield ctx.wait_for_signal("first")
+    ctx.set_status("second")
+    try:
+        out(ctx, (yield ctx.wait_for_signal("ok", timeout=HOUR)))
+    except TimeoutError:
+        out(ctx, "TIMEOUT")
+
+
+def test_g6_the_inbox_is_read_before_a_deadline_that_follows_a_signal(
+    kind: str, sqlite: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "INBOX_SECONDS", 3600.0)
+
+    async def test() -> list[Any]:
+        legs = Legs(sqlite, kind)
+        async with legs.opened(agent_for(kind, approved_second)) as job:
+            run_ = await waits(job)
+            await run_.signal("first")
+            await until(lambda: run_.activity == "second")
+            legs.engine.signal(run_.id, "ok", "approved")
+            clock.forward(HOUR)
+            return await results(run_)
+
+    assert go(test) == ["approved"]
+
+
 def test_g6_a_signal_that_is_being_written_wins_over_a_deadline(
     kind: str, store: str, clock: Clock
 ) -> None:

@@ -11,6 +11,7 @@ from tests.simulation import broken
 from tests.simulation.test_simulation import OF_FAULTS, check, first_failure
 
 from perdure.runtime.action.attempts import CallAttempts
+from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.shared.services import JobServices
 from perdure.testing.simulation.campaign import run_faults, run_seeds
 from perdure.testing.simulation.fault_programs import WEIGHTS, make_faults
@@ -45,6 +46,13 @@ def test_g10_it_notices_a_rate_that_does_not_hold(monkeypatch: pytest.MonkeyPatc
 def test_g10_it_notices_a_run_whose_time_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perdure.runtime.live_runs.recover", broken.beginning_anew)
     assert "after its run-timeout" in first_fault()
+
+
+def test_g6_it_notices_an_inbox_that_is_not_read_before_a_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LiveRuns, "signals_until_now", broken.reads_no_inbox)
+    assert "before the deadline, has lost" in first_fault()
 
 
 def test_g2_it_notices_a_tick_that_is_two_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,8 +166,9 @@ class ActionWaits:
         if self.put_off or self._steps:
             # About signals time goes from one deadline to the next: what was in time stays so,
             # though the process was down meanwhile and later deadlines have passed too.
-            self._steps = max(self._steps - 1, 0)
-            action.settle(timer, self._deadline)
+            if not self.looks_first(timer):
+                self._steps = max(self._steps - 1, 0)
+                action.settle(timer, self._deadline)
         else:
             action.settle(timer)
 

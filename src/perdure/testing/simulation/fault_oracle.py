@@ -30,8 +30,6 @@ from perdure.testing.simulation.random_agents import NEVER, UnluckyError, digest
 from perdure.testing.simulation.random_faults import COUNT, first_seen, next_seen, tag_of, told
 
 MINUTE = 60_000_000_000
-# The inbox is not yet read before a deadline fires: a command in time may be too late all the same.
-INBOX_FIRST = False
 ENDED = "the process ended during attempt"
 
 
@@ -55,8 +53,7 @@ class Oracle:
         for start in self._past.starts:
             if not start.reconciles:
                 self._executed[start.attempt.call].append(start)
-        self._left = commands_in(self._past.batches)
-        self._sent = dict(self._left)
+        self._sent = commands_in(self._past.batches)
         self._written: dict[int, int] = {}  # id of a record -> its batch
         for n, batch in enumerate(self._past.batches):
             for row in batch:
@@ -223,7 +220,7 @@ class Oracle:
         if record.kind == RecordKind.TIMER:
             if record.at < deadline:
                 return f"the wait for {name!r} was over before its time"
-            if sent is not None and sent < deadline and not self._is_late(record.run, name):
+            if sent is not None and sent < deadline:
                 early = (deadline - sent) / 1e9
                 return f"the signal {name!r}, durable {early:.6f} s before the deadline, has lost"
             return ""
@@ -234,10 +231,6 @@ class Oracle:
         if sent > deadline and not self._program.troubles.any:
             return f"the signal {name!r} has won {(sent - deadline) / 1e9:.6f} s after the deadline"
         return ""
-
-    def _is_late(self, run: int, name: str) -> bool:
-        """Say whether a signal is known to come too late though it was durable in time."""
-        return not INBOX_FIRST and (run, name) in self._left
 
     def _counted(self, step: Step, tag: str, returned: str, record: Record, outcome: Any) -> str:
         """A crash takes an attempt: none is made again, and with the last one the call fails."""
