@@ -72,7 +72,7 @@ def test_g5_results_are_let_go_live_and_on_replay(kind: str, store: str) -> None
     agent = pick(kind, go, go_plain)
     [(alive, error, size)] = crash_and_resume(agent, ONE, store=store, config=config_of(kind))
     assert (error, size) == ("LookupError", 70_000)
-    assert max(alive) <= 1  # the last one may still be on its way out
+    assert max(alive) <= 2  # of five: the last ones may still be on their way out
     assert State.calls == [0, 1, 2, 3, 4, 5]
 
 

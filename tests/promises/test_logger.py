@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.inside import executions_of, runs_of, services_of
+from tests.patience import PATIENCE
 from tests.promises.legs import Legs, action_for, agent_for, all_wait, go, results, until
 from tests.promises.support import COROUTINE, State, agent_of, echo, hold, out
 
@@ -122,7 +123,7 @@ def test_g6_lines_of_turns_whose_settlements_shared_a_commit_are_said_once(
 
             State.dies = dies  # type: ignore[attr-defined]
             await submitted(job)
-            await asyncio.wait_for(died.wait(), 60)
+            await asyncio.wait_for(died.wait(), PATIENCE)
         legs.quick_commits()
         async with legs.opened(agent_of(both)) as job:
             assert await results(await submitted(job)) == ["done"]
