@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import warnings
 import weakref
 from typing import Any
 
@@ -42,5 +43,7 @@ def test_closed_jobs_are_let_go_of_whatever_their_actions_did(kind: str, store: 
         return left
 
     left = asyncio.run(main())
-    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what other tests have left to the collector
+        gc.collect()
     assert [reference() for reference in left] == [None, None, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import weakref
 from typing import Any
 
@@ -40,7 +39,6 @@ class Watched:
 
     def alive(self, page: Page) -> int:
         """Say how many of the results before `page` are still in memory."""
-        gc.collect()
         alive = sum(reference() is not None for reference in self.seen)
         self.seen.append(weakref.ref(page))
         return alive
