@@ -31,18 +31,16 @@ class RunStatus(enum.Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the run will not go on by itself from here."""
-        return self in _FINAL
+    is_final: bool  # whether the run will not go on by itself from here
+
+    def __init__(self, value: str) -> None:
+        # Once, not at each look: it is asked many times a run.
+        self.is_final = value in ("completed", "failed", "cancelled")
 
 
 def run_cancelled(id: str) -> RunCancelledError:
     """Return what those who wait for a cancelled run get."""
     return RunCancelledError(f"run {id} was cancelled")
-
-
-_FINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,9 +236,14 @@ async def test_whoever_waits_for_a_run_is_told_of_its_end() -> None:
     running = mailbox.enqueue("k")
     assert running.status is RunStatus.QUEUED
     assert running.id == "r1"
-    waiting = running.wait_finished()
+    waiting, other, gone = (running.new_waiter() for _ in range(3))
     assert not waiting.done()
-    assert running.wait_finished() is waiting
+    other.cancel()  # each has its own
+    running.forget(gone)
+    running.tell_waiters()
+    assert waiting.done()
+    assert not waiting.cancelled()
+    assert not gone.done()
     done = mailbox.ticket(mailbox.key("k"), status=4)
     assert done.status is RunStatus.COMPLETED
-    assert done.wait_finished().done()
+    assert done.new_waiter().done()

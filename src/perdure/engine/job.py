@@ -31,6 +31,7 @@ class Run:
         self._number = number
         self._ticket = ticket
         self._stored = stored
+        self._kept = job.runtime.keep_outputs(ticket) if ticket is not None else None
         self.id = run_id(number)
         self.key = key
 
@@ -54,11 +55,15 @@ class Run:
             BaseException: what made the run fail.
             RunCancelledError: it was cancelled.
         """
-        self._job.loop.check("run.outputs()")
-        await self.wait()
-        outputs: list[Output] = await self._job.until_stopped(
-            self._job.runtime.outputs_of(self._number)
-        )
+        job = self._job
+        job.loop.check("run.outputs()")
+        outputs: list[Output] | None = None
+        if self._ticket is not None and self._kept is not None:
+            if not self._ticket.status.is_final:
+                await job.wait_for(self._ticket)
+            outputs = self._ticket.outputs_in(self._kept)
+        if outputs is None:
+            outputs = await job.until_stopped(job.runtime.outputs_of(self._number))
         return outputs
 
     async def cancel(self) -> bool:

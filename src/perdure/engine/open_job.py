@@ -151,7 +151,7 @@ class OpenJob:
     async def until_stopped(self, work: Any) -> Any:
         """Await `work`, but raise what stops the job as soon as that happens."""
         stopped = self.runtime.stopped
-        waiter = asyncio.ensure_future(work)
+        waiter = work if isinstance(work, asyncio.Future) else asyncio.ensure_future(work)
         # Not a callback on `stopped` each: removing one of thousands looks through all of them.
         self._waiters.add(waiter)
         if stopped.done():
@@ -220,7 +220,11 @@ class OpenJob:
 
     async def wait_for(self, ticket: RunTicket) -> None:
         """Return when a run has ended; raise what stopped the job."""
-        await self.until_stopped(asyncio.shield(ticket.wait_finished()))
+        ended = ticket.new_waiter()
+        try:
+            await self.until_stopped(ended)
+        finally:
+            ticket.forget(ended)
 
     async def signal(self, run: int, name: str, value: Any) -> bool:
         """Send a run a signal; False when it is finished. Durable when this returns."""

@@ -27,6 +27,7 @@ from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.documents import JobDocuments
 from perdure.runtime.shared.inputs import NewInput
+from perdure.runtime.shared.kept_outputs import KeptOutputs
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.series import Series
@@ -42,6 +43,7 @@ __all__ = [
     "JobFiles",
     "JobListener",
     "JobRuntime",
+    "KeptOutputs",
     "NewInput",
     "NotAdmittedError",
     "NumberedOutput",
@@ -247,6 +249,10 @@ class JobRuntime:
         await self._commits.writes()
 
     # Outcomes
+
+    def keep_outputs(self, ticket: RunTicket) -> KeptOutputs:
+        """Have a run's outputs kept in memory for as long as the caller holds what this returns."""
+        return ticket.keep_outputs(self._runs.keeper)
 
     async def outputs_of(self, run: int) -> list[Output]:
         """Return a run's outputs when it has come to its end, in this process or before.

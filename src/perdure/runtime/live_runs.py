@@ -33,6 +33,7 @@ from perdure.runtime.shared.admission import Admission, Admitted
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.inputs import NewInput
+from perdure.runtime.shared.kept_outputs import OutputKeeper
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.shared.numbers import Numbers
 from perdure.runtime.shared.services import JobServices
@@ -86,6 +87,7 @@ class LiveRuns:
         self.catch_up: Callable[[int], Awaitable[None]]
         self.services = make_services(self)
         self._codec, self._commits = self.services.codec, self.services.commits
+        self.keeper = OutputKeeper(self._codec)
         self.outbox = Outbox(store, self._commits, self._codec, info.job)
         self.mailbox = KeyedMailbox(
             self._begin, store.keys, self._key_value, lambda ticket: self.backlog.takes(ticket)
@@ -286,9 +288,11 @@ class LiveRuns:
 
     # What runs tell
 
-    def emit(self, ticket: RunTicket, number: int, output: Output) -> None:
+    def emit(self, ticket: RunTicket, number: int, output: Output, data: bytes) -> None:
         """Tell listeners of an output that is durable."""
         ticket.emitted = number
+        if ticket.kept is not None and (kept := ticket.kept()) is not None:
+            kept.add(output.id, data)
         for listener in self._listeners:
             listener.on_output(ticket, number, output)
 
@@ -309,8 +313,7 @@ class LiveRuns:
             self.backlog.refill(ticket.key)
         for listener in self._listeners:
             listener.on_finished(ticket)
-        if ticket.finished is not None and not ticket.finished.done():
-            ticket.finished.set_result(None)
+        ticket.tell_waiters()
         self._tell_if_drained()
 
     def rests(self, ticket: RunTicket) -> None:
@@ -377,7 +380,14 @@ class LiveRuns:
         """Do what `outputs` does, by the run's number."""
         ticket = await self.find(run)
         if ticket is not None:
-            await asyncio.shield(ticket.wait_finished())
+            kept = ticket.keep_outputs(self.keeper)
+            ended = ticket.new_waiter()
+            try:
+                await ended
+            finally:
+                ticket.forget(ended)
+            if (outputs := ticket.outputs_in(kept)) is not None:
+                return outputs
         error = self._error_of(await self.row(run))
         if error is not None:
             raise error
@@ -458,7 +468,7 @@ class LiveRuns:
         """Tell listeners of outputs whose commit looked failed but was not."""
         for output in outputs:
             if output.number > ticket.emitted:
-                self.emit(ticket, *self.outbox.decoded(output)[1:])
+                self.emit(ticket, *self.outbox.decoded(output)[1:], output.value)
 
     async def _finish_from_store(self, ticket: RunTicket, row: RunRow) -> None:
         ticket.status = STATUS_BY_NUMBER[row.status]

@@ -213,8 +213,8 @@ class RunExecution:
             self._memory = memory
             self._events.show(sent)
             self._forget(runner)
-            for number, output in sent.outputs:
-                self.services.supervisor.emit(self.ticket, number, output)
+            for (number, output), row in zip(sent.outputs, sent.rows, strict=True):
+                self.services.supervisor.emit(self.ticket, number, output, row.value)
             if end is not None:
                 self._leave()
                 end.durable()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import weakref
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
-from perdure.run import STATUS_BY_NUMBER, run_id
+from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
+from perdure.runtime.shared.kept_outputs import KeptOutputs, OutputKeeper
 from perdure.store.base import KeyRow, KeyState, RunRow
 
 
@@ -71,12 +73,12 @@ class RunTicket:
         activity: what it last said that it is doing.
         is_awaited: an action of another run waits for its outputs.
         is_held: it is being cancelled, so it does not begin.
-        finished: done when the run came to its end.
+        kept: its outputs in memory, while somebody holds its `Run`.
     """
 
     __slots__ = (
-        "__weakref__", "activity", "emitted", "error", "finished", "has_history", "id",
-        "is_awaited", "is_held", "key", "records", "row", "signals", "status",
+        "__weakref__", "_waiters", "activity", "emitted", "error", "has_history", "id",
+        "is_awaited", "is_held", "kept", "key", "records", "row", "signals", "status",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
@@ -92,7 +94,8 @@ class RunTicket:
         self.activity: Any = None
         self.is_awaited = False
         self.is_held = False
-        self.finished: asyncio.Future[None] | None = None
+        self.kept: weakref.ref[KeptOutputs] | None = None
+        self._waiters: set[asyncio.Future[None]] | None = None  # for its end
 
     @property
     def number(self) -> int:
@@ -109,13 +112,45 @@ class RunTicket:
         """True as long as the run has not got its place in the queue, since it is due later."""
         return bool(self.row.due) and self.row.place == self.row.run
 
-    def wait_finished(self) -> asyncio.Future[None]:
-        """Return a future that is done when the run came to its end."""
-        if self.finished is None:
-            self.finished = asyncio.get_running_loop().create_future()
-            if self.status.is_final:
-                self.finished.set_result(None)
-        return self.finished
+    def keep_outputs(self, keeper: OutputKeeper) -> KeptOutputs:
+        """Keep the outputs that the run sends from now on, while the caller holds the result."""
+        kept = self.kept() if self.kept is not None else None
+        if kept is None:
+            kept = KeptOutputs(keeper)
+            self.kept = weakref.ref(kept)
+        return kept
+
+    def outputs_in(self, kept: KeptOutputs) -> list[Output] | None:
+        """Return the run's outputs when it has completed; None where only the store has them."""
+        if self.status is not RunStatus.COMPLETED:
+            return None
+        return kept.read(self.id, self.key.row.value, self.emitted)
+
+    def new_waiter(self) -> asyncio.Future[None]:
+        """Return a future of the caller's own that is done when the run came to its end.
+
+        Whoever waits no longer says so with `forget`.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.status.is_final:
+            waiter.set_result(None)
+        elif self._waiters is None:
+            self._waiters = {waiter}
+        else:
+            self._waiters.add(waiter)
+        return waiter
+
+    def forget(self, waiter: asyncio.Future[None]) -> None:
+        """Let go of a future that nobody waits for."""
+        if self._waiters is not None:
+            self._waiters.discard(waiter)
+
+    def tell_waiters(self) -> None:
+        """Wake those who wait for the run's end, which it has come to."""
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class KeyedMailbox:

@@ -23,8 +23,11 @@ class RunSupervisor(Protocol):
 
     # How a run fares
 
-    def emit(self, ticket: RunTicket, number: int, output: Output) -> None:
-        """An output of the run is durable, its `number`th: listeners are told, in commit order."""
+    def emit(self, ticket: RunTicket, number: int, output: Output, data: bytes) -> None:
+        """An output of the run is durable, its `number`th: listeners are told, in commit order.
+
+        `data` is its encoded value.
+        """
 
     def rests(self, ticket: RunTicket) -> None:
         """Only time or a signal can continue the run: it no longer counts as in flight (G20).
