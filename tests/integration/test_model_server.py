@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -181,6 +184,22 @@ def test_the_log_tells_repeated_requests_from_those_that_were_in_flight(tmp_path
         ("lost", 2, 200),
         ("once", 2, 200),
     ]
+
+
+def test_a_closed_server_leaves_no_socket_of_a_client_that_does_not_read() -> None:
+    server = ScriptedModelServer(lambda request: "long " * 4_000_000)
+    server.start()
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        body = json.dumps({"messages": [{"role": "user", "content": "hello"}]})
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall((head + body).encode())
+        assert client.recv(1)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            server.close()
+            gc.collect()
+    assert [str(each.message) for each in told] == []
 
 
 def test_a_half_written_line_does_no_harm(tmp_path: Path) -> None:

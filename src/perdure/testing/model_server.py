@@ -130,12 +130,16 @@ class ScriptedModelServer:
             ready: Called when it listens and the url is known.
         """
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        handlers: set[asyncio.Task[None]] = set()
+        handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        stopping = False
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if stopping:
+                writer.transport.abort()
+                return
             task = asyncio.get_running_loop().create_task(self._connection(reader, writer))
-            handlers.add(task)
-            task.add_done_callback(handlers.discard)
+            handlers[task] = writer
+            task.add_done_callback(handlers.pop)
 
         server = await asyncio.start_server(
             connected, "127.0.0.1", self._port, backlog=4096, limit=_LONGEST_HEAD
@@ -145,9 +149,12 @@ class ScriptedModelServer:
         try:
             await self._stop.wait()
         finally:
+            stopping = True
             server.close()
-            for task in list(handlers):
+            # A task that has not begun closes nothing, and a close waits for a slow reader.
+            for task, writer in list(handlers.items()):
                 task.cancel()
+                writer.transport.abort()
             await asyncio.gather(*handlers, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
