@@ -50,6 +50,7 @@ class SequentialLane:
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:
             work()
+            del work  # a thread at rest holds on to nothing of what it has done
 
 
 class ThreadedContinuation(ContinuationContext):
