@@ -10,12 +10,19 @@ import asyncio
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import blockbuster
 import pytest
 from tests import zygote
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what all tests have, a million objects: it is looked at no more."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:
@@ -33,6 +40,20 @@ def pytest_runtest_makereport() -> Any:
 
 def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """Name the module that leaves a socket, a loop, a file or a store to the collector.
+
+    Otherwise the test would fail in which the collector happens to run.
+    """
+    yield
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        gc.collect()
+    left = [str(each.message) for each in told if issubclass(each.category, ResourceWarning)]
+    assert not left, f"the tests of this module have not closed: {', '.join(left)}"
 
 
 @pytest.fixture(autouse=True)
@@ -62,10 +83,8 @@ def no_noise(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
     """Nothing may be complained of when actions are forgotten: no task, no coroutine, no hook."""
     ignored: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", ignored.append)
-    gc.freeze()  # only what this test makes is looked at: the rest may be a million objects
     yield
     gc.collect()
-    gc.unfreeze()
     assert [hooked.exc_value for hooked in ignored] == []
     assert "was destroyed" not in caplog.text
     assert "never retrieved" not in caplog.text

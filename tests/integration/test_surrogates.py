@@ -22,6 +22,7 @@ from perdure import (
     InputEvent,
     LocalEngine,
     MCPServer,
+    Output,
     OutputEvent,
     ReActAgent,
 )
@@ -162,13 +163,18 @@ def test_of_arguments_for_an_mcp_server() -> None:
 
 def test_in_a_pydantic_ai_agent(server: ScriptedModelServer, requests: list[ModelRequest]) -> None:
     model = OpenAIChatModel("m", provider=OpenAIProvider(base_url=server.url, api_key="none"))
-    durable = DurableAgent(pydantic_ai.Agent(model, tools=[ls], name="lister"))
+    lister = pydantic_ai.Agent(model, tools=[ls], name="lister")
+    durable = DurableAgent(lister)
 
     async def go(event: Any, ctx: Any) -> None:
         ctx.send_event(OutputEvent(output=(await durable.run(ctx, event.input)).output))
 
-    agent = Agent().add_action("go", [InputEvent], go)
-    (output,) = LocalEngine("memory://").run(agent, [FILE], key=len)
+    async def main() -> list[Output]:
+        async with lister:  # its model's client is closed on the loop that it was used on
+            agent = Agent().add_action("go", [InputEvent], go)
+            return await LocalEngine("memory://").run_async(agent, [FILE], key=len)
+
+    (output,) = asyncio.run(main())
     assert output.value == "done"
     assert texts(requests[-1]) == [SENT, SENT, SENT]
 
@@ -178,15 +184,18 @@ def test_in_agents_of_the_openai_sdk(
 ) -> None:
     from openai import AsyncOpenAI
 
-    client = AsyncOpenAI(base_url=server.url, api_key="none")
-    model = sdk.OpenAIChatCompletionsModel("m", client)
-    lister = sdk.Agent(name="lister", model=model, tools=[sdk.function_tool(ls)])
+    async def main() -> list[Output]:
+        async with AsyncOpenAI(base_url=server.url, api_key="none") as client:
+            model = sdk.OpenAIChatCompletionsModel("m", client)
+            lister = sdk.Agent(name="lister", model=model, tools=[sdk.function_tool(ls)])
 
-    async def go(event: Any, ctx: Any) -> None:
-        result = await DurableRunner().run(ctx, lister, event.input)
-        ctx.send_event(OutputEvent(output=result.final_output))
+            async def go(event: Any, ctx: Any) -> None:
+                result = await DurableRunner().run(ctx, lister, event.input)
+                ctx.send_event(OutputEvent(output=result.final_output))
 
-    agent = Agent().add_action("go", [InputEvent], go)
-    (output,) = LocalEngine("memory://").run(agent, [FILE], key=len)
+            agent = Agent().add_action("go", [InputEvent], go)
+            return await LocalEngine("memory://").run_async(agent, [FILE], key=len)
+
+    (output,) = asyncio.run(main())
     assert output.value == "done"
     assert texts(requests[-1]) == [SENT, SENT, SENT]
