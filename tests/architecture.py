@@ -47,7 +47,7 @@ RULES: dict[str, str] = {
     "integrations": "+context +llm codec",
     "codec": "",
     "journal": "",
-    "store": "journal documents",
+    "store": "journal documents codec.compressed",
     "executor": "call",
     "runtime.shared": "executor store journal codec declarations",
     "runtime.action": "+runtime.shared",
@@ -217,7 +217,7 @@ def _uses(room: str) -> str:
         name = word.removeprefix("+")
         if name == "declarations":
             words.append("declarations")
-        elif name in known:
+        elif name in known or name in modules():
             shown = f"`{name.replace('.', '/')}`"
             words.append(f"{shown} and what it may" if word.startswith("+") else shown)
     return ", ".join(words) or "nothing"

@@ -21,6 +21,7 @@ from tests.replay import (
     before_rules,
     chats,
     failures,
+    large,
     libraries,
     names,
     retrieval,
@@ -45,7 +46,18 @@ from perdure.store.sqlite.file import connect
 
 JOURNALS = Path(__file__).with_name("journals")
 
-THEMES = (basics, before_rules, value_types, names, failures, runs, chats, retrieval, libraries)
+THEMES = (
+    basics,
+    before_rules,
+    value_types,
+    names,
+    failures,
+    large,
+    runs,
+    chats,
+    retrieval,
+    libraries,
+)
 SCENARIOS: dict[str, Scenario] = {}
 EXPECTED: dict[str, Expected] = {}
 for _theme in THEMES:

@@ -19,6 +19,7 @@ from tests.replay.make_journals import EXPECTED, JOURNALS, SCENARIOS, path_of
 
 from perdure import LocalEngine, is_continuation_supported
 from perdure.codec.codec import Codec
+from perdure.codec.compressed import COMPRESSED, decompressed
 from perdure.engine.job import Job
 
 SIMULATED, REAL, OFF = "simulated", "real", "continuations off"
@@ -192,9 +193,15 @@ def content(text: str, path: Path) -> dict[str, list[tuple[Any, ...]]]:
             cursor = store.execute(f"SELECT * FROM {table} ORDER BY {order}")
             numbered = table in ("record", "output", "document", "command")
             first = 1 if numbered else 0  # it has a number of its own
-            rows[table] = [row[first:] for row in cursor]
+            rows[table] = [tuple(map(_plain, row[first:])) for row in cursor]
     rows["output"].sort()
     return rows
+
+
+def _plain(value: Any) -> Any:
+    """Return what is compressed as it was: its bytes are a matter of the zlib at hand."""
+    is_compressed = isinstance(value, bytes) and value.startswith(COMPRESSED)
+    return decompressed(value) if is_compressed else value
 
 
 def check_writes_the_same(name: str, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Values to journal bytes and back.
 
 The first byte is the format's version, the rest is one msgpack value in which everything that
-msgpack has no form for is a tagged extension (`lower.Tag`). Reading runs no code that the bytes
-choose: there is no pickle, and only registered types are rebuilt.
+msgpack has no form for is a tagged extension (`lower.Tag`); what is compressed (`compressed`) is
+read as well. Reading runs no code that the bytes choose: there is no pickle, and only registered
+types are rebuilt.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from perdure.codec.compressed import COMPRESSED, decompressed
 from perdure.codec.error_types import ErrorTypes
 from perdure.codec.lower import Lowering, Refusal, pack
 from perdure.codec.names import type_name
@@ -166,6 +168,8 @@ def _is_sound(data: bytes) -> bool:
 
 
 def _read(data: bytes, unpack: Callable[[Any], Any]) -> Any:
+    if data[:2] == COMPRESSED:
+        data = decompressed(data)
     if data[:1] != _VERSION:
         found = f"format {data[0]}" if data else "nothing"
         raise DecodeError.of_damage(

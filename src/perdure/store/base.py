@@ -19,6 +19,7 @@ from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow
 from perdure.store.row_types import (
     NUMBER_BITS,
+    PAYLOAD_FIELDS,
     ROW_ORDER,
     Changes,
     CollectionInfo,
@@ -44,6 +45,7 @@ from perdure.store.row_types import (
 
 __all__ = [
     "NUMBER_BITS",
+    "PAYLOAD_FIELDS",
     "ROW_ORDER",
     "ActionStateStore",
     "Changes",

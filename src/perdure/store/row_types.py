@@ -233,3 +233,11 @@ class Changes(NamedTuple):
     runs: list[int]
     statuses: bool = False
     lost: bool = False
+
+
+# The fields that hold encoded values of any size, written or read: large ones are kept compressed.
+PAYLOAD_FIELDS: dict[type, tuple[str, ...]] = {
+    RunRow: ("value", "error"), Record: ("payload",), StatusRow: ("error",), MemoryRow: ("data",),
+    OutputRow: ("value",), StoredOutput: ("value",),
+    CommandRow: ("payload",), Command: ("payload",),
+}  # fmt: skip

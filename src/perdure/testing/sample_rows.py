@@ -44,6 +44,11 @@ class SampleRows:
         """Return the number of the `n`-th new key, from 1."""
         return self._first_key + n
 
+    def large(self, n: int) -> bytes:
+        """Return an encoded value that stores may keep compressed; the `n`-th is a long one."""
+        text = " ".join(f"word {each} of the value {n}" for each in range(100 * n))
+        return b"\x01\xda" + len(text).to_bytes(2, "big") + text.encode()
+
     def key(self, n: int, *, sequence: int = 1) -> KeyRow:
         """Return the row of the `n`-th new key."""
         value = f"key-{n}".encode()

@@ -197,6 +197,48 @@ class OwnerContract(DocumentContract):
             assert whole == written
 
     @on_a_loop
+    async def test_large_payloads_are_read_as_they_were_written(self) -> None:
+        async with self.opened() as (store, sample):
+            one, two = sample.run_number(1), sample.run_number(2)
+            run = sample.run(1)._replace(value=sample.large(1), error=sample.large(2))
+            outputs = [sample.output(1, n)._replace(value=sample.large(n)) for n in (1, 2)]
+            cell = sample.memory(1, "a", sample.large(3))
+            records = [
+                sample.record(1, n, kind=kind)._replace(payload=sample.large(n))
+                for n, kind in enumerate((2, 3, 7, 11, 12, 13), 1)
+            ]
+            command = CommandRow(sample.job, one, "signal", sample.large(4), at=1)
+            failed = sample.status(2, FAILED, error=sample.large(5))
+            rows: list[Row] = [
+                sample.key(1), run, sample.run(2), *records, cell, *outputs, command, failed
+            ]  # fmt: skip
+            await store.commit(rows)
+        async with self.opened(store) as (again, _):
+            assert await again.runs([one]) == {one: run}
+            assert (await again.runs([two]))[two].error == failed.error
+            assert await again.records([one]) == {one: records}
+            assert await again.outputs([one]) == [sample.stored(output) for output in outputs]
+            assert await again.undelivered() == [sample.stored(output) for output in outputs]
+            assert list((await again.keys_of([one]))[cell.key].memory) == [cell]
+            assert [each.payload for each in await again.commands() or ()] == [command.payload]
+            # Written again, as what is given back is.
+            moved = [record._replace(run=two) for record in (await again.records([one]))[one]]
+            await again.commit(moved)
+            assert await again.records([two]) == {two: moved}
+            async with again.view() as view:
+                head = (await view.heads([one]))[one]
+                assert (head.row.value, head.row.error) == (run.value, run.error)
+                assert (await view.runs(sample.job)).items[1] == head
+                assert head.note == records[-1].payload
+                assert await view.records(one) == records
+                stored = [sample.stored(output) for output in outputs]
+                assert (await view.outputs(sample.job)).items == stored
+                assert (await view.outputs(sample.job, run=one)).items == stored
+                assert (await view.memory(cell.key)).items == [cell]
+                asked = (await view.commands(sample.job)).items
+                assert [each.payload for each in asked] == [command.payload]
+
+    @on_a_loop
     async def test_records_keep_their_order_run_by_run(self) -> None:
         async with self.opened() as (store, sample):
             await store.commit([sample.record(2, 1), sample.record(1, 2), sample.record(2, 3)])

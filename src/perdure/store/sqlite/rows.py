@@ -13,10 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from types import UnionType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from perdure.errors import StoreFormatError
+from perdure.codec.compressed import COMPRESSED, decompressed
+from perdure.errors import DecodeError, StoreFormatError
 from perdure.journal.record import Record, RecordKind
 from perdure.store.base import (
     NUMBER_BITS,
+    PAYLOAD_FIELDS,
     CollectionInfo,
     Command,
     JobRow,
@@ -33,6 +35,7 @@ from perdure.store.sqlite.file import CHUNK, translate
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
+_PAYLOAD = bytes | None  # the type of a further column that is a payload
 FINAL = 4  # this status and above are final
 STATUSES = range(1, 7)
 _TYPE_NAMES = {
@@ -50,7 +53,7 @@ class Rows(Generic[R]):
     Args:
         table: where they are kept, for messages.
         kind: what they are made.
-        more: types of further columns behind those of the kind.
+        more: types of further columns behind those of the kind; `_PAYLOAD` is one.
         name: says which row one is; what is damaged may be what it is named by.
         wrong: says what is wrong in a row whose types are right; "" where nothing is.
     """
@@ -75,6 +78,9 @@ class Rows(Generic[R]):
         self._fields = (*fields, *(f"column {n}" for n in range(len(fields) + 1, len(types) + 1)))
         self._allowed = frozenset(itertools.product(*types))
         self._numbers = [index for index, each in enumerate(types) if each == (int,)]
+        payloads = map(fields.index, _FIELDS.get(kind, ()))  # may be compressed
+        further = (len(fields) + n for n, each in enumerate(more) if each == _PAYLOAD)
+        self._payloads = (*payloads, *further)
 
     def checked(self, store: object, found: Iterable[Sequence[Any]]) -> list[tuple[R, Any]]:
         """Return rows, each with its further columns.
@@ -94,6 +100,9 @@ class Rows(Generic[R]):
                 if values[index] < 0:
                     what = f"{self._fields[index]} is {values[index]}"
                     raise self.damaged(store, values, what)
+            for index in self._payloads:
+                if (payload := values[index]) is not None and payload.startswith(COMPRESSED):
+                    values = self._decompressed(store, values, index)
             row = self._kind._make(values[: self._width])  # type: ignore[attr-defined]
             if wrong := self._wrong(row):
                 raise self.damaged(store, values, wrong)
@@ -143,6 +152,13 @@ class Rows(Generic[R]):
         except Exception:
             name = f"a row ({row[0]!r:.40})"
         return damaged(store, f"table {self.table}, {name}", what)
+
+    def _decompressed(self, store: object, values: Sequence[Any], index: int) -> Sequence[Any]:
+        try:
+            return (*values[:index], decompressed(values[index]), *values[index + 1 :])
+        except DecodeError as error:
+            what = f"{self._fields[index]}: {error}"
+            raise self.damaged(store, values, what) from error
 
     def _mistyped(self, values: Sequence[Any]) -> str:
         for field, allowed, value in zip(self._fields, self._types, values, strict=True):
@@ -198,10 +214,15 @@ def _undecoded(db: sqlite3.Connection, sql: str, values: Any) -> list[Any]:
 
 
 class Payload(NamedTuple):
-    """The payload of a record."""
+    """The payload of a record, and where it belongs."""
 
-    number: int
+    run: int
+    event: int
+    action: str
     payload: bytes
+
+
+_FIELDS = PAYLOAD_FIELDS | {Payload: ("payload",)}
 
 
 def _types(hint: Any) -> tuple[type, ...]:
@@ -261,11 +282,11 @@ def _wrong_output(row: StoredOutput) -> str:
 
 JOBS = Rows("job", JobRow, _of_first)
 RUNS = Rows("run", RunRow, _of_run, _wrong_run)
-HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, bytes | None))
+HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, _PAYLOAD))
 RECORDS = Rows("record", Record, _of_record, _wrong_record)
 # With the number of those whose payload is left in the store.
 RECORDS_WITH_LEFT = Rows("record", Record, _of_record, _wrong_record, more=(int | None,))
-PAYLOADS = Rows("record", Payload, lambda row: f"record {row[0]!r:.30}")
+PAYLOADS = Rows("record", Payload, _of_record)
 KEYS = Rows("key", KeyRow, _of_first, _wrong_key)
 MEMORY = Rows("memory", MemoryRow, lambda row: f"path {row[1]!r:.60} of key {row[0]!r:.30}")
 OUTPUTS = Rows(

@@ -36,7 +36,7 @@ from perdure.store.base import (
     StoreView,
 )
 from perdure.store.damage import damaged
-from perdure.store.documents import DocumentReader, DocumentRow
+from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
 from perdure.store.pace import CommitPace
@@ -54,7 +54,7 @@ from perdure.store.sqlite.file import (
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
 from perdure.store.sqlite.rows import R, Rows, short_id
 from perdure.store.sqlite.view import MemoryView, SqliteView
-from perdure.store.sqlite.write import write_rows
+from perdure.store.sqlite.write import takes_time, write_rows
 
 T = TypeVar("T")
 
@@ -126,8 +126,7 @@ class SqliteStore(ActionStateStore):
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         if not self._asked and self._thread is not None and self._pace.allows(len(rows)):
-            # A document may have the index of words tidied up, which takes its time.
-            if any(type(row) is DocumentRow for row in rows):
+            if any(map(takes_time, rows)):
                 return self._call(lambda: self._commit(rows))
             return self._commit_in_place(rows)
         return self._call(lambda: self._commit(rows))

@@ -14,12 +14,19 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from perdure.store.base import ROW_ORDER, Row, StatusRow
+from perdure.codec.compressed import LARGE, compressed
+from perdure.store.base import PAYLOAD_FIELDS, ROW_ORDER, Row, StatusRow
+from perdure.store.documents import DocumentRow
 from perdure.store.statements import load_statements
 
 WRITE = load_statements("sqlite", "write.sql")
+SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
 MANY = 64  # rows of one statement; SQLite binds at least 999 values
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
+_PAYLOADS = [
+    tuple(map(kind._fields.index, PAYLOAD_FIELDS.get(kind, ())))  # type: ignore[attr-defined]
+    for kind in ROW_ORDER
+]
 _VALUES = re.compile(r"VALUES\s*(\((?:\?,\s*)*\?\))")
 
 
@@ -27,12 +34,32 @@ def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, kind by kind in their fixed order; the caller holds the transaction."""
     groups: list[list[Any]] = [[] for _ in ROW_ORDER]
     for row in rows:
-        groups[_RANK[type(row)]].append(row)
+        rank = _RANK[type(row)]
+        for index in _PAYLOADS[rank]:
+            payload: Any = row[index]
+            if type(payload) is bytes and len(payload) > LARGE:
+                row = type(row)._make((*row[:index], compressed(payload), *row[index + 1 :]))
+        groups[rank].append(row)
     for kind, group in zip(ROW_ORDER, groups, strict=True):
         if len(group) == 1:
             connection.execute(WRITE[kind.__name__], group[0])
         elif group:
             _write_group(connection, kind.__name__, group)
+
+
+def takes_time(row: Row) -> bool:
+    """Say whether a row takes longer than the disk: it is not written on the loop's thread.
+
+    A document may have the index of words tidied up; of a large payload it is the compressing.
+    """
+    if type(row) is DocumentRow:
+        return True
+    values: tuple[Any, ...] = row
+    for index in _PAYLOADS[_RANK[type(row)]]:
+        payload = values[index]
+        if type(payload) is bytes and len(payload) > SLOW:
+            return True
+    return False
 
 
 def _write_group(connection: sqlite3.Connection, kind: str, rows: list[Any]) -> None:

@@ -34,14 +34,16 @@ ORDER BY place LIMIT ?;
 -- name: runs
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
        finished_at, due FROM run WHERE run IN (:many);
+-- Without the outcomes of over 64 kB; a compressed one says from its third byte on what it was.
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail,
-       CASE WHEN kind IN (2, 3) AND length(payload) > 65536 THEN NULL ELSE payload END,
-       started_at, at, rules,
-       CASE WHEN kind IN (2, 3) AND length(payload) > 65536 THEN number END
-FROM record WHERE run IN (:many) ORDER BY number;
+       CASE WHEN large THEN NULL ELSE payload END, started_at, at, rules,
+       CASE WHEN large THEN number END
+FROM (SELECT *, kind IN (2, 3) AND (length(payload) > 65536 OR
+          substr(payload, 1, 2) = x'027a' AND substr(payload, 3, 4) > x'00010000') AS large
+      FROM record WHERE run IN (:many)) ORDER BY number;
 -- name: payload
-SELECT number, payload FROM record WHERE number = ?;
+SELECT run, event, action, payload FROM record WHERE number = ?;
 -- name: outputs
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
