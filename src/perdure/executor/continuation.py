@@ -64,14 +64,14 @@ class TurnHub:
         self._idle: list[greenlet.greenlet] = []
         self.variables = contextvars.copy_context()
 
-    def run(self, loop: ActionLoop | None, turn: Callable[[], None]) -> None:
+    def run(self, loop: ActionLoop | None, turn: Callable[..., None], *given: Any) -> None:
         """Run `turn` with `loop` as the running loop; return when it ended or parked."""
         idle = self._idle.pop() if self._idle else greenlet.greenlet(self._work)
-        self._switch(loop, idle, turn)
+        self._switch(loop, idle, turn, given)
 
     def resume(self, loop: ActionLoop, parked: greenlet.greenlet) -> None:
         """Continue a turn that parked; return when it ended or parked again."""
-        self._switch(loop, parked, None)
+        self._switch(loop, parked)
 
     @staticmethod
     def park() -> None:
@@ -82,14 +82,14 @@ class TurnHub:
         parent.switch()
         running.take_task_up(task)
 
-    def _switch(self, loop: ActionLoop | None, into: greenlet.greenlet, value: Any) -> None:
+    def _switch(self, loop: ActionLoop | None, into: greenlet.greenlet, *turn: Any) -> None:
         host = running.enter(loop)
         hooks = sys.get_asyncgen_hooks()
         if loop is not None:
             sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         into.parent = greenlet.getcurrent()
         try:
-            into.switch(value)
+            into.switch(*turn)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             running.leave(host)
@@ -99,15 +99,15 @@ class TurnHub:
         while self._idle:
             _leave(self._idle.pop())
 
-    def _work(self, turn: Callable[[], None]) -> None:
+    def _work(self, turn: Callable[..., None], given: tuple[Any, ...]) -> None:
+        current = greenlet.getcurrent()
         while True:
-            turn()
-            del turn  # what it was for is free while this greenlet rests
-            current = greenlet.getcurrent()
+            turn(*given)
+            del turn, given  # what it was for is free while this greenlet rests
             self._idle.append(current)
             parent = current.parent
             assert parent is not None
-            turn = parent.switch()
+            turn, given = parent.switch()
 
 
 class DirectHub:
@@ -116,14 +116,14 @@ class DirectHub:
     def __init__(self) -> None:
         self.variables = contextvars.copy_context()
 
-    def run(self, loop: ActionLoop | None, turn: Callable[[], None]) -> None:
+    def run(self, loop: ActionLoop | None, turn: Callable[..., None], *given: Any) -> None:
         """Run `turn` with `loop` as the running loop."""
         host = running.enter(loop)
         hooks = sys.get_asyncgen_hooks()
         if loop is not None:
             sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         try:
-            turn()
+            turn(*given)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             running.leave(host)
@@ -175,33 +175,37 @@ class ContinuationContext:
 
     def start(self, at: int, main: ActionMain) -> None:
         """Run the first turn, at time `at` (ns since the epoch)."""
+        self.turn(at, self._begin_main, main)
 
-        def begin() -> None:
-            self._main = self._begin(main)
-
-        self.turn(at, begin)
+    def _begin_main(self, main: ActionMain) -> None:
+        self._main = self._begin(main)
 
     def _begin(self, main: ActionMain) -> ActionTask[Any] | ActionFuture[Any]:
         # Not the context of whoever caused this turn: it may be another action's.
         return self.loop.create_task(main(), name=self.name, context=self._hub.variables.copy())
 
-    def turn(self, at: int, settle: Callable[[], None]) -> None:
-        """Deliver one settlement at time `at` and run the action until it waits again."""
+    def turn(self, at: int, settle: Callable[..., None], *given: Any) -> None:
+        """Deliver one settlement at time `at` and run the action until it waits again.
+
+        Args:
+            at: ns since the epoch.
+            settle: delivers it, in the turn.
+            *given: what `settle` is called with.
+        """
         if self.finished or self.loop.is_closed():
             return
-
-        def work() -> None:
-            # A parked turn is still running its callbacks: what is due waits in the ready queue.
-            settle()
-            self.loop.advance(at)
-            if self._frozen is None:
-                self._pump()
-
-        self._hub.run(self.loop, work)
+        self._hub.run(self.loop, self._turn, at, settle, given)
         if self._frozen is not None and self._frozen_on is not None and self._frozen_on.done():
             assert isinstance(self._hub, TurnHub)
             frozen, self._frozen, self._frozen_on = self._frozen, None, None
             self._hub.resume(self.loop, frozen)
+
+    def _turn(self, at: int, settle: Callable[..., None], given: tuple[Any, ...]) -> None:
+        settle(*given)
+        self.loop.advance(at)
+        # A parked turn is still running its callbacks: what is due waits in the ready queue.
+        if self._frozen is None:
+            self._pump()
 
     @property
     def is_suspended(self) -> bool:
@@ -271,8 +275,10 @@ class ContinuationContext:
         """Take the next step of the clean end (G24); False when it waits for a settlement."""
         loop = self.loop
         if self._cleaning is None:
-            if not loop.generators and all(task.done() for task in loop.tasks):
-                self._end()  # nothing but the main task, as in most actions
+            # Nothing but the main task, as in most actions?
+            is_alone = loop.tasks == [self._main] or all(task.done() for task in loop.tasks)
+            if is_alone and not loop.generators:
+                self._end()
                 return False
             self._cleaning = [task for task in loop.tasks if not task.done()]
             for task in self._cleaning:

@@ -97,7 +97,7 @@ class ThreadedContinuation(ContinuationContext):
         def end() -> None:
             if self._closed:
                 return
-            self.turn(self.loop.now, lambda: settle_main(done, error, self.name))
+            self.turn(self.loop.now, settle_main, done, error, self.name)
             if self.follower is not None:
                 self.follower.code_ended()
 
@@ -167,9 +167,9 @@ class ThreadedContinuation(ContinuationContext):
         """True while the thread waits, or is about to wait, for a call."""
         return self._expected is not None and not self._expected.done()
 
-    def turn(self, at: int, settle: Callable[[], None]) -> None:
+    def turn(self, at: int, settle: Callable[..., None], *given: Any) -> None:
         """Deliver one settlement and wake the thread."""
-        super().turn(at, settle)
+        super().turn(at, settle, *given)
         with self._progress:
             self._progress.notify_all()
 

@@ -41,6 +41,26 @@ class ActionTask(asyncio.Task[T]):
         return self._identity
 
 
+class ActionHandle(asyncio.Handle):
+    """A callback that is ready, made without what only a loop in debug mode needs."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+
 class ActionLoop(asyncio.AbstractEventLoop):
     """The event loop of one action.
 
@@ -85,7 +105,10 @@ class ActionLoop(asyncio.AbstractEventLoop):
 
     def advance(self, at: int) -> None:
         """Set the time to `at` (ns since the epoch), never backwards; due timers become ready."""
-        self._now = max(self._now, at)
+        if at > self._now:
+            self._now = at
+        if not self._timers:
+            return
         now = self.time()
         while self._timers and self._timers[0][0] <= now:
             handle = heapq.heappop(self._timers)[2]
@@ -100,9 +123,15 @@ class ActionLoop(asyncio.AbstractEventLoop):
         """
         ready, budget = self._ready, SPIN_LIMIT
         while ready:
-            handle = ready.popleft()
+            handle: Any = ready.popleft()  # what runs it is private to asyncio
             if not handle._cancelled:
-                handle._run()
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    message = f"Exception in callback {handle._callback!r}"
+                    self.call_exception_handler({"message": message, "exception": error})
             budget -= 1
             if not budget:
                 raise SpinningActionError(
@@ -135,7 +164,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         if running_loop() is not self:
             self._refuse_outside()
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = ActionHandle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -209,8 +238,10 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self.on_violation = self.new_event_id = None
         self._ready.clear()
         self._timers.clear()
-        if all(task.done() for task in self.tasks):
-            self.tasks.clear()
+        for task in self.tasks:
+            if not task.done():
+                return
+        self.tasks.clear()
 
     def get_exception_handler(self) -> None:
         return None

@@ -36,6 +36,21 @@ if sys.version_info >= (3, 14):
         if task is not None:
             asyncio.tasks._swap_current_task(task.get_loop(), task)
 
+    def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
+        """Make `loop` the thread's running loop, with no current task; return what `leave` needs.
+
+        None is what a callable sees that runs outside every loop.
+        """
+        before = asyncio._get_running_loop(), put_task_aside()
+        asyncio._set_running_loop(loop)
+        return before
+
+    def leave(before: Place) -> None:
+        """Put back the running loop and the current task as they were at `enter`."""
+        loop, task = before
+        asyncio._set_running_loop(loop)
+        take_task_up(task)
+
 else:
 
     def put_task_aside() -> asyncio.Task[Any] | None:
@@ -44,6 +59,19 @@ else:
 
     def take_task_up(task: asyncio.Task[Any] | None) -> None:
         """Make `task` of the running loop the current one again."""
+
+    def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
+        """Make `loop` the thread's running loop; return what `leave` takes back.
+
+        None is what a callable sees that runs outside every loop.
+        """
+        before = asyncio._get_running_loop(), None
+        asyncio._set_running_loop(loop)
+        return before
+
+    def leave(before: Place) -> None:
+        """Put back the running loop as it was at `enter`."""
+        asyncio._set_running_loop(before[0])
 
 
 def later_task(
@@ -56,20 +84,3 @@ def later_task(
     An eager one would begin it inside the turn of an action, or while its maker is half way.
     """
     return asyncio.Task(work, loop=loop, context=context)
-
-
-def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
-    """Make `loop` the thread's running loop, with no current task; return what `leave` takes back.
-
-    None is what a callable sees that runs outside every loop.
-    """
-    before = asyncio._get_running_loop(), put_task_aside()
-    asyncio._set_running_loop(loop)
-    return before
-
-
-def leave(before: Place) -> None:
-    """Put back the running loop and the current task as they were at `enter`."""
-    loop, task = before
-    asyncio._set_running_loop(loop)
-    take_task_up(task)

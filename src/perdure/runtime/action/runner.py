@@ -157,7 +157,7 @@ class ActionRunner:
             self.start_row = started
         self._last_at = started.at
         self.continuation.loop.on_violation = self._violated
-        self._guarded(lambda: self.continuation.start(started.at, main))
+        self._guarded(self.continuation.start, started.at, main)
         self._replay()
 
     def _replay(self) -> None:
@@ -301,17 +301,16 @@ class ActionRunner:
     def _deliver(self, record: Record) -> None:
         """Hand one durable settlement to the action and run one turn."""
         self.turn = record.n
-        self._guarded(lambda: self.continuation.turn(record.at, lambda: self._apply(record)))
+        self._guarded(self.continuation.turn, record.at, self._apply, record)
         self._after_turn()
 
     def _apply(self, record: Record) -> None:
-        if record.kind == RecordKind.CANCEL:
+        if record.call:
+            self.calls.apply(record)
+        elif record.kind == RecordKind.CANCEL:
             self.continuation.cancel()
-            return
-        if record.kind == RecordKind.TIMER or record.kind == RecordKind.TAKEN:
+        else:  # TIMER or TAKEN
             self.waits.apply(record)
-            return
-        self.calls.apply(record)
 
     # Cancellation
 
@@ -331,9 +330,9 @@ class ActionRunner:
 
     # Turns and the end
 
-    def _guarded(self, turn: Callable[[], None]) -> None:
+    def _guarded(self, turn: Callable[..., None], *given: Any) -> None:
         try:
-            turn()
+            turn(*given)
         except Exception as error:
             # Not the action's own failure, which its main task holds: it broke a rule of the loop.
             self.continuation.fail(error)
