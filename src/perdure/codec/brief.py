@@ -32,29 +32,27 @@ def brief(args: tuple[Any, ...], kwargs: dict[str, Any], limit: int = 160) -> st
     Returns:
         One line of text.
     """
-    text = ""
+    text = separator = ""
     try:
-        separator = ""
-        for part in _arguments(args, kwargs, limit):
-            text += separator + part
+        # In two loops: every call passes here, mostly with a few plain arguments.
+        for value in args:
+            text = f"{text}{separator}{_value(value, limit, 0)}"
             separator = ", "
             if len(text) > limit:
                 break
+        for name, value in kwargs.items():
+            if len(text) > limit:
+                break
+            text = f"{text}{separator}{name}={_value(value, limit, 0)}"
+            separator = ", "
     except Exception:
         text += "?"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any], limit: int) -> Iterator[str]:
-    for value in args:
-        yield _value(value, limit, 0)
-    for name, value in kwargs.items():
-        yield f"{name}={_value(value, limit, 0)}"
-
-
 def _value(value: Any, room: int, depth: int) -> str:
     cls = type(value)
-    if cls in (str, bytes, bytearray):
+    if cls is str or cls is bytes or cls is bytearray:
         shown: str = repr(value[: room + 1])
         return shown
     if cls is int:

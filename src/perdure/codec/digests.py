@@ -98,8 +98,8 @@ def digest_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """
     if len(kwargs) > 1:
         kwargs = dict(sorted(kwargs.items()))
-    plain = _CANONICAL.plain
-    if plain.issuperset(map(type, args)) and plain.issuperset(map(type, kwargs.values())):
+    plain = _CANONICAL.plain.issuperset
+    if plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values()))):
         try:
             data = pack((args, kwargs))
         except (OverflowError, UnicodeEncodeError):

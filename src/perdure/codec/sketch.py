@@ -91,7 +91,8 @@ def differences(
 
 
 def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return _PLAIN.issuperset(map(type, args)) and _PLAIN.issuperset(map(type, kwargs.values()))
+    plain = _PLAIN.issuperset
+    return plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
 
 
 def _sketch(

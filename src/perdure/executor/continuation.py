@@ -216,9 +216,9 @@ class ContinuationContext:
         """Run `work`, which the action's code asks for, on the host loop's thread."""
         return work()
 
-    def make_call(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
-        """Return the call that `make` makes for the action's code."""
-        return make()
+    def make_call(self, make: Callable[..., DurableCall[Any]], *given: Any) -> DurableCall[Any]:
+        """Return the call that `make(*given)` makes for the action's code."""
+        return make(*given)
 
     def suspend(self, call: DurableCall[Any]) -> None:
         """Suspend the action's code until `call`, which is not settled, is."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from perdure.executor import running
@@ -97,18 +97,19 @@ class ContinuationActionExecutor:
         if not is_coroutine:
             self._pool.submit(invocation)
             return
-        self._run_on_host(invocation, self._drive(invocation))
+        self._run_on_host(invocation, None)
 
-    def _run_on_host(self, invocation: Invocation, work: Coroutine[Any, Any, None]) -> None:
-        task = running.later_task(self._host, work)
-        invocation.task = task
+    def _run_on_host(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
+        work = self._drive(invocation, returned)
+        invocation.task = task = running.later_task(self._host, work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def drop(self, invocation: Invocation) -> None:
         """Cancel a coroutine; let a thread go on, drop its late result and replace its thread."""
         invocation.dropped = True
         if invocation.task is not None:
+            # One that has not begun never comes to where it takes itself out.
+            invocation.task.add_done_callback(self._tasks.discard)
             invocation.task.cancel()
         else:
             self._pool.abandon(invocation)
@@ -180,23 +181,20 @@ class ContinuationActionExecutor:
         """Let go of what turns ran in; after `close`, when no action is left to be dropped."""
         self._hub.close()
 
-    async def _drive(self, invocation: Invocation) -> None:
-        """Run a coroutine callable, in its task."""
-        if self._held is not None:  # it was just about to begin
-            released = self._host.create_future()
-            self._held.append(functools.partial(_release, released))
-            await released
-        invocation.started_at = self._now()
-        if invocation.on_start is not None:
-            invocation.on_start(invocation)
-        await self._settle(invocation, None)
+    async def _drive(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
+        """Run a coroutine callable in its task, or wait for what a plain one has `returned`.
 
-    async def _settle(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
-        """Wait for a callable, or for what it has `returned`; whatever comes of it is told."""
+        Whatever comes of it is told.
+        """
         value: Any = None
         error: BaseException | None = None
         try:
             if returned is None:
+                if self._held is not None:  # it was just about to begin
+                    await self._until_let_go(self._held)
+                invocation.started_at = self._now()
+                if invocation.on_start is not None:
+                    invocation.on_start(invocation)
                 value = await invocation.func(*invocation.args, **invocation.kwargs)
             else:
                 value = await returned
@@ -210,7 +208,14 @@ class ContinuationActionExecutor:
             elif self._is_shutdown():  # which it may have made an error of
                 return
             error = raised
+        finally:
+            self._tasks.discard(invocation.task)
         self._finish(invocation, value, error)
+
+    async def _until_let_go(self, held: list[Callable[[], None]]) -> None:
+        released = self._host.create_future()
+        held.append(functools.partial(_release, released))
+        await released
 
     def _is_asked_to_end(self, invocation: Invocation, error: BaseException) -> bool:
         """Say, where a callable was left, whether that came from outside of it."""
@@ -236,7 +241,7 @@ class ContinuationActionExecutor:
         if getattr(type(value), "__await__", None) is None:
             self._finish(invocation, value, error)
         elif not (invocation.dropped or self._closed):
-            self._run_on_host(invocation, self._settle(invocation, value))
+            self._run_on_host(invocation, value)
         else:
             if asyncio.iscoroutine(value):
                 value.close()  # nobody will await it

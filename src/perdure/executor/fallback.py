@@ -131,11 +131,11 @@ class ThreadedContinuation(ContinuationContext):
             raise error
         return value  # type: ignore[return-value]  # None is T where there is no error
 
-    def make_call(self, make: Callable[[], DurableCall[Any]]) -> DurableCall[Any]:
-        """Return the call that `make` makes on the host loop, when it is settled."""
+    def make_call(self, make: Callable[..., DurableCall[Any]], *given: Any) -> DurableCall[Any]:
+        """Return the call that `make(*given)` makes on the host loop, when it is settled."""
 
         def work() -> DurableCall[Any]:
-            call = make()
+            call = make(*given)
             self._expect(call)
             return call
 

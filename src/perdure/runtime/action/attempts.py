@@ -95,15 +95,18 @@ class CallAttempts:
         """Start the first attempt, or go on waiting for the next."""
         if self.over_at is not None:
             self._deadline = self._services.timers.arm(self.over_at, self._too_late)
-        if (crashed := self._crashed()) is not None:
-            self._failed(crashed, self._before.started_at if self._before else 0)
+        before = self._before
+        if before is None:
+            self._queue()
+        elif (crashed := self._crashed(before)) is not None:
+            self._failed(crashed, before.started_at)
         else:
             self._wait()
 
-    def _crashed(self) -> Exception | None:
+    def _crashed(self, before: Record) -> Exception | None:
         """Return what the last attempt comes to if it ended with its process and that counts."""
-        before, policy = self._before, self._options.retry
-        if before is None or not before.is_beginning:
+        policy = self._options.retry
+        if not before.is_beginning:
             return None
         if policy is None or not policy.count_crashes or not self._attempt:
             return None
@@ -124,9 +127,11 @@ class CallAttempts:
 
     def _close(self) -> None:
         self._closed = True
-        self._fed()
+        if self._waits:
+            self._fed()
         self._stop_timers()
-        self._release()
+        if self._permit is not None:
+            self._release()
 
     def process_ends(self) -> None:
         """The process ends in good order: an attempt under way is no crash."""
@@ -174,7 +179,7 @@ class CallAttempts:
                 pending = self._template.pending(self._attempt, at=self._services.now())
                 self._action.write([pending], self._start)
                 return
-        elif self._counts_crashes():
+        elif self._options.retry is not None and self._counts_crashes():
             self._begins = True
             begins = self._template.attempt(self._attempt + 1, at=self._services.now())
             self._action.write([begins], self._start)
@@ -272,8 +277,10 @@ class CallAttempts:
     def _over(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         self._invocation = None
         self._ended += 1
-        self._stop_bound()
-        self._release()
+        if self._bound is not None:
+            self._stop_bound()
+        if self._permit is not None:
+            self._release()
         if error is None:
             self._end(invocation.started_at, value, None)
             return
@@ -320,7 +327,8 @@ class CallAttempts:
             self._bound = None
 
     def _stop_timers(self) -> None:
-        self._stop_bound()
+        if self._bound is not None:
+            self._stop_bound()
         if self._timer is not None:
             self._services.timers.cancel(self._timer)
             self._timer = None

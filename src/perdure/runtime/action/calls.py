@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from perdure.call import CallOptions, DurableCall
+from perdure.call import NO_OPTIONS, CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
 from perdure.codec.copies import own_arguments, own_value
 from perdure.codec.failure import decode_failure, encode_failure
@@ -61,8 +61,8 @@ class ActionCalls:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: CallOptions,
-        *,
         inline: bool = False,
+        *,
         defaults: bool = True,
     ) -> DurableCall[Any]:
         """Make a durable call: number it, check it against the journal, start it if it is new.
@@ -83,7 +83,7 @@ class ActionCalls:
         """
         info = self._services.function(func)
         if defaults:
-            options = options.over(info.options)
+            options = info.options if options is NO_OPTIONS else options.over(info.options)
         if options.limit is not None:
             self._services.check_limit(options.limit)
         if options.reconciler is not None:
@@ -100,12 +100,11 @@ class ActionCalls:
         if step.decision is not Decision.REPLAY:
             # As they are now, whenever it starts: after a replay, or in its turn under a limit.
             own = own_arguments(func, args, kwargs)
-            callee = Callee(
-                *(own or (func, args, kwargs)),
-                is_coroutine=info.is_coroutine,
-                inline=inline and not info.is_coroutine,
-                is_mutable=own is not None,
-            )
+            inline = inline and not info.is_coroutine
+            if own is None:
+                callee = Callee(func, args, kwargs, info.is_coroutine, inline)
+            else:
+                callee = Callee(*own, info.is_coroutine, inline, is_mutable=True)
             self._start_or_put_off(step, self._beginning(step, template, callee, options))
         return call
 
@@ -230,15 +229,14 @@ class ActionCalls:
         attempts = CallAttempts(
             self._action, callee, template, options, over=over, before=step.failed
         )
+        return functools.partial(self._begin, step.number, attempts)
 
-        def begin() -> None:
-            if attempts.over_at is not None and self._action.start_row is not None:
-                # Its time counts from the action's start, which must survive a crash as well.
-                self._action.write([], lambda: None)
-            self._running[template.call] = attempts
-            attempts.begin()
-
-        return begin
+    def _begin(self, number: int, attempts: CallAttempts) -> None:
+        if attempts.over_at is not None and self._action.start_row is not None:
+            # Its time counts from the action's start, which must survive a crash as well.
+            self._action.write([], lambda: None)
+        self._running[number] = attempts
+        attempts.begin()
 
     def _answering(self, step: CallStep, template: Record) -> Callable[[], None]:
         answer = step.answer

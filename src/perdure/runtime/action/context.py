@@ -216,14 +216,14 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("sleep")
         checked_seconds(seconds)
-        return runner.continuation.make_call(lambda: runner.waits.sleep(seconds))
+        return runner.continuation.make_call(runner.waits.sleep, seconds)
 
     def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
         runner = self._runner
         runner.check_turn("wait_for_signal")
         checked_timeout(timeout)
         checked_name(name)
-        return runner.continuation.make_call(lambda: runner.waits.wait_for_signal(name, timeout))
+        return runner.continuation.make_call(runner.waits.wait_for_signal, name, timeout)
 
     def set_status(self, value: Any, *, entry: tuple[str, str] | None = None) -> None:
         runner, run = self._runner, self._run
@@ -248,7 +248,7 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("submit")
         checked_seconds(delay)
-        return runner.continuation.make_call(lambda: runner.calls.submit(value, key, delay))
+        return runner.continuation.make_call(runner.calls.submit, value, key, delay)
 
     # Calls
 
@@ -288,9 +288,10 @@ class ActionContext:
     ) -> DurableCall[Any]:
         runner = self._runner
         runner.check_turn("durable_execute_async")
-        options = self._options_for(reconciler, durable_id)
-        make = runner.calls.make
-        return runner.continuation.make_call(lambda: make(func, args, kwargs, options))
+        options = self._options
+        if reconciler is not None or durable_id is not None:
+            options = self._options_for(reconciler, durable_id)
+        return runner.continuation.make_call(runner.calls.make, func, args, kwargs, options)
 
     def durable_execute(
         self,
@@ -303,9 +304,11 @@ class ActionContext:
     ) -> Any:
         runner = self._runner
         runner.check_turn("durable_execute")
-        options = self._options_for(reconciler, durable_id)
-        continuation, make = runner.continuation, runner.calls.make
-        call = continuation.make_call(lambda: make(func, args, kwargs, options, inline=True))
+        options = self._options
+        if reconciler is not None or durable_id is not None:
+            options = self._options_for(reconciler, durable_id)
+        continuation = runner.continuation
+        call = continuation.make_call(runner.calls.make, func, args, kwargs, options, True)
         if not call.done():
             continuation.suspend(call)
         return call.result()
@@ -313,8 +316,6 @@ class ActionContext:
     def _options_for(
         self, reconciler: Callable[..., Any] | None, durable_id: str | None
     ) -> CallOptions:
-        if reconciler is None and durable_id is None:
-            return self._options
         return CallOptions(reconciler=reconciler, durable_id=durable_id).over(self._options)
 
     def gather(self, *calls: DurableCall[Any]) -> Any:

@@ -268,9 +268,10 @@ class ActionRunner:
                 return
             at = self._services.now()
         self.run.stir()
-        self._last_at = max(self._last_at, at)
+        if at > self._last_at:
+            self._last_at = at
         record = outcome.settled(self._journal.settle(), self._last_at)
-        self.write([record], lambda: self._deliver(record))
+        self.write([record], self._deliver, record)
 
     def submitted(self) -> None:
         """A run that this action started is durable, and no other is on its way."""
@@ -278,25 +279,31 @@ class ActionRunner:
             self._held = False
             self.run.action_ended(self.event, self.name)
 
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
-        lines = self.cut_log(rows) if self._log is not None else ()
+    def write(self, rows: list[Row], written: Callable[..., None], *given: Any) -> None:
+        """Write rows of the action; `written(*given)` is called if it still runs then."""
+        lines = self.cut_log(rows) if self._log is not None else None
         if self.start_row is not None:
             rows.insert(0, self.start_row)
             self.start_row = None
-
-        def done(error: StoreError | None) -> None:
-            self._writing -= 1
-            if error is not None:
-                self.run.store_failed(error)
-                return
-            if lines:
-                emit_all(lines)
-            if not self.ended:
-                written()
-
         self._writing += 1
+        done = functools.partial(self._written, lines, written, given)
         self._services.commits.add(rows, done, self.run)
+
+    def _written(
+        self,
+        lines: list[Line] | None,
+        then: Callable[..., None],
+        given: tuple[Any, ...],
+        error: StoreError | None,
+    ) -> None:
+        self._writing -= 1
+        if error is not None:
+            self.run.store_failed(error)
+            return
+        if lines:
+            emit_all(lines)
+        if not self.ended:
+            then(*given)
 
     def _deliver(self, record: Record) -> None:
         """Hand one durable settlement to the action and run one turn."""
@@ -360,7 +367,7 @@ class ActionRunner:
             if self._waits is not None and self._waits.put_off:
                 self._waits.ask()
             idles = self._arm()
-            is_unsaid = self.start_row is not None or self.has_lines
+            is_unsaid = self.start_row is not None or (self._log is not None and self.has_lines)
             if is_unsaid and (idles or (self.start_row is not None and self._services.run_timeout)):
                 # A deadline counts from the start, which must survive a crash as well; and what
                 # it has logged does not wait as long as it does.

@@ -131,8 +131,8 @@ class ActionOfParts(Protocol):
             at: its time, ns since the epoch; None for now, before which signals have their say.
         """
 
-    def write(self, rows: list[Row], written: Callable[[], None]) -> None:
-        """Write rows of the action; `written` is called if it still runs then."""
+    def write(self, rows: list[Row], written: Callable[..., None], *given: Any) -> None:
+        """Write rows of the action; `written(*given)` is called if it still runs then."""
 
     def fetch(self, left: StoredPayload, then: Callable[[bytes], None]) -> None:
         """Read what recovery has left in the store; `then` is told if the action still runs."""
