@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Awaitable, Callable
 
 from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
 from perdure.journal.record import Record, RecordKind, decode_signal
 from perdure.printable import printable_logger
-from perdure.run import STATUS_NUMBERS, RunStatus, run_cancelled, run_id
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.run.rows import retry_rows, status_row
 from perdure.runtime.run.state import CANCELLED
 from perdure.runtime.shared.backoff import until_store_answers
 from perdure.runtime.shared.mailbox import RunTicket
-from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row
+from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row, RunRow
 
 logger = printable_logger("perdure")
 
@@ -39,7 +41,9 @@ class RunCommands:
         self._resting = runs.resting
         self._backlog = runs.backlog
         self._last_signal = 0
-        self._sending: dict[int, set[asyncio.Future[None]]] = {}  # signals not durable yet, by run
+        # By run: the signals, and the cancellation, of which it is not known yet what became.
+        self._sending: dict[int, set[asyncio.Future[None]]] = {}
+        self._cancelling: dict[int, asyncio.Future[None]] = {}  # where it does not execute
         self._inbox = asyncio.Lock()
         self._next_look: asyncio.Task[None] | None = None  # one that has not begun
         runs.catch_up = self.caught_up
@@ -51,7 +55,14 @@ class RunCommands:
         by a run that completes.
         """
         rows: list[Row] = more or []
-        while (ticket := self._admission.tickets.get(run)) is not None:
+        await self._know(run)
+        while True:
+            if (other := self._cancelling.get(run)) is not None:
+                await asyncio.wait([other])
+                continue
+            ticket = self._admission.tickets.get(run)
+            if ticket is None:
+                break
             back = self._resting.wake(ticket, stay=True)
             if back is not None:
                 await asyncio.wait([back])
@@ -71,7 +82,8 @@ class RunCommands:
             if not execution.dropped:
                 return True
         async with self._backlog.reading:
-            if run not in self._admission.tickets:  # meanwhile it may have been read back
+            # Meanwhile it may have been read back.
+            if run not in self._admission.tickets and run not in self._cancelling:
                 for ticket in await self._backlog.find([run]):
                     await self._cancel_queued(ticket, rows)
                     return ticket.status is RunStatus.CANCELLED
@@ -80,18 +92,30 @@ class RunCommands:
 
     async def _cancel_queued(self, ticket: RunTicket, rows: list[Row]) -> None:
         """End a run that does not execute; it does not begin meanwhile."""
+        run = ticket.row.run
         end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
         was_delayed = self._resting.forget(ticket)  # or it might become due meanwhile
         ticket.is_held = True
-        try:
-            await self._services.commits.write([*rows, end])
-        except StoreError:
+        known = self._cancelling[run] = asyncio.get_running_loop().create_future()
+
+        async def is_kept() -> bool:
+            return STATUS_BY_NUMBER[(await self._runs.row(run)).status].is_final
+
+        def written(kept: bool) -> None:
+            del self._cancelling[run]
+            known.set_result(None)
+            if kept:
+                self._cancelled(ticket)
+                return
             ticket.is_held = False
             if was_delayed:
                 self._resting.delay(ticket)
             else:
                 self._runs.go_on(ticket)
-            raise
+
+        await self._write([*rows, end], is_kept, written)
+
+    def _cancelled(self, ticket: RunTicket) -> None:
         is_shelved = self._backlog.shelf_of(ticket.row) is not None
         if is_shelved:
             self._backlog.ended(ticket)
@@ -99,6 +123,55 @@ class RunCommands:
             ticket.status = RunStatus.CANCELLED
             ticket.error = run_cancelled(ticket.id)
             self._runs.finish(ticket, None)
+
+    async def _write(
+        self,
+        rows: list[Row],
+        is_kept: Callable[[], Awaitable[bool]],
+        written: Callable[[bool], None],
+    ) -> None:
+        """Write the rows of a command; durable when this returns.
+
+        A commit that fails may have been written all the same (G25), and whoever asked may wait no
+        longer: what follows does so nevertheless, when it is known what became of them.
+
+        Args:
+            rows: what is written together or not at all.
+            is_kept: reads from the store whether they are there; may be called several times.
+            written: told whether they are durable, once, unless the job closes first.
+
+        Raises:
+            StoreError: they are not, or nobody knows yet.
+        """
+        told: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
+
+        def done(error: StoreError | None) -> None:
+            if error is None or error.undone or isinstance(error, StoreDataError):
+                written(error is None)
+            else:
+                self._runs.spawn(self._find_out(is_kept, written))
+            if not told.done():
+                told.set_result(error)
+
+        self._services.commits.add(rows, done, waits=False)
+        if (error := await told) is not None:
+            raise error
+
+    async def _find_out(
+        self, is_kept: Callable[[], Awaitable[bool]], written: Callable[[bool], None]
+    ) -> None:
+        failing = "whether a command was written cannot be read"
+        written(await until_store_answers(self._services.commits, is_kept, failing))
+
+    async def _know(self, run: int) -> None:
+        """Take up a run that is in the store though its admission looked failed (G25)."""
+        if run in self._admission.tickets:
+            return
+        row = (await self._store.runs([run])).get(run)
+        if row is None or STATUS_BY_NUMBER[row.status].is_final:
+            return
+        if self._backlog.shelf_of(row) is None and run not in self._admission.tickets:
+            await self._runs.stored.look()  # with those before it in its key
 
     async def _nothing_to_do(self, rows: list[Row]) -> bool:
         if rows:
@@ -115,11 +188,25 @@ class RunCommands:
             status=STATUS_NUMBERS[RunStatus.QUEUED], place=self._admission.next_number(),
             attempt=row.attempt + 1, error=None, finished_at=0,
         )  # fmt: skip
-        again = retry_rows(row, self._services.now())
-        await self._services.commits.write([*again, *rows])
-        self._services.counters.retries += 1
-        await self._runs.stored.take_up([row])
+        again = [*retry_rows(row, self._services.now()), *rows]
+        taking_up: list[asyncio.Task[None]] = []
+
+        async def is_kept() -> bool:
+            return (await self._runs.row(run)).attempt >= row.attempt
+
+        def written(kept: bool) -> None:
+            if kept:
+                self._services.counters.retries += 1
+                taking_up.append(self._runs.spawn(self._take_up(row)))
+
+        await self._write(again, is_kept, written)
+        await asyncio.wait(taking_up)
         return True
+
+    async def _take_up(self, row: RunRow) -> None:
+        take_up = functools.partial(self._runs.stored.take_up, [row])
+        failing = "a run that is tried again cannot be read"
+        await until_store_answers(self._services.commits, take_up, failing)
 
     async def signal(
         self, run: int, name: str, value: bytes, more: list[Row] | None = None, *, at: int = 0
@@ -134,41 +221,49 @@ class RunCommands:
             at: when it came, ns since the epoch; 0 for now.
         """
         rows: list[Row] = more or []
-        if run not in self._admission.tickets:
-            async with self._backlog.reading:
-                if run not in self._admission.tickets:  # meanwhile it may have been read back
-                    if not await self._backlog.find([run]):
-                        return await self._nothing_to_do(rows)
-                    signal = await self._new_signal(run, name, value, at)
-                    await self._services.commits.write([signal, *rows])
-                    return True  # it is in the journal when the run is read back
+        await self._know(run)
+        if run in self._admission.tickets:
+            await self._send(run, name, value, rows, at)
+            return True
+        async with self._backlog.reading:
+            # Meanwhile it may have been read back.
+            if run not in self._admission.tickets and not await self._backlog.find([run]):
+                return await self._nothing_to_do(rows)
+            await self._send(run, name, value, rows, at)
+            return True
+
+    async def _send(self, run: int, name: str, value: bytes, rows: list[Row], at: int) -> None:
+        signal = await self._new_signal(run, name, value, at)
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sending.setdefault(run, set()).add(sent)
-        try:
-            return await self._send(self._admission.tickets[run], name, value, rows, at)
-        finally:
+        sending = self._sending.setdefault(run, set())
+        sending.add(sent)
+
+        async def is_kept() -> bool:
+            records = (await self._store.records([run])).get(run, ())
+            kept = (record for record in records if record.kind == RecordKind.SIGNAL)
+            return any(record.signal_id == signal.signal_id for record in kept)
+
+        def written(kept: bool) -> None:
+            if kept:
+                self._deliver(signal)
             sent.set_result(None)
-            self._sending[run].discard(sent)
-            if not self._sending[run]:
+            sending.discard(sent)
+            if not sending:
                 del self._sending[run]
 
-    async def _send(
-        self, ticket: RunTicket, name: str, value: bytes, rows: list[Row], at: int
-    ) -> bool:
-        run = ticket.row.run
-        signal = await self._new_signal(run, name, value, at)
-        try:
-            await self._services.commits.write([signal, *rows])
-        except StoreError as error:
-            self._look_again(ticket, error)
-            raise
+        await self._write([signal, *rows], is_kept, written)
+
+    def _deliver(self, signal: Record) -> None:
+        """Let a run have a signal that is durable; it has it once, however often it is told."""
+        ticket = self._admission.tickets.get(signal.run)
+        if ticket is None:
+            return  # it has ended, or has it in its journal when it is read back
         ticket.signals = [*(ticket.signals or ()), signal]
-        execution = self._runs.executions.get(run)
+        execution = self._runs.executions.get(signal.run)
         if execution is not None:
             execution.signal(signal)
         else:
             self._resting.wake(ticket)  # it finds the signal in its journal
-        return True
 
     async def _new_signal(self, run: int, name: str, value: bytes, at: int) -> Record:
         """Return the record of a signal. Its time identifies it in its run, so it must be new."""
@@ -180,17 +275,6 @@ class RunCommands:
         while at in known:
             at += 1
         return Record.signal(run, name, value, at)
-
-    def _look_again(self, ticket: RunTicket, error: StoreError) -> None:
-        """Have a run read back: a signal may be durable though its commit failed (G25)."""
-        if isinstance(error, StoreDataError):
-            return  # it is not
-        execution = self._runs.executions.get(ticket.row.run)
-        if execution is not None:
-            execution.store_failed(error)
-        else:
-            ticket.has_history, ticket.records = True, None  # where it has still to begin
-            self._resting.wake(ticket)
 
     # The inbox
 

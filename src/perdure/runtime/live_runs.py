@@ -167,6 +167,8 @@ class LiveRuns:
         task = later_task(asyncio.get_running_loop(), work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        if self._closing:
+            task.cancel()
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
