@@ -9,7 +9,7 @@ import pytest
 from tests.inside import runtime_of
 from tests.promises.clock import HOUR, Clock
 from tests.promises.legs import Legs, action_for, agent_for, all_wait, go, results, until
-from tests.promises.support import COROUTINE, OFF, PLAIN, State, agent_of, echo, hold, out
+from tests.promises.support import COROUTINE, OFF, PLAIN, SECONDS, State, agent_of, echo, hold, out
 
 from perdure import RunStatus
 from perdure.operate import control
@@ -210,6 +210,42 @@ def test_g6_a_signal_in_time_comes_before_the_runs_own_timeout(
 
     late = (RunStatus.FAILED, [])
     assert go(test) == ((RunStatus.COMPLETED, ["approved"]) if after < 1.0 else late)
+
+
+@pytest.mark.parametrize("wait", ["sleep", "signal", "late signal"])
+def test_g12_the_runs_own_timeout_comes_before_a_later_deadline(
+    wait: str, kind: str, sqlite: str, clock: Clock
+) -> None:
+    """Both have passed while the process was down; so has the signal, between the two."""
+
+    def patient(event: Any, ctx: Any) -> Any:
+        try:
+            if wait == "sleep":
+                yield ctx.sleep(2 * HOUR)
+            else:
+                yield ctx.wait_for_signal("ok", timeout=2 * HOUR)
+            State.calls.append("went on")
+        except TimeoutError:
+            State.calls.append("timed out")
+        except asyncio.CancelledError:
+            State.calls.append("cancelled")
+            raise
+
+    async def test() -> None:
+        legs = Legs(sqlite, kind, run_timeout=HOUR)
+        async with legs.crashing(agent_for(kind, patient)) as job:
+            await waits(job)
+        del State.calls[:]  # of the end of that process
+        clock.forward(1.5 * HOUR)
+        if wait == "late signal":
+            legs.engine.signal("r1", "ok", "approved")
+        clock.forward(HOUR)
+        async with legs.opened(agent_for(kind, patient)) as job:
+            run_ = await job.submit({}, key="a", id=1)
+            assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.FAILED
+
+    go(test)
+    assert State.calls == ["cancelled"]
 
 
 def test_g6_many_deadlines_at_once_share_a_look_and_lose_no_signal(

@@ -56,6 +56,9 @@ class RunOfAction(Protocol):
     def take_signal(self, name: str, until: int | None) -> Record | None:
         """Take the first signal with this name, None where it came after `until` (ns)."""
 
+    def is_late(self, deadline: int | None) -> bool:
+        """Say whether the run's own timeout came before a deadline: it is to stop first."""
+
     def has_signal(self, name: str) -> bool:
         """Say whether a signal with this name is there to be taken."""
 

@@ -162,6 +162,9 @@ class ActionWaits:
 
     def _due(self) -> None:
         action = self._action
+        if self._signals.is_coming or action.run.is_late(self._deadline):
+            self._armed = None  # that has its turn first; then the timer is armed anew
+            return
         timer = Record.timer(action.run_number, action.event, action.name)
         if self.put_off or self._steps:
             # About signals time goes from one deadline to the next: what was in time stays so,
@@ -200,12 +203,10 @@ class ActionWaits:
         await self._services.supervisor.signals_until_now(self._action.run.ticket)
         put_off, self._looking = self._looking, None
         for outcome in put_off or ():
-            if outcome.kind != RecordKind.TIMER:
-                self._action.settle(outcome)
-            elif self._signals.is_coming:
-                self._armed = None  # its turn is first; then the timer is armed anew
-            else:
+            if outcome.kind == RecordKind.TIMER:
                 self._due()
+            else:
+                self._action.settle(outcome)
 
     def _ask(self, name: str) -> None:
         while self._signals.wants(name):

@@ -290,6 +290,13 @@ class RunExecution:
         deadlines = [each for each in (until, self.rest.deadline) if each is not None]
         return self.rest.signals.take(name, min(deadlines, default=None))
 
+    def is_late(self, deadline: int | None) -> bool:
+        """Say whether the run's own timeout came before a deadline: it is to stop first."""
+        own = self.rest.deadline
+        if own is None or self._ending.cancel_reason:
+            return False
+        return own <= self.services.now() and (deadline is None or own < deadline)
+
     def has_signal(self, name: str) -> bool:
         """Say whether a signal with this name is there to be taken."""
         return self.rest.signals.has(name)
