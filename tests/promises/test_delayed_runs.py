@@ -47,6 +47,35 @@ def test_g1_a_delayed_run_joins_its_queue_when_it_is_due(
     go(test)
 
 
+def test_g20_a_run_that_is_due_later_is_admitted_without_room(
+    kind: str, store: str, clock: Clock
+) -> None:
+    """The only room is taken; another input waits for it."""
+
+    def held(event: Any, ctx: Any) -> Any:
+        if event.input == "first":
+            yield ctx.durable_execute_async(hold)
+        out(ctx, event.input)
+
+    async def test() -> None:
+        legs = Legs(store, kind, max_runs_in_flight=1)
+        async with legs.crashing(agent_for(kind, held)) as job:
+            await job.submit("first", key="a", id=1)
+            await stuck()
+            waiting = asyncio.ensure_future(job.submit("second", key="b", id=2))
+            await asyncio.wait_for(job.submit("later", key="c", id=3, delay=HOUR), SECONDS)
+            twice = [job.submit("twice", key="c", id=4, delay=HOUR) for _ in range(2)]
+            assert len({run_.id for run_ in await asyncio.gather(*twice)}) == 1
+            assert not waiting.done()
+            waiting.cancel()
+        clock.forward(HOUR)
+        async with legs.opened(agent_for(kind, held)) as job:
+            for id_, value in ((3, "later"), (4, "twice"), (1, "first")):
+                assert await results(await job.submit(value, key="ac"[id_ > 2], id=id_)) == [value]
+
+    go(test)
+
+
 def test_g1_a_delayed_run_goes_behind_what_came_before_it_was_due(store: str, clock: Clock) -> None:
     async def slow(event: Any, ctx: Any) -> None:
         State.calls.append((event.input, 0))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.promises.clock import HOUR, Clock
-from tests.promises.support import SECONDS, agent_of, out
+from tests.promises.support import SECONDS, State, agent_of, hold, out
 
 from perdure import ConfigurationError, EncodeError, LocalEngine, RunStatus
 from perdure.engine import schedule as schedule_module
@@ -60,6 +60,36 @@ def test_g2_each_tick_is_one_run(store: str) -> None:
         ticks = completed(engine)
         assert len(set(ticks)) == len(ticks) >= 5
         assert ticks == sorted(ticks)
+
+    asyncio.run(main())
+
+
+def test_g20_the_next_tick_is_in_the_store_though_the_job_is_full(
+    sqlite: str, clock: Clock
+) -> None:
+    """So it is made up for, although no process lives when its time comes."""
+
+    async def held(event: Any, ctx: Any) -> None:
+        if event.input == "first":
+            await ctx.durable_execute_async(hold)
+        out(ctx, event.input)
+
+    async def main() -> None:
+        engine = LocalEngine(sqlite, config={"max-runs-in-flight": 1})
+        with contextlib.suppress(InterruptedError):
+            async with engine.open(agent_of(held)) as job:
+                await job.submit("first", key="a", id=1)
+                await until(State.gate.reached.is_set)
+                hourly = await asyncio.wait_for(
+                    job.schedule("hourly", "0 * * * *", "tick", key="k"), SECONDS
+                )
+                assert engine.run_info(hourly.next_run).status is RunStatus.WAITING
+                raise InterruptedError
+        State.gate.release()
+        clock.forward(1.5 * HOUR)
+        async with LocalEngine(sqlite).open(agent_of(held)) as job:
+            await until(lambda: job.progress.completed == 2)
+        assert set(completed(engine)) == {"first", "tick"}
 
     asyncio.run(main())
 

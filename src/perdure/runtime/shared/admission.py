@@ -114,7 +114,7 @@ class Admission:
         self._now = now
         self._collector = collector
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
-        self._children: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
+        self._ahead: list[tuple[NewInput, asyncio.Future[Admitted]]] = []  # need no room
         self._held_up: list[tuple[NewInput, asyncio.Future[Admitted]]] = []  # of full keys
         self._full: set[bytes] = set()  # digests of their keys
         self._looks_again = False
@@ -145,13 +145,17 @@ class Admission:
             StoreError: it is not durable, or nobody knows; submitting it again is safe with an id.
         """
         future: asyncio.Future[Admitted] = self._host.create_future()
-        if item.is_child:
-            self._children.append((item, future))
-            self._wake()
-        else:
+        if self._needs_room(item):
             self._waiting.append((item, future))
+        else:
+            self._ahead.append((item, future))
+            self._wake()
         self._go_to_work()
         return future
+
+    def _needs_room(self, item: NewInput) -> bool:
+        """Say whether an input waits for others to end: one due later takes no room till then."""
+        return not (item.is_child or item.due > self._now())
 
     def _go_to_work(self) -> None:
         if self._task is None:
@@ -197,15 +201,15 @@ class Admission:
         """Admit nothing more; what waits is cancelled."""
         if self._task is not None:
             self._task.cancel()
-        for _, future in (*self._waiting, *self._held_up, *self._children):
+        for _, future in (*self._waiting, *self._held_up, *self._ahead):
             future.cancel()
         self._waiting.clear()
         self._held_up.clear()
-        self._children.clear()
+        self._ahead.clear()
 
     async def _work(self) -> None:
         try:
-            while self._waiting or self._children or self._looks_again:
+            while self._waiting or self._ahead or self._looks_again:
                 batch = await self._next_batch()
                 try:
                     await self._admit(batch)
@@ -216,7 +220,7 @@ class Admission:
             self._task = None
 
     async def _next_batch(self) -> list[tuple[NewInput, asyncio.Future[Admitted]]]:
-        while not self._children:
+        while not self._ahead:
             if self._looks_again:
                 self._looks_again = False
                 batch, self._held_up = self._held_up, []
@@ -227,7 +231,7 @@ class Admission:
                 batch, self._waiting = self._waiting[:room], self._waiting[room:]
                 return batch
             await self._woken()
-        batch, self._children = self._children, []
+        batch, self._ahead = self._ahead, []
         return batch
 
     def _fail_behind(self, lost: StoreError) -> None:
@@ -290,7 +294,7 @@ class Admission:
                 _refuse(ready.item, future, InputError(changed(ready)))
             elif identity is not None and identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
-                queue = self._children if ready.item.is_child else self._waiting
+                queue = self._waiting if self._needs_room(ready.item) else self._ahead
                 queue.insert(0, (ready.item, future))
             elif self._is_held_up(ready):
                 self._hold_up(ready, future)
@@ -335,7 +339,7 @@ class Admission:
 
     def _is_held_up(self, ready: PreparedInput) -> bool:
         """Say whether an input waits until runs before it in its key have begun."""
-        if ready.item.is_child or ready.item.due > self._now():
+        if not self._needs_room(ready.item):
             return False
         keys = self._mailbox.keys
         key = next((keys[each] for each in ready.key_digests if each in keys), None)

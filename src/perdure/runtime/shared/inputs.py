@@ -23,7 +23,7 @@ class NewInput(NamedTuple):
         position: its position there, from 0; -1 without.
         place: where it stands, for messages ("line 3 of reviews.jsonl").
         origin: whose ids `id` belongs to; "" for those of the user.
-        due: when it may begin, ns since the epoch; 0 at once.
+        due: when it may begin, ns since the epoch, to be admitted without room; 0 at once.
         is_child: a run in flight waits for its admission, so it does not wait for room.
         older_ids: ids under which the same input may have been admitted before.
         series: what it keeps its order in, if anything.
