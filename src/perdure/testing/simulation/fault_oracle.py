@@ -303,13 +303,15 @@ class Oracle:
                     yield Difference(text, other.run)
 
     def _memory(self) -> Iterator[Difference]:
-        """Each completed action has counted once."""
+        """Each completed action of a run that has ended has counted once."""
         updates = {
             action.name: sum(step.op == "update" for step in action.steps)
             for action in self._program.actions
         }
         counts: Counter[int] = Counter()
         for run, records in self._tables.records.items():
+            if not STATUS_BY_NUMBER[self._tables.runs[run].status].is_final:
+                continue  # it becomes the key's with the run's end
             done = {(r.event, r.action) for r in records if r.kind == RecordKind.COMPLETED}
             counts[self._tables.runs[run].key] += sum(updates[name] for _, name in done)
         for key in self._tables.keys:
