@@ -12,6 +12,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from perdure import Agent, Event, InputEvent, LocalEngine, Output, OutputEvent, StoreError, action
+from perdure.store import group_commit
 from perdure.store.base import Row
 from perdure.store.sqlite.store import SqliteStore
 
@@ -41,6 +42,7 @@ class TwoSteps(Agent):
 
 def fail_at_random(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> list[str]:
     """Make every fourth commit fail, half of them after the rows were written."""
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.1)  # or it waits 10 s most of the times
     commit = SqliteStore.commit
     failed: list[str] = []
 
