@@ -10,10 +10,17 @@ STAMP := $(VENV)/.synced
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
 SEEDS ?= 5000
+# Where it matters which event loop the host has; `make soak` runs all tests on uvloop.
+ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_races cancelled_calls \
+	children closed_jobs concurrency failures fallback forked_children host_loop hung_threads in_doubt \
+	isolation limits loop_refusals one_loop overlap plain_concurrency poison processes race replay retry \
+	run_timeout settling signals signals_in_time store_failures timers two_jobs waiting)) \
+	$(addprefix tests/,crash/test_sigkill.py integration/test_cli_run.py integration/test_cli_signal.py \
+	integration/test_llm.py integration/test_mcp.py unit/test_event_loop.py)
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test simulate soak lint typecheck format bench docs clean distclean
+.PHONY: help venv demo demo-reviews test test-uvloop simulate soak lint typecheck format bench docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -29,12 +36,16 @@ demo-reviews: $(STAMP)  ## 3,000 reviews without a model, a SIGKILL half way, no
 test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
 	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
 
+test-uvloop: $(STAMP)  ## the tests for which the host's event loop matters, on uvloop
+	@PERDURE_TEST_EVENT_LOOP=uvloop $(PYTHON) -m pytest --numprocesses=3 --dist=loadfile -q $(or $(PYTEST_ARGS),$(ON_UVLOOP))
+
 simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 is how many
 	@$(PYTHON) -m perdure.testing.simulation --seeds $(SEEDS)
 
 soak: simulate  ## in full what the tests do a part of; three quarters of an hour on two cores
 	@$(PYTHON) -m tests.crash.chaos --seconds 600
 	@$(PYTHON) -m tests.damaged_stores --seeds 2000
+	@$(MAKE) --no-print-directory test-uvloop PYTEST_ARGS=tests
 
 lint: $(STAMP) typecheck  ## style, format and types
 	@$(VENV)/bin/ruff check .

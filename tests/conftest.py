@@ -18,6 +18,10 @@ import blockbuster
 import pytest
 from tests import zygote
 
+# The event loop of the host in all tests, and in the processes that they start.
+EVENT_LOOP = os.environ.get("PERDURE_TEST_EVENT_LOOP", "asyncio")
+zygote.use_event_loop(EVENT_LOOP)
+
 
 def pytest_collection_finish() -> None:
     """Spare the collector what all tests have, a million objects: it is looked at no more."""
@@ -61,6 +65,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the settings of whoever runs the tests out, and leaks of one test out of the next."""
     for name in [name for name in os.environ if name.startswith("PERDURE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PERDURE_EVENT_LOOP", EVENT_LOOP)
     yield
     left = asyncio._get_running_loop()
     asyncio._set_running_loop(None)

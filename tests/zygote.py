@@ -12,6 +12,7 @@ A test of what is imported, of where objects lie in memory, or of Python's own s
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -33,6 +34,15 @@ from typing import Any, Self, TextIO
 
 ROOT = Path(__file__).parents[1]
 _LENGTH = 8  # bytes in front of an order
+
+
+def use_event_loop(name: str) -> None:
+    """Make every event loop of this process that nobody has chosen an asyncio's or a uvloop's."""
+    if name == "uvloop":
+        import uvloop
+
+        asyncio.new_event_loop = asyncio.events.new_event_loop = uvloop.new_event_loop
+
 
 # The side of the tests
 
@@ -265,6 +275,7 @@ def _carry_out(order: Mapping[str, Any]) -> None:
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
+    use_event_loop(os.environ.get("PERDURE_EVENT_LOOP", "asyncio"))
     command = list(order["command"])
     if command[0] == sys.executable:
         command.pop(0)

@@ -136,13 +136,12 @@ def run(
     their journal. Ctrl-C stops cleanly. Ends with 0 only when every run succeeded.
     """
     # Here, so that `perdure --help` waits for none of it.
-    import asyncio
-
     from perdure.cli.drive import Plan, drive
     from perdure.cli.files import check_files
     from perdure.cli.load import load_agent
     from perdure.config.configuration import Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
+    from perdure.engine.event_loop import runner_of
 
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
@@ -162,6 +161,7 @@ def run(
         command=ctx.obj.command if isinstance(ctx.obj, Invocation) else "perdure run",
         is_named=job is not None,
     )
-    code = asyncio.run(drive(plan))
+    with runner_of(plan.config) as runner:
+        code = runner.run(drive(plan))
     if code:
         raise typer.Exit(code)

@@ -165,6 +165,13 @@ class AgentExecutionOptions:
         "Durable calls that one run may make, against loops that never end; 0 for no limit",
         minimum=0,
     )
+    EVENT_LOOP: ClassVar = ConfigOption(
+        "event-loop",
+        str,
+        "auto",
+        "Event loop of `LocalEngine.run` and `perdure run`; auto: uvloop where it is installed",
+        choices=("auto", "asyncio", "uvloop"),
+    )
     GARBAGE_COLLECTOR: ClassVar = ConfigOption(
         "garbage-collector",
         str,

@@ -12,6 +12,7 @@ from perdure.agent.resources import ResourceSpec, added_resource, merged
 from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
+from perdure.engine.event_loop import runner_of
 from perdure.engine.files import check_output
 from perdure.engine.inputs import Field
 from perdure.engine.job import Job
@@ -101,11 +102,13 @@ class LocalEngine:
             RunsFailedError: some runs failed; it has the outputs and the failed runs.
             InputError: an input is bad or is not what this job read there before.
             StoreError: the store cannot be used, or another process runs the job.
+            ConfigurationError: `event-loop` is uvloop, which is not installed.
         """
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(self.run_async(agent, inputs, key=key, id=id, sink=sink))
+            with runner_of(self.config) as runner:
+                return runner.run(self.run_async(agent, inputs, key=key, id=id, sink=sink))
         raise RuntimeError(
             "LocalEngine.run blocks, and an event loop is running here:"
             " use `await engine.run_async(...)`"
