@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 # On the disk of the project: the system's folder for temporary files may be memory.
 WORK = HERE.parent / "build" / "bench"
 CHILD_SECONDS = 300.0
+EVENT_LOOP = "PERDURE_EVENT_LOOP"  # of perdure and of what it is compared with
 
 median = statistics.median
 
@@ -40,6 +41,9 @@ class Result:
         raw_name: what the limit is.
         target: in words.
         ok: the target is met.
+        cpu: CPU seconds of all threads for one `per`; 0 where it is not the point.
+        calls: the same in empty Python calls (see `empty_call`).
+        per: what that is the CPU of.
         details: further figures, for `--json`.
     """
 
@@ -51,6 +55,9 @@ class Result:
     ratio: float
     target: str
     ok: bool
+    cpu: float = 0.0
+    calls: float = 0.0
+    per: str = ""
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def line(self) -> str:
@@ -59,6 +66,9 @@ class Result:
         if self.raw:
             parts.append(f"{self.raw_name} {_number(self.raw)} {self.unit}")
             parts.append(f"ratio {self.ratio:.2f}")
+        if self.cpu:
+            each = f"{1e6 * self.cpu:,.0f} µs" if self.cpu < 0.01 else f"{self.cpu:.3g} s"
+            parts.append(f"CPU {each} or {self.calls:,.0f} empty calls a {self.per}")
         parts += [f"target {self.target}", "ok" if self.ok else "MISS"]
         return " | ".join(parts)
 
@@ -71,12 +81,48 @@ def main(bench: Callable[[argparse.Namespace], Iterator[Result]]) -> None:
     """Run one benchmark as a program: `bench` yields its results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="smaller and once: a smoke test")
+    parser.add_argument("--uvloop", action="store_true", help="all event loops are uvloop's")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
+    os.environ[EVENT_LOOP] = "uvloop" if options.uvloop else "asyncio"
     WORK.mkdir(parents=True, exist_ok=True)
     for result in bench(options):
         line = json.dumps(dataclasses.asdict(result)) if options.json else result.line()
         print(line, flush=True)
+
+
+def empty_call() -> float:
+    """Return the CPU seconds of an empty Python call in this process.
+
+    It is the unit of what figures of two machines, or of two days, have in common. The median,
+    since what else runs on the machine slows down both.
+    """
+
+    def empty() -> None:
+        pass
+
+    def once(count: int = 50_000) -> float:
+        began = time.process_time()
+        for _ in range(count):
+            empty()
+        return (time.process_time() - began) / count
+
+    return median(once() for _ in range(11))
+
+
+def cpu_of(found: Sequence[dict[str, Any]], count: int, per: str) -> dict[str, Any]:
+    """Return what a `Result` says of the CPU of `count` runs or calls, the median of the rounds.
+
+    Args:
+        found: of each round its `cpu` and its `empty_call`, as children give them.
+        count: how many runs or calls that was.
+        per: what each of them is.
+    """
+    return {
+        "cpu": median(each["cpu"] / count for each in found),
+        "calls": median(each["cpu"] / count / each["empty_call"] for each in found),
+        "per": per,
+    }
 
 
 def rounds(options: argparse.Namespace, full: int = 5) -> int:
@@ -101,6 +147,7 @@ def folder() -> Iterator[Path]:
 def environment() -> dict[str, str]:
     """Return an environment in which modules are compiled once, as installed ones are."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")}
+    env[EVENT_LOOP] = os.environ.get(EVENT_LOOP, "asyncio")
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     env["PYTHONPYCACHEPREFIX"] = str(WORK / "bytecode")
     return env

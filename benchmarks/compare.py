@@ -1,6 +1,6 @@
 """CPU of this source against another checkout's, in alternating pairs.
 
-    python benchmarks/compare.py ../other/src [runs calls sequential]
+    python benchmarks/compare.py ../other/src [runs calls sequential overlap]
 
 Prints for each workload the median of the ratios new/old, and its 95 % interval by bootstrap. CPU
 is user and system time of the process: other work on the machine disturbs it less than wall time.
@@ -45,10 +45,21 @@ async def one_by_one(event: Any, ctx: Any) -> None:
     ctx.send_event(OutputEvent(output=1))
 
 
+async def one_second(n: int) -> int:
+    await asyncio.sleep(1.0)
+    return n
+
+
+async def slow_call(event: Any, ctx: Any) -> None:
+    found = await ctx.durable_execute_async(one_second, event.input["k"])
+    ctx.send_event(OutputEvent(output=found))
+
+
 WORKLOADS = {
     "runs": (one_call, 4000),
     "calls": (twenty_calls, 400),
     "sequential": (one_by_one, 3),
+    "overlap": (slow_call, 10_000),
 }
 
 

@@ -280,6 +280,40 @@ def sequential(store: str, calls: int, rounds: int, raw: str, tag: str = "x") ->
     return asyncio.run(measure())
 
 
+def cold(store: str, calls: int, raw: str) -> dict[str, Any]:
+    """Rate of one run's first calls in a new store, and of as many commits in another."""
+
+    async def measure() -> dict[str, Any]:
+        async with engine(store).open(ManyCalls) as job:
+            began = time.perf_counter()
+            run = await job.submit({"calls": calls}, key="cold")
+            await run.wait()
+            return {"rate": calls / (time.perf_counter() - began)}
+
+    limit = common.RawCommits(Path(raw) / "raw.db").rate(calls)
+    return {**asyncio.run(measure()), "raw": limit}
+
+
+def lone(store: str, count: int, raw: str) -> dict[str, Any]:
+    """Seconds of runs with nothing beside them, and of three commits each between them."""
+
+    async def measure() -> dict[str, Any]:
+        limit = common.RawCommits(Path(raw) / "raw.db")
+        runs, commits = [], []
+        async with engine(store).open(OneStep) as job:
+            for n in range(count):
+                commits.append(3 / limit.rate(3))
+                began = time.perf_counter()
+                run = await job.submit({"n": n}, key=n, id=f"lone-{n}")
+                [output] = await run.outputs()
+                runs.append(time.perf_counter() - began)
+                assert output.value == n
+        warm = count // 5
+        return {"runs": runs[warm:], "commits": commits[warm:]}
+
+    return asyncio.run(measure())
+
+
 def idle(store: str, count: int, seconds: float) -> dict[str, Any]:
     """CPU time of a process with `count` calls in flight and nothing else to do."""
 
@@ -438,12 +472,19 @@ def resume(store: str, count: int, tag: str = "x") -> dict[str, Any]:
 WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
     for work in (
-        overlap, one_step, listed, many_calls, sequential, idle, bare_idle, sleeping, asleep,
-        threads, hanging, half, resume, queue_up, agent_workloads.chat_cpu,
+        overlap, one_step, listed, many_calls, sequential, cold, lone, idle, bare_idle, sleeping,
+        asleep, threads, hanging, half, resume, queue_up, agent_workloads.chat_cpu,
         agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
         agent_workloads.beside_a_retry,
     )
 }  # fmt: skip
 
 if __name__ == "__main__":
-    print(json.dumps(WORK[sys.argv[1]](**json.loads(sys.argv[2]))), flush=True)
+    if os.environ.get(common.EVENT_LOOP) == "uvloop":
+        import uvloop
+
+        asyncio.new_event_loop = asyncio.events.new_event_loop = uvloop.new_event_loop
+    before = common.empty_call()
+    found = WORK[sys.argv[1]](**json.loads(sys.argv[2]))
+    found["empty_call"] = (before + common.empty_call()) / 2
+    print(json.dumps(found), flush=True)

@@ -140,11 +140,17 @@ class _Session:
             self.broken = True
         if self._client.done():
             if reason is not None:
-                logger.debug("the connection to %s ended: %s", self._endpoint, _said(reason))
+                logger.debug(
+                    "the connection to %s ended: %s",
+                    self._endpoint,
+                    _said(reason, self._endpoint.command),
+                )
         elif isinstance(reason, asyncio.CancelledError):
             self._client.cancel()
         else:
-            self._client.set_exception(ConnectionError(self.explained(_said(reason))))
+            self._client.set_exception(
+                ConnectionError(self.explained(_said(reason, self._endpoint.command)))
+            )
             self._client.exception()  # looked at, though nobody may be waiting any more
 
     async def _target(self, stack: contextlib.AsyncExitStack) -> Any:
@@ -441,13 +447,14 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _said(error: BaseException | None) -> str:
+def _said(error: BaseException | None, command: Sequence[str] = ()) -> str:
     rule = broken_rule(error)
     if rule is not None:
         return rule
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
-        return f"there is no {error.filename!r}"
+        # Some event loops leave out which program it was that they could not start.
+        return f"there is no {error.filename or ' '.join(command[:1])!r}"
     if isinstance(error, TimeoutError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
