@@ -39,6 +39,9 @@ from perdure.testing.simulation.store import Fate, SimulatedStore, Tables
 
 BEGIN = Moment(EPOCH.instant + int(START * 1e9))
 CRON = "cron"  # key and name of the schedule
+EVERY_MINUTE = "* * * * *"
+# Where commits fail, a run may take more than a minute, and those behind it would never end.
+FOR_TEN_MINUTES = "0-9 0 1 1 *"
 AGAIN = 0.3  # seconds after which a person, or a program, tries again what the store refused
 
 
@@ -311,7 +314,7 @@ class _World:
             schedule = Schedule(
                 job.runtime,
                 CRON,
-                "* * * * *",
+                FOR_TEN_MINUTES if self._program.troubles.any else EVERY_MINUTE,
                 _tick_value,
                 CRON,
                 "UTC",

@@ -30,6 +30,7 @@ from perdure.testing.simulation.random_agents import NEVER, UnluckyError, digest
 from perdure.testing.simulation.random_faults import COUNT, first_seen, next_seen, tag_of, told
 
 MINUTE = 60_000_000_000
+GRAIN = 1_000  # ns that a deadline is rounded up by at most: an action has it in seconds
 ENDED = "the process ended during attempt"
 
 
@@ -228,7 +229,7 @@ class Oracle:
             return f"the wait for {name!r} was settled by {record}"
         if sent is None or self.outcome(record) != name:
             return f"the wait for {name!r} was given {self.outcome(record)!r}"
-        if sent > deadline and not self._program.troubles.any:
+        if sent > deadline + GRAIN and not self._program.troubles.any:
             return f"the signal {name!r} has won {(sent - deadline) / 1e9:.6f} s after the deadline"
         return ""
 
