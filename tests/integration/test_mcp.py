@@ -276,13 +276,20 @@ def test_messages_of_prompts_keep_roles_and_images() -> None:
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may end between any two questions
+        return False
 
 
 def children() -> list[psutil.Process]:
     """Return the processes of tests, but for those that `zygote` forks, and theirs."""
-    own = [child for child in psutil.Process().children() if child.pid not in zygote.pids()]
-    return [each for child in own for each in (child, *child.children(recursive=True))]
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        if child.pid not in zygote.pids():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 async def until(what: Callable[[], bool]) -> None:
