@@ -21,6 +21,11 @@ def test_g6_g25_random_jobs_come_to_a_right_end_in_a_bad_world() -> None:
     check(list(run_seeds(0, OF_FAULTS, kind="faults")))
 
 
+@pytest.mark.parametrize("seed", [111, 224, 316, 360, 574])
+def test_g6_g25_jobs_that_once_went_wrong_come_to_a_right_end(seed: int) -> None:
+    check([run_faults(seed)])
+
+
 def first_fault() -> str:
     failure = first_failure(run_faults)
     assert not failure or "--only faults" in failure
@@ -32,7 +37,7 @@ def test_g10_it_notices_crashes_that_do_not_count(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "never counted":
-        monkeypatch.setattr(CallAttempts, "_crashed", lambda attempts: None)
+        monkeypatch.setattr(CallAttempts, "_crashed", lambda attempts, before: None)
     else:
         monkeypatch.setattr("perdure.runtime.live_runs.recover", broken.without_beginnings)
     assert "a call that counts crashes" in first_fault()
