@@ -193,20 +193,18 @@ PLACES = ["queued", "on the shelf", "due later"]
 
 @pytest.mark.parametrize("place", PLACES)
 def test_g25_a_cancellation_in_doubt_ends_its_run_if_it_was_written(
-    place: str, written: bool, kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+    place: str, written: bool, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place == "on the shelf":
         monkeypatch.setattr(backlog, "IN_MEMORY", 0)
 
     async def test() -> None:
-        trouble = Trouble(has_status(RunStatus.CANCELLED), after=written)
-        trouble.install(monkeypatch)
-        legs = Legs(store, kind)
-        async with legs.opened(agent_for(kind, told)) as job:
+        Trouble(has_status(RunStatus.CANCELLED), after=written).install(monkeypatch)
+        legs = Legs(store)
+        async with legs.opened(agent_for(COROUTINE, told)) as job:
             first = await job.submit(1, key="a")
             await all_wait([first])
-            delay = 1.0 if place == "due later" else 0.0
-            second = await job.submit(2, key="a", delay=delay)
+            second = await job.submit(2, key="a", delay=0.5 if place == "due later" else 0)
             third = await job.submit(3, key="a")
             with pytest.raises(StoreError):
                 await second.cancel()
