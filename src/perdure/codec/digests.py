@@ -69,6 +69,11 @@ def digest(value: Any) -> bytes:
     Raises:
         EncodeError: Something in it is no plain value.
     """
+    if type(value) in _CANONICAL.plain:
+        try:
+            return _hash(pack(value))
+        except (OverflowError, UnicodeEncodeError):
+            pass  # it has a longer form
     return _hash(packed(value, _CANONICAL, _CANONICAL_EXACT, "value"))
 
 

@@ -148,10 +148,10 @@ class Backlog:
             )  # fmt: skip
         return True
 
-    def expect(self, key: Key) -> Callable[[], None]:
-        """Count an admission under way; return what says that it is over."""
+    def expect(self, key: Key) -> Callable[[], None] | None:
+        """Count an admission under way; return what says that it is over, None if it counts not."""
         if not self._will_take(key):
-            return _nothing
+            return None
         self._coming += 1
         return self._came
 
@@ -162,8 +162,8 @@ class Backlog:
 
     def leaves(self, ticket: RunTicket) -> None:
         """A run that is in memory begins, or has ended before."""
-        if ticket.number in self._queued:
-            self._queued.discard(ticket.number)
+        if ticket.row.run in self._queued:
+            self._queued.discard(ticket.row.run)
             self._admission.goes_on(ticket)
             self._admission.look_again()
             if not len(self):
@@ -249,7 +249,3 @@ class Backlog:
 
 def _is_delayed(row: RunRow) -> bool:
     return bool(row.due) and row.place == row.run
-
-
-def _nothing() -> None:
-    """No admission was counted."""

@@ -58,8 +58,8 @@ class QueuedRuns(Protocol):
     def refuses(self, key: Key) -> bool:
         """Say whether no more runs of a key may be admitted for now."""
 
-    def expect(self, key: Key) -> Callable[[], None]:
-        """Count an admission under way; return what says that it is over."""
+    def expect(self, key: Key) -> Callable[[], None] | None:
+        """Count an admission under way; return what says that it is over, None if it counts not."""
 
     async def find(self, runs: Collection[int]) -> list[RunTicket]:
         """Return tickets of those of these runs that are out of memory."""
@@ -283,27 +283,42 @@ class Admission:
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
         begun: dict[tuple[str, str | int], bytes] = {}  # digests of those in `first`
         for ready, future in prepared:
+            if not ready.identities:
+                self._begin_or_hold_up(ready, future)
+                continue
             ids = [(ready.source, id_) for id_ in ready.identities]
-            identity = ids[0] if ids else None
+            identity = ids[0]
             admitted = next((known[id_] for id_ in ids if id_ in known), None)
             if (refused := _refused_before(ready.item)) is not None:
                 _fail(future, refused)
             elif admitted is not None:
                 self._answer_known(ready, future, away, *admitted)
-            elif identity is not None and begun.get(identity, ready.digest) != ready.digest:
+            elif begun.get(identity, ready.digest) != ready.digest:
                 _refuse(ready.item, future, InputError(changed(ready)))
-            elif identity is not None and identity in first:
+            elif identity in first:
                 # The same id twice in one batch: answered when the first of them is durable.
                 queue = self._waiting if self._needs_room(ready.item) else self._ahead
                 queue.insert(0, (ready.item, future))
-            elif self._is_held_up(ready):
-                self._hold_up(ready, future)
-            else:
-                if identity is not None:
-                    first[identity] = future
-                    begun[identity] = ready.digest
-                self._begin(ready, future)
+            elif self._begin_or_hold_up(ready, future):
+                first[identity] = future
+                begun[identity] = ready.digest
         return list(first.values())
+
+    def _begin_or_hold_up(self, ready: PreparedInput, future: asyncio.Future[Admitted]) -> bool:
+        """Give an input its run, unless one before it was refused or its key is full.
+
+        Returns:
+            Whether it has its run, which is not durable yet.
+        """
+        if (refused := _refused_before(ready.item)) is not None:
+            _fail(future, refused)
+            return False
+        key = self._key_of(ready)
+        if key is not None and self._is_held_up(ready.item, key):
+            self._hold_up(ready, future)
+            return False
+        self._begin(ready, key or self._new_key(ready), future)
+        return True
 
     async def _known(
         self, prepared: list[PreparedInput]
@@ -337,13 +352,11 @@ class Admission:
 
     # Keys whose queues are full
 
-    def _is_held_up(self, ready: PreparedInput) -> bool:
+    def _is_held_up(self, item: NewInput, key: Key) -> bool:
         """Say whether an input waits until runs before it in its key have begun."""
-        if not self._needs_room(ready.item):
+        if not self._needs_room(item):
             return False
-        keys = self._mailbox.keys
-        key = next((keys[each] for each in ready.key_digests if each in keys), None)
-        return key is not None and (key.row.digest in self._full or self._backlog.refuses(key))
+        return key.row.digest in self._full or self._backlog.refuses(key)
 
     def _hold_up(self, ready: PreparedInput, future: asyncio.Future[Admitted]) -> None:
         if self._drains:
@@ -381,19 +394,17 @@ class Admission:
             ticket = self.tickets.get(run) or away.get(run)
             future.set_result(Admitted(run, ticket, is_new=False))
 
-    def _begin(self, item: PreparedInput, future: asyncio.Future[Admitted]) -> None:
-        key = self._key(item)
+    def _begin(self, item: PreparedInput, key: Key, future: asyncio.Future[Admitted]) -> None:
         key.reserved += 1
-        key.row = key.row._replace(sequence=key.row.sequence + 1)
-        number = self._numbers.next_run()
-        due = item.item.due if item.item.due > self._now() else 0
-        label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
-        label = label if item.identities else ""
+        old = key.row
+        key.row = KeyRow(old.key, old.job, old.digest, old.value, old.sequence + 1)
+        number, now = self._numbers.next_run(), self._now()
+        due = item.item.due if item.item.due > now else 0
         row = RunRow(
-            run=number, job=self._job, key=key.row.key, sequence=key.row.sequence,
-            label=label.encode("utf-8", "backslashreplace").decode()[:200], value=item.value,
+            run=number, job=self._job, key=old.key, sequence=old.sequence + 1,
+            label=_label(item) if item.identities else "", value=item.value,
             status=WAITING if due else QUEUED, place=number, attempt=0, error=None,
-            admitted_at=self._now(), finished_at=0, due=due,
+            admitted_at=now, finished_at=0, due=due,
         )  # fmt: skip
         rows: list[Row] = [key.row, row]
         if item.identities:
@@ -406,10 +417,11 @@ class Admission:
         ticket = RunTicket(row, key)
         self.tickets[number] = ticket
         self._collector.expect(self.in_flight)
-        came = _nothing if due else self._backlog.expect(key)
+        came = None if due else self._backlog.expect(key)
 
         def done(error: StoreError | None) -> None:
-            came()
+            if came is not None:
+                came()
             key.reserved -= 1
             if error is not None:
                 self.finished(ticket)
@@ -431,16 +443,25 @@ class Admission:
 
         self._commits.add(rows, done, waits=item.item.is_child)
 
-    def _key(self, item: PreparedInput) -> Key:
+    def _key_of(self, item: PreparedInput) -> Key | None:
         for each in item.key_digests:  # one that was found under an older name keeps its digest
             key = self._mailbox.keys.get(each)
             if key is not None:
                 return key
+        return None
+
+    def _new_key(self, item: PreparedInput) -> Key:
         row = KeyRow(
             key=self._numbers.next_key(), job=self._job, digest=item.key_digests[0],
             value=item.key_value, sequence=0,
         )  # fmt: skip
         return self._mailbox.add(Key(row, self._codec.decode(item.key_value), None))
+
+
+def _label(item: PreparedInput) -> str:
+    """Return the id or the position of an input, for people."""
+    label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
+    return label.encode("utf-8", "backslashreplace").decode()[:200]
 
 
 def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:
@@ -468,7 +489,3 @@ def _refuse(item: NewInput, future: asyncio.Future[Admitted], error: Exception) 
 def _refused_before(item: NewInput) -> Exception | None:
     """Return why an input before this one in its series was refused or lost, None if none was."""
     return item.series.refused_before(item.place_in_series) if item.series is not None else None
-
-
-def _nothing() -> None:
-    """No admission was counted."""

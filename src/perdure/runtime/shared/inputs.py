@@ -48,7 +48,8 @@ class PreparedInput(NamedTuple):
     """An input in journal form.
 
     A class in it may have had other names when it, or its key, was admitted before: `identities`
-    and `key_digests` are those of each generation of names, the newest first.
+    and `key_digests` are those of each generation of names, the newest first. `digest` is that of
+    key and value, by which an input is known again; empty where it has no identity.
     """
 
     source: str
@@ -69,18 +70,16 @@ def prepared(item: NewInput, codec: Codec) -> PreparedInput:
     try:
         value, key = codec.encode(item.value), codec.encode(item.key)
         key_digests = tuple(digests(item.key))
-        value_digest = digest(item.value)
+        if item.id is None and not item.source:
+            return PreparedInput("", (), b"", value, key_digests, key, item)
+        both = _input_digest(key_digests[0], digest(item.value))
     except EncodeError as error:
         where = f" ({item.place})" if item.place else ""
         raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
-    both = _input_digest(key_digests[0], value_digest)
-    identities: tuple[str | int, ...] = ()
-    source = ""
     if item.id is not None:
-        identities, source = (*_storable_ids(item.id), *item.older_ids), item.origin
-    elif item.source:
-        identities, source = (item.position,), item.source
-    return PreparedInput(source, identities, both, value, key_digests, key, item)
+        identities: tuple[str | int, ...] = (*_storable_ids(item.id), *item.older_ids)
+        return PreparedInput(item.origin, identities, both, value, key_digests, key, item)
+    return PreparedInput(item.source, (item.position,), both, value, key_digests, key, item)
 
 
 def _storable_ids(id_: Any) -> tuple[str, ...]:

@@ -219,7 +219,7 @@ class KeyedMailbox:
 
     def enqueue(self, ticket: RunTicket) -> None:
         """Put a run at the end of its key's queue; it begins when it is the first."""
-        if self.join(ticket) and self.is_first(ticket):
+        if self.join(ticket) and ticket.key.queue[0] is ticket:
             self._begin(ticket)
 
     def join(self, ticket: RunTicket) -> bool:
@@ -251,8 +251,10 @@ class KeyedMailbox:
         key = ticket.key
         if memory is not None:
             key.memory = memory
-        was_first = self.is_first(ticket)
-        if ticket in key.queue:  # not one that was cancelled before it was due
+        was_first = bool(key.queue) and key.queue[0] is ticket
+        if was_first:
+            key.queue.popleft()
+        elif ticket in key.queue:  # not one that was cancelled before it was due
             key.queue.remove(ticket)
         if key.queue:
             if was_first:
