@@ -94,7 +94,8 @@ class DurableCall(ActionFuture[T]):
             asyncio.InvalidStateError: pending, in a coroutine action (await it instead).
             BaseException: whatever the callable raised.
         """
-        self._wait(timeout)
+        if self._parker is not None:
+            self._wait(timeout)
         return super().result()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

@@ -24,6 +24,7 @@ __all__ = ["DEFAULT_MAX_BYTES", "Codec", "next_step", "packed"]
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 
 _VERSION = b"\x01"
+_SMALL = 4096  # bytes that are copied sooner than looked at in place
 _VIEW = viewer()
 _SHOWN_TOO_LARGE = "make it smaller, keep it elsewhere and journal a reference, or raise"
 
@@ -123,6 +124,11 @@ class Codec:
             DecodeError: The bytes are damaged, of a newer format, or hold a type that is not
                 registered.
         """
+        if data[:1] == _VERSION and len(data) < _SMALL:
+            try:
+                return self._unpack(data[1:])
+            except Exception:
+                pass  # read again for its error
         return _read(data, self._unpack)
 
     def to_json(self, data: bytes) -> Any:

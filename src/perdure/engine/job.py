@@ -32,7 +32,7 @@ class Run:
         self._ticket = ticket
         self._stored = stored
         self._kept = job.runtime.keep_outputs(ticket) if ticket is not None else None
-        self.id = run_id(number)
+        self.id = ticket.id if ticket is not None else run_id(number)
         self.key = key
 
     @property
@@ -45,8 +45,16 @@ class Run:
         """Return the run's final status when it has come to its end."""
         if self._ticket is not None and not self._ticket.status.is_final:
             self._job.loop.check("run.wait()")
-            await self._job.wait_for(self._ticket)
+            await self._ended(self._ticket)
         return self.status
+
+    async def _ended(self, ticket: RunTicket) -> None:
+        ended = ticket.new_waiter()
+        try:
+            await self._job.until_stopped(ended)
+        except BaseException:
+            ticket.forget(ended)
+            raise
 
     async def outputs(self) -> list[Output]:
         """Return the run's outputs when it has come to its end.
@@ -60,7 +68,7 @@ class Run:
         outputs: list[Output] | None = None
         if self._ticket is not None and self._kept is not None:
             if not self._ticket.status.is_final:
-                await job.wait_for(self._ticket)
+                await self._ended(self._ticket)
             outputs = self._ticket.outputs_in(self._kept)
         if outputs is None:
             outputs = await job.until_stopped(job.runtime.outputs_of(self._number))
@@ -120,7 +128,8 @@ class Job:
         self._job.loop.check("job.submit(...)")
         runtime = self._job.runtime
         due = runtime.now() + int(checked_seconds(delay) * 1e9) if delay > 0 else 0
-        admitted = await self._job.admit(NewInput(value, key, id, due=due))
+        admitted = await self._job.until_stopped(runtime.admit(NewInput(value, key, id, due=due)))
+        self._job.count(admitted)
         status = RunStatus.QUEUED
         if admitted.ticket is None:  # finished before
             status = await runtime.status(admitted.run)

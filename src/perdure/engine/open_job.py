@@ -23,7 +23,6 @@ from perdure.run import Output, RunInfo, RunStatus
 from perdure.runtime.job_runtime import (
     Admitted,
     JobRuntime,
-    NewInput,
     NumberedOutput,
     RunTicket,
     World,
@@ -207,24 +206,11 @@ class OpenJob:
 
     # Runs
 
-    async def admit(self, item: NewInput) -> Admitted:
-        """Admit one input; its run is durable when this returns."""
-        admitted: Admitted = await self.until_stopped(self.runtime.admit(item))
-        self._count(admitted)
-        return admitted
-
-    def _count(self, admitted: Admitted) -> None:
+    def count(self, admitted: Admitted) -> None:
+        """Take note of an input whose run is durable."""
         self._progress.inputs += 1
         if admitted.ticket is None:
             self._progress.already_done += 1
-
-    async def wait_for(self, ticket: RunTicket) -> None:
-        """Return when a run has ended; raise what stopped the job."""
-        ended = ticket.new_waiter()
-        try:
-            await self.until_stopped(ended)
-        finally:
-            ticket.forget(ended)
 
     async def signal(self, run: int, name: str, value: Any) -> bool:
         """Send a run a signal; False when it is finished. Durable when this returns."""
@@ -257,7 +243,7 @@ class OpenJob:
             await check_source_names(self.runtime.files, source)
         self._reader = reader = InputReader(
             self.runtime, source, key=key, id=id_, progress=self._progress,
-            sink_room=self._sink_room, count=self._count,
+            sink_room=self._sink_room, count=self.count,
         )  # fmt: skip
         if self._ending:
             reader.stop()

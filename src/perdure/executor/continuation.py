@@ -67,11 +67,20 @@ class TurnHub:
     def run(self, loop: ActionLoop | None, turn: Callable[..., None], *given: Any) -> None:
         """Run `turn` with `loop` as the running loop; return when it ended or parked."""
         idle = self._idle.pop() if self._idle else greenlet.greenlet(self._work)
-        self._switch(loop, idle, turn, given)
+        self.resume(loop, idle, turn, given)
 
-    def resume(self, loop: ActionLoop, parked: greenlet.greenlet) -> None:
+    def resume(self, loop: ActionLoop | None, parked: greenlet.greenlet, *turn: Any) -> None:
         """Continue a turn that parked; return when it ended or parked again."""
-        self._switch(loop, parked)
+        host = running.enter(loop)
+        hooks = sys.get_asyncgen_hooks()
+        if loop is not None:
+            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
+        parked.parent = greenlet.getcurrent()
+        try:
+            parked.switch(*turn)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            running.leave(host)
 
     @staticmethod
     def park() -> None:
@@ -81,18 +90,6 @@ class TurnHub:
         task = running.put_task_aside()
         parent.switch()
         running.take_task_up(task)
-
-    def _switch(self, loop: ActionLoop | None, into: greenlet.greenlet, *turn: Any) -> None:
-        host = running.enter(loop)
-        hooks = sys.get_asyncgen_hooks()
-        if loop is not None:
-            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
-        into.parent = greenlet.getcurrent()
-        try:
-            into.switch(*turn)
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            running.leave(host)
 
     def close(self) -> None:
         """Let the idle greenlets end: the collector cannot see what their frames hold."""
@@ -192,7 +189,7 @@ class ContinuationContext:
             settle: delivers it, in the turn.
             *given: what `settle` is called with.
         """
-        if self.finished or self.loop.is_closed():
+        if self.finished or self.loop.closed:
             return
         self._hub.run(self.loop, self._turn, at, settle, given)
         if self._frozen is not None and self._frozen_on is not None and self._frozen_on.done():
@@ -243,7 +240,7 @@ class ContinuationContext:
 
     def close(self) -> None:
         """Drop an action that has not ended; its code sees it as a closed coroutine."""
-        if self.loop.is_closed():
+        if self.loop.closed:
             return
         self.loop.close()
         self._hub.run(None, self._drop)

@@ -100,8 +100,9 @@ class ContinuationActionExecutor:
         self._run_on_host(invocation, None)
 
     def _run_on_host(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
-        work = self._drive(invocation, returned)
-        invocation.task = task = running.later_task(self._host, work)
+        # With a name, or asyncio makes one of a number.
+        work, name = self._drive(invocation, returned), "perdure durable call"
+        invocation.task = task = running.later_task(self._host, work, name=name)
         self._tasks.add(task)
 
     def drop(self, invocation: Invocation) -> None:
@@ -210,7 +211,10 @@ class ContinuationActionExecutor:
             error = raised
         finally:
             self._tasks.discard(invocation.task)
-        self._finish(invocation, value, error)
+        if invocation.dropped or self._closed:
+            self.late_results += 1
+        else:
+            invocation.finish(invocation, value, error)
 
     async def _until_let_go(self, held: list[Callable[[], None]]) -> None:
         released = self._host.create_future()

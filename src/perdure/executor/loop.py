@@ -68,6 +68,9 @@ class ActionLoop(asyncio.AbstractEventLoop):
     Lifecycle: made when the action starts; `run_ready` runs callbacks in a turn; closed when the
     action has ended or its run was taken down. Only its owner enters turns, on one thread.
 
+    Attributes:
+        closed: everything was dropped, and nothing can be scheduled.
+
     Args:
         seed: a digest of the action's identity; hashes of futures and tasks derive from it.
         name: for messages.
@@ -80,7 +83,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self._now = 0  # ns since the epoch: the time of the last settlement
         self._ready: collections.deque[asyncio.Handle] = collections.deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self._closed = False
+        self.closed = False
         # Gives an event that is made in a turn its id; None where that is not the runtime's.
         self.new_event_id: Callable[[], tuple[str, object]] | None = None
         self.violation: ActionLoopError | None = None
@@ -230,11 +233,11 @@ class ActionLoop(asyncio.AbstractEventLoop):
         return self.in_turn
 
     def is_closed(self) -> bool:
-        return self._closed
+        return self.closed
 
     def close(self) -> None:
         """Drop everything that is scheduled; later scheduling is refused."""
-        self._closed = True
+        self.closed = True
         self.on_violation = self.new_event_id = None
         self._ready.clear()
         self._timers.clear()
@@ -250,7 +253,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self.call_exception_handler(context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if self._closed:
+        if self.closed:
             return
         task = context.get("task") or context.get("future")
         name = task.get_name() if isinstance(task, asyncio.Task) else self._name
@@ -264,7 +267,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
 
     def finalize_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         """Hook: a generator lost its last reference before it was exhausted."""
-        if self.in_turn and not self._closed:
+        if self.in_turn and not self.closed:
             self.create_task(generator.aclose(), name=f"{self._name}:aclose")
 
     async def shutdown_asyncgens(self) -> None:

@@ -78,9 +78,11 @@ def later_task(
     loop: asyncio.AbstractEventLoop,
     work: Coroutine[Any, Any, T],
     context: contextvars.Context | None = None,
+    *,
+    name: str | None = None,
 ) -> asyncio.Task[T]:
     """Return a task of `loop` that begins when its turn comes, whatever the loop's task factory.
 
     An eager one would begin it inside the turn of an action, or while its maker is half way.
     """
-    return asyncio.Task(work, loop=loop, context=context)
+    return asyncio.Task(work, loop=loop, context=context, name=name)

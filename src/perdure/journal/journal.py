@@ -10,6 +10,8 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from perdure.errors import NonDeterminismError
 from perdure.journal.record import OF_RUN, RULES, SETTLEMENTS, Record, RecordKind
 
@@ -33,7 +35,7 @@ class KnownCall(Protocol):
         """Return which of its arguments are not the recorded ones; "" where none knows."""
 
 
-class CallStep(NamedTuple):
+class CallStep(msgspec.Struct, frozen=True):
     """The number given to a call and what to do with it."""
 
     number: int
@@ -189,12 +191,15 @@ class Journal:
     """
 
     def __init__(self, history: ActionHistory, where: object) -> None:
-        # Nothing changes these where nothing is recorded, as in most actions.
-        self._recorded = list(history.settlements) if history.settlements else _NO_RECORDS
         self._where = where
         self._cursor = 0
         self._calls = 0
         self._settled = 0
+        if history is NEW:  # as of most actions: nothing changes these
+            self._recorded = _NO_RECORDS
+            self._outcomes = self._answers = self._begun = _NO_CALLS
+            return
+        self._recorded = list(history.settlements) if history.settlements else _NO_RECORDS
         self._outcomes = _by_call(self._recorded)
         self._answers = _by_call(history.answers)
         self._begun = _by_call(history.begun)

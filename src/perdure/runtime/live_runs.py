@@ -242,7 +242,8 @@ class LiveRuns:
         if self._closing or self._stopping or ticket.is_held or not self._is_wanted(ticket):
             return
         self.backlog.leaves(ticket)
-        self.backlog.refill(ticket.key)
+        if ticket.key.shelf is not None:
+            self.backlog.refill(ticket.key)
         if not ticket.has_history:
             self._execute(ticket, RunExecution(ticket, self.services, new_state(ticket.key.memory)))
         elif ticket.records is None:
@@ -311,7 +312,7 @@ class LiveRuns:
         self.backlog.leaves(ticket)
         self.admission.finished(ticket)
         self.mailbox.release(ticket, memory)
-        if not self._leaves_resting:
+        if ticket.key.shelf is not None and not self._leaves_resting:
             self.backlog.refill(ticket.key)
         for listener in self._listeners:
             listener.on_finished(ticket)

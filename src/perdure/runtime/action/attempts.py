@@ -7,7 +7,9 @@ crash in a back-off of an hour does not start it again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from perdure.call import CallOptions
 from perdure.codec.copies import ArgumentsOf, own_arguments
@@ -20,7 +22,7 @@ from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
 
 
-class Callee(NamedTuple):
+class Callee(msgspec.Struct, frozen=True):
     """What is called."""
 
     func: Callable[..., Any]
@@ -129,7 +131,8 @@ class CallAttempts:
         self._closed = True
         if self._waits:
             self._fed()
-        self._stop_timers()
+        if self._bound is not None or self._timer is not None or self._deadline is not None:
+            self._stop_timers()
         if self._permit is not None:
             self._release()
 

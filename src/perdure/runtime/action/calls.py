@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from perdure.call import NO_OPTIONS, CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
 from perdure.codec.copies import own_arguments, own_value
@@ -40,6 +42,11 @@ class ActionCalls:
     Owns: the handles of its calls, the attempts under way, the starts put off until replay is
     over, the runs that it starts. Lifecycle: that of the action. On the host loop's thread.
     """
+
+    __slots__ = (
+        "_action", "_calls", "_children", "_converters", "_journal", "_put_off", "_run", "_running",
+        "_services", "_submissions",
+    )  # fmt: skip
 
     def __init__(self, action: ActionOfParts, journal: Journal) -> None:
         self._action = action
@@ -208,8 +215,9 @@ class ActionCalls:
 
     def begin_submissions(self) -> None:
         """The action ends: start the runs that it submitted and replay has put off."""
-        for number in sorted(self._submissions & self._put_off.keys()):
-            self._put_off.pop(number)()
+        if self._submissions:
+            for number in sorted(self._submissions & self._put_off.keys()):
+                self._put_off.pop(number)()
 
     def _beginning(
         self, step: CallStep, template: Record, callee: Callee, options: CallOptions
@@ -220,9 +228,9 @@ class ActionCalls:
         if step.decision is Decision.RECONCILE:
             assert options.reconciler is not None
             func, info = options.reconciler, self._services.function(options.reconciler)
-            callee = callee._replace(func=func, is_coroutine=info.is_coroutine, inline=False)
+            callee = replace(callee, func=func, is_coroutine=info.is_coroutine, inline=False)
             if not takes_arguments(func, callee.args, callee.kwargs):
-                callee = callee._replace(args=(), kwargs={})
+                callee = replace(callee, args=(), kwargs={})
         over, form = self.call_over, getattr(callee.func, "journal_form", None)
         if form is not None:
             over = functools.partial(over, form=form)
@@ -323,9 +331,10 @@ class ActionCalls:
 
     def close(self) -> None:
         """Cancel the calls in flight; their outcomes are dropped."""
-        for attempts in list(self._running.values()):
-            attempts.cancel()
-        self._running.clear()
+        if self._running:
+            for attempts in list(self._running.values()):
+                attempts.cancel()
+            self._running.clear()
         self._put_off.clear()
         self._submissions = NO_NUMBERS
         self._calls.clear()

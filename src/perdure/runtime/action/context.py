@@ -8,7 +8,9 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
+
+import msgspec
 
 from perdure.call import (
     NO_OPTIONS,
@@ -38,7 +40,7 @@ from perdure.runtime.action.log import ActionLogger
 from perdure.runtime.action.runner import ActionRunner
 
 
-class Sent(NamedTuple):
+class Sent(msgspec.Struct, frozen=True):
     """An event as the action handed it over."""
 
     type: str
@@ -84,6 +86,11 @@ class ActionMemories:
             )
         return view
 
+    @property
+    def is_used(self) -> bool:
+        """True when the action has looked at a memory."""
+        return self._views is not None
+
     def written(self, kind: MemoryKind) -> ActionMemory | None:
         """Return the view of a memory that the action has written to; None where it has not."""
         view = self._views.get(kind) if self._views is not None else None
@@ -95,13 +102,17 @@ class ActionContext:
 
     Owns: the events sent, the action's view of both memories, its derived randomness. Lifecycle:
     made when the action starts; refuses everything outside its turns.
+
+    Args:
+        runner: the action.
+        bases: sensory and short-term memory as of its start.
+        started: its START record.
     """
 
     def __init__(
         self,
         runner: ActionRunner,
-        sensory: Mapping[str, Cell],
-        short_term: Mapping[str, Cell],
+        bases: tuple[Mapping[str, Cell], Mapping[str, Cell]],
         started: Record,
     ) -> None:
         self._run = runner.run
@@ -112,7 +123,7 @@ class ActionContext:
             from_making=started.rules is not None,
         )
         runner.continuation.loop.new_event_id = self._event_ids.made
-        self.memories = ActionMemories(runner, (sensory, short_term), started)
+        self.memories = ActionMemories(runner, bases, started)
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
 

@@ -21,7 +21,6 @@ from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
 from perdure.runtime.action.log import ActionLog, Line, emit_all
-from perdure.runtime.action.place import Place
 from perdure.runtime.action.sides import RunOfAction
 from perdure.runtime.action.waits import ActionWaits
 from perdure.store.base import Row
@@ -35,6 +34,9 @@ class ActionRunner:
     Owns: the action's continuation, its journal cursor, its calls, its START record until that is
     written. Lifecycle: `start`, then settlements, each with a turn, until
     `RunOfAction.action_ended` is told; `close` drops it. On the host loop's thread.
+
+    Attributes:
+        is_live: everything recorded has been replayed.
 
     Args:
         run: the run it belongs to.
@@ -62,10 +64,9 @@ class ActionRunner:
         self.run = run
         self._services = run.services
         self._history = history
-        self._place = Place(run, spec.name)
-        self._journal = Journal(history, self._place)
+        self._journal = Journal(history, self)
         self.continuation = continuation
-        self._live = False
+        self.is_live = False
         self._fetching = 0  # large outcomes that are on their way from the store
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
@@ -78,12 +79,9 @@ class ActionRunner:
 
     def where(self) -> str:
         """Return the action's place, for messages."""
-        return str(self._place)
+        return f"{self.run.where()}, action {self.name}"
 
-    @property
-    def is_live(self) -> bool:
-        """True when everything recorded has been replayed."""
-        return self._live
+    __str__ = where
 
     @property
     def waits(self) -> ActionWaits:
@@ -115,7 +113,8 @@ class ActionRunner:
 
     def left_over(self) -> list[Record]:
         """Return the signals that it was handed and has not used."""
-        return self.waits.left_over() if self._waits is not None or self._history is not NEW else []
+        is_used = self._waits is not None or self._history is not NEW
+        return self.waits.left_over() if is_used else []
 
     @property
     def log(self) -> ActionLog:
@@ -158,11 +157,15 @@ class ActionRunner:
         self._last_at = started.at
         self.continuation.loop.on_violation = self._violated
         self._guarded(self.continuation.start, started.at, main)
-        self._replay()
+        is_over = self.ended or self.error is not None or self.continuation.finished
+        if self._history is NEW and not is_over:
+            self._go_live()
+        else:
+            self._replay()
 
     def _replay(self) -> None:
         """Feed recorded settlements, one a turn, until none is left."""
-        while not (self.ended or self._live or self._fetching):
+        while not (self.ended or self.is_live or self._fetching):
             if self.continuation.finished or self.error is not None:
                 self._after_turn()
                 return
@@ -217,14 +220,14 @@ class ActionRunner:
 
     def _not_waited(self, taken: Record) -> NonDeterminismError:
         return NonDeterminismError(
-            f"{self._place}: the journal has a signal {taken.signal_name!r} that the action took,"
+            f"{self.where()}: the journal has a signal {taken.signal_name!r} that the action took,"
             f" as settlement {taken.n}, but at that point it has not waited for one: it took"
             " another way than when it first ran. Make it depend only on its event, its memory and"
             " its calls"
         )
 
     def _go_live(self) -> None:
-        self._live = True
+        self.is_live = True
         self.calls.go_live()
         if self._waits is not None or self._history is not NEW:
             self.waits.go_live()
@@ -232,8 +235,8 @@ class ActionRunner:
 
     def note(self) -> None:
         """Publish what the run is doing; what is said during a replay after it, once."""
-        self._note = not self._live
-        if self._live:
+        self._note = not self.is_live
+        if self.is_live:
             self.run.note()
 
     def _tell_note(self) -> None:
@@ -329,7 +332,7 @@ class ActionRunner:
 
     def cancel(self, record: Record) -> None:
         """Deliver a CANCEL settlement that is durable; in a replay, after what it is behind."""
-        if self._live:
+        if self.is_live:
             self._deliver(record)
         else:
             self._journal.add(record)
@@ -359,9 +362,11 @@ class ActionRunner:
             # action must not go on.
             self._end(self.error or violation)
         elif continuation.finished:
-            self._tell_note()
-            self._end(self._ended_early() or continuation.error)
-        elif self._live:
+            if self._note:
+                self._tell_note()
+            early = self._ended_early() if self._history is not NEW else None
+            self._end(early or continuation.error)
+        elif self.is_live:
             if self._note and continuation.is_suspended:
                 self._tell_note()
             if self._waits is not None and self._waits.put_off:
@@ -398,7 +403,7 @@ class ActionRunner:
     def is_idle(self) -> bool:
         """True while only time or a signal can continue the action."""
         return (
-            self._live
+            self.is_live
             and not (self.ended or self._writing or self._fetching or self.calls.running)
             and self._waits is not None
             and (self._waits.wake_up is not None or self._waits.for_signals)

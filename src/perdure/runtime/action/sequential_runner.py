@@ -38,7 +38,7 @@ class SequentialRunner(ActionRunner):
     def call_made(self, call: DurableCall[Any]) -> None:
         """Go on, outside this turn, now that the action's thread waits for a call."""
         self._awaited_call = call.number
-        if self._journal.replaying or not self._live:
+        if self._journal.replaying or not self.is_live:
             self._services.executor.soon(self._replay)
         elif not call.number:
             self._services.executor.soon(self._after_turn)  # arms its timer
@@ -102,10 +102,10 @@ class SequentialRunner(ActionRunner):
         return self.waits.would_end(record)
 
     def _go_live(self) -> None:
-        if not (self._live or self._journal.replaying):
+        if not (self.is_live or self._journal.replaying):
             super()._go_live()
             return
-        self._live = True
+        self.is_live = True
         self.calls.go_live()
         if self._waits is not None:
             self._waits.ask()  # what is recorded for a later wait is not given back

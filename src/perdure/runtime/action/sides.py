@@ -99,6 +99,7 @@ class ActionOfParts(Protocol):
         name: the action's name.
         continuation: what executes it.
         ended: it takes no more turns.
+        is_live: everything recorded has been replayed.
         error: makes it end with that after the turn, whatever its code makes of it.
         start_row: its START record, as long as that is not written.
         turn: number of the settlement whose turn is the newest; 0 for the first turn.
@@ -110,13 +111,10 @@ class ActionOfParts(Protocol):
     name: str
     continuation: ContinuationContext
     ended: bool
+    is_live: bool
     error: BaseException | None
     start_row: Record | None
     turn: int
-
-    @property
-    def is_live(self) -> bool:
-        """True when everything recorded has been replayed."""
 
     def where(self) -> str:
         """Return the action's place, for messages."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from perdure.codec.failure import decode_failure, encode_failure, failure_summary
 from perdure.config.configuration import AgentExecutionOptions
@@ -21,7 +22,7 @@ from perdure.store.base import Row, RunRow
 logger = printable_logger("perdure")
 
 
-class End(NamedTuple):
+class End(msgspec.Struct, frozen=True):
     """An end that a run comes to once it is durable.
 
     Attributes:
@@ -47,6 +48,8 @@ class RunEnding:
     Attributes:
         cancel_reason: `CANCELLED`, `TIMED_OUT`, or "" while nobody has asked its actions to stop.
     """
+
+    __slots__ = ("_services", "_ticket", "cancel_reason")
 
     def __init__(self, ticket: RunTicket, services: JobServices, cancel_reason: str) -> None:
         self._ticket = ticket

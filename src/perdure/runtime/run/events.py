@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from perdure.agent.plan import ActionSpec
 from perdure.errors import DecodeError
@@ -17,7 +17,7 @@ from perdure.runtime.shared.services import JobServices
 from perdure.store.base import OutputRow
 
 
-class Numbered(NamedTuple):
+class Numbered(msgspec.Struct, frozen=True):
     """What an action sent, numbered in its run.
 
     Attributes:
@@ -40,6 +40,10 @@ class RunEvents:
 
     Owns: the visible events and the numbers given so far. Lifecycle: that of the run's execution.
     """
+
+    __slots__ = (
+        "_created", "_identity", "_outputs", "_services", "_ticket", "_visible",
+    )  # fmt: skip
 
     def __init__(
         self, ticket: RunTicket, services: JobServices, identity: RunIdentity, state: RunState
@@ -105,4 +109,5 @@ class RunEvents:
     def show(self, numbered: Numbered) -> None:
         """What was numbered is durable, and so visible."""
         self._created, self._outputs = numbered.created, numbered.made
-        self._visible.update((event.number, event) for event in numbered.events)
+        for event in numbered.events:
+            self._visible[event.number] = event

@@ -59,12 +59,10 @@ class RunExecution:
         self._ending = RunEnding(ticket, services, state.cancel_reason)
         self._completions = state.completions
         self._calls = state.calls
-        note = state.noted
-        said = services.codec.decode(note.said) if note is not None else None
-        self._noted = note.said if note is not None else None
-        self._activity = RunActivity(said, has_lists=note is not None and note.has_lists)
-        if ticket.activity is None:
-            ticket.activity = said
+        self._activity: RunActivity | None = None  # made when it says what it does: few runs do
+        self._noted = None if state.noted is None else state.noted.said
+        if ticket.activity is None and self._noted is not None:
+            ticket.activity = services.codec.decode(self._noted)
         self.rest = RunRest(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
@@ -89,7 +87,8 @@ class RunExecution:
     def start(self) -> None:
         """Begin a new run, or resume one where its journal ends."""
         self.ticket.status = RunStatus.RUNNING
-        self.rest.start(None if self._ending.cancel_reason else self._time_out)
+        if self.ticket.signals or self.services.run_timeout:
+            self.rest.start(None if self._ending.cancel_reason else self._time_out)
         resumed = self._state.unfinished is not None
         try:
             pending = to_begin(self.services, self._state, self._events.decoded)
@@ -122,8 +121,8 @@ class RunExecution:
                 at=history.began or self.services.now(),
                 rules=history.rules(self.services.world.rules),
             )  # fmt: skip
-            sensory, short_term = self._state.snapshots.get(key, self._memory[:2])
-            context = ActionContext(runner, sensory, short_term, started)
+            bases = self._state.snapshots.get(key) or self._memory[:2]
+            context = ActionContext(runner, bases, started)
             self._contexts[runner] = context
             runner.start(self._main(runner, context), started)
 
@@ -175,15 +174,19 @@ class RunExecution:
     def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
         at = self.services.now()
-        sensory, short_term, touched = self._memory
+        memory = self._memory
         sensory_delta: Delta = []
         short_delta: Delta = []
         kept: list[str] = []
-        if (written := context.memories.written("sensory")) is not None:
-            sensory, sensory_delta = written.apply(sensory, at)
-        if (written := context.memories.written("short_term")) is not None:
-            short_term, short_delta = written.apply(short_term, at)
-            kept = written.keep(short_term, at)
+        if context.memories.is_used:
+            sensory, short_term, touched = memory
+            if (written := context.memories.written("sensory")) is not None:
+                sensory, sensory_delta = written.apply(sensory, at)
+            if (written := context.memories.written("short_term")) is not None:
+                short_term, short_delta = written.apply(short_term, at)
+                kept = written.keep(short_term, at)
+            touched = touched | dict.fromkeys([*(path for path, _ in short_delta), *kept])
+            memory = RunMemory(sensory, short_term, touched)
         sent = self._events.number(runner.event, runner.name, context.sent)
         completion = Completion(
             events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
@@ -192,8 +195,6 @@ class RunExecution:
         lines = self._lines_of(runner)
         unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
-        touched = touched | dict.fromkeys([*(path for path, _ in short_delta), *kept])
-        memory = RunMemory(sensory, short_term, touched)
         triggered = []
         if sent.events and not self._ending.cancel_reason:
             triggered = triggered_by(self.services, sent.events, self._events.decoded)
@@ -207,7 +208,8 @@ class RunExecution:
             if error is not None:
                 self.store_failed(error)
                 return
-            emit_all(lines)
+            if lines:
+                emit_all(lines)
             self._committing = False
             self._completions += 1
             self._memory = memory
@@ -233,6 +235,8 @@ class RunExecution:
 
     def _lines_of(self, runner: ActionRunner) -> list[Line]:
         """Return what is to be emitted when an action's completion is durable, which marks it."""
+        if not self._said:
+            return runner.cut_log([])
         said, self._said = self._said, []
         return [*said, *runner.cut_log([])]
 
@@ -336,18 +340,27 @@ class RunExecution:
         """Return the id that a run started by this call has for ever."""
         return self._identity.child(call.event, call.action, call.call, call.digest or b"")
 
+    @property
+    def activity(self) -> RunActivity:
+        """What it says that it is doing."""
+        if self._activity is None:
+            note = self._state.noted
+            said = None if note is None else self.services.codec.decode(note.said)
+            self._activity = RunActivity(said, has_lists=note is not None and note.has_lists)
+        return self._activity
+
     def set_status(self, value: Any, entry: tuple[str, str] | None) -> None:
         """Say what the run is doing; `note` publishes it."""
-        self._activity.set(value, entry)
-        self.ticket.activity = self._activity.shown()
+        self.activity.set(value, entry)
+        self.ticket.activity = self.activity.shown()
 
     def note(self) -> None:
         """Publish what the run is doing, for those who look from outside."""
-        data = self.services.codec.encode(self._activity.shown())
+        data = self.services.codec.encode(self.activity.shown())
         if data == self._noted:
             return  # it says so already
         self._noted = data
-        has_lists, at = self._activity.has_lists, self.services.now()
+        has_lists, at = self.activity.has_lists, self.services.now()
         note = Record.note(self.number, data, has_lists=has_lists, at=at)
 
         def written(error: StoreError | None) -> None:
@@ -364,9 +377,12 @@ class RunExecution:
     def tell(self) -> None:
         """Write that the run is running, which a START of an action says, and emit what is held."""
         began = self._state.began or self._completions > self._state.completions
-        is_seen = began or any(runner.start_row is None for runner in self._active.values())
-        for runner in list(self._active.values()):
-            if not runner.ended and (runner.has_lines or not is_seen):
+        runners = list(self._active.values())
+        is_seen = began
+        for runner in runners:
+            is_seen = is_seen or runner.start_row is None
+        for runner in runners:
+            if not runner.ended and (not is_seen or runner.has_lines):
                 runner.write([], runner.tell_if_idle)
                 is_seen = True
 

@@ -14,13 +14,15 @@ class RunIdentity:
         sequence: number of the run in its key.
     """
 
+    __slots__ = ("_hasher",)
+
     def __init__(self, job: str, key: bytes, sequence: int) -> None:
         identity = f"{job}\0{sequence}\0".encode("utf-8", "surrogatepass")
         self._hasher = hashlib.blake2b(key + identity, digest_size=16)
 
     def event(self, event: int, action: str, n: int) -> str:
         """Return the id of the `n`-th event that `action` made of event number `event`."""
-        return self._digest("event", event, action, n).hex()
+        return self._digest(f"event\0{event}\0{action}\0{n}").hex()
 
     def child(self, event: int, action: str, call: int, digest: bytes) -> str:
         """Return the id of the run that a call of an action starts.
@@ -29,13 +31,13 @@ class RunIdentity:
 
         A retried action may take another way: the same call with another input is another run.
         """
-        return self._digest("run", event, action, call, digest[:16].hex()).hex()
+        return self._digest(f"run\0{event}\0{action}\0{call}\0{digest[:16].hex()}").hex()
 
     def seed(self, event: int, action: str) -> int:
         """Return what an action's hashes and random numbers derive from."""
-        return int.from_bytes(self._digest("seed", event, action, 0)[:8], "big")
+        return int.from_bytes(self._digest(f"seed\0{event}\0{action}\x000")[:8], "big")
 
-    def _digest(self, *parts: str | int) -> bytes:
+    def _digest(self, parts: str) -> bytes:
         hasher = self._hasher.copy()
-        hasher.update("\0".join(map(str, parts)).encode("utf-8", "surrogatepass"))
+        hasher.update(parts.encode("utf-8", "surrogatepass"))
         return hasher.digest()

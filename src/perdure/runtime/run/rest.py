@@ -20,6 +20,8 @@ class RunRest:
     `close`, with the run's execution.
     """
 
+    __slots__ = ("_services", "_signals", "_state", "_ticket", "_timer", "deadline", "resting")
+
     def __init__(self, ticket: RunTicket, services: JobServices, state: RunState) -> None:
         self._ticket = ticket
         self._services = services

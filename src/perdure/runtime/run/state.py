@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from perdure.journal.journal import ActionHistory
 from perdure.journal.record import EventRecord, Record
 from perdure.memory.cells import Cell
@@ -28,7 +30,7 @@ class RunMemory(NamedTuple):
     touched: dict[str, None]
 
 
-class RunState(NamedTuple):
+class RunState(msgspec.Struct, frozen=True):
     """Where a run stands: new, or read back from its journal.
 
     Attributes:

@@ -67,6 +67,8 @@ def to_begin(
         ConditionError: a condition failed, and such a failure is the run's.
     """
     if state.unfinished is None:
+        if not services.plan.has_conditions:
+            return [(0, spec) for spec in services.plan.actions_for(InputEvent.EVENT_TYPE)]
         return [(0, spec) for spec in _triggered(services, None, decoded)]
     specs = {spec.name: spec for spec in services.plan.actions}
     # The events' order is the order in which their actions first began.

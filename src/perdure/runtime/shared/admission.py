@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from perdure.codec.codec import Codec
 from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
@@ -34,7 +36,7 @@ QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
 
 
-class Admitted(NamedTuple):
+class Admitted(msgspec.Struct, frozen=True):
     """The run of an input: in flight, or known by number from before."""
 
     run: int
@@ -266,6 +268,7 @@ class Admission:
                 _lose(each.item, future, error)
             self._fail_behind(error)
             return
+        self._collector.expect(self.in_flight + len(ready))
         try:
             first = self._place(ready, known, away)
         finally:
@@ -416,7 +419,6 @@ class Admission:
             )  # fmt: skip
         ticket = RunTicket(row, key)
         self.tickets[number] = ticket
-        self._collector.expect(self.in_flight)
         came = None if due else self._backlog.expect(key)
 
         def done(error: StoreError | None) -> None:

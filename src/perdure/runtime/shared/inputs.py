@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, digests
@@ -12,7 +14,7 @@ from perdure.errors import EncodeError
 from perdure.runtime.shared.series import Series
 
 
-class NewInput(NamedTuple):
+class NewInput(msgspec.Struct, frozen=True):
     """An input to admit.
 
     Attributes:
@@ -44,7 +46,7 @@ class NewInput(NamedTuple):
     place_in_series: int = 0
 
 
-class PreparedInput(NamedTuple):
+class PreparedInput(msgspec.Struct, frozen=True):
     """An input in journal form.
 
     A class in it may have had other names when it, or its key, was admitted before: `identities`

@@ -6,8 +6,9 @@ import asyncio
 import collections
 from typing import Protocol
 
-SECONDS = 0.05  # after which a run tells
-APART = 0.025  # between two looks at those that are to tell
+APART = 0.025  # seconds between two looks at those that are to tell
+ROUNDS = 2  # whole ones between looks that a run has before it tells
+SECONDS = ROUNDS * APART  # after which a run tells at the earliest
 
 
 class Teller(Protocol):
@@ -30,27 +31,26 @@ class Soon:
 
     def __init__(self) -> None:
         self._host = asyncio.get_running_loop()
-        self._tellers: collections.deque[tuple[float, Teller]] = collections.deque()
+        # Those that came since a look, the newest looks last: nobody needs the time for that.
+        self._rounds: collections.deque[list[Teller]] = collections.deque([[]])
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, teller: Teller) -> None:
         """Have a run tell after a moment."""
-        self._tellers.append((self._host.time() + SECONDS, teller))
+        self._rounds[-1].append(teller)
         if self._timer is None:
-            self._timer = self._host.call_later(SECONDS, self._look)
+            self._timer = self._host.call_later(APART, self._look)
 
     def close(self) -> None:
         """Let go of all."""
-        self._tellers.clear()
+        self._rounds = collections.deque([[]])
         if self._timer is not None:
             self._timer.cancel()
 
     def _look(self) -> None:
-        now = self._host.time()
-        while self._tellers and self._tellers[0][0] <= now:
-            teller = self._tellers.popleft()[1]
+        told = self._rounds.popleft() if len(self._rounds) > ROUNDS else ()
+        self._rounds.append([])
+        self._timer = self._host.call_later(APART, self._look) if any(self._rounds) else None
+        for teller in told:
             if not teller.dropped:
                 teller.tell()
-        left = self._tellers
-        wait = max(left[0][0] - now, APART) if left else 0.0
-        self._timer = self._host.call_later(wait, self._look) if left else None
