@@ -157,7 +157,7 @@ class Admission:
 
     def _needs_room(self, item: NewInput) -> bool:
         """Say whether an input waits for others to end: one due later takes no room till then."""
-        return not (item.is_child or item.due > self._now())
+        return not (item.is_child or (item.due and item.due > self._now()))
 
     def _go_to_work(self) -> None:
         if self._task is None:
