@@ -27,11 +27,10 @@ from perdure.runtime.run.identity import RunIdentity
 from perdure.runtime.run.rest import RunRest
 from perdure.runtime.run.state import TIMED_OUT, RunMemory, RunState
 from perdure.runtime.run.triggers import to_begin, triggered_by
+from perdure.runtime.run.written import written
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
-
-Delta = list[tuple[str, bytes | None]]
 
 
 def _fail(error: Exception) -> None:
@@ -174,25 +173,13 @@ class RunExecution:
     def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
         at = self.services.now()
-        memory = self._memory
-        sensory_delta: Delta = []
-        short_delta: Delta = []
-        kept: list[str] = []
-        if context.memories.is_used:
-            sensory, short_term, touched = memory
-            if (written := context.memories.written("sensory")) is not None:
-                sensory, sensory_delta = written.apply(sensory, at)
-            if (written := context.memories.written("short_term")) is not None:
-                short_term, short_delta = written.apply(short_term, at)
-                kept = written.keep(short_term, at)
-            touched = touched | dict.fromkeys([*(path for path, _ in short_delta), *kept])
-            memory = RunMemory(sensory, short_term, touched)
+        memory, sensory, short_term, kept = written(context.memories, self._memory, at)
         sent = self._events.number(runner.event, runner.name, context.sent)
         completion = Completion(
-            events=sent.events, sensory=sensory_delta, short_term=short_delta, outputs=sent.made,
+            events=sent.events, sensory=sensory, short_term=short_term, outputs=sent.made,
             created=sent.created, kept=kept,
         )  # fmt: skip
-        lines = self._lines_of(runner)
+        lines, self._said = [*self._said, *runner.cut_log([])], []
         unused = runner.left_over()
         rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
         triggered = []
@@ -232,13 +219,6 @@ class RunExecution:
 
         self._committing = True
         self.services.commits.add(rows, committed, self)
-
-    def _lines_of(self, runner: ActionRunner) -> list[Line]:
-        """Return what is to be emitted when an action's completion is durable, which marks it."""
-        if not self._said:
-            return runner.cut_log([])
-        said, self._said = self._said, []
-        return [*said, *runner.cut_log([])]
 
     def _completed_rows(self, runner: ActionRunner, completion: Completion, at: int) -> list[Row]:
         completed = Record.completed(

@@ -31,26 +31,32 @@ class Soon:
 
     def __init__(self) -> None:
         self._host = asyncio.get_running_loop()
-        # Those that came since a look, the newest looks last: nobody needs the time for that.
-        self._rounds: collections.deque[list[Teller]] = collections.deque([[]])
+        # By the look before which they came, so that nobody has to keep the time for each.
+        self._rounds: collections.deque[list[Teller]] = _no_rounds()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, teller: Teller) -> None:
         """Have a run tell after a moment."""
-        self._rounds[-1].append(teller)
         if self._timer is None:
+            self._rounds[1].append(teller)  # as if it had come just before a look
             self._timer = self._host.call_later(APART, self._look)
+        else:
+            self._rounds[-1].append(teller)
 
     def close(self) -> None:
         """Let go of all."""
-        self._rounds = collections.deque([[]])
+        self._rounds = _no_rounds()
         if self._timer is not None:
             self._timer.cancel()
 
     def _look(self) -> None:
-        told = self._rounds.popleft() if len(self._rounds) > ROUNDS else ()
+        told = self._rounds.popleft()
         self._rounds.append([])
         self._timer = self._host.call_later(APART, self._look) if any(self._rounds) else None
         for teller in told:
             if not teller.dropped:
                 teller.tell()
+
+
+def _no_rounds() -> collections.deque[list[Teller]]:
+    return collections.deque([] for _ in range(ROUNDS + 1))
