@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,8 +86,8 @@ def demo() -> Iterator[ModuleType]:
 
 
 def test_review_analysis_judges_reviews() -> None:
-    lines = example("review_analysis/agent.py", "3").splitlines()
-    assert len(lines) == 3
+    lines = example("review_analysis/agent.py", "2").splitlines()
+    assert len(lines) == 2
     assert all(re.fullmatch(r"[a-z]+-\d\d +\*{1,5} +\S.*", line) for line in lines), lines
 
 
@@ -94,23 +95,23 @@ def test_review_analysis_survives_a_kill_and_asks_for_no_recorded_answer_again(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "demo"
-    printed = example("review_analysis/demo.py", "--count", "10", "--folder", str(folder))
+    printed = example("review_analysis/demo.py", "--count", "6", "--folder", str(folder))
     assert "nothing lost, nothing paid twice" in printed
     outputs = json_lines(folder / "verdicts.jsonl")
-    assert len(outputs) == 10
+    assert len(outputs) == 6
     for output in outputs:
         assert 1 <= output["score"] <= 5
         assert 1 <= len(output["reasons"]) <= 2
         assert all(len(reason) <= 40 for reason in output["reasons"])
     calls = [c for d in details(f"sqlite:///{folder / 'reviews.db'}", "reviews") for c in chats(d)]
-    assert len(calls) == 10
+    assert len(calls) == 6
     assert at_once(calls) == 4
     requests = RequestLog(folder / "requests.jsonl").requests()
     whole = [request for request in requests if request["message"] is not None]
-    assert len({request["message"] for request in whole}) == 10
+    assert len({request["message"] for request in whole}) == 6
     # One may have been sent in part only when the process was killed.
     assert len(requests) <= len(whole) + 1
-    assert len(requests) <= 10 + 4  # those under way at the kill came again
+    assert len(requests) <= 6 + 4  # those under way at the kill came again
 
 
 def test_review_analysis_demo_notices_what_is_asked_for_again(demo: ModuleType) -> None:
@@ -165,12 +166,17 @@ def test_react_tools_calls_functions_and_an_mcp_server() -> None:
     ]
 
 
-def test_docs_rag_answers_with_sections_of_the_documentation() -> None:
+def test_docs_rag_answers_with_sections_of_the_documentation(tmp_path: Path) -> None:
+    # Of two short pages, beside a copy of it: a small model reads them all in half a minute.
+    copied = ["docs/concepts.md", "docs/long-term-memory.md", "examples/docs_rag/agent.py"]
+    for name in copied:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, tmp_path / name)
     question = "What is a durable call?"
-    first, empty, asked, answer, *sources = example("docs_rag/agent.py", question).splitlines()
-    sections = re.fullmatch(r"(\d+) sections of (\d+) pages", first)
+    first, empty, asked, answer, *sources = run(str(tmp_path / copied[-1]), question).splitlines()
+    sections = re.fullmatch(r"(\d+) sections of 2 pages", first)
     assert sections is not None
-    assert int(sections[1]) > int(sections[2]) >= 10
+    assert int(sections[1]) > 2
     assert (empty, asked) == ("", question)
     assert answer.strip()
     assert len(sources) == 2

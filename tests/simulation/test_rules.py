@@ -23,8 +23,8 @@ def test_g6_actions_keep_the_rules_that_they_began_by_over_every_crash() -> None
     check(list(run_seeds(0, OF_RULES, kind="rules")))
 
 
-def first_by_rules() -> str:
-    failure = first_failure(run_rules)
+def first_by_rules(seed: int) -> str:
+    failure = first_failure(seed, run_rules)
     assert not failure or "--only rules" in failure
     return failure
 
@@ -33,7 +33,7 @@ def test_it_notices_old_actions_that_are_replayed_by_the_new_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("perdure.runtime.live_runs.recover", broken.by_the_newest_rules)
-    failure = first_by_rules()
+    failure = first_by_rules(19)
     assert "NonDeterminismError" in failure or "begun by rules None" in failure
 
 
@@ -41,14 +41,14 @@ def test_it_notices_a_retry_that_goes_on_by_the_new_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ActionHistory, "rules", lambda history, new: new)
-    failure = first_by_rules()
+    failure = first_by_rules(18)
     assert "NonDeterminismError" in failure or "begun by rules" in failure
 
 
 def test_it_notices_new_actions_that_go_by_the_old_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     made = EventIds.made
     monkeypatch.setattr(EventIds, "made", lambda ids: ("", None) if made(ids) else made(ids))
-    assert "begun by rules 1, saw id ''" in first_by_rules()
+    assert "begun by rules 1, saw id ''" in first_by_rules(0)
 
 
 def test_it_notices_memory_that_is_replaced_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_it_notices_memory_that_is_replaced_unasked(monkeypatch: pytest.MonkeyPa
         init(memory, *args, **{**options, "replaces": True})  # type: ignore[arg-type]
 
     monkeypatch.setattr(ActionMemory, "__init__", replacing)
-    assert "not ('refused'" in first_by_rules()
+    assert "not ('refused'" in first_by_rules(20)
 
 
 def test_a_seed_makes_the_same_program_and_the_same_history_again() -> None:

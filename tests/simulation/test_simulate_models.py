@@ -55,7 +55,7 @@ def buyer(**options: Any) -> ReActAgent:
     return ReActAgent(chat_model=ChatModel("any", connection=model), tools=[stock, buy])
 
 
-def check(agent: Any, seeds: int = 2, **options: Any) -> None:
+def check(agent: Any, seeds: int = 1, **options: Any) -> None:
     done = simulate(agent, INPUTS, key=str, seeds=seeds, callables={stock: fake_stock}, **options)
     assert done.crashes > 10 * seeds
 
