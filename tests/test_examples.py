@@ -204,10 +204,11 @@ def test_memory_chat_remembers_each_guest_and_goes_on_where_it_was(tmp_path: Pat
 
 def test_approval_waits_for_a_person_and_goes_on() -> None:
     printed = example("approval/agent.py")
-    assert re.search(r"^run r1 +waiting$", printed, re.MULTILINE)
-    waits = re.search(r'waiting_for_approval.*"refund".*"(approve-[0-9a-f]{8})"', printed)
-    assert waits is not None
-    assert f"$ perdure signal r1 {waits[1]} true" in printed
+    assert re.search(
+        r"^r1  key A-1007  waits .* for approval approve-[0-9a-f]{8}", printed, re.MULTILINE
+    )
+    assert "  refund(order='A-1007', euros=40)\n  perdure approve r1 approve-" in printed
+    assert "$ perdure approve r1\nrun r1 (key 'A-1007'): approve-" in printed
     assert printed.endswith('"What I did: 40 euros paid back for A-1007."\n')
 
 

@@ -83,11 +83,9 @@ def main() -> None:
         )  # fmt: skip
         try:
             run = waiting_run(folder)
-            head = perdure(folder, "show", run["id"]).partition("\n\n")[0]
-            print(f"$ perdure show {run['id']}\n{head}\n...\n")
-            (waits,) = run["activity"]["waiting_for_approval"]
-            said = perdure(folder, "signal", run["id"], waits["signal"], "true")
-            print(f"$ perdure signal {run['id']} {waits['signal']} true\n{said}")
+            print(f"$ perdure inbox\n{perdure(folder, 'inbox')}")
+            said = perdure(folder, "approve", run["id"])
+            print(f"$ perdure approve {run['id']}\n{said}")
             running.wait(LIMIT_SECONDS)
             print(f"$ cat answers.jsonl\n{(folder / 'answers.jsonl').read_text('utf-8')}", end="")
         finally:

@@ -122,6 +122,9 @@ if TYPE_CHECKING:
     from perdure.errors import (
         ToolArgumentsError as ToolArgumentsError,
     )
+    from perdure.errors import (
+        UnreadableAnswerError as UnreadableAnswerError,
+    )
     from perdure.event import (
         Event as Event,
     )
@@ -258,6 +261,7 @@ if TYPE_CHECKING:
     )
     from perdure.run import Output as Output
     from perdure.run import RunStatus as RunStatus
+    from perdure.run.approval import Approval as Approval
     from perdure.yaml_agent.load import AgentFile as AgentFile
     from perdure.yaml_agent.load import load_agent as load_agent
 
@@ -282,7 +286,7 @@ _NAMES = {
         "AgentDefinitionError ChatLimitError ConditionError ConfigurationError "
         "ContextAccessError DurableCallError EncodeError InputError NonDeterminismError "
         "OutputSchemaError PerdureError RetryableError RunCancelledError RunsFailedError "
-        "SinkError StoreError TerminalError ToolArgumentsError"
+        "SinkError StoreError TerminalError ToolArgumentsError UnreadableAnswerError"
     ),
     "event": "Event EventType InputEvent OutputEvent",
     "executor.continuation": "is_continuation_supported",
@@ -305,6 +309,7 @@ _NAMES = {
         "vector_store"
     ),
     "run": "Output RunStatus",
+    "run.approval": "Approval",
     "yaml_agent.load": "AgentFile load_agent",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}

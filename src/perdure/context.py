@@ -17,6 +17,7 @@ from perdure.memory.memory import MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.resource import ResourceType
 from perdure.run import Output
+from perdure.run.approval import Approval
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,6 +133,23 @@ class RunnerContext(Protocol):
 
         Args:
             name: the signal's name.
+            timeout: seconds of durable time after which the call raises TimeoutError; None for no
+                limit. A restart does not begin them anew.
+        """
+
+    def wait_for_approval(
+        self, name: str, question: str | None = None, timeout: float | None = None
+    ) -> DurableCall[Approval]:
+        """Return a call that settles with a person's yes or no.
+
+        Answers come as signals with this name, from `perdure approve`, `perdure inbox`,
+        `run.approve` or any of those that send signals. What can be read as neither yes nor no is
+        refused where it is sent; sent before the wait, it is dropped with a warning, and the wait
+        goes on. The first answer counts.
+
+        Args:
+            name: the name of the answer's signal.
+            question: what the person is asked, for those who look.
             timeout: seconds of durable time after which the call raises TimeoutError; None for no
                 limit. A restart does not begin them anew.
         """

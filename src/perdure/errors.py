@@ -246,6 +246,12 @@ class InputError(PerdureError, ValueError):
     __journal_name__ = "perdure:InputError"
 
 
+class UnreadableAnswerError(PerdureError, ValueError):
+    """What was sent to a wait for an approval is neither yes nor no; it was not taken (G27)."""
+
+    __journal_name__ = "perdure:UnreadableAnswerError"
+
+
 class SinkError(PerdureError):
     """A sink did not take an output; the output stays in the store, undelivered."""
 

@@ -10,7 +10,7 @@ from tests.promises.chat_support import BOTH, ByEvents, model, said_by_tools, we
 from tests.promises.legs import Legs, go, results, until
 from tests.promises.support import State, agent_of, out
 
-from perdure import ChatRequestEvent, ResourceType, RunStatus, chat
+from perdure import ChatRequestEvent, ResourceType, RunStatus, UnreadableAnswerError, chat
 from perdure.actions.react import ReActAgent
 from perdure.llm.message import ToolCall
 from perdure.llm.tool import tool
@@ -79,11 +79,12 @@ def test_a_call_waits_and_the_status_says_for_what(sort: Any, store: str) -> Non
 
 YES = [True, "yes", " Yes ", "Y", "true", "ok", "approve", "APPROVED",
        {"approved": True}, {"approved": "yes"}, {"approved": True, "reason": "fine"}]  # fmt: skip
-NO = [False, None, "", "no", "yes!", "yes please", "not ok", 1, 1.0, 0, [True], ["yes"], {},
-      {"approved": False}, {"approved": 1}, {"approved": None}, {"approve": True}, {"ok": True},
-      {"approved": True, "arguments": None}, {"approved": True, "arguments": [5]},
-      {"approved": True, "arguments": '{"amount": 1}'},
-      {"approved": {"approved": True}}]  # fmt: skip
+NO = [False, "no", " No ", "N", "false", "reject", "REJECTED", {"approved": False},
+      {"approved": "no"}]  # fmt: skip
+UNCLEAR = [None, "", "yes!", "yes please", "not ok", 1, 1.0, 0, [True], ["yes"], {},
+           {"approved": 1}, {"approved": None}, {"approve": True}, {"ok": True},
+           {"approved": True, "arguments": [5]}, {"approved": True, "arguments": '{"amount": 1}'},
+           {"approved": {"approved": True}}]  # fmt: skip
 
 
 def decisions(values: list[Any], store: str) -> list[str]:
@@ -102,18 +103,30 @@ def test_clear_words_agree(store: str) -> None:
     assert len(State.calls) == len(YES)
 
 
-def test_whatever_is_not_clear_refuses(store: str) -> None:
+def test_clear_words_refuse(store: str) -> None:
     said = decisions(NO, store)
     assert said == ["Error: a person refused the call of pay"] * len(NO)
     assert State.calls == []
 
 
+def test_g27_whatever_is_not_clear_is_neither(store: str) -> None:
+    async def test() -> None:
+        async with Legs(store).opened(agent_that_pays(5)) as job:
+            run_ = await job.submit({}, key="a")
+            ((_, signal),) = (await asks(run_)).items()
+            for value in UNCLEAR:
+                with pytest.raises(UnreadableAnswerError):
+                    await run_.signal(signal, value)
+            assert State.calls == []
+            assert await run_.approve(approved=False, comment="enough") == signal
+            assert await results(run_) == ["Error: a person refused the call of pay: enough"]
+
+    go(test)
+
+
 def test_a_refusal_tells_the_model_why(store: str) -> None:
-    said = decisions([{"approved": False, "reason": "too much"}, {"reason": "no money"}], store)
-    assert said == [
-        "Error: a person refused the call of pay: too much",
-        "Error: a person refused the call of pay: no money",
-    ]
+    said = decisions([{"approved": False, "reason": "too much"}], store)
+    assert said == ["Error: a person refused the call of pay: too much"]
 
 
 def test_arguments_can_be_changed_and_are_checked(store: str) -> None:

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from perdure.cli.main import app, main
 
-COMMANDS = ["run", "runs", "show", "trace", "retry", "cancel", "signal", "doctor", "schema"]
+COMMANDS = [
+    "run", "runs", "show", "trace", "retry", "cancel", "approve", "signal", "inbox", "doctor",
+    "schema",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -16,11 +16,13 @@ from tests.inside import runs_of, runtime_of
 from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, action
-from perdure.cli import drive, waits
+from perdure.cli import drive
 from perdure.cli.main import main
 from perdure.engine.progress import Progress
+from perdure.engine.waiting import WaitingWatch
 from perdure.journal.record import decode_signal
 from perdure.operate.history import History
+from perdure.run import WaitInfo
 from perdure.store.sqlite.view import SqliteView
 
 FOR_EVER = 1000.0
@@ -155,8 +157,8 @@ def test_a_run_that_was_put_back_is_queued_until_it_begins_again(tmp_path: Path)
 
 def test_runs_show_what_is_done_and_when_what_is_delayed_is_due(cli: Any, store: str) -> None:
     _, out, _ = cli("runs", "--store", store)
-    assert out.splitlines()[0].split()[-3:] == ["error", "due", "activity"]
-    assert row_of(out, "r1").endswith("does ask")
+    assert out.splitlines()[0].split()[-5:] == ["error", "due", "waits", "for", "activity"]
+    assert row_of(out, "r1").split()[-4:] == ["signal", "approve", "does", "ask"]
     assert row_of(out, "r3").endswith("does busy")
     assert row_of(out, "r4").split()[3] == "waiting"
     assert row_of(out, "r4").count(":") == 4  # two times of day
@@ -194,7 +196,7 @@ def test_doctor_counts_waiting_runs(
 def test_show_tells_what_a_run_waits_for(cli: Any, store: str) -> None:
     _, out, _ = cli("show", "r1", "--store", store)
     assert row_of(out, "activity").split(maxsplit=1)[1] == "does ask"
-    assert row_of(out, "waits for").endswith("perdure signal r1 NAME VALUE")
+    assert row_of(out, "waits for").endswith("signal approve: perdure signal r1 approve VALUE")
     _, out, _ = cli("show", "r4", "--store", store)
     assert "its time: due 20" in row_of(out, "waits for")
     assert "in 16 m" in row_of(out, "waits for")
@@ -368,19 +370,28 @@ def test_the_summary_tells_of_late_results_and_of_runs_that_wait(late: int, expe
 # The hint of `perdure run`
 
 
+def wait(run: str, name: str, kind: str = "approval") -> WaitInfo:
+    return WaitInfo(
+        run=run, key="k", name=name, kind=kind, question=None, since=1, action="a", event=0
+    )
+
+
 class Shown:
     """A view that keeps what it is told, over a job with so many runs that wait."""
 
     seconds = 1.0
 
-    def __init__(self, waiting: int = 0, delayed: int = 0) -> None:
+    def __init__(self, waiting: int = 0, delayed: int = 0, selection: str | None = "") -> None:
         self.notes: list[str] = []
         self.counts = Progress(waiting=waiting + delayed, delayed=delayed)
-        runs = [SimpleNamespace(id=f"r{n}", key="k", activity="asks ann") for n in range(waiting)]
+        runs = [
+            SimpleNamespace(id=f"r{n}", key="k", activity="asks ann", waits=[wait(f"r{n}", "pay")])
+            for n in range(waiting)
+        ]
         job: Any = SimpleNamespace(
             name="desk", progress=self.counts, waiting_runs=lambda: iter(runs)
         )
-        self.hint = waits.Hint(job, self, " --job desk")
+        self.hint = WaitingWatch(job, self.note, after=2.0, selection=selection)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -398,13 +409,16 @@ class Shown:
 
 
 def test_the_hint_says_what_is_waited_for_and_what_to_do() -> None:
-    (note,) = Shown(1).look(0, 1000)
-    assert "1 run waits for a signal or for time (r0, key k, says 'asks ann')" in note
-    assert "perdure signal r0 NAME VALUE --job desk" in note
-    assert "perdure runs --status waiting --job desk" in note
-    (note,) = Shown(2, delayed=1).look(0, 1000)
-    assert "2 runs wait for a signal or for time (such as r0" in note
-    assert "perdure signal RUN NAME VALUE" in note
+    (note,) = Shown(1, selection=" --job desk").look(0, 1000)
+    assert "1 run waits and nothing else is under way" in note
+    assert "(r0, key 'k', for approval pay, says 'asks ann')" in note
+    assert "answer: perdure approve r0 pay --job desk" in note
+    assert "perdure inbox --job desk" in note
+    (note,) = Shown(5, delayed=1).look(0, 1000)
+    assert "5 runs wait" in note
+    assert "and 2 more" in note
+    (note,) = Shown(1, selection=None).look(0, 1000)
+    assert "perdure approve" not in note  # no other process can look into a memory:// store
 
 
 def test_the_hint_comes_when_nothing_else_is_done_for_a_while() -> None:
@@ -452,13 +466,10 @@ def test_a_job_knows_which_of_its_runs_wait() -> None:
 def test_show_says_how_to_approve_a_tool_call(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    waiting = {"waiting_for_approval": [{"tool": "refund", "signal": "approve-1f2e3d4c"}]}
-
     class Careful(Agent):
         @action(InputEvent)
         async def ask(self, event: InputEvent, ctx: Any) -> None:
-            ctx.set_status(waiting)
-            await ctx.wait_for_signal("approve-1f2e3d4c")
+            await ctx.wait_for_approval("approve-1f2e3d4c", "refund(40)")
 
     async def main_() -> None:
         async with LocalEngine(f"sqlite:///{tmp_path}/s.db").open(Careful) as job:
@@ -470,4 +481,5 @@ def test_show_says_how_to_approve_a_tool_call(
     with pytest.raises(InterruptedError):
         asyncio.run(main_())
     assert main(["show", "r1", "--store", f"sqlite:///{tmp_path}/s.db"]) == 0
-    assert "perdure signal r1 approve-1f2e3d4c true" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "approval approve-1f2e3d4c (refund(40)): perdure approve r1 approve-1f2e3d4c" in out

@@ -13,8 +13,7 @@ from perdure.llm.message import ToolCall
 __all__ = ["Verdict", "approval"]
 
 WAITING: Final = "waiting_for_approval"
-
-_YES: Final = ("yes", "y", "true", "ok", "approve", "approved")
+_SHOWN: Final = 200  # characters of a call that a person is asked about
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,36 +34,25 @@ class Verdict:
 async def approval(ctx: RunnerContext, call: ToolCall) -> Verdict:
     """Return when a person has agreed to a tool call or refused it.
 
-    Each call waits for a signal of its own, whose name nobody can guess and no other call has: an
+    Each call waits for an answer of its own, whose name nobody can guess and no other call has: an
     approval sent twice approves nothing else. The run's status lists what waits.
     """
     assert isinstance(call.arguments, dict)
     name = f"approve-{ctx.uuid4().hex[:8]}"
     entry = (WAITING, name)
+    shown = ", ".join(f"{each}={value!r}" for each, value in call.arguments.items())
+    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
     asked = {"tool": call.name, "arguments": call.arguments, "signal": name}
     ctx.set_status(asked, entry=entry)
+    question = f"{call.name}({shown})"
     try:
-        said = await ctx.wait_for_signal(name)
+        said = await ctx.wait_for_approval(name, question)
     finally:
         with contextlib.suppress(ContextAccessError):  # the action has ended
             ctx.set_status(None, entry=entry)
-    return _verdict(call.name, call.arguments, said)
-
-
-def _verdict(tool: str, arguments: dict[str, Any], said: Any) -> Verdict:
-    """Read a signal's value: true, "yes", or {"approved": ..., "reason": ..., "arguments": ...}.
-
-    Whatever is no clear agreement refuses.
-    """
-    reason, changed = "", arguments
-    if isinstance(said, dict):
-        reason = str(said.get("reason") or "")
-        changed = said.get("arguments", arguments)
-        said = said.get("approved")
-    agreed = said is True or (isinstance(said, str) and said.strip().lower() in _YES)
-    if agreed and isinstance(changed, dict):
-        return Verdict(arguments=changed)
-    return Verdict(
-        arguments=arguments,
-        denied=f"a person refused the call of {tool}" + (f": {reason}" if reason else ""),
-    )
+    if said.approved:
+        changed = said.arguments
+        return Verdict(arguments=call.arguments if changed is None else changed)
+    reason = f": {said.comment}" if said.comment else ""
+    denied = f"a person refused the call of {call.name}{reason}"
+    return Verdict(arguments=call.arguments, denied=denied)

@@ -1,4 +1,4 @@
-"""`perdure retry`, `perdure cancel` and `perdure signal`: leave a command for a run's job."""
+"""`perdure retry`, `cancel`, `signal` and `approve`: leave a command for a run's job."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=epilog("perdure cancel r1f", "perdure cancel r1f --job reviews"))(cancel)
     app.command(
         epilog=epilog(
-            "perdure signal r1f approve true",
-            """perdure signal r1f approve '{"by": "ann", "amount": 12.5}'""",
+            "perdure approve r1f",
+            "perdure approve r1f refund --no --comment 'ask the customer first'",
+        )
+    )(approve)
+    app.command(
+        epilog=epilog(
+            """perdure signal r1f change '{"by": "ann", "amount": 12.5}'""",
             "perdure signal r1f rename 'a plain text'",
             "perdure signal r1f adjust -5",
             "perdure signal r1f go --store sqlite:///reviews.db --job reviews",
@@ -107,8 +112,8 @@ def signal(
     """Send a run a signal that `ctx.wait_for_signal` waits for.
 
     It is kept until an action waits for it, and given once. The job's process takes it at once;
-    without one it waits for the next `perdure run`. `perdure runs --status waiting` lists the
-    runs that wait, `perdure show RUN` the signals of one.
+    without one it waits for the next `perdure run`. `perdure inbox` lists what is waited for,
+    `perdure show RUN` the signals of one run.
     """
     from perdure.cli import render
     from perdure.operate.control import signal
@@ -123,6 +128,49 @@ def signal(
         info = blocking(signal)(history, row, run, name, sent)
         shown = render.compact(sent, 60)
         render.say(f"{_named(info)} gets the signal {name} = {shown}: {_when(history, row)}")
+
+
+def approve(
+    run: RunArgument,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Which approval; not needed where one is open."),
+    ] = None,
+    no: Annotated[bool, typer.Option("--no", help="Refuse it.")] = False,
+    comment: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the agent is told with it.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Who answers; the user of this machine.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    job: JobOption = None,
+) -> None:
+    """Answer a run that waits for a person's approval.
+
+    The first answer counts. The job's process takes it at once; without one it waits for the next
+    `perdure run`. `perdure inbox` lists who waits, and for what.
+    """
+    from perdure.cli import render
+    from perdure.operate.control import approve
+    from perdure.operate.history import blocking
+    from perdure.run.approval import Approval
+
+    answer = Approval(approved=not no, by=by or user(), comment=comment)
+    with open_job(store, job) as (history, row):
+        info, answered = blocking(approve)(history, row, run, name, answer)
+        said = "no" if no else "yes"
+        render.say(f"{_named(info)}: {answered} is answered {said}: {_when(history, row)}")
+
+
+def user() -> str | None:
+    """Return the name of this machine's user, None where it has none."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
 
 
 def _value(name: str, value: str | None, *, is_plain: bool) -> Any:

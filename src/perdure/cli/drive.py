@@ -23,6 +23,7 @@ from perdure.engine.job import Job
 from perdure.engine.local import LocalEngine
 from perdure.engine.progress import DriveResult
 from perdure.engine.progress import Progress as Counts
+from perdure.engine.waiting import WaitingWatch, how_many
 from perdure.errors import EncodeError, InputError, PerdureError, SinkError
 
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
@@ -123,7 +124,7 @@ async def drive(plan: Plan) -> int:
 async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) -> DriveResult:
     async with engine.open(plan.agent, sink=plan.sink) as job:
         stopping.opened(job)
-        hint = waits.Hint(job, view, plan.selection)
+        hint = WaitingWatch(job, view.note, after=waits.HINT_SECONDS, selection=plan.selection)
         loop = asyncio.get_running_loop()
         showing = [
             loop.create_task(keep_showing(view, lambda: job.progress)),
@@ -286,7 +287,7 @@ def _print_waiting(plan: Plan, view: View, stopping: Stopping) -> None:
     """Say what becomes of the runs that wait."""
     if not stopping.waiting:
         return
-    those = waits.how_many(stopping.waiting)
+    those = how_many(stopping.waiting)
     if stopping.received is not None:
         view.note(
             f"{those} in the store for a signal or for time; a signal that is sent meanwhile is"

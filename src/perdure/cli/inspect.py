@@ -117,8 +117,9 @@ def _print_runs(found: list[RunInfo]) -> None:
     columns = ["id", "key", "seq", "status", "attempts", "started", "duration", "error"]
     # Only where there is something to say: the lines are long enough.
     has_due = any(info.is_delayed for info in found)
+    has_waits = any(info.waits for info in found)
     has_activity = any(info.activity is not None for info in found)
-    columns += ["due"] * has_due + ["activity"] * has_activity
+    columns += ["due"] * has_due + ["waits for"] * has_waits + ["activity"] * has_activity
     table = render.make_table(*columns, right=("seq", "attempts", "duration"))
     for info in found:
         took = info.finished_at - info.admitted_at
@@ -132,6 +133,7 @@ def _print_runs(found: list[RunInfo]) -> None:
             render.duration(took) if info.finished_at else "-",
             info.error["type"] if info.error else "",
             *([render.moment(info.due if info.is_delayed else 0)] if has_due else []),
+            *([", ".join(map(render.wait, info.waits))] if has_waits else []),
             *([render.activity(info.activity)] if has_activity else []),
         )
     render.make_console().print(table)

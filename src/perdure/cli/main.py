@@ -12,13 +12,19 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inspect, run_command, schema
+from perdure.cli import act, doctor, inbox, inspect, run_command, schema
 from perdure.cli.options import Invocation, epilog
-from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError
+from perdure.errors import (
+    AgentDefinitionError,
+    ConfigurationError,
+    PerdureError,
+    UnreadableAnswerError,
+)
 from perdure.printable import printable
 
 USAGE = 2  # exit code of a wrong command line, configuration or agent
 INTERRUPTED = 130
+_USAGE_ERRORS = (ConfigurationError, AgentDefinitionError, UnreadableAnswerError)
 
 app = typer.Typer(
     name="perdure",
@@ -27,7 +33,7 @@ app = typer.Typer(
         "perdure run agent.py:agent --input reviews.jsonl --key id --output scores.jsonl",
         "perdure runs --status failed",
         "perdure retry --all-failed",
-        "perdure signal r1f approve true",
+        "perdure inbox",
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -38,6 +44,7 @@ app = typer.Typer(
 run_command.register(app)
 inspect.register(app)
 act.register(app)
+inbox.register(app)
 doctor.register(app)
 schema.register(app)
 
@@ -128,7 +135,7 @@ def _report(error: Exception, debug: bool) -> int:
             _say(f"{error.format_message().rstrip('.')}: see `{command} --help`")
         return int(getattr(error, "exit_code", USAGE))
     _say(_one_line(error, debug))
-    return USAGE if isinstance(error, ConfigurationError | AgentDefinitionError) else 1
+    return USAGE if isinstance(error, _USAGE_ERRORS) else 1
 
 
 def _one_line(error: Exception, debug: bool) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from perdure.connectors.json_text import to_json
 from perdure.printable import json_text, printable
 from perdure.printable import shown_key as shown_plain_key
+from perdure.run import WaitInfo
 
 PIPE_WIDTH = 10_000  # nothing is cut or wrapped where nobody looks at a screen
 STATUS_STYLES = {
@@ -189,3 +190,13 @@ def counts(numbers: dict[str, int]) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 run`, `1,200 runs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def age(since: int, now: int) -> str:
+    """Return for how long something has been so, from ns since the epoch."""
+    return duration(now - since)
+
+
+def wait(info: WaitInfo) -> str:
+    """Return what is waited for: `approval refund` or `signal go`."""
+    return f"{info.kind} {info.name}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.engine.waiting import answer_command
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
-from perdure.run import RunStatus
+from perdure.run import RunStatus, WaitInfo
 
 LIMIT = 400  # characters shown of one value; --json has all of it
 
@@ -65,25 +65,18 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
 
 
 def _waits_for(detail: RunDetail) -> str:
-    """Return what is known of it: which signals are waited for, only the running action knows."""
+    """Return what continues the run, and how to send it that."""
     run = detail.run
     if run.is_delayed:
         return f"its time: due {render.later(run.due, time.time_ns())}"
-    if run.status is RunStatus.WAITING:
-        names = _approvals(run.activity)
-        if not names:
-            return f"a signal or time; send it one: perdure signal {run.id} NAME VALUE"
-        orders = (f"perdure signal {run.id} {name} true" for name in names)
-        return f"a person's approval: {'; '.join(orders)} (or false)"
-    return ""
+    if run.waits:
+        return "; ".join(_wait(wait) for wait in run.waits)
+    return "time" if run.status is RunStatus.WAITING else ""
 
 
-def _approvals(activity: Any) -> list[str]:
-    """Return the signals that tool calls wait for, as their action has published them."""
-    waiting = activity.get("waiting_for_approval") if isinstance(activity, dict) else None
-    if not isinstance(waiting, list):
-        return []
-    return [each["signal"] for each in waiting if isinstance(each, dict) and "signal" in each]
+def _wait(wait: WaitInfo) -> str:
+    asked = f" ({render.first_line(wait.question)})" if wait.question else ""
+    return f"{render.wait(wait)}{asked}: {answer_command(wait)}"
 
 
 def _asked(detail: RunDetail) -> str:

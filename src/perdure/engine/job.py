@@ -12,7 +12,8 @@ from perdure.engine.open_job import OpenJob
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.errors import PerdureError
-from perdure.run import Output, RunStatus, run_id, run_number
+from perdure.run import Output, RunStatus, WaitInfo, run_id, run_number, wait_info
+from perdure.run.approval import Approval
 from perdure.runtime.job_runtime import NewInput, RunTicket
 
 
@@ -87,6 +88,27 @@ class Run:
         self._job.loop.check("run.signal(...)")
         return await self._job.signal(self._number, name, value)
 
+    async def approve(
+        self,
+        name: str | None = None,
+        *,
+        approved: bool = True,
+        by: str | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Answer an approval that the run waits for; see `Job.approve`."""
+        self._job.loop.check("run.approve(...)")
+        answer = Approval(approved=approved, by=by, comment=comment)
+        return await self._job.approve(self._number, name, answer)
+
+    @property
+    def waits(self) -> list[WaitInfo]:
+        """What the run's actions wait for from outside now, in this process."""
+        self._job.loop.check_look("run.waits")
+        if self._ticket is None:
+            return []
+        return [wait_info(row, self.key) for row in self._ticket.waits.values()]
+
     @property
     def activity(self) -> Any:
         """What the run last said with `ctx.set_status` in this process; None without."""
@@ -157,6 +179,41 @@ class Job:
         self._job.loop.check("job.signal(...)")
         id_ = run if isinstance(run, str) else run.id
         return await self._job.signal(run_number(self._job.runtime.job_number, id_), name, value)
+
+    async def approve(
+        self,
+        run: Run | str,
+        name: str | None = None,
+        *,
+        approved: bool = True,
+        by: str | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Answer a run that waits in `ctx.wait_for_approval`, or for the approval of a tool call.
+
+        Durable when this returns. The first answer counts.
+
+        Args:
+            run: the run, or its id.
+            name: name of the approval; None for the only one that the run waits for.
+            approved: yes or no.
+            by: who answers.
+            comment: what the agent is told with it.
+
+        Returns:
+            The name of the approval that was answered.
+
+        Raises:
+            ConfigurationError: no name is given, and the run waits for several.
+            PerdureError: there is no such run, it waits for none, or somebody has answered: the
+                message says who.
+            StoreError: it is not durable, or nobody knows.
+        """
+        self._job.loop.check("job.approve(...)")
+        number = run_number(self._job.runtime.job_number, run if isinstance(run, str) else run.id)
+        return await self._job.approve(
+            number, name, Approval(approved=approved, by=by, comment=comment)
+        )
 
     async def schedule(
         self, name: str, cron: str, value: Any, *, key: Any, timezone: str = "UTC"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
@@ -18,13 +19,20 @@ from perdure.engine.inputs import Field
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
+from perdure.engine.waiting import WaitingWatch
 from perdure.errors import RunsFailedError
-from perdure.operate.control import cancel, retry, signal
+from perdure.operate.control import approve, cancel, retry, signal
 from perdure.operate.history import History, blocking
+from perdure.printable import printable_logger
 from perdure.resource import ResourceType
-from perdure.run import BadLine, Output, RunInfo, RunStatus
+from perdure.run import BadLine, Output, RunInfo, RunStatus, WaitInfo
+from perdure.run.approval import Approval
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store
+
+logger = printable_logger("perdure")
+
+HINT_SECONDS = 5.0  # that only waiting runs keep `run` from its end before a log line says so
 
 
 class LocalEngine:
@@ -127,10 +135,23 @@ class LocalEngine:
         source, sink = as_source(inputs), as_sink(sink) if sink is not None else None
         check_output(sink, self._store, self.job, source)  # before anything is written
         async with self.open(agent, sink=sink) as job:
-            result = await job.drive(source, key=key, id=id)
+            watching = asyncio.ensure_future(self._watch(job))
+            try:
+                result = await job.drive(source, key=key, id=id)
+            finally:
+                watching.cancel()
         if result.failed:
             raise RunsFailedError(outputs=result.outputs, failed=result.failed)
         return result.outputs
+
+    async def _watch(self, job: Job) -> None:
+        """Say it in a log line when only runs that wait keep `run` from its end."""
+        selection = f" --store {shlex.quote(self._store.url)} --job {shlex.quote(self.job)}"
+        watch = WaitingWatch(
+            job, lambda text: logger.warning("job %s", text), after=HINT_SECONDS,
+            selection=None if self._store.url == "memory://" else selection,
+        )  # fmt: skip
+        await watch.watch()
 
     @contextlib.asynccontextmanager
     async def open(
@@ -191,6 +212,38 @@ class LocalEngine:
         """
         with History.of(self._store) as history:
             return blocking(signal)(history, history.job(self.job), id, name, value)
+
+    def approve(
+        self,
+        id: str,
+        name: str | None = None,
+        *,
+        approved: bool = True,
+        by: str | None = None,
+        comment: str | None = None,
+    ) -> RunInfo:
+        """Answer a run that waits for an approval; durable when it returns, like `retry`.
+
+        Args:
+            id: the run's id.
+            name: name of the approval; None for the only one that the run waits for.
+            approved: yes or no.
+            by: who answers.
+            comment: what the agent is told with it.
+
+        Raises:
+            ConfigurationError: no name is given, and the run waits for several.
+            PerdureError: there is no such run, it waits for none, or somebody has answered: the
+                message says who.
+        """
+        answer = Approval(approved=approved, by=by, comment=comment)
+        with History.of(self._store) as history:
+            return blocking(approve)(history, history.job(self.job), id, name, answer)[0]
+
+    def waits(self, *, limit: int = 1000) -> list[WaitInfo]:
+        """Return what the job's runs wait for from outside, those that wait longest first."""
+        with History.of(self._store) as history:
+            return history.waits(history.job(self.job), limit=limit)
 
     def cancel(self, id: str) -> RunInfo:
         """Ask that an unfinished run is stopped; that it was asked is durable when it returns.

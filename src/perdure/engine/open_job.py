@@ -16,10 +16,18 @@ from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.reading import CHUNK, InputReader
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
-from perdure.errors import ConfigurationError, EncodeError, InputError, StoreDataError
+from perdure.errors import (
+    ConfigurationError,
+    EncodeError,
+    InputError,
+    PerdureError,
+    StoreDataError,
+)
+from perdure.operate.answers import checked_answer
 from perdure.operate.history import AsyncHistory
 from perdure.printable import printable_logger
-from perdure.run import Output, RunInfo, RunStatus
+from perdure.run import Output, RunInfo, RunStatus, run_id
+from perdure.run.approval import Approval, answer_value
 from perdure.runtime.job_runtime import (
     Admitted,
     JobRuntime,
@@ -216,6 +224,16 @@ class OpenJob:
         """Send a run a signal; False when it is finished. Durable when this returns."""
         sent: bool = await self.until_stopped(self.runtime.signal(run, name, value))
         return sent
+
+    async def approve(self, run: int, name: str | None, answer: Approval) -> str:
+        """Answer an approval that a run waits for; return its name. See `Job.approve`."""
+        async with AsyncHistory(self._store.view()) as history:
+            job = await history.job(self.runtime.job)
+            info = await history.run(job, run_id(run))
+            name = await checked_answer(history, job, info, name)
+        if not await self.signal(run, name, answer_value(answer)):
+            raise PerdureError(f"run {info.id} is finished already: nobody waits for an answer")
+        return name
 
     async def schedule(self, schedule: Schedule) -> None:
         """Begin a schedule; the run of its next tick is durable when this returns."""

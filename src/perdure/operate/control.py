@@ -12,9 +12,14 @@ from typing import Any
 from perdure.call import checked_name
 from perdure.errors import PerdureError
 from perdure.journal.record import encode_signal
+from perdure.operate.answers import checked_answer, unawaited
 from perdure.operate.history import AsyncHistory, all_of
+from perdure.printable import printable_logger
 from perdure.run import RunInfo, RunStatus
+from perdure.run.approval import Approval, answer_value, check_readable
 from perdure.store.base import CommandRow, JobRow
+
+logger = printable_logger("perdure")
 
 _RETRIED = (RunStatus.FAILED, RunStatus.CANCELLED)
 
@@ -68,20 +73,55 @@ async def cancel(history: AsyncHistory, job: JobRow, id_: str) -> RunInfo:
 async def signal(history: AsyncHistory, job: JobRow, id_: str, name: str, value: Any) -> RunInfo:
     """Send an unfinished run a signal, for `ctx.wait_for_signal(name)`.
 
-    Durable when it returns; the job's process delivers it at once, or when it runs next.
+    One that the run does not wait for is kept; a warning names what it waits for. Durable when it
+    returns; the job's process delivers it at once, or when it runs next.
 
     Raises:
         PerdureError: there is no such run, or it is finished.
+        UnreadableAnswerError: it waits for an approval, and this is neither yes nor no.
         EncodeError: the value cannot be journaled.
     """
+    info = await _unfinished(history, job, id_)
+    check_readable(info.id, info.waits, name, value)
+    payload = encode_signal(checked_name(name), history.codec.encode(value))
+    await _leave(history, job, [info], "signal", payload)
+    if warning := unawaited(info, name):
+        logger.warning("%s", warning)
+    return info
+
+
+async def approve(
+    history: AsyncHistory, job: JobRow, id_: str, name: str | None, approval: Approval
+) -> tuple[RunInfo, str]:
+    """Answer a run that waits for an approval; return it, and the name that was answered.
+
+    Durable when it returns; the job's process delivers it at once, or when it runs next.
+
+    Args:
+        history: the store.
+        job: the job.
+        id_: the run's id.
+        name: name of the approval; None for the only one that is waited for.
+        approval: the answer.
+
+    Raises:
+        ConfigurationError: no name is given, and several are waited for.
+        PerdureError: there is no such run, it waits for none, or somebody has answered.
+    """
+    info = await _unfinished(history, job, id_)
+    name = await checked_answer(history, job, info, name)
+    payload = encode_signal(name, history.codec.encode(answer_value(approval)))
+    await _leave(history, job, [info], "signal", payload)
+    return info, name
+
+
+async def _unfinished(history: AsyncHistory, job: JobRow, id_: str) -> RunInfo:
     info = await history.run(job, id_)
     if info.status.is_final:
         raise PerdureError(
             f"run {id_} is {info.status.value} already: no action waits for a signal"
             + (" (retry it first)" if info.status in _RETRIED else "")
         )
-    payload = encode_signal(checked_name(name), history.codec.encode(value))
-    await _leave(history, job, [info], "signal", payload)
     return info
 
 

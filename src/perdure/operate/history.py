@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -21,10 +22,12 @@ from perdure.run import (
     BadLine,
     RunInfo,
     RunStatus,
+    WaitInfo,
     run_id,
     run_number,
+    wait_info,
 )
-from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView
+from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView, WaitRow
 from perdure.store.damage import damaged
 from perdure.store.url import open_view
 
@@ -141,7 +144,7 @@ class AsyncHistory:
             page = await self.view.runs(job.job, status=number, key=each, after=after, limit=limit)
             if page.items:
                 break
-        return Page([self._head(head) for head in page.items], page.after)
+        return Page(await self._infos(page.items), page.after)
 
     async def run(self, job: JobRow, id_: str) -> RunInfo:
         """Return one run.
@@ -153,12 +156,35 @@ class AsyncHistory:
         head = (await self.view.heads([number])).get(number)
         if head is None:
             raise PerdureError(f"job {job.name!r} has no run {id_!r}: `perdure runs` lists them")
-        return self._head(head)
+        return (await self._infos([head]))[0]
 
     async def infos(self, numbers: Iterable[int]) -> dict[int, RunInfo]:
         """Return these runs, by number, as a listing has them."""
         heads = await self.view.heads(list(numbers))
-        return {number: self._head(_as_listed(head)) for number, head in heads.items()}
+        listed = await self._infos([_as_listed(head) for head in heads.values()])
+        return {info.number: info for info in listed}
+
+    async def waits(self, job: JobRow, *, limit: int = ALL) -> list[WaitInfo]:
+        """Return what the runs of a job wait for from outside, those that wait longest first."""
+        rows = await all_of(functools.partial(self.view.waits, job.job))
+        rows = sorted(rows, key=lambda row: row.since)[:limit]
+        heads = await self.view.heads({row.run for row in rows})
+        keys = {number: self._head(head).key for number, head in heads.items()}
+        return [wait_info(row, keys.get(row.run)) for row in rows]
+
+    async def _infos(self, heads: Sequence[RunHead]) -> list[RunInfo]:
+        """Return runs as people see them, with what they wait for."""
+        infos = [self._head(head) for head in heads]
+        unfinished = [info.number for info in infos if not info.status.is_final]
+        waits: dict[int, list[WaitRow]] = {}
+        for row in await self.view.waits_of(unfinished) if unfinished else ():
+            waits.setdefault(row.run, []).append(row)
+        return [
+            dataclasses.replace(info, waits=tuple(wait_info(row, info.key) for row in found))
+            if (found := waits.get(info.number))
+            else info
+            for info in infos
+        ]
 
     async def bad_lines(self, job: JobRow, *, limit: int = 50) -> list[BadLine]:
         """Return the inputs that the job's sources passed over, by source and place."""
@@ -353,5 +379,6 @@ class History:
     run = blocking(AsyncHistory.run)
     infos = blocking(AsyncHistory.infos)
     detail = blocking(AsyncHistory.detail)
+    waits = blocking(AsyncHistory.waits)
     bad_lines = blocking(AsyncHistory.bad_lines)
     count_bad_lines = blocking(AsyncHistory.count_bad_lines)

@@ -17,6 +17,7 @@ from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import PerdureError
 from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
+from perdure.run.approval import check_readable
 from perdure.runtime.commands import RunCommands
 from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
@@ -304,14 +305,21 @@ class JobRuntime:
 
         Raises:
             PerdureError: there is no such run.
+            UnreadableAnswerError: the run waits for an approval, and this is neither yes nor no.
             EncodeError: the value cannot be journaled.
             StoreError: it is not durable, or nobody knows.
         """
         data = self._codec.encode(value)
+        self._refuse_unreadable(run, name, value)
         sent = await self._commands.signal(run, checked_name(name), data)
         if not sent and not await self._store.runs([run]):
             raise PerdureError(f"job {self.job!r} has no run {run_id(run)!r}")
         return sent
+
+    def _refuse_unreadable(self, run: int, name: str, value: object) -> None:
+        ticket = self.runs.get(run)
+        if ticket is not None:
+            check_readable(ticket.id, ticket.waits.values(), name, value)
 
     # Time
 

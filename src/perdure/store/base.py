@@ -41,6 +41,7 @@ from perdure.store.row_types import (
     SinkRow,
     StatusRow,
     StoredOutput,
+    WaitRow,
 )
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "StatusRow",
     "StoreView",
     "StoredOutput",
+    "WaitRow",
 ]
 
 
@@ -308,6 +310,14 @@ class StoreView(abc.ABC):
         self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
     ) -> Page[Command]:
         """Return what the inbox holds for a job, or one run of it, in order."""
+
+    @abc.abstractmethod
+    async def waits(self, job: int, *, after: str = "", limit: int = 1000) -> Page[WaitRow]:
+        """Return the open waits of a job's unfinished runs, by run."""
+
+    @abc.abstractmethod
+    async def waits_of(self, runs: Collection[int]) -> list[WaitRow]:
+        """Return the open waits of these runs, by run; of finished ones none."""
 
     @abc.abstractmethod
     async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:

@@ -115,6 +115,47 @@ class SinkRow(NamedTuple):
     offset: int
 
 
+class WaitRow(NamedTuple):
+    """A wait that is open: what an action waits for from outside; gone when the wait ends.
+
+    Attributes:
+        run: number of the run.
+        event: number of the event that the action handles.
+        action: its name.
+        call: number of the wait in its action, from 1.
+        name: name of the signal that ends it.
+        kind: "signal", or "approval" for one that takes a yes or a no alone.
+        question: what a person is asked, if anything.
+        since: when it was opened, ns since the epoch.
+    """
+
+    run: int
+    event: int
+    action: str
+    call: int
+    name: str
+    kind: str
+    question: str | None
+    since: int
+
+
+class WaitEndRow(NamedTuple):
+    """That a wait has ended."""
+
+    run: int
+    event: int
+    action: str
+    call: int
+
+
+class ActionWaitsEndRow(NamedTuple):
+    """That all waits of an action have ended that were told before this commit."""
+
+    run: int
+    event: int
+    action: str
+
+
 class CommandRow(NamedTuple):
     """What a person asked of a run, from any process; the owner takes it from the inbox."""
 
@@ -134,13 +175,16 @@ class CommandDoneRow(NamedTuple):
 Row = (
     KeyRow | RunRow | InputRow | Record | StatusRow | MemoryRow | OutputRow | DeliveredRow
     | SinkRow | DocumentRow | CommandRow | CommandDoneRow | FileRow | BadLineRow | MendedLineRow
+    | ActionWaitsEndRow | WaitRow | WaitEndRow
 )  # fmt: skip
 
 # One fixed order of kinds inside a commit: no row depends on one of a later kind. A command comes
-# after the statuses it may refer to; what marks it done comes last.
+# after the statuses it may refer to, and what marks it done after it. What ends all waits of an
+# action comes before those that it opens again.
 ROW_ORDER: tuple[type, ...] = (
     KeyRow, RunRow, InputRow, Record, StatusRow, MemoryRow, OutputRow, DeliveredRow, SinkRow,
     DocumentRow, CommandRow, CommandDoneRow, FileRow, BadLineRow, MendedLineRow,
+    ActionWaitsEndRow, WaitRow, WaitEndRow,
 )  # fmt: skip
 
 

@@ -18,9 +18,11 @@ from perdure.store.base import (
     Page,
     Row,
     StoreView,
+    WaitRow,
 )
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow, MendedLineRow
+from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.sample_rows import CANCELLED, COMPLETED, FAILED, QUEUED, WAITING, SampleRows
 
@@ -70,6 +72,29 @@ class ViewContract:
             found = (await view.bad_lines(sample.job)).items
             assert found == [rows[0]._replace(reason="another"), *rows[2:]]
             assert (await view.bad_lines(sample.job + 1)).items == []
+
+    # Waits
+
+    @on_a_loop
+    async def test_waits_are_seen_until_they_end_or_their_run_does(self) -> None:
+        async with self.opened() as (store, sample), store.view() as view:
+            runs = [sample.run(n).run for n in (1, 2, 3)]
+            rows = [
+                WaitRow(run, event, "act", call, "näme", "approval", question, since=call)
+                for run in runs
+                for event, call, question in ((0, 1, "Pay?"), (0, 2, None), (4, 1, "ünd?"))
+            ]
+            await store.commit([sample.key(1), *(sample.run(n) for n in (1, 2, 3)), *rows])
+            first = await view.waits(sample.job, limit=4)
+            rest = await view.waits(sample.job, after=first.after, limit=6)
+            assert [*first.items, *rest.items] == rows
+            assert (await view.waits(sample.job + 1)).items == []
+            assert await view.waits_of([runs[2], runs[0]]) == [*rows[:3], *rows[6:]]
+            again = rows[0]._replace(name="other")
+            ended: list[Row] = [WaitEndRow(*rows[1][:4]), ActionWaitsEndRow(runs[1], 0, "act")]
+            await store.commit([*ended, again, sample.status(3, COMPLETED)])
+            assert (await view.waits(sample.job)).items == [again, rows[2], rows[5]]
+            assert await view.waits_of(runs) == [again, rows[2], rows[5]]
 
     # Opening
 

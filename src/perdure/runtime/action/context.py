@@ -26,7 +26,7 @@ from perdure.call import (
 )
 from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
-from perdure.errors import ContextAccessError, EncodeError
+from perdure.errors import ConfigurationError, ContextAccessError, EncodeError
 from perdure.event import Event, EventType
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
@@ -35,6 +35,7 @@ from perdure.memory.memory import ActionMemory, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.printable import PrintableFilter
 from perdure.resource import ResourceType
+from perdure.run.approval import APPROVAL, Approval, read_approval, read_as_before
 from perdure.runtime.action.event_ids import EventIds
 from perdure.runtime.action.log import ActionLogger
 from perdure.runtime.action.runner import ActionRunner
@@ -124,6 +125,7 @@ class ActionContext:
         )
         runner.continuation.loop.new_event_id = self._event_ids.made
         self.memories = ActionMemories(runner, bases, started)
+        self._read_approval = read_as_before if started.rules is None else read_approval
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
 
@@ -235,6 +237,24 @@ class ActionContext:
         checked_timeout(timeout)
         checked_name(name)
         return runner.continuation.make_call(runner.waits.wait_for_signal, name, timeout)
+
+    def wait_for_approval(
+        self, name: str, question: str | None = None, timeout: float | None = None
+    ) -> DurableCall[Approval]:
+        runner = self._runner
+        runner.check_turn("wait_for_approval")
+        checked_timeout(timeout)
+        checked_name(name)
+        if question is not None and not isinstance(question, str):
+            raise ConfigurationError(
+                f"{runner.where()}: a question is text, not a {type(question).__name__}"
+            )
+        read = self._read_approval
+        return runner.continuation.make_call(
+            lambda: runner.waits.wait_for_signal(
+                name, timeout, kind=APPROVAL, question=question, read=read
+            )
+        )
 
     def set_status(self, value: Any, *, entry: tuple[str, str] | None = None) -> None:
         runner, run = self._runner, self._run

@@ -87,7 +87,8 @@ class ActionRunner:
     def waits(self) -> ActionWaits:
         """What it waits for besides its calls."""
         if self._waits is None:
-            self._waits = ActionWaits(self, self._history.settlements)
+            resumed = self._history is not NEW
+            self._waits = ActionWaits(self, self._history.settlements, resumed=resumed)
         return self._waits
 
     @property
@@ -438,10 +439,16 @@ class ActionRunner:
             # Out of an inline call that the fallback's thread waited for; never an outcome.
             self._services.supervisor.stop(error)
             return
+        self.end_waits()
         if error is None and self.calls.submitting:
             self._held = True
         else:
             self.run.action_ended(self.event, self.name)
+
+    def end_waits(self) -> None:
+        """Take back what those outside were told of waits: the action ends here."""
+        if self._waits is not None or self._history is not NEW:
+            self.waits.end()
 
     def close(self) -> None:
         """Drop the action: no more turns, its calls in flight are cancelled."""

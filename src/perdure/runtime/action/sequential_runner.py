@@ -108,7 +108,7 @@ class SequentialRunner(ActionRunner):
         self.is_live = True
         self.calls.go_live()
         if self._waits is not None:
-            self._waits.ask()  # what is recorded for a later wait is not given back
+            self._waits.ask_live()  # what is recorded for a later wait is not given back
         self._after_turn()
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from perdure.call import DurableCall
+from perdure.errors import UnreadableAnswerError
 from perdure.journal.record import Record, RecordKind
+from perdure.printable import printable_logger
+from perdure.runtime.action.open_waits import OpenWaits
 from perdure.runtime.action.sides import ActionOfParts
 from perdure.runtime.shared.signals import ActionSignals
 from perdure.runtime.shared.timers import Timer
 
+logger = printable_logger("perdure")
+
 STEPS_AFTER_SIGNAL = 100
+Reader = Callable[[Any], Any]
+SIGNAL = "signal"  # the kind of a wait that takes any value
 
 
 class ActionWaits:
@@ -24,9 +31,10 @@ class ActionWaits:
     Args:
         action: the action.
         recorded: the settlements that the journal has of it.
+        resumed: the journal has something of it.
     """
 
-    def __init__(self, action: ActionOfParts, recorded: Iterable[Record]) -> None:
+    def __init__(self, action: ActionOfParts, recorded: Iterable[Record], *, resumed: bool) -> None:
         self._action = action
         self._services = action.run.services
         self._armed: Timer | None = None
@@ -36,6 +44,8 @@ class ActionWaits:
         self._steps = 0  # timers that come due at their own time each, not all at once
         self._looked_at = 0  # when the inbox was last read for it, ns since the epoch
         self._looking: list[Record] | None = None  # settlements that wait for that
+        self._open = OpenWaits(action, resumed=resumed)
+        self._readers: dict[DurableCall[Any], Reader] = {}  # of waits that do not take any value
 
     # In a turn
 
@@ -51,18 +61,54 @@ class ActionWaits:
         self._timers[call] = loop.set_timer(loop.time() + seconds, wake)
         return call
 
-    def wait_for_signal(self, name: str, timeout: float | None) -> DurableCall[Any]:
-        """Make a call that the next signal with this name settles, or a durable timer."""
-        call = self._call(f"signal {name}")
-        answer = self._signals.wait(name, call)
-        if answer is not None:
-            call.set_result(self._value(answer))
-            return call
+    def wait_for_signal(
+        self,
+        name: str,
+        timeout: float | None,
+        *,
+        kind: str = SIGNAL,
+        question: str | None = None,
+        read: Reader | None = None,
+    ) -> DurableCall[Any]:
+        """Make a call that the next signal with this name settles, or a durable timer.
+
+        Args:
+            name: the signal's name.
+            timeout: seconds, None for no limit.
+            kind: what those who look from outside are told that it is.
+            question: likewise.
+            read: makes of a signal's value what the call settles with; where it raises
+                UnreadableAnswerError the wait goes on. None for any value, as it is.
+        """
+        call = self._call(f"{kind} {name}")
+        if read is not None:
+            self._readers[call] = read
+        while (answer := self._signals.wait(name, call)) is not None:
+            if self._answer(call, answer):
+                return call
+        self._open.opened(call, name, kind, question)
         if timeout is not None:
-            self._expire(call, name, timeout)
+            self._expire(call, name, timeout, kind)
         if self._action.is_live:
             self._ask(name)
         return call
+
+    def _answer(self, call: DurableCall[Any], taken: Record) -> bool:
+        """Settle a wait with a signal that was taken; False where it goes on (G27)."""
+        value = self._services.codec.decode(taken.signal_value)
+        if (read := self._readers.get(call)) is not None:
+            try:
+                value = read(value)
+            except UnreadableAnswerError as error:
+                if self._action.is_live:
+                    logger.warning(
+                        "%s still waits for the approval %r: %s",
+                        self._action.where(), taken.signal_name, error,
+                    )  # fmt: skip
+                return False
+            del self._readers[call]
+        call.set_result(value)
+        return True
 
     def _call(self, what: str) -> DurableCall[Any]:
         loop = self._action.continuation.loop
@@ -75,10 +121,10 @@ class ActionWaits:
             on_cancel=self._forget,
         )
 
-    def _expire(self, call: DurableCall[Any], name: str, timeout: float) -> None:
+    def _expire(self, call: DurableCall[Any], name: str, timeout: float, kind: str) -> None:
         def expired() -> None:
             del self._timers[call]
-            call.set_exception(TimeoutError(f"no signal {name!r} came within {timeout:g} s"))
+            call.set_exception(TimeoutError(f"no {kind} {name!r} came within {timeout:g} s"))
             call._log_traceback = False  # an unread failure is no news
 
         loop = self._action.continuation.loop
@@ -89,18 +135,20 @@ class ActionWaits:
         if timer is not None:
             timer.cancel()
 
-    def _value(self, signal: Record) -> Any:
-        return self._services.codec.decode(signal.signal_value)
-
     def apply(self, record: Record) -> None:
         """Deliver a TIMER or TAKEN settlement."""
         if record.kind == RecordKind.TIMER:
             self._armed = None  # what is due, the loop knows itself
             return
         call = self._signals.deliver(record)
-        if call is not None:
+        if call is None:
+            return
+        if self._answer(call, record):
             self._forget(call)
-            call.set_result(self._value(record))
+        else:
+            self._signals.goes_on(record.signal_name, call)
+            if self._action.is_live:
+                self._ask(record.signal_name)
 
     # Between turns
 
@@ -129,7 +177,12 @@ class ActionWaits:
         """Replay is over: take what came in the meantime."""
         if cut := self._signals.cut():
             self._action.run.give_back(cut)
+        self.ask_live()
+
+    def ask_live(self) -> None:
+        """Take what has come, and tell what is waited for, now that the action is live."""
         self.ask()
+        self._open.go_live()
 
     def ask(self) -> None:
         """Take what has come for the action: the run has got a signal."""
@@ -141,8 +194,13 @@ class ActionWaits:
         """Return the signals that the action was handed and has not used."""
         return self._signals.left_over()
 
+    def end(self) -> None:
+        """Take back what was told of waits: the action has ended, and with it each of them."""
+        self._open.end()
+
     def arm(self) -> None:
-        """Have the host call when the action's next timer is due."""
+        """Have the host call when the action's next timer is due, and tell what it waits for."""
+        self._open.tell()
         deadline = self._action.continuation.loop.next_deadline()
         armed = self._armed
         if armed is not None and armed.deadline != deadline:
@@ -154,6 +212,7 @@ class ActionWaits:
     def close(self) -> None:
         """Disarm the timer; what is pending is let go."""
         self._timers.clear()
+        self._readers.clear()
         self._looking = None
         self._signals.close()
         if self._armed is not None:

@@ -440,7 +440,7 @@ class RunExecution:
             self.drop()  # not the action's doing: it is no outcome, and would be so again
             self.services.supervisor.damaged(self.ticket, error)
             return
-        self._close_actions()
+        self._close_actions(are_ended=True)
         rows = [runner.start_row] if runner is not None and runner.start_row is not None else []
         where = (runner or self).where()
         self._commit_end(self._ending.action_failed(where, error, self._memory, rows))
@@ -469,7 +469,7 @@ class RunExecution:
         if isinstance(error, StoreDataError) and not self._refused:
             # Writing it again would fail again: this run has a row that no store takes.
             self._refused = True
-            self._close_actions()
+            self._close_actions(are_ended=True)
             self._commit_end(self._ending.failed(self.where(), error, self._memory))
             return
         self.drop()
@@ -489,8 +489,10 @@ class RunExecution:
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 
-    def _close_actions(self) -> None:
+    def _close_actions(self, *, are_ended: bool = False) -> None:
         for runner in self._active.values():
+            if are_ended:
+                runner.end_waits()
             if not runner.ended:
                 runner.close()
         self._ended.clear()

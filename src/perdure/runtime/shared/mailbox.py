@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import collections
 import weakref
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
 from perdure.runtime.shared.kept_outputs import KeptOutputs, OutputKeeper
-from perdure.store.base import KeyRow, KeyState, RunRow
+from perdure.store.base import KeyRow, KeyState, RunRow, WaitRow
 
 
 class Shelf:
@@ -59,6 +59,9 @@ class Key:
             }
 
 
+NO_WAITS: Mapping[tuple[int, str, int], WaitRow] = {}  # of most runs, at all times
+
+
 class RunTicket:
     """A run in flight, from its admission to its end, over any number of restarts of it.
 
@@ -71,6 +74,7 @@ class RunTicket:
         error: why it failed.
         signals: those that came for it in this process.
         activity: what it last said that it is doing.
+        waits: what its actions wait for from outside, by (event, action, number).
         is_awaited: an action of another run waits for its outputs.
         is_held: it is being cancelled, so it does not begin.
         kept: its outputs in memory, while somebody holds its `Run`.
@@ -78,7 +82,7 @@ class RunTicket:
 
     __slots__ = (
         "__weakref__", "_waiters", "activity", "emitted", "error", "has_history", "id",
-        "is_awaited", "is_held", "kept", "key", "records", "row", "signals", "status",
+        "is_awaited", "is_held", "kept", "key", "records", "row", "signals", "status", "waits",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
@@ -92,6 +96,7 @@ class RunTicket:
         self.error: BaseException | None = None
         self.signals: list[Record] | None = None
         self.activity: Any = None
+        self.waits: Mapping[tuple[int, str, int], WaitRow] = NO_WAITS
         self.is_awaited = False
         self.is_held = False
         self.kept: weakref.ref[KeptOutputs] | None = None

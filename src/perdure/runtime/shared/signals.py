@@ -131,6 +131,10 @@ class ActionSignals:
         self._unused.append(taken)
         return None
 
+    def goes_on(self, name: str, call: DurableCall[Any]) -> None:
+        """Put back the wait that `deliver` gave: the signal was no answer to it."""
+        self._waits[name].appendleft(call)
+
     def close(self) -> None:
         """Let go of the waits: the action has ended."""
         self._waits.clear()

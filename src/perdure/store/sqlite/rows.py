@@ -27,6 +27,7 @@ from perdure.store.base import (
     RunRow,
     SinkRow,
     StoredOutput,
+    WaitRow,
 )
 from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
@@ -248,6 +249,10 @@ def _of_record(row: Sequence[Any]) -> str:
     return f"a record of run {short_id(row[0])}{action}"
 
 
+def _of_wait(row: Sequence[Any]) -> str:
+    return f"wait {row[3]!r:.20} of action {row[2]!r:.60}, run {short_id(row[0])}"
+
+
 def _of_first(row: Sequence[Any]) -> str:
     return f"row {row[0]!r:.60}"
 
@@ -296,6 +301,7 @@ OUTPUTS = Rows(
 INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}")
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
 COMMANDS = Rows("command", Command, _of_first)
+WAITS = Rows("wait", WaitRow, _of_wait)
 FILES = Rows("file", FileRow, lambda row: f"{row[1]!r:.20} {row[2]!r:.60}")
 BAD_LINES = Rows("bad_line", BadLineRow, lambda row: f"{row[1]!r:.60}, position {row[2]!r:.30}")
 DOCUMENTS = Rows(

@@ -29,6 +29,7 @@ from perdure.store.base import (
     RunHead,
     StoredOutput,
     StoreView,
+    WaitRow,
 )
 from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
@@ -49,6 +50,7 @@ from perdure.store.sqlite.rows import (
     OUTPUTS,
     RECORDS,
     STATUSES,
+    WAITS,
     R,
     Rows,
 )
@@ -227,6 +229,22 @@ class SqliteView(StoreView):
         values = {"job": job, "run": run, "after": _number(after), "limit": limit}
         rows = await self._rows(COMMANDS, "commands", values)
         return _page(rows, limit, lambda row: str(row.number))
+
+    async def waits(self, job: int, *, after: str = "", limit: int = 1000) -> Page[WaitRow]:
+        run, event, call, action = (_text(after) or "-1:0:0:").split(":", 3)
+        values = {
+            **_bounds(job), "run": int(run), "event": int(event), "call": int(call),
+            "action": action, "limit": limit,
+        }  # fmt: skip
+        rows = await self._rows(WAITS, "waits", values)
+        return _page(
+            rows, limit, lambda row: _cursor(f"{row.run}:{row.event}:{row.call}:{row.action}")
+        )
+
+    async def waits_of(self, runs: Collection[int]) -> list[WaitRow]:
+        sql = READ["waits_of_runs"]
+        found = await self._read(lambda: WAITS.read_many(self._db, self._where, sql, runs))
+        return [row for row, _ in found]
 
     async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:
         position, _, source = (_text(after) or "-1:").partition(":")

@@ -29,9 +29,11 @@ from perdure.store.base import (
     SinkRow,
     StatusRow,
     StoredOutput,
+    WaitRow,
 )
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
+from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
 from perdure.testing.simulation.documents import Rows, SimulatedDocuments, write_document
 
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
@@ -67,6 +69,7 @@ class Tables:
         self.documents: Rows = {}
         self.files: dict[tuple[int, str, str], FileRow] = {}
         self.bad_lines: dict[tuple[int, str, int], BadLineRow] = {}
+        self.waits: dict[tuple[int, int, str, int], WaitRow] = {}
         self._last_command = 0
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -141,6 +144,12 @@ class Tables:
             self.bad_lines[row.job, row.source, row.position] = row
         elif isinstance(row, MendedLineRow):
             self.bad_lines.pop((row.job, row.source, row.position), None)
+        elif isinstance(row, WaitRow):
+            self.waits[row[:4]] = row
+        elif isinstance(row, WaitEndRow):
+            self.waits.pop(row, None)
+        elif isinstance(row, ActionWaitsEndRow):
+            self.waits = {place: wait for place, wait in self.waits.items() if place[:3] != row}
 
     def key_state(self, number: int) -> KeyState:
         """Return a key with its memory."""

@@ -61,3 +61,6 @@ INSERT INTO record ("number", "run", "event", "action", "n", "kind", "call", "fu
   (42, 1099511627778, 4, 'stop_action', 5, 7, 0, '', NULL, '', X'96909090010590', 0, 1767225602010000000, NULL, NULL, NULL, NULL);
 INSERT INTO output ("position", "run", "number", "id", "value", "delivered") VALUES
   (1, 1099511627778, 1, '15591e738b32904d29e167bd2703e2bb', X'01C75B1292BB74657374732E7265706C61792E63686174733A4465636973696F6E82A47061696400A3776879D9314572726F723A206120706572736F6E2072656675736564207468652063616C6C206F66207061793A20746F6F206D756368', 1);
+INSERT INTO wait ("run", "event", "action", "call", "name", "kind", "question", "since") VALUES
+  (1099511627779, 2, 'tool_call_action', 1, 'approve-8f06c403', 'approval', 'pay(amount=7)', 1767225601000000000),
+  (1099511627780, 2, 'tool_call_action', 1, 'approve-e480a35a', 'approval', 'pay(amount=8)', 1767225601000000000);

@@ -19,3 +19,5 @@ INSERT INTO record ("number", "run", "event", "action", "n", "kind", "call", "fu
   (8, 1099511627777, 0, '', 0, 13, 0, '', NULL, '', X'01AF66697273743A20617070726F766564', 0, 1767225602000000000, NULL, NULL, NULL, NULL),
   (9, 1099511627777, 0, '', 0, 11, 0, '', NULL, 'approve', X'0192A5616761696E02', 0, 1767225602000000001, NULL, NULL, NULL, NULL),
   (10, 1099511627778, 0, '', 0, 11, 0, '', NULL, 'approve', X'01AF6265666F726520697420626567616E', 0, 1767225602000000002, NULL, NULL, NULL, NULL);
+INSERT INTO wait ("run", "event", "action", "call", "name", "kind", "question", "since") VALUES
+  (1099511627779, 0, 'go', 1, 'approve', 'signal', NULL, 1767225600000000000);

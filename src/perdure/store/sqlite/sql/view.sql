@@ -100,3 +100,13 @@ WHERE job = :job AND (source, position) > (:source, :position)
 ORDER BY source, position LIMIT :limit;
 -- name: count_bad_lines
 SELECT count(*) FROM bad_line WHERE job = ?;
+-- name: waits
+SELECT run, event, action, call, name, kind, question, since FROM wait
+WHERE run >= :first AND run < :before
+    AND (run, event, action, call) > (:run, :event, :action, :call)
+    AND (SELECT status FROM run WHERE run.run = wait.run) < 4
+ORDER BY run, event, action, call LIMIT :limit;
+-- name: waits_of_runs
+SELECT run, event, action, call, name, kind, question, since FROM wait
+WHERE (SELECT status FROM run WHERE run.run = wait.run) < 4 AND run IN (:many)
+ORDER BY run, event, action, call;

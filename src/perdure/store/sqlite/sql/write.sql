@@ -47,3 +47,12 @@ ON CONFLICT (job, source, position) DO UPDATE SET line = excluded.line, reason =
     at = excluded.at;
 -- name: MendedLineRow
 DELETE FROM bad_line WHERE job = ? AND source = ? AND position = ?;
+-- name: WaitRow
+INSERT INTO wait (run, event, action, call, name, kind, question, since)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, event, action, call) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+    question = excluded.question, since = excluded.since;
+-- name: WaitEndRow
+DELETE FROM wait WHERE run = ? AND event = ? AND action = ? AND call = ?;
+-- name: ActionWaitsEndRow
+DELETE FROM wait WHERE run = ? AND event = ? AND action = ?;

@@ -10,7 +10,8 @@ from perdure.errors import PerdureError, RunCancelledError
 
 __all__ = [
     "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo", "MemoryWrite",
-    "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "run_id", "run_number",
+    "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "WaitInfo", "run_id",
+    "run_number", "wait_info",
 ]  # fmt: skip
 
 
@@ -63,6 +64,33 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitInfo:
+    """What an action of a run waits for from outside.
+
+    Attributes:
+        run: the run's id.
+        key: its key, in readable form; None where only the run was asked for.
+        name: name of the signal that ends the wait.
+        kind: "signal", or "approval" for one that takes a yes or a no alone.
+        question: what a person is asked, if anything.
+        since: when it was opened, ns since the epoch.
+        action: name of the action.
+        event: number of the event that it handles.
+    """
+
+    __journal_name__ = "perdure:WaitInfo"
+
+    run: str
+    key: Any
+    name: str
+    kind: str
+    question: str | None
+    since: int
+    action: str
+    event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
     """One run as the store has it.
 
@@ -82,6 +110,7 @@ class RunInfo:
         is_delayed: it is due later and has not joined its key's queue.
         activity: what it last said with `ctx.set_status`, in readable form, or None; listings have
             it of unfinished runs alone.
+        waits: what its actions wait for from outside; of unfinished runs.
     """
 
     __journal_name__ = "perdure:RunInfo"
@@ -100,6 +129,7 @@ class RunInfo:
     due: int = 0
     is_delayed: bool = False
     activity: Any = None
+    waits: tuple[WaitInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,3 +279,11 @@ def run_number(job: int, id_: str) -> int:
         return (job << RUN_NUMBER_BITS) | int(id_.removeprefix("r"), 16)
     except ValueError:
         raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
+
+
+def wait_info(row: Any, key: Any) -> WaitInfo:
+    """Return a wait as people see it, from the row that a store has of it."""
+    return WaitInfo(
+        run=run_id(row.run), key=key, name=row.name, kind=row.kind, question=row.question,
+        since=row.since, action=row.action, event=row.event,
+    )  # fmt: skip

@@ -1,0 +1,97 @@
+"""`perdure inbox`: who waits for a person, for what, since when, and how to answer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perdure.cli.options import (
+    DEFAULT_STORE,
+    JobOption,
+    JsonOption,
+    StoreOption,
+    epilog,
+    open_job,
+    selection,
+)
+
+if TYPE_CHECKING:
+    from perdure.operate.history import History, JobRow
+    from perdure.run import WaitInfo
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(epilog=epilog("perdure inbox", "perdure inbox --json | jq .waits"))(inbox)
+
+
+def inbox(
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Waits shown at most.")] = 50,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    job: JobOption = None,
+) -> None:
+    """List who waits for a person, and for what.
+
+    Those that wait longest come first. In a terminal approvals are answered on the spot: y, n,
+    Enter for later, q to stop.
+    """
+    from perdure.cli import render
+    from perdure.cli.inspect import print_json
+
+    with open_job(store, job) as (history, row):
+        waits = history.waits(row)
+        shown = waits[:limit]
+        if as_json:
+            print_json({"job": row.name, "count": len(waits), "waits": shown})
+            return
+        chosen = selection(store, job)
+        asks = sys.stdin.isatty() and sys.stdout.isatty()
+        for each in shown:
+            render.say(_text(each, chosen))
+            if asks and each.kind == "approval" and not _ask(history, row, each):
+                break
+        count = render.count(len(waits), "wait")
+        more = "" if len(shown) == len(waits) else f" (the first {limit}; --limit shows more)"
+        render.say(f"job {row.name}: {count} for an answer from outside{more}")
+
+
+def _text(wait: WaitInfo, chosen: str) -> str:
+    from perdure.cli import render
+    from perdure.engine.waiting import answer_command
+
+    age = render.duration(time.time_ns() - wait.since)
+    who = f"{wait.run}  key {render.shown_key(wait.key)}  waits {age} for {render.wait(wait)}"
+    lines = [f"{who} (action {wait.action})", f"  {wait.question or ''}"]
+    return "\n".join([*filter(str.strip, lines), f"  {answer_command(wait, chosen)}"])
+
+
+def _ask(history: History, job: JobRow, wait: WaitInfo) -> bool:
+    """Let the user answer an approval; False when they want no more."""
+    from perdure.cli import render
+    from perdure.cli.act import user
+    from perdure.errors import PerdureError
+    from perdure.operate.control import approve
+    from perdure.operate.history import blocking
+    from perdure.run.approval import Approval
+
+    while True:
+        try:
+            said = input("  approve? [y/n, Enter: later, q: stop] ").strip().lower()
+        except EOFError:
+            return False
+        if said in ("", "q"):
+            return said == ""
+        if said in ("y", "yes", "n", "no"):
+            break
+    answer = Approval(approved=said[0] == "y", by=user())
+    try:
+        blocking(approve)(history, job, wait.run, wait.name, answer)
+    except PerdureError as error:  # somebody was quicker, or the run has ended
+        render.say(f"  {error}")
+    else:
+        render.say(f"  answered {'yes' if answer.approved else 'no'}")
+    return True

@@ -1,0 +1,127 @@
+"""Answers to waits: what a person sends a run, and what is found out before it is sent.
+
+Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+from perdure.errors import ConfigurationError, PerdureError, UnreadableAnswerError
+from perdure.journal.record import Record, RecordKind, decode_signal
+from perdure.operate.history import AsyncHistory, all_of
+from perdure.run import RunInfo, WaitInfo
+from perdure.run.approval import APPROVAL, Approval, read_approval
+from perdure.store.base import JobRow
+
+__all__ = ["awaited", "checked_answer", "unawaited"]
+
+
+def awaited(info: RunInfo) -> str:
+    """Return what a run waits for, for messages: `the approval 'refund' and the signal 'go'`."""
+    return " and ".join(dict.fromkeys(_named(wait) for wait in info.waits)) or "no signal"
+
+
+def _named(wait: WaitInfo) -> str:
+    return f"the {wait.kind} {wait.name!r}"
+
+
+def unawaited(info: RunInfo, name: str) -> str:
+    """Return the warning about a signal that the run does not wait for now; "" where it does."""
+    if not info.waits or any(wait.name == name for wait in info.waits):
+        return ""
+    return (
+        f"run {info.id} waits for {awaited(info)}, not for {name!r}: it is kept until an action"
+        " waits for it"
+    )
+
+
+async def checked_answer(
+    history: AsyncHistory, job: JobRow, info: RunInfo, name: str | None
+) -> str:
+    """Return the name of the approval that an answer is for.
+
+    Args:
+        history: the store.
+        job: the job.
+        info: the run.
+        name: the name that was given; None where it is to be found.
+
+    Raises:
+        ConfigurationError: none was given, and several are waited for.
+        PerdureError: the run waits for none, or somebody has answered.
+    """
+    # Of one name the newest wait: an answer that came after it was opened is an answer to it.
+    opened = {wait.name: wait.since for wait in info.waits if wait.kind == APPROVAL}
+    sent = await _sent(history, job, info)
+
+    def is_answered(name: str) -> bool:
+        answer = sent.get(name)
+        if answer is None:
+            return False
+        return answer.is_open or name not in opened or answer.at >= opened[name]
+
+    if name is None:
+        unanswered = [each for each in opened if not is_answered(each)]
+        if len(unanswered) > 1:
+            listed = ", ".join(map(repr, unanswered))
+            raise ConfigurationError(
+                f"run {info.id} waits for {len(unanswered)} approvals: give the name of one of"
+                f" {listed}"
+            )
+        if unanswered:
+            return unanswered[0]
+        name = next(iter(sent), None)
+        if name is None:
+            raise PerdureError(f"run {info.id} waits for no approval: it waits for {awaited(info)}")
+    if is_answered(name):
+        raise PerdureError(f"run {info.id}: {name!r} has been answered already: {sent[name]}")
+    return name
+
+
+class _Sent:
+    """An answer that came for a run.
+
+    Attributes:
+        approval: what it says.
+        at: when it came, ns since the epoch.
+        is_open: no action has taken it.
+    """
+
+    def __init__(self, approval: Approval, at: int, *, is_open: bool) -> None:
+        self.approval = approval
+        self.at = at
+        self.is_open = is_open
+
+    def __str__(self) -> str:
+        said = "yes" if self.approval.approved else "no"
+        by = f" by {self.approval.by}" if self.approval.by else ""
+        comment = f" ({self.approval.comment})" if self.approval.comment else ""
+        return f"{said}{by}{comment}"
+
+
+async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, _Sent]:
+    """Return the newest readable answer of each name, newest last."""
+    records = await history.view.records(info.number)
+    commands = await all_of(functools.partial(history.view.commands, job.job, run=info.number))
+    left = [
+        Record.signal(info.number, *decode_signal(each.payload or b""), each.at)
+        for each in commands
+        if each.command == "signal"
+    ]
+    taken = {record.signal_id for record in records if record.kind == RecordKind.TAKEN}
+    sent: dict[str, _Sent] = {}
+    for record in (*_signals(records), *left):
+        try:
+            approval = read_approval(history.codec.to_json(record.signal_value))
+        except UnreadableAnswerError:
+            continue
+        sent.pop(record.signal_name, None)
+        is_open = record.signal_id not in taken
+        sent[record.signal_name] = _Sent(approval, record.signal_id, is_open=is_open)
+    return sent
+
+
+def _signals(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records if record.kind == RecordKind.SIGNAL]

@@ -1,0 +1,117 @@
+"""OpenWaits: the rows that tell from outside what an action waits for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from perdure.call import DurableCall
+from perdure.errors import StoreError
+from perdure.runtime.action.sides import ActionOfParts
+from perdure.runtime.shared.mailbox import NO_WAITS
+from perdure.store.base import Row, WaitRow
+from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
+
+
+class _Open(NamedTuple):
+    """A wait that may still be open."""
+
+    call: DurableCall[Any]
+    row: WaitRow
+
+
+class OpenWaits:
+    """What the store is told of the waits of one action.
+
+    A wait gets a row at the end of the turn that opened it, if it is open then, and loses it when
+    it has ended. Nothing waits for these rows. What is said of a wait is the same after a replay,
+    so that it is written again there.
+
+    Owns: what is to be told, and the action's part of `RunTicket.waits`. Lifecycle: that of the
+    action. On the host loop's thread, but for `opened`.
+
+    Args:
+        action: the action.
+        resumed: an earlier process may have left rows of it.
+    """
+
+    def __init__(self, action: ActionOfParts, *, resumed: bool) -> None:
+        self._action = action
+        self._resumed = resumed
+        self._made = 0
+        self._new: list[_Open] = []
+        self._told: dict[int, _Open] = {}  # by number: those that have a row
+
+    def opened(self, call: DurableCall[Any], name: str, kind: str, question: str | None) -> None:
+        """Take note, in a turn, of a wait that was not answered at once."""
+        self._made += 1
+        action = self._action
+        if question is not None:  # what no text may hold is not worth a refusal
+            question = question.encode("utf-8", "replace").decode()
+        row = WaitRow(
+            run=action.run_number, event=action.event, action=action.name, call=self._made,
+            name=name, kind=kind, question=question, since=action.continuation.loop.now,
+        )  # fmt: skip
+        self._new = [each for each in self._new if not each.call.done()]
+        self._new.append(_Open(call, row))
+
+    def tell(self) -> None:
+        """Write, after a turn of a live action, what has changed."""
+        if self._new or self._told:
+            self._tell([])
+
+    def go_live(self) -> None:
+        """Replay is over: what an earlier process told holds where it is told again."""
+        if self._resumed:
+            self._resumed = False
+            self._tell([self._all_ended()])
+        else:
+            self.tell()
+
+    def end(self) -> None:
+        """Take back what was told: the action has ended."""
+        rows: list[Row] = [self._ended(each.row) for each in self._told.values()]
+        if self._resumed:
+            rows.append(self._all_ended())
+        self._told.clear()
+        self._new = []
+        if rows:
+            self._show()
+            self._write(rows)
+
+    def _tell(self, rows: list[Row]) -> None:
+        ended = [number for number, each in self._told.items() if each.call.done()]
+        rows += [self._ended(self._told.pop(number).row) for number in ended]
+        begun = [each for each in self._new if not each.call.done()]
+        rows += [each.row for each in begun]
+        self._told.update((each.row.call, each) for each in begun)
+        self._new = []
+        if rows:
+            self._show()
+            self._write(rows)
+
+    def _show(self) -> None:
+        """Have those who look in this process see what is told."""
+        action, ticket = self._action, self._action.run.ticket
+        others = {
+            place: row
+            for place, row in ticket.waits.items()
+            if place[:2] != (action.event, action.name)
+        }
+        own = {(action.event, action.name, n): each.row for n, each in self._told.items()}
+        ticket.waits = others | own or NO_WAITS
+
+    @staticmethod
+    def _ended(row: WaitRow) -> WaitEndRow:
+        return WaitEndRow(row.run, row.event, row.action, row.call)
+
+    def _all_ended(self) -> ActionWaitsEndRow:
+        action = self._action
+        return ActionWaitsEndRow(action.run_number, action.event, action.name)
+
+    def _write(self, rows: list[Row]) -> None:
+        def written(error: StoreError | None) -> None:
+            if error is not None and not self._action.run.dropped:
+                self._action.run.store_failed(error)
+
+        # Without an owner: they are written though the run leaves memory right after it.
+        self._action.run.services.commits.add(rows, written)

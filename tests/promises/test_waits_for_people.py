@@ -1,0 +1,245 @@
+"""What runs wait for from outside is told while they wait, and answers are yes, no or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from tests.promises.legs import KINDS, SECONDS, Legs, agent_for, go, until
+
+from perdure import (
+    ConfigurationError,
+    LocalEngine,
+    OutputEvent,
+    PerdureError,
+    RunStatus,
+    UnreadableAnswerError,
+)
+from perdure.operate.history import History
+
+COUNT = "SELECT count(*) FROM wait"
+UNREADABLE = ["maybe", "", "yes please", 1, 0, None, [], {}, {"approved": "perhaps"}, {"ok": True},
+              {"approved": True, "by": 5}, {"approved": True, "arguments": "none"}]  # fmt: skip
+ANSWERS = [
+    (True, True), ("YES", True), (" ok ", True), ("approved", True), ({"approved": "y"}, True),
+    (False, False), ("no", False), ("N", False), ("false", False), ("Rejected", False),
+    ({"approved": False}, False), ({"approved": "no", "comment": "not now"}, False),
+]  # fmt: skip
+
+
+def asks(event: Any, ctx: Any) -> Any:
+    said = yield ctx.wait_for_approval("refund", "Pay 40 back?")
+    ctx.send_event(OutputEvent(output=[said.approved, said.by, said.comment]))
+
+
+def asks_twice(event: Any, ctx: Any) -> Any:
+    first = ctx.wait_for_approval("first")
+    second = ctx.wait_for_approval("second", timeout=3600)
+    one = yield first
+    other = yield second
+    ctx.send_event(OutputEvent(output=[bool(one), bool(other)]))
+
+
+def waits_then_asks(event: Any, ctx: Any) -> Any:
+    yield ctx.wait_for_signal("go")
+    said = yield ctx.wait_for_approval("refund")
+    ctx.send_event(OutputEvent(output=bool(said)))
+
+
+def waits_in(engine: LocalEngine) -> int:
+    """Return how many rows the store has of waits."""
+    with History.of(engine._store) as history:
+        view: Any = history.awaited.view
+
+        async def count() -> int:
+            return await view._read(lambda: view._db.execute(COUNT).fetchone()[0])
+
+        return history.wait(count())
+
+
+async def output_of(run: Any) -> Any:
+    (output,) = await asyncio.wait_for(run.outputs(), SECONDS)
+    return output.value
+
+
+def told(engine: LocalEngine) -> list[tuple[str, str, str, str | None]]:
+    return [(each.run, each.name, each.kind, each.question) for each in engine.waits()]
+
+
+def test_g27_a_wait_is_told_while_it_is_open(kind: str, store: str) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks)) as job:
+            run = await job.submit({}, key="a")
+            wanted = [(run.id, "refund", "approval", "Pay 40 back?")]
+            await until(lambda: told(legs.engine) == wanted)
+            (wait,) = legs.engine.run_info(run.id).waits
+            assert (wait.key, wait.action, wait.event) == ("a", "go", 0)
+            assert wait == run.waits[0]
+            assert await run.approve(by="ann", comment="fine") == "refund"
+            assert await output_of(run) == [True, "ann", "fine"]
+            assert told(legs.engine) == []
+            assert run.waits == []
+
+    go(test)
+
+
+def test_g27_what_can_be_read_as_neither_is_refused_where_it_is_sent(kind: str, store: str) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: told(legs.engine) != [])
+            for said in UNREADABLE:
+                with pytest.raises(UnreadableAnswerError, match=f"{run.id} waits for the approval"):
+                    await run.signal("refund", said)
+                with pytest.raises(UnreadableAnswerError, match="the answer"):
+                    legs.engine.signal(run.id, "refund", said)
+            assert run.status is RunStatus.WAITING
+            await run.signal("other", "maybe")  # nobody waits for an approval of this name
+            await run.approve(approved=False)
+            assert await output_of(run) == [False, None, None]
+
+    go(test)
+
+
+@pytest.mark.parametrize(("said", "approved"), ANSWERS)
+def test_g27_answers_are_read_alike_everywhere(said: Any, approved: bool, store: str) -> None:
+    async def test() -> None:
+        legs = Legs(store, "coroutine")
+        async with legs.opened(agent_for("coroutine", asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits != [])
+            await run.signal("refund", said)
+            assert (await output_of(run))[0] is approved
+
+    go(test)
+
+
+def test_g27_an_early_answer_that_is_neither_is_dropped_at_the_wait(
+    kind: str, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, waits_then_asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits != [])
+            for said in ("maybe", 7):
+                await run.signal("refund", said)
+            with caplog.at_level(logging.WARNING, "perdure"):
+                await run.signal("go")
+                await until(lambda: [wait.name for wait in run.waits] == ["refund"])
+                await until(lambda: caplog.text.count("still waits for the approval") == 2)
+            assert run.status is not RunStatus.COMPLETED
+            await run.signal("refund", "no")
+            assert await output_of(run) is False
+
+    go(test)
+
+
+def test_g27_an_early_answer_counts(kind: str, store: str) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, waits_then_asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits != [])
+            await run.signal("refund", "maybe")
+            await run.signal("refund", "yes")
+            await run.signal("go")
+            assert await output_of(run) is True
+
+    go(test)
+
+
+@pytest.mark.parametrize("kind", KINDS)  # without continuations it waits for one after the other
+def test_g27_the_first_answer_counts_and_the_second_is_told_who_gave_it(
+    kind: str, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_twice)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: len(told(legs.engine)) == 2)
+            with pytest.raises(ConfigurationError, match=r"2 approvals.*'first', 'second'"):
+                await run.approve()
+            await run.approve("first", by="ann", comment="once")
+            for again in (run.approve("first"), job.approve(run.id, "first", approved=False)):
+                with pytest.raises(PerdureError, match=r"answered already: yes by ann \(once\)"):
+                    await again
+            with pytest.raises(PerdureError, match="answered already: yes by ann"):
+                legs.engine.approve(run.id, "first", by="bob")
+            assert await run.approve(by="bob", approved=False) == "second"  # the one that is left
+            assert await output_of(run) == [True, False]
+            with pytest.raises(PerdureError, match="completed already"):
+                legs.engine.approve(run.id)
+
+    go(test)
+
+
+def test_g27_waits_and_answers_outlive_the_process(kind: str, sqlite: str) -> None:
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        async with legs.crashing(agent_for(kind, waits_then_asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits != [])
+            await run.signal("go")
+            await until(lambda: [each[1] for each in told(legs.engine)] == ["refund"])
+            since = legs.engine.waits()[0].since
+        assert [each[1] for each in told(legs.engine)] == ["refund"]
+        with pytest.raises(UnreadableAnswerError):
+            legs.engine.signal(run.id, "refund", "maybe")
+        async with legs.crashing(agent_for(kind, waits_then_asks)) as job:
+            await until(lambda: [each[1] for each in told(legs.engine)] == ["refund"])
+            assert legs.engine.waits()[0].since == since
+        legs.engine.approve(run.id, by="ann")
+        with pytest.raises(PerdureError, match="answered already: yes by ann"):
+            legs.engine.approve(run.id, by="bob", approved=False)
+        async with legs.opened(agent_for(kind, waits_then_asks)) as job:
+            again = await job.submit({}, key="b")
+            await again.cancel()
+        assert legs.engine.run_info(run.id).status is RunStatus.COMPLETED
+        assert told(legs.engine) == []
+
+    go(test)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["cancelled", "failed", "timed out"])
+def test_g27_a_wait_is_gone_however_its_action_ends(end: str, kind: str, store: str) -> None:
+    def ends(event: Any, ctx: Any) -> Any:
+        call = ctx.wait_for_approval("refund", timeout=0.05 if end == "timed out" else None)
+        if end == "failed":
+            yield ctx.sleep(0.05)
+            raise ValueError("no")
+        yield call
+
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, ends)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits != [] or run.status.is_final)
+            if end == "cancelled":
+                await run.cancel()
+            await asyncio.wait_for(run.wait(), SECONDS)
+            assert told(legs.engine) == []
+            assert waits_in(legs.engine) == 0  # not hidden because the run has ended, but gone
+
+    go(test)
+
+
+def test_a_signal_that_nobody_waits_for_is_kept_with_a_warning(
+    store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, "coroutine")
+        async with legs.opened(agent_for("coroutine", asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: told(legs.engine) != [])
+            legs.engine.signal(run.id, "refnud", True)
+            assert "waits for the approval 'refund', not for 'refnud'" in caplog.text
+            await run.approve()
+            await output_of(run)
+
+    go(test)

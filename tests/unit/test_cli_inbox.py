@@ -1,0 +1,169 @@
+"""`perdure inbox` and `perdure approve`: who waits for a person, and their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunStatus, action
+from perdure.cli import inbox
+from perdure.cli.main import main
+
+
+class Desk(Agent):
+    """Asks for what its input lists, one after another."""
+
+    @action(InputEvent)
+    async def ask(self, event: InputEvent, ctx: Any) -> None:
+        asked = [ctx.wait_for_approval(name, f"May I {name}?") for name in event.input["ask"]]
+        if event.input.get("signal"):
+            await ctx.wait_for_signal(event.input["signal"])
+        said = [await each for each in asked]
+        ctx.send_event(
+            OutputEvent(output=[[each.approved, each.by, each.comment] for each in said])
+        )
+
+
+class _Crash(Exception):
+    pass
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """A store where r1 waits for two approvals, r2 for one, r3 for a signal, and r4 is done."""
+    url = f"sqlite:///{tmp_path / 'in box.db'}"
+    engine = LocalEngine(url, job="desk")
+
+    async def fill() -> None:
+        async with engine.open(Desk) as job:
+            for ask, signal in (("pay", "tell me"), None), (("pay",), None), ((), "go"), ((), None):
+                run = await job.submit({"ask": ask, "signal": signal}, key=f"k{len(ask)}{signal}")
+                while not (run.waits or run.status.is_final):
+                    await asyncio.sleep(0.002)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        asyncio.run(fill())
+    return url
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], store: str) -> Any:
+    """Run the command line on the store: returns exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main([*arguments, "--store", store])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def goes_on(store: str) -> LocalEngine:
+    """Take up the runs again, let those end that have their answers, and return the engine."""
+    engine = LocalEngine(store, job="desk")
+
+    async def work() -> None:
+        async with engine.open(Desk) as job:
+            while len(engine.waits()) + job.progress.completed < 2 or job.progress.in_flight:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        asyncio.run(work())
+    return engine
+
+
+def test_the_inbox_has_each_wait_with_its_question_and_the_command_that_answers(
+    cli: Any, store: str
+) -> None:
+    code, out, _ = cli("inbox")
+    assert code == 0
+    chosen = f" --store {shlex.quote(store)}"
+    assert "r1  key k2None  waits" in out
+    assert "for approval pay (action ask)\n  May I pay?\n" in out
+    assert f"  perdure approve r1 pay{chosen}\n" in out
+    assert f"  perdure approve r1 'tell me'{chosen}\n" in out
+    assert f"  perdure signal r3 go VALUE{chosen}\n" in out
+    assert "r4" not in out
+    assert out.splitlines()[-1] == "job desk: 4 waits for an answer from outside"
+    _, out, _ = cli("inbox", "--limit", "2")
+    assert "4 waits" in out
+    assert "the first 2; --limit shows more" in out
+    assert out.count("perdure approve") == 2
+
+
+def test_the_inbox_as_json(cli: Any) -> None:
+    _, out, _ = cli("inbox", "--json")
+    found = json.loads(out)
+    assert (found["job"], found["count"]) == ("desk", 4)
+    assert [(each["run"], each["name"], each["kind"]) for each in found["waits"]] == [
+        ("r1", "pay", "approval"), ("r1", "tell me", "approval"), ("r2", "pay", "approval"),
+        ("r3", "go", "signal"),
+    ]  # fmt: skip
+    assert found["waits"][0]["question"] == "May I pay?"
+
+
+def test_approve_answers_and_says_who_was_first(cli: Any, store: str) -> None:
+    code, out, _ = cli("approve", "r2", "--by", "ann", "--comment", "fine")
+    assert code == 0
+    assert "run r2 (key 'k1None'): pay is answered yes" in out
+    code, _, err = cli("approve", "r2", "pay", "--no")
+    assert code == 1
+    assert "answered already: yes by ann (fine)" in err
+    code, _, err = cli("approve", "r1")
+    assert code == 2
+    assert "waits for 2 approvals: give the name of one of 'pay', 'tell me'" in err
+    assert cli("approve", "r1", "pay", "--no", "--by", "bob")[0] == 0
+    assert cli("approve", "r1", "--by", "bob")[0] == 0  # the one that is left
+    code, _, err = cli("approve", "r3")
+    assert code == 1
+    assert "r3 waits for no approval: it waits for the signal 'go'" in err
+    engine = goes_on(store)
+    assert engine.run_info("r2").status is RunStatus.COMPLETED
+    assert engine.run_info("r1").status is RunStatus.COMPLETED
+    code, _, err = cli("approve", "r2")
+    assert code == 1
+    assert "completed already" in err
+
+
+def test_a_signal_that_is_neither_yes_nor_no_is_refused_with_exit_code_2(cli: Any) -> None:
+    code, _, err = cli("signal", "r2", "pay", "perhaps")
+    assert code == 2
+    assert "r2 waits for the approval 'pay': the answer 'perhaps' is neither yes nor no" in err
+    assert cli("signal", "r2", "pay", "No")[0] == 0
+    _, out, _ = cli("show", "r2")
+    assert "signal pay: taken once a process runs its job" in out
+
+
+def test_runs_and_show_name_what_is_waited_for(cli: Any) -> None:
+    _, out, _ = cli("runs")
+    row = next(line for line in out.splitlines() if line.startswith("r1"))
+    assert row.rstrip().endswith("approval pay, approval tell me")
+    _, out, _ = cli("show", "r2")
+    assert "waits for approval pay (May I pay?): perdure approve r2 pay" in out
+
+
+def test_in_a_terminal_the_inbox_takes_answers(
+    cli: Any, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(inbox.sys, "stdin", Terminal())
+    monkeypatch.setattr(inbox.sys.stdout, "isatty", lambda: True, raising=False)
+    answers = iter(["perhaps", "y", "", "n"])
+    monkeypatch.setattr(builtins, "input", lambda _prompt: next(answers))
+    _, out, _ = cli("inbox")
+    assert out.count("answered yes") == 1
+    assert out.count("answered no") == 1
+    engine = goes_on(store)
+    assert [each.name for each in engine.waits()] == ["tell me", "go"]
