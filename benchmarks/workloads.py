@@ -48,6 +48,14 @@ async def for_ever(value: int) -> int:
     return value
 
 
+async def logged(seconds: float, n: int) -> int:
+    """Do the outside work of a call: it is done when its line is written."""
+    if seconds:
+        await asyncio.sleep(seconds)
+    os.write(Logged.file, b"x\n")
+    return n
+
+
 async def half_done(call: int) -> int:
     """Return at once; in the process that is to be killed, only for the first half of the calls."""
     if call >= 5 and Restart.hang:
@@ -86,6 +94,21 @@ class ManyCalls(Agent):
     async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
         for n in range(event.input["calls"]):
             await ctx.durable_execute_async(trivial, n)
+
+
+class Logged(Agent):
+    """Calls one after another without end, each of which leaves a line in a file."""
+
+    file = -1
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        rng, n = ctx.random, 0
+        while True:
+            n += 1
+            await ctx.durable_execute_async(
+                logged, event.input["seconds"] * rng.uniform(0.5, 1.5), n
+            )
 
 
 class Waiting(Agent):
@@ -150,15 +173,15 @@ class Commits:
     def __init__(self, *, keep: bool) -> None:
         self.sizes: list[int] = []
         self.batches: list[common.Batch] = []
-        original = SqliteStore.commit
+        original = SqliteStore._write
 
-        def commit(store: SqliteStore, rows: Sequence[Any]) -> asyncio.Future[None]:
+        def write(store: SqliteStore, rows: Sequence[Any]) -> None:
             self.sizes.append(len(rows))
             if keep:
                 self.batches.append(_grouped(rows))
-            return original(store, rows)
+            original(store, rows)
 
-        SqliteStore.commit = commit  # type: ignore[method-assign]
+        SqliteStore._write = write  # type: ignore[method-assign]
 
 
 def _grouped(rows: Sequence[Any]) -> common.Batch:
@@ -461,6 +484,12 @@ def half(store: str, count: int, tag: str = "x") -> dict[str, Any]:
     return asyncio.run(measure())
 
 
+def window(store: str, log: str, count: int, seconds: float) -> dict[str, Any]:
+    """Make calls, `count` of them in flight, until the process is killed."""
+    Logged.file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    return _timed(store, Logged, source(count, "x", seconds=seconds), count, "")
+
+
 def resume(store: str, count: int, tag: str = "x") -> dict[str, Any]:
     """Go on with these runs; the first call that executes says so on standard output."""
     Restart.resumed = False
@@ -473,7 +502,7 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
     for work in (
         overlap, one_step, listed, many_calls, sequential, cold, lone, idle, bare_idle, sleeping,
-        asleep, threads, hanging, half, resume, queue_up, agent_workloads.chat_cpu,
+        asleep, threads, hanging, half, window, resume, queue_up, agent_workloads.chat_cpu,
         agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
         agent_workloads.beside_a_retry,
     )

@@ -13,9 +13,11 @@ from tests.patience import PATIENCE
 from tests.unit.action_driver import on_host
 
 from perdure.errors import StoreDataError, StoreError
+from perdure.executor import running
 from perdure.journal.record import Record, RecordKind
 from perdure.store import group_commit
 from perdure.store.base import ActionStateStore, Row
+from perdure.store.batch import are_durable, begin
 from perdure.store.group_commit import GroupCommit, StallWatcher
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
@@ -229,6 +231,190 @@ async def test_drain_waits_for_the_last_callback() -> None:
     assert not any(drain.done() for drain in drains)
     await store.answer()
     await asyncio.gather(*drains)
+    assert store.told == [(1, "ok"), (2, "ok")]
+
+
+# A store that takes what is pending when it begins
+
+
+class LateStore(FakeStore):
+    """Looks at what it was asked for when the test says that it begins, and settles it later."""
+
+    takes_late = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        self.loops.append(asyncio.get_running_loop())
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.asked.append((rows, future))
+        return future
+
+    loops: list[Any] = []
+
+    def begin(self) -> Sequence[Row]:
+        """Begin with the oldest commit, as its writer does on a thread of its own."""
+        rows = self.asked[0][0]
+        if begin(rows):
+            numbers = [r.n for r in rows if isinstance(r, Record)]
+            self.batches.append(numbers)
+            self.log.append(("write", *numbers))
+        return rows
+
+    def end(self, error: Exception | None = None, *, told: Exception | None = None) -> None:
+        """End the oldest commit; its writer is told `told`, where that is something else."""
+        rows, future = self.asked.pop(0)
+        if error is None:
+            are_durable(rows)
+        if error or told:
+            future.set_exception(error or told)  # type: ignore[arg-type]
+        else:
+            future.set_result(None)
+
+
+@on_host
+async def test_g11_the_writer_takes_what_is_pending_when_it_begins() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    commits.add([row(2)], store.done(2))  # asked for now, without a turn of the loop
+    assert len(store.asked) == 2
+    commits.add([row(3)], store.done(3))
+    assert len(store.asked) == 2
+    store.end()
+    store.begin()
+    assert store.batches == [[1], [2, 3]]
+    assert store.told == []  # all that without the loop
+    commits.add([row(4)], store.done(4))
+    store.end()
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches == [[1], [2, 3], [4]]
+    assert store.told == [(n, "ok") for n in (1, 2, 3, 4)]
+    assert commits.commits == 3
+
+
+@on_host
+async def test_a_commit_that_finds_nothing_pending_writes_nothing() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    owner = Owner()
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    commits.add([row(2)], store.done(2), owner)
+    owner.dropped = True
+    store.end()
+    assert not store.begin()
+    store.end()
+    await commits.drain()
+    commits.add([row(3)], store.done(3))
+    await turns()
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches == [[1], [3]]
+    assert store.told == [(1, "ok"), (3, "ok")]
+    assert commits.commits == 2
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it begins", "after it has begun"])
+@on_host
+async def test_g25_nothing_overtakes_a_commit_that_failed(begun: bool) -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    for n in (1, 2):
+        commits.add([row(n)], store.done(n))
+    await turns()
+    store.begin()
+    commits.add([row(3)], store.done(3))
+    store.end(StoreDataError("refused"))
+    if begun:  # before anybody has heard of the failure
+        assert not store.begin()
+        store.end()
+        await turns()
+    else:
+        await turns()
+        assert not store.begin()
+        store.end()
+    await turns()
+    for _ in range(2):  # one by one
+        numbers = [r.n for r in store.asked[0][0] if isinstance(r, Record)]
+        store.log.append(("write", *numbers))
+        store.end()
+        await turns()
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.log == [
+        ("write", 1, 2), ("write", 1), (1, "ok"), ("write", 2), (2, "ok"), ("write", 3), (3, "ok"),
+    ]  # fmt: skip
+
+
+@on_host
+async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    commits.add([row(2)], store.done(2))
+    store.end(told=StoreError("the answer was lost"))
+    store.begin()
+    store.end()
+    await turns()
+    assert store.told == [(1, "StoreError"), (2, "ok")]
+    commits.add([row(3)], store.done(3))
+    await probed(store)
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches == [[1], [2], [3]]
+    assert not commits.stalled
+
+
+@on_host
+async def test_g25_a_later_commit_is_not_told_before_an_earlier_one() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    commits.add([row(2)], store.done(2))
+    store.asked.pop()[1].set_result(None)  # it has not even looked at its rows
+    await turns()
+    assert store.told == []
+    store.end()
+    await commits.drain()
+    assert store.told == [(1, "ok"), (2, "ok")]
+
+
+@on_host
+async def test_a_turn_of_an_action_asks_with_the_host_loop_and_hears_of_nothing() -> None:
+    store, host = LateStore(), asyncio.get_running_loop()
+    store.loops = []
+    commits = GroupCommit(store, running.as_loop(host))
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    other = asyncio.new_event_loop()
+    before = running.enter(other)
+    try:
+        commits.add([row(2)], store.done(2))
+        store.end()
+        store.begin()
+        store.end()
+        assert store.told == []
+    finally:
+        running.leave(before)
+        other.close()
+    assert store.loops == [host, host]
+    await commits.drain()
     assert store.told == [(1, "ok"), (2, "ok")]
 
 

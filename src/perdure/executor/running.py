@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -86,3 +86,19 @@ def later_task(
     An eager one would begin it inside the turn of an action, or while its maker is half way.
     """
     return asyncio.Task(work, loop=loop, context=context, name=name)
+
+
+def as_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], None]:
+    """Return what runs some work of `loop`, on its thread, with it as the running loop."""
+
+    def run(work: Callable[[], None]) -> None:
+        if running_loop() is loop:
+            work()
+            return
+        before = enter(loop)
+        try:
+            work()
+        finally:
+            leave(before)
+
+    return run

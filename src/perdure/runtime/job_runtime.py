@@ -15,6 +15,7 @@ from perdure.call import checked_name
 from perdure.codec.codec import Codec
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import PerdureError
+from perdure.executor import running
 from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
 from perdure.run.approval import check_readable
@@ -149,7 +150,9 @@ class JobRuntime:
             self._runs.spawn(self._commands.watch())
 
     def _make_parts(self, info: JobInfo) -> None:
-        self._commits = commits = GroupCommit(self._store)
+        self._commits = commits = GroupCommit(
+            self._store, running.as_loop(asyncio.get_running_loop())
+        )
         max_abandoned = self._config.get(AgentExecutionOptions.MAX_ABANDONED_THREADS)
         executor = self._world.make_executor(
             num_async_threads=self._config.get(AgentExecutionOptions.NUM_ASYNC_THREADS),

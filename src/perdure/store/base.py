@@ -79,9 +79,16 @@ class ActionStateStore(abc.ABC):
 
     Every method is called on one event loop. `commit` takes batches in the order of its calls, one
     transaction each. Errors are `StoreError`, or `StoreDataError` where a row itself is refused.
+
+    Attributes:
+        url: the store, as messages name it.
+        takes_late: `commit` looks at its rows when it begins to write them, and not before where
+            another commit is under way; it says so of a `Batch` that is durable (`is_written`). So
+            it is asked for the next commit while it writes one.
     """
 
     url: str
+    takes_late = False
 
     @abc.abstractmethod
     async def open(self, job: str) -> JobInfo:

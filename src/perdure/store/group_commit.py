@@ -1,8 +1,10 @@
 """Group commit: everything that runs hand over in one turn of the host loop shares a commit.
 
 While one batch is being written the next one gathers, so the disk sets the pace: one commit for
-one sequential run, one for thousands of rows under load. No lock, no thread hop per item and no
-wake-ups when idle.
+one sequential run, one for thousands of rows under load. The writer does not wait for the host loop
+in between: the next batch is with it already, and it takes what is pending when it begins. So what
+a call came to is in the commit that begins next, however busy the host loop is. No lock and no
+thread hop per item, and no wake-ups when idle.
 
 A store that does not write **stalls** it (G25): nothing is tried but one probe at a time, each
 later than the one before, and whoever watches starts nothing. What was not written, for certain,
@@ -14,13 +16,15 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from perdure.errors import StoreDataError, StoreError
 from perdure.printable import printable_logger
 from perdure.store.base import ActionStateStore, Row
+from perdure.store.batch import Answer, Batch, Done, Item, Owner, begin
 
 logger = printable_logger("perdure")
 
@@ -29,23 +33,6 @@ logger = printable_logger("perdure")
 SLICE_SECONDS = 0.005
 FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0  # seconds until a store that failed is tried again
 ROW_BYTES = 500  # what a row takes besides its texts: numbers, indexes
-
-Done = Callable[[StoreError | None], None]
-
-
-class Owner(Protocol):
-    """What a batch item belongs to; when `dropped`, its items are neither written nor delivered."""
-
-    dropped: bool
-
-
-class Item(NamedTuple):
-    """Rows that are written together, who is told, and whether they wait for a stalled store."""
-
-    rows: Sequence[Row]
-    done: Done
-    owner: Owner | None
-    waits: bool
 
 
 class StallWatcher(NamedTuple):
@@ -61,18 +48,34 @@ class StallWatcher(NamedTuple):
 class GroupCommit:
     """Batches items into commits and calls each item back, in order, when it is durable.
 
-    Owns: the pending items, the queue of callbacks; while the store does not write, the timer or
-    the task of the next probe. Lifecycle: made on the host loop; `end` before the store is
-    closed. All methods run on the host loop's thread.
+    Owns: the pending items, the batches that the store was given, the queue of callbacks; while the
+    store does not write, the timer or the task of the next probe. Lifecycle: made on the host loop;
+    `end` before the store is closed. All methods run on the host loop's thread; a batch may take
+    its items on the store's.
+
+    Args:
+        store: what writes.
+        as_host: runs what the store is asked with the host loop as the running one, whatever runs:
+            a turn of an action may be what hands rows over.
     """
 
-    def __init__(self, store: ActionStateStore) -> None:
+    def __init__(
+        self,
+        store: ActionStateStore,
+        as_host: Callable[[Callable[[], None]], None] = lambda work: work(),
+    ) -> None:
         self._store = store
+        self._as_host = as_host
         self._host = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._pending: list[Item] = []
+        self._pending: collections.deque[Item] = collections.deque()
+        self._taking = threading.Lock()
+        self._asked: collections.deque[Batch] = collections.deque()  # of the store, in order
+        self._newest: Batch | None = None  # of these, where another may be asked for behind it
         self._finished: collections.deque[Item] = collections.deque()
         self._busy = False  # a flush is scheduled, a commit is under way, or the store is stalled
+        self._halted = False  # the store is stalled, or a culprit is looked for
+        self._is_ahead = False  # whoever adds goes on, perhaps a turn: nobody is called back yet
         self._delivering = False
         self._idle: list[asyncio.Future[None]] = []
         self._stall: StoreError | None = None  # why the store does not write
@@ -123,6 +126,11 @@ class GroupCommit:
             # Not in the caller's context: a callable that writes would leave its variables, such
             # as a trace's span, to all that the commit sets going.
             self._host.call_soon(self._flush, context=self._context)
+        elif (newest := self._newest) is not None and newest.is_taken and newest.items:
+            # The writer goes on with it, without a turn of the host loop.
+            self._is_ahead = True
+            self._context.copy().run(self._as_host, self._flush)
+            self._is_ahead = False
 
     async def write(self, rows: Sequence[Row], *, waits: bool = False) -> None:
         """Write `rows`; return when they are durable.
@@ -171,40 +179,70 @@ class GroupCommit:
         await self.drain()
 
     def _flush(self) -> None:
-        items = [item for item in self._pending if item.owner is None or not item.owner.dropped]
-        self._pending = []
-        if not items:
-            if not self._draining:  # where nothing has proved it
-                self._end_stall()
-            self._settle_down()
+        """Ask the store to write what is pending."""
+        self._halted = False
+        pending = self._pending
+        with self._taking:
+            while pending and pending[0].is_dropped:
+                pending.popleft()
+        if not pending:
+            if not self._asked:
+                if not self._draining:  # where nothing has proved it
+                    self._end_stall()
+                self._settle_down()
             return
-        self.commits += 1
-        commit = self._store.commit([row for item in items for row in item.rows])
-        if commit.done():
-            self._committed(items, commit)
+        batch = Batch(pending, self._taking, self._newest)
+        if not self._is_ahead:
+            begin(batch)  # nothing is being written, so this is
+        self._asked.append(batch)
+        self._newest = batch if self._store.takes_late else None
+        commit = self._store.commit(batch)
+        if commit.done() and not self._is_ahead:
+            self._over(batch, commit)
         else:
-            commit.add_done_callback(lambda future: self._committed(items, future))
+            commit.add_done_callback(lambda future: self._over(batch, future))
 
-    def _committed(self, items: list[Item], commit: asyncio.Future[None]) -> None:
-        error = commit.exception()
+    def _over(self, batch: Batch, commit: asyncio.Future[None]) -> None:
+        """A commit is over: see to it, unless one before it is not, as far as anyone has said."""
+        batch.answer = Answer(commit.exception())
+        asked = self._asked
+        while asked and (answer := asked[0].answer) is not None:
+            first = asked.popleft()
+            if first is self._newest:
+                self._newest = None
+            self._committed(first.close(), answer.error)
+
+    def _committed(self, items: list[Item], error: BaseException | None) -> None:
         if error is None:
-            if self._lost:
-                self._went_well(items)
-            self._finished.extend(items)
+            if items:
+                self.commits += 1
+                if self._lost:
+                    self._went_well(items)
+                self._finished.extend(items)
             # The writer works on the next batch while the callbacks of this one run.
-            if self._pending:
-                self._flush()
-            else:
-                self._busy = False
+            if not (self._asked or self._halted):
+                if self._pending:
+                    self._flush()
+                else:
+                    self._busy = False
             if not self._delivering:
                 self._deliver()
-        elif not isinstance(error, StoreDataError):
+            return
+        self._halt()
+        if not isinstance(error, StoreDataError):
             self._does_not_write(items, as_store_error(error))
         elif len(items) > 1:
             self._host.create_task(self._one_by_one(items))
         else:
-            self._failed(items, error)
+            self._failed(items, as_store_error(error))
             self._flush()
+
+    def _halt(self) -> None:
+        """A commit failed: nothing is written that was not yet, before that has been seen to."""
+        self._halted = True
+        self._newest = None
+        for batch in self._asked:
+            batch.void()
 
     def _failed(self, items: list[Item], error: StoreError) -> None:
         # All of them before anything else is written: later rows of the same runs must not be.
@@ -229,7 +267,7 @@ class GroupCommit:
                 if failed.undone:
                     self._does_not_write(items[number:], failed)
                 else:
-                    self._pending[:0] = items[number + 1 :]
+                    self._pending.extendleft(reversed(items[number + 1 :]))
                     self._does_not_write([item], failed)
                 return
             else:
@@ -274,7 +312,7 @@ class GroupCommit:
             watcher.stalled(error)
         keep = error.undone and not self._draining
         if keep:
-            self._pending[:0] = [item for item in items if item.waits]
+            self._pending.extendleft(item for item in reversed(items) if item.waits)
         self._failed([item for item in items if not (keep and item.waits)], error)
         self._fail_impatient()
         if self._draining:
@@ -293,7 +331,8 @@ class GroupCommit:
         """Fail what does not wait for the store: while draining, everything."""
         if self._stall is None:
             return
-        waiting, self._pending = self._pending, []
+        waiting = list(self._pending)
+        self._pending.clear()
         refused: list[Item] = []
         for item in waiting:
             patient = item.waits and not self._draining
@@ -342,7 +381,7 @@ class GroupCommit:
         self._idle.clear()
 
 
-def size_of(items: Sequence[Item]) -> int:
+def size_of(items: Iterable[Item]) -> int:
     """Return about how many bytes items take in a store."""
     return sum(
         ROW_BYTES + sum(len(value) for value in row if isinstance(value, bytes | str))

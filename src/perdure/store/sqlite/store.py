@@ -1,8 +1,7 @@
 """The SQLite store: WAL, one writer at a time, one transaction a batch.
 
-The writer is a thread, so that a flush of the disk does not block the host loop. While the thread
-is idle and the disk proves quicker than the way to it, small commits are made in place (see
-`perdure.store.pace`); they never wait for a lock or do a checkpoint there.
+The writer is a thread, so that a flush of the disk does not block the host loop. While it is idle
+and the disk proves quicker than the way to it, small commits are made in place (`store.pace`).
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any, TypeVar
 
 from perdure.errors import PerdureError, StoreError
 from perdure.journal.record import Record, StoredPayload
+from perdure.store import switching
 from perdure.store.base import (
     NUMBER_BITS,
     ActionStateStore,
@@ -35,6 +35,7 @@ from perdure.store.base import (
     StoredOutput,
     StoreView,
 )
+from perdure.store.batch import are_durable, begin
 from perdure.store.damage import damaged
 from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
@@ -70,6 +71,8 @@ class SqliteStore(ActionStateStore):
         relaxed: commit without fsync (`durability: relaxed`).
         mode: the permissions of the files that are made for it.
     """
+
+    takes_late = True
 
     def __init__(self, path: Path, *, relaxed: bool = False, mode: int = PRIVATE) -> None:
         self.url = f"sqlite:///{path}"
@@ -111,6 +114,7 @@ class SqliteStore(ActionStateStore):
             target=_serve, args=[self._work], name="perdure-store", daemon=True
         )
         self._thread.start()
+        switching.quicken()
         try:
             return await self._call(lambda: self._open(job))
         except BaseException:
@@ -123,6 +127,7 @@ class SqliteStore(ActionStateStore):
         await self._call(self._close)
         self._work.put(None)
         self._thread = None
+        switching.slow_down()
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         if not self._asked and self._thread is not None and self._pace.allows(len(rows)):
@@ -339,6 +344,8 @@ class SqliteStore(ActionStateStore):
 
     def _commit(self, rows: Sequence[Row], *, in_place: bool = False) -> None:
         began = time.perf_counter()
+        if not begin(rows):
+            return
         if self._patient is in_place:
             self._be_patient(not in_place)
         if self._mark is not None and self._path is not None:
@@ -349,6 +356,7 @@ class SqliteStore(ActionStateStore):
             failed = translate(error, self._path)
             failed.undone = code_of(error) in NEVER_WRITTEN and not self._db.in_transaction
             raise failed from error
+        are_durable(rows)
         self._documents.forget(rows)
         ended = time.perf_counter()
         self._pace.took(len(rows), ended - began, in_place=in_place)

@@ -1,8 +1,8 @@
 """Writing a batch of rows to SQLite: one statement for many rows of a kind.
 
 Each step of a statement gives the interpreter lock back and takes it again. Under load that costs
-more than the row, so rows go in by the dozen: a third of the time alone, a quarter beside a busy
-event loop (measured with journal records on CPython 3.11).
+more than the row, and the more the busier the event loop is. So rows go in by as few steps as can
+be, of statements for 256 rows, 64, 16 and 4.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from perdure.store.statements import load_statements
 
 WRITE = load_statements("sqlite", "write.sql")
 SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
-MANY = 64  # rows of one statement; SQLite binds at least 999 values
+MANY = (256, 64, 16, 4)  # rows of one statement; SQLite binds 32,766 values (999 before 3.32)
+_MOST_VALUES = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _PAYLOADS = [
     tuple(map(kind._fields.index, PAYLOAD_FIELDS.get(kind, ())))  # type: ignore[attr-defined]
@@ -66,19 +67,20 @@ def _write_group(connection: sqlite3.Connection, kind: str, rows: list[Any]) -> 
     if kind == StatusRow.__name__:
         # A statement for many rows sets each run once, in any order: the newest counts.
         rows = list({row.run: row for row in rows}.values())
-    together = len(rows) - len(rows) % MANY if _many(kind) else 0
-    for start in range(0, together, MANY):
-        values = list(itertools.chain.from_iterable(rows[start : start + MANY]))
-        connection.execute(_many(kind), values)
-    if together < len(rows):
-        connection.executemany(WRITE[kind], rows[together:])
+    start, left = 0, len(rows)
+    for size in MANY if left >= MANY[-1] else ():
+        while left >= size and (sql := _many(kind, size)):
+            connection.execute(sql, list(itertools.chain.from_iterable(rows[start : start + size])))
+            start, left = start + size, left - size
+    if left:
+        connection.executemany(WRITE[kind], rows[start:])
 
 
 @functools.cache
-def _many(kind: str) -> str:
-    """Return the statement for `MANY` rows of a kind, "" where there is none."""
+def _many(kind: str, size: int) -> str:
+    """Return the statement for `size` rows of a kind, "" where there is none."""
     sql = WRITE.get(f"{kind}_many", WRITE[kind])
     match = _VALUES.search(sql)
-    if match is None:
+    if match is None or match[1].count("?") * size > _MOST_VALUES:
         return ""
-    return sql.replace(match[1], ", ".join([match[1]] * MANY), 1)
+    return sql.replace(match[1], ", ".join([match[1]] * size), 1)

@@ -31,6 +31,7 @@ from perdure.store.base import (
     StoredOutput,
     WaitRow,
 )
+from perdure.store.batch import are_durable, begin
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
@@ -185,6 +186,8 @@ class SimulatedStore(ActionStateStore):
         failed: told of each batch whose writer is about to be told that it failed.
     """
 
+    takes_late = True
+
     def __init__(
         self,
         batches: Sequence[Sequence[Row]] = (),
@@ -235,8 +238,13 @@ class SimulatedStore(ActionStateStore):
             return future
         self._asked.append((rows, future))
         if len(self._asked) == 1:
-            (self._later or loop.call_soon)(self._commit_next)
+            self._begin()
         return future
+
+    def _begin(self) -> None:
+        """Begin to write what was asked for first: from here on its rows are what they are."""
+        begin(self._asked[0][0])
+        (self._later or asyncio.get_running_loop().call_soon)(self._commit_next)
 
     def _commit_next(self) -> None:
         rows, future = self._asked[0]
@@ -249,17 +257,20 @@ class SimulatedStore(ActionStateStore):
         else:
             future.set_exception(error)
         if self._asked:
-            (self._later or asyncio.get_running_loop().call_soon)(self._commit_next)
+            self._begin()
 
     def _write(self, rows: Sequence[Row]) -> StoreError | None:
         """Let a batch meet its fate; return what its writer is told."""
+        if not begin(rows):
+            return None
         fate = self._fate()
         if fate is not Fate.LOST:
             try:
-                self.leave(rows)
+                self.leave(list(rows))
             except StoreDataError as error:
                 return error
         if fate is Fate.WRITTEN:
+            are_durable(rows)
             return None
         self._failed(rows)
         return StoreError(f"{self.url}: a commit failed: {fate.value}")
