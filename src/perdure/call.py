@@ -74,7 +74,8 @@ class DurableCall(ActionFuture[T]):
         parker: Parker | None,
         on_cancel: Callable[[DurableCall[Any]], None],
     ) -> None:
-        super().__init__(loop, identity)
+        self._identity = identity
+        asyncio.Future.__init__(self, loop=loop)  # at once: every call is one
         self.number = number
         self.function = function
         self._parker = parker

@@ -261,6 +261,24 @@ class Event(metaclass=_EventMeta):
         view.upstream_action_name = event.upstream_action_name
         return view
 
+    @classmethod
+    def rebuilt(cls, type: str, attributes: dict[str, Any], id: str) -> Self:
+        """Return an event as the journal has it: it is complete, and has its id.
+
+        Args:
+            type: The event's type.
+            attributes: All its attributes; not copied.
+            id: Its id.
+        """
+        event = cls.__new__(cls)
+        event.id = id
+        event._made_by = None
+        event.type = type
+        event.attributes = attributes
+        event.upstream_event_id = None
+        event.upstream_action_name = None
+        return event
+
     def get_attr(self, name: str, default: Any = None) -> Any:
         """Return the attribute `name`, or `default` when there is none."""
         return self.attributes.get(name, default)

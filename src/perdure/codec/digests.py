@@ -111,7 +111,7 @@ def digest_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
             data = _packed_call(args, kwargs, _CANONICAL, _CANONICAL_EXACT)
     else:
         data = _packed_call(args, kwargs, _CANONICAL, _CANONICAL_EXACT)
-    return _hash(data)
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
 def call_digests(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[bytes]:

@@ -46,7 +46,9 @@ def sign_call(
         EncodeError: An argument is no plain value.
     """
     signed, text = digest_call(args, kwargs), brief(args, kwargs)
-    if parts is not None or "…" in text or not _is_plain(args, kwargs):
+    plain = _PLAIN.issuperset
+    is_plain = plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
+    if parts is not None or "…" in text or not is_plain:
         signed += b"".join(path + value for path, value, _ in _sketch(args, kwargs, parts))
     return signed, text
 
@@ -88,11 +90,6 @@ def differences(
         )
     more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return ", ".join(found[:_SHOWN] + more)
-
-
-def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    plain = _PLAIN.issuperset
-    return plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
 
 
 def _sketch(

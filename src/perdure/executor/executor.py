@@ -94,10 +94,10 @@ class ContinuationActionExecutor:
             again = functools.partial(self.start, invocation, is_coroutine=is_coroutine)
             self._held.append(again)
             return
-        if not is_coroutine:
+        if is_coroutine:
+            self._run_on_host(invocation, None)
+        else:
             self._pool.submit(invocation)
-            return
-        self._run_on_host(invocation, None)
 
     def _run_on_host(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
         # With a name, or asyncio makes one of a number.

@@ -70,6 +70,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
 
     Attributes:
         closed: everything was dropped, and nothing can be scheduled.
+        timers: a heap of those that are armed, cancelled ones included.
 
     Args:
         seed: a digest of the action's identity; hashes of futures and tasks derive from it.
@@ -82,7 +83,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self._created = 0
         self._now = 0  # ns since the epoch: the time of the last settlement
         self._ready: collections.deque[asyncio.Handle] = collections.deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self.closed = False
         # Gives an event that is made in a turn its id; None where that is not the runtime's.
         self.new_event_id: Callable[[], tuple[str, object]] | None = None
@@ -110,11 +111,11 @@ class ActionLoop(asyncio.AbstractEventLoop):
         """Set the time to `at` (ns since the epoch), never backwards; due timers become ready."""
         if at > self._now:
             self._now = at
-        if not self._timers:
+        if not self.timers:
             return
         now = self.time()
-        while self._timers and self._timers[0][0] <= now:
-            handle = heapq.heappop(self._timers)[2]
+        while self.timers and self.timers[0][0] <= now:
+            handle = heapq.heappop(self.timers)[2]
             if not handle.cancelled():
                 self._ready.append(handle)
 
@@ -145,10 +146,10 @@ class ActionLoop(asyncio.AbstractEventLoop):
 
     def next_deadline(self) -> int | None:
         """Return the time of the earliest live timer (ns since the epoch), or None."""
-        while self._timers and self._timers[0][2].cancelled():
-            heapq.heappop(self._timers)
+        while self.timers and self.timers[0][2].cancelled():
+            heapq.heappop(self.timers)
         # Rounded up by more than a float's step here (238 ns): at its own firing a timer is due.
-        return int(self._timers[0][0] * 1e9) + 512 if self._timers else None
+        return int(self.timers[0][0] * 1e9) + 512 if self.timers else None
 
     # What asyncio asks of a loop
 
@@ -194,7 +195,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
         """Call `callback` in the first turn at or after `when`; for the loop's owner."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._created += 1
-        heapq.heappush(self._timers, (when, self._created, handle))
+        heapq.heappush(self.timers, (when, self._created, handle))
         return handle
 
     # Called by asyncio's TimerHandle.
@@ -240,7 +241,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self.closed = True
         self.on_violation = self.new_event_id = None
         self._ready.clear()
-        self._timers.clear()
+        self.timers.clear()
         for task in self.tasks:
             if not task.done():
                 return

@@ -97,9 +97,12 @@ class CallAttempts:
         """Start the first attempt, or go on waiting for the next."""
         if self.over_at is not None:
             self._deadline = self._services.timers.arm(self.over_at, self._too_late)
-        before = self._before
+        before, options = self._before, self._options
         if before is None:
-            self._queue()
+            if options.limit is None and options.reconciler is None and options.retry is None:
+                self._start()
+            else:
+                self._queue()
         elif (crashed := self._crashed(before)) is not None:
             self._failed(crashed, before.started_at)
         else:
@@ -216,7 +219,8 @@ class CallAttempts:
             return
         if self._options.timeout is not None:
             invocation.on_start = self._began
-        invocation.on_wait = self._starves
+        if not callee.is_coroutine:
+            invocation.on_wait = self._starves
         self._services.executor.start(invocation, is_coroutine=callee.is_coroutine)
 
     def _starves(self, why: str) -> None:

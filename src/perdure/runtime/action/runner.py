@@ -372,7 +372,7 @@ class ActionRunner:
                 self._tell_note()
             if self._waits is not None and self._waits.put_off:
                 self._waits.ask()
-            idles = self._arm()
+            idles = (self._waits is not None or bool(continuation.loop.timers)) and self._arm()
             is_unsaid = self.start_row is not None or (self._log is not None and self.has_lines)
             if is_unsaid and (idles or (self.start_row is not None and self._services.run_timeout)):
                 # A deadline counts from the start, which must survive a crash as well; and what

@@ -66,12 +66,11 @@ class RunEvents:
         codec = self._services.codec
         if record is None:
             value = codec.decode(self._ticket.row.value)
-            # The keyword is Event's own; type checkers know the fields of the class alone.
-            return InputEvent(input=value, id=self._id(0))  # type: ignore[call-arg]
+            return InputEvent.rebuilt(InputEvent.EVENT_TYPE, {"input": value}, self._id(0))
         attributes = codec.decode(record.attributes)
         if not isinstance(attributes, dict):
             raise DecodeError.of_damage(f"the attributes of event {record.number} are no mapping")
-        event = Event(type=record.type, attributes=attributes, id=record.id)
+        event = Event.rebuilt(record.type, attributes, record.id)
         event.upstream_event_id = self._id(record.source_event)
         event.upstream_action_name = record.action
         return event
