@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -53,6 +54,7 @@ class ContinuationActionExecutor:
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._host = asyncio.get_running_loop()
+        self._hooks = sys.get_asyncgen_hooks()  # the host's, which turns of actions replace
         self._hub = new_hub()
         self._continuations = continuations and is_continuation_supported()
         self._lane = SequentialLane(self._host)
@@ -102,8 +104,10 @@ class ContinuationActionExecutor:
     def _run_on_host(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
         # With a name, or asyncio makes one of a number.
         work, name = self._drive(invocation, returned), "perdure durable call"
-        invocation.task = task = running.later_task(self._host, work, name=name)
-        self._tasks.add(task)
+        task = running.task_at_once(self._host, work, self._hooks, name=name)
+        if not task.done():
+            invocation.task = task
+            self._tasks.add(task)
 
     def drop(self, invocation: Invocation) -> None:
         """Cancel a coroutine; let a thread go on, drop its late result and replace its thread."""
@@ -224,9 +228,11 @@ class ContinuationActionExecutor:
     def _is_asked_to_end(self, invocation: Invocation, error: BaseException) -> bool:
         """Say, where a callable was left, whether that came from outside of it."""
         if isinstance(error, GeneratorExit):
-            # Closing a coroutine throws one in, from wherever that is done.
-            loop = running.running_loop()
-            return loop is not self._host or asyncio.current_task(loop) is not invocation.task
+            # Closing a coroutine throws one in, from wherever that is done; but not in the step
+            # that it begins with, where its task may not be known yet.
+            loop, task = running.running_loop(), invocation.task
+            is_own = task is None or asyncio.current_task(loop) is task
+            return loop is not self._host or not is_own
         return invocation.dropped or self._closed or self._is_shutdown()
 
     def _is_shutdown(self) -> bool:

@@ -74,6 +74,39 @@ else:
         asyncio._set_running_loop(before[0])
 
 
+if sys.version_info >= (3, 12):
+
+    def task_at_once(
+        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], hooks: Any, *, name: str
+    ) -> asyncio.Task[T]:
+        """Return a task of `loop` that has begun: its first step is made here and now.
+
+        What ends in that step never takes a turn of the loop. May be called inside the turn of an
+        action: the step sees `loop` as the running one, and another task of it may be under way.
+
+        Args:
+            loop: runs on this thread.
+            work: what the task does.
+            hooks: those of async generators on `loop`.
+            name: the task's name.
+        """
+        place, before = enter(loop), sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(*hooks)
+        try:
+            return asyncio.Task(work, loop=loop, name=name, eager_start=True)
+        finally:
+            sys.set_asyncgen_hooks(*before)
+            leave(place)
+
+else:  # `asyncio.timeout` wants a task, and one that has begun cannot be made before 3.12
+
+    def task_at_once(
+        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], hooks: Any, *, name: str
+    ) -> asyncio.Task[T]:
+        """Return a task of `loop` that begins when its turn comes."""
+        return later_task(loop, work, name=name)
+
+
 def later_task(
     loop: asyncio.AbstractEventLoop,
     work: Coroutine[Any, Any, T],
