@@ -75,7 +75,7 @@ class DurableCall(ActionFuture[T]):
         on_cancel: Callable[[DurableCall[Any]], None],
     ) -> None:
         self._identity = identity
-        asyncio.Future.__init__(self, loop=loop)  # at once: every call is one
+        super(ActionFuture, self).__init__(loop=loop)  # past a step: every call is one
         self.number = number
         self.function = function
         self._parker = parker

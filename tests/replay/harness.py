@@ -53,9 +53,9 @@ class InstantStore(SqliteStore):
 class InstantExecutor(ContinuationActionExecutor):
     """An executor without threads: plain callables run at once and are over a second later."""
 
-    def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
+    def start(self, invocation: Invocation, *, is_coroutine: bool, at_once: bool = True) -> None:
         if is_coroutine or self._closed:
-            super().start(invocation, is_coroutine=is_coroutine)
+            super().start(invocation, is_coroutine=is_coroutine, at_once=at_once)
             return
         invocation.started_at = self._now()
         value: Any = None

@@ -85,26 +85,38 @@ class ContinuationActionExecutor:
     def _fallback(self, name: str, seed: int) -> ThreadedContinuation:
         return ThreadedContinuation(name, seed, self._hub, self._lane)
 
-    def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
+    def start(self, invocation: Invocation, *, is_coroutine: bool, at_once: bool = True) -> None:
         """Start a call; its outcome reaches `invocation.finish` on the host loop.
 
         Once closed it starts nothing: the next process does.
+
+        Args:
+            invocation: the call.
+            is_coroutine: it is a coroutine function.
+            at_once: that may begin inside this call, where Python can.
         """
         if self._closed or invocation.dropped:
             return
         if self._held is not None:
-            again = functools.partial(self.start, invocation, is_coroutine=is_coroutine)
+            again = functools.partial(
+                self.start, invocation, is_coroutine=is_coroutine, at_once=at_once
+            )
             self._held.append(again)
             return
         if is_coroutine:
-            self._run_on_host(invocation, None)
+            self._run_on_host(invocation, None, at_once=at_once)
         else:
             self._pool.submit(invocation)
 
-    def _run_on_host(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
+    def _run_on_host(
+        self, invocation: Invocation, returned: Awaitable[Any] | None, *, at_once: bool
+    ) -> None:
         # With a name, or asyncio makes one of a number.
         work, name = self._drive(invocation, returned), "perdure durable call"
-        task = running.task_at_once(self._host, work, self._hooks, name=name)
+        if at_once:
+            task = running.task_at_once(self._host, work, self._hooks, name=name)
+        else:
+            task = running.later_task(self._host, work, name=name)
         if not task.done():
             invocation.task = task
             self._tasks.add(task)
@@ -251,7 +263,7 @@ class ContinuationActionExecutor:
         if getattr(type(value), "__await__", None) is None:
             self._finish(invocation, value, error)
         elif not (invocation.dropped or self._closed):
-            self._run_on_host(invocation, value)
+            self._run_on_host(invocation, value, at_once=False)
         else:
             if asyncio.iscoroutine(value):
                 value.close()  # nobody will await it

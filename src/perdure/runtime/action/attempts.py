@@ -221,7 +221,10 @@ class CallAttempts:
             invocation.on_start = self._began
         if not callee.is_coroutine:
             invocation.on_wait = self._starves
-        self._services.executor.start(invocation, is_coroutine=callee.is_coroutine)
+        # Under a limit another's end starts it, which may be that of the whole run: not in there.
+        self._services.executor.start(
+            invocation, is_coroutine=callee.is_coroutine, at_once=self._options.limit is None
+        )
 
     def _starves(self, why: str) -> None:
         """No thread is left for the attempt: whoever looks at the run is to see that."""

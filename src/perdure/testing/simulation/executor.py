@@ -110,10 +110,10 @@ class SimulatedExecutor(ContinuationActionExecutor):
     def _fallback(self, name: str, seed: int) -> ThreadedContinuation:
         return SimulatedFallback(name, seed, self._hub, self._simulated_lane)
 
-    def start(self, invocation: Invocation, *, is_coroutine: bool) -> None:
+    def start(self, invocation: Invocation, *, is_coroutine: bool, at_once: bool = True) -> None:
         if is_coroutine and self._held is None:  # else it comes here again
             invocation.func = self._life.wrapped(invocation)
-        super().start(invocation, is_coroutine=is_coroutine)
+        super().start(invocation, is_coroutine=is_coroutine, at_once=at_once)
 
     def run_inline(self, invocation: Invocation) -> None:
         if self._closed:
