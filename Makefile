@@ -9,6 +9,8 @@ TOOLS := .venv-tools
 STAMP := $(VENV)/.synced
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
+PEERS := build/peers-env
+PEERS_ARGS ?=
 SEEDS ?= 5000
 # Where it matters which event loop the host has; `make soak` runs all tests on uvloop.
 ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_races cancelled_calls \
@@ -20,7 +22,7 @@ ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_race
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test test-uvloop simulate soak lint typecheck format bench docs clean distclean
+.PHONY: help venv demo demo-reviews test test-uvloop simulate soak lint typecheck format bench bench-peers docs clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -60,6 +62,10 @@ format: $(STAMP)  ## put the code into its form
 
 bench: $(STAMP)  ## run the benchmarks
 	@set -e; for file in benchmarks/bench_*.py; do $(PYTHON) "$$file"; done
+
+bench-peers: $(STAMP) $(PEERS)/.ready  ## the same cases beside DBOS, LangGraph, absurd and Restate; needs npm
+	@$(PYTHON) benchmarks/peers/run.py $(PEERS)/venv/bin/python \
+	  $(PEERS)/node_modules/@restatedev/restate-server-*/bin/restate-server $(PEERS_ARGS)
 
 docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, names in the journal
 	@$(PYTHON) docs/write_configuration.py
@@ -102,3 +108,14 @@ $(STAMP): pyproject.toml uv.lock
 	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV= \
 	  $$uv sync --locked --python "$$python"; \
 	touch $(STAMP)
+
+# An environment of the peers' own, so that nothing of theirs is in perdure's.
+$(PEERS)/.ready: benchmarks/peers/requirements.txt benchmarks/peers/package.json
+	@set -e; \
+	npm --version >/dev/null 2>&1 || { echo "bench-peers needs npm, for Restate's server" >&2; exit 1; }; \
+	uv=uv; uv --version >/dev/null 2>&1 || uv=$(TOOLS)/bin/uv; \
+	mkdir -p $(PEERS); cp benchmarks/peers/package.json $(PEERS); \
+	$$uv venv --quiet --clear --python $(PYTHON) $(PEERS)/venv; \
+	$$uv pip install --quiet --python $(PEERS)/venv/bin/python -r benchmarks/peers/requirements.txt; \
+	npm install --prefix $(PEERS) --silent --no-fund --no-audit --no-package-lock; \
+	touch $@

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import gc
 import json
 import os
@@ -21,13 +22,17 @@ from typing import Any
 import agent_workloads
 import common
 
-from perdure import Agent, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
+from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
 from perdure.connectors.iterable import IterableSource
 from perdure.store.base import ROW_ORDER
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.write import WRITE
 
 JOB = "bench"
+WORDS = (
+    "the kettle boils two cups before I have found tea bags and its lid feels a little loose but we"
+    " love it anyway delivery was quick colour as in picture battery lasts three days"
+).split()
 WARM_UP = 4  # runs of 1,000 calls until a write-ahead log has wrapped around
 
 
@@ -64,6 +69,27 @@ async def half_done(call: int) -> int:
         Restart.resumed = True
         print(f"first call {call}", flush=True)
     return call
+
+
+def blocks(seconds: float) -> float:
+    if seconds:
+        time.sleep(seconds)
+    return seconds
+
+
+async def waits(seconds: float) -> float:
+    if seconds:
+        await asyncio.sleep(seconds)
+    return seconds
+
+
+async def kilobytes(count: int, first: int) -> str:
+    return _text()[97 * first % 10_000 :][: 1000 * count]
+
+
+@functools.cache
+def _text() -> str:
+    return " ".join(f"{WORDS[(7 * n + n * n) % len(WORDS)]} {n}" for n in range(4_000))
 
 
 # Agents
@@ -139,6 +165,56 @@ class PlainSleeps(Agent):
             ctx.send_event(OutputEvent(output="done"))
         except TimeoutError:
             ctx.send_event(OutputEvent(output="timed out"))
+
+
+class InTurnOrAtOnce(Agent):
+    """Calls as the input says: in turn on the event loop, at once on threads or as coroutines."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        way, seconds = event.input["way"], event.input["seconds"]
+        if way == "in_turn":
+            for _ in range(event.input["calls"]):
+                ctx.durable_execute(blocks, seconds)
+            return
+        func = blocks if way == "threads" else waits
+        calls = (ctx.durable_execute_async(func, seconds) for _ in range(event.input["calls"]))
+        await asyncio.gather(*calls)
+
+
+class More(Event):
+    """One more, for an action of its own."""
+
+    n: int
+
+
+class Costs(Agent):
+    """Does one thing as many times as the input says."""
+
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: RunnerContext) -> None:
+        what, times = event.input["what"], event.input["times"]
+        call = ctx.durable_execute_async
+        if what in ("at_once", "thread"):
+            func = trivial if what == "at_once" else blocks
+            await asyncio.gather(*(call(func, 0) for _ in range(times)))
+        for n in range(times if what not in ("at_once", "thread", "text") else 0):
+            if what == "in_turn":
+                await call(trivial, n)
+            elif what == "event":
+                ctx.send_event(More(n=n))
+            elif what == "output":
+                ctx.send_event(OutputEvent(output=n))
+            elif what == "memory":
+                ctx.short_term_memory.set(f"path{n}", n)
+            else:
+                await ctx.sleep(0.001)
+        if what == "text":
+            await call(kilobytes, times, event.input["n"])
+
+    @action(More)
+    async def more(self, event: More, ctx: RunnerContext) -> None:
+        """Do nothing."""
 
 
 class Restart(Agent):
@@ -465,6 +541,44 @@ def hanging(store: str, hung: int, threads: int) -> dict[str, Any]:
     return asyncio.run(measure())
 
 
+def costs(store: str, what: str, runs: int, times: int) -> dict[str, Any]:
+    """CPU and bytes of runs that do something a number of times."""
+
+    async def measure() -> float:
+        async with engine(store).open(Costs) as job:
+            cpu = time.process_time()
+
+            async def one(n: int) -> None:
+                run = await job.submit({"what": what, "times": times, "n": n}, key=n)
+                await run.wait()
+
+            await asyncio.gather(*(one(n) for n in range(runs)))
+            return time.process_time() - cpu
+
+    cpu = asyncio.run(measure())
+    return {"cpu": cpu, "bytes": os.stat(store).st_size}
+
+
+def async_or_not(store: str, runs: int, calls: int, seconds: float) -> dict[str, Any]:
+    """Seconds of runs of calls in turn, at once on threads and at once as coroutines."""
+
+    async def measure() -> dict[str, Any]:
+        found = {}
+        config = {"num-async-threads": 16}
+        pooled = LocalEngine(store=f"sqlite:///{store}", job=JOB, config=config)
+        async with pooled.open(InTurnOrAtOnce) as job:
+            for way in ("coroutines", "in_turn", "threads", "coroutines"):  # the first warms up
+                began = time.perf_counter()
+                value = {"way": way, "seconds": seconds, "calls": calls}
+                started = [await job.submit(value, key=n) for n in range(runs)]
+                for run in started:
+                    await run.wait()
+                found[way] = time.perf_counter() - began
+        return found
+
+    return asyncio.run(measure())
+
+
 def half(store: str, count: int, tag: str = "x") -> dict[str, Any]:
     """Do half of the calls of `count` runs, say so, and wait to be killed."""
     Restart.hang = True
@@ -502,8 +616,8 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
     for work in (
         overlap, one_step, listed, many_calls, sequential, cold, lone, idle, bare_idle, sleeping,
-        asleep, threads, hanging, half, window, resume, queue_up, agent_workloads.chat_cpu,
-        agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
+        asleep, async_or_not, costs, threads, hanging, half, window, resume, queue_up,
+        agent_workloads.chat_cpu, agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
         agent_workloads.beside_a_retry,
     )
 }  # fmt: skip
