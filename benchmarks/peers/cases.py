@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import statistics
 import sys
 import time
@@ -70,7 +71,8 @@ async def written(number: int) -> str:
 
 
 async def logged(run: str, n: int) -> int:
-    """Say in a file that this call was executed."""
+    """Say in a file, after 10 to 100 ms, that this call was executed."""
+    await asyncio.sleep(random.uniform(0.01, 0.1))
     os.write(_log(), f"{run} {n}\n".encode())
     return n
 

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -160,7 +161,8 @@ def end(process: subprocess.Popen[str]) -> None:
 def killed(command: list[str], env: dict[str, str], log: Path, runs: int) -> dict[str, Any]:
     """Kill a system at work, with its own server; count what it executes again when it is back."""
     first, deadline = start(command, env), time.monotonic() + SECONDS
-    while not log.exists() or log.read_bytes().count(b"\n") < 3 * runs:
+    enough = random.randrange(2 * runs, 4 * runs)
+    while not log.exists() or log.read_bytes().count(b"\n") < enough:
         if first.poll() is not None or time.monotonic() > deadline:
             end(first)
             raise Failed("it was over before it could be killed")
