@@ -239,7 +239,9 @@ class LiveRuns:
 
     def _begin(self, ticket: RunTicket) -> None:
         """The mailbox says that a run may execute."""
-        if self._closing or self._stopping or ticket.is_held or not self._is_wanted(ticket):
+        if self._closing or self._stopping or ticket.is_held:
+            return
+        if self._leaves_resting and not self._is_wanted(ticket):
             return
         self.backlog.leaves(ticket)
         if ticket.key.shelf is not None:
@@ -317,7 +319,8 @@ class LiveRuns:
         for listener in self._listeners:
             listener.on_finished(ticket)
         ticket.tell_waiters()
-        self._tell_if_drained()
+        if self._drained is not None:
+            self._tell_if_drained()
 
     def rests(self, ticket: RunTicket) -> None:
         """Let a run rest; it may leave memory."""

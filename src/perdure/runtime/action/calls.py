@@ -97,7 +97,7 @@ class ActionCalls:
             check_reconciler(options.reconciler, args, kwargs)
         function, given = options.durable_id, options.durable_aliases
         step, call, template = self._number(
-            function or info.identity,
+            function or info.name or info.named(),
             args,
             kwargs,
             func=func,

@@ -120,7 +120,7 @@ class ActionContext:
         self._runner = runner
         self.sent: list[Sent] = []
         self._event_ids = EventIds(
-            functools.partial(self._run.sent_id, runner.event, runner.name),
+            self._run.event_ids(runner.event, runner.name),
             from_making=started.rules is not None,
         )
         runner.continuation.loop.new_event_id = self._event_ids.made

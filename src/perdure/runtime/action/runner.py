@@ -456,7 +456,8 @@ class ActionRunner:
         if self._waits is not None:
             self._waits.close()
         self.calls.close()
-        self.continuation.close()
+        if not self.continuation.loop.closed:
+            self.continuation.close()
 
     def release(self) -> None:
         """Let go of the parts that refer back to the action, which has ended for good."""

@@ -47,8 +47,8 @@ class RunOfAction(Protocol):
     def count_call(self) -> bool:
         """Count one more call; False when it is one too many for the run."""
 
-    def sent_id(self, event: int, action: str, n: int) -> str:
-        """Return the id of the nth event that an action sends while it handles `event`."""
+    def event_ids(self, event: int, action: str) -> Callable[[int], str]:
+        """Return what gives the id of the nth event that an action sends while it handles one."""
 
     def derived_id(self, call: Record) -> str:
         """Return the id that a run started by this call has for ever."""

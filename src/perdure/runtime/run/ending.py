@@ -128,10 +128,10 @@ class RunEnding:
         rows: Sequence[Row] = (),
     ) -> End:
         ticket = self._ticket
-        end = status_row(ticket.row, status, error=failure, finished_at=at)
-        written = memory_rows(ticket.key.row.key, memory.short_term, memory.touched)
-        finish = functools.partial(self._finish, status, failure, memory)
-        return End([*rows, end, *written], finish)
+        ended = [*rows, status_row(ticket.row, status, error=failure, finished_at=at)]
+        if memory.touched:
+            ended += memory_rows(ticket.key.row.key, memory.short_term, memory.touched)
+        return End(ended, functools.partial(self._finish, status, failure, memory))
 
     def _finish(self, status: RunStatus, failure: bytes | None, memory: RunMemory) -> None:
         ticket = self._ticket

@@ -77,9 +77,9 @@ class RunExecution:
         """Return the run and its key, for messages."""
         return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
 
-    def sent_id(self, event: int, action: str, n: int) -> str:
-        """Return the id of the nth event that an action sends while it handles `event`."""
-        return self._identity.event(event, action, n)
+    def event_ids(self, event: int, action: str) -> Callable[[int], str]:
+        """Return what gives the id of the nth event that an action sends while it handles one."""
+        return functools.partial(self._identity.event, event, action)
 
     # Beginning
 
@@ -118,7 +118,7 @@ class RunExecution:
             started = history.start or Record.start(
                 self.number, runner.event, runner.name, version=self._completions,
                 at=history.began or self.services.now(),
-                rules=history.rules(self.services.world.rules),
+                rules=history.rules(self.services.rules),
             )  # fmt: skip
             bases = self._state.snapshots.get(key) or self._memory[:2]
             context = ActionContext(runner, bases, started)
@@ -484,8 +484,9 @@ class RunExecution:
     def _leave(self) -> None:
         self.dropped = True  # nothing of it is written any more
         self.rest.close()
-        for runner in list(self._active.values()):
-            self._forget(runner)
+        if self._active:
+            for runner in list(self._active.values()):
+                self._forget(runner)
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 

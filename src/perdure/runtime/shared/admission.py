@@ -197,7 +197,8 @@ class Admission:
         """A run has ended, or is in the store alone."""
         self.tickets.pop(ticket.row.run, None)
         self._resting.discard(ticket.row.run)
-        self._wake()
+        if self._room is not None:
+            self._wake()
 
     def close(self) -> None:
         """Admit nothing more; what waits is cancelled."""

@@ -224,7 +224,11 @@ class KeyedMailbox:
 
     def enqueue(self, ticket: RunTicket) -> None:
         """Put a run at the end of its key's queue; it begins when it is the first."""
-        if self.join(ticket) and ticket.key.queue[0] is ticket:
+        queue = ticket.key.queue
+        if not queue and ticket.key.shelf is None:
+            queue.append(ticket)  # nobody is before it
+            self._begin(ticket)
+        elif self.join(ticket) and queue[0] is ticket:
             self._begin(ticket)
 
     def join(self, ticket: RunTicket) -> bool:

@@ -62,31 +62,35 @@ class JobCounters:
 
 
 class FunctionInfo:
-    """What the runtime needs to know of a callable, found out once."""
+    """What the runtime needs to know of a callable, found out once.
 
-    __slots__ = ("_identity", "_unnamed", "declared", "is_coroutine", "options", "version")
+    Attributes:
+        name: its own in the journal; "" where it has none that lasts, see `named`.
+    """
+
+    __slots__ = ("_unnamed", "declared", "is_coroutine", "name", "options", "version")
 
     def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
-        self.version = NAMES.version  # of what its identity was derived from
+        self.version = NAMES.version  # of what its name was derived from
         self._unnamed: EncodeError | None = None
+        self.name = ""
         try:
-            self._identity = function_identity(func)
+            self.name = function_identity(func)
         except EncodeError as error:
             self._unnamed = error
         self.is_coroutine = is_coroutine_callable(func)
         self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
         self.options = self.declared.over(defaults)
 
-    @property
-    def identity(self) -> str:
-        """The callable's own name in the journal.
+    def named(self) -> str:
+        """Return the callable's own name in the journal.
 
         Raises:
             EncodeError: it has none that lasts, so it needs a `durable_id`.
         """
         if self._unnamed is not None:
             raise self._unnamed.with_traceback(None)
-        return self._identity
+        return self.name
 
 
 class JobServices:
@@ -131,6 +135,7 @@ class JobServices:
         self.resources = resources
         self.supervisor = supervisor
         self.now = world.now
+        self.rules = world.rules
         self.opened_at = world.now()
         self.timers = TimerService(world.now, supervisor.stop)
         # For what lasts a while wherever the clock is set: the bound of an attempt, a rate.
