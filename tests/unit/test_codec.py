@@ -524,3 +524,13 @@ def test_a_typed_dict_of_typing_extensions_names_types_as_well() -> None:
     registry = TypeRegistry()
     registry.register_annotation(made("State", {"held": list[cls]}))
     assert registry.lookup(cls) is not None
+
+
+@pytest.mark.parametrize("value", [None, True, 7, 1 << 70, 0.5, "é\ud800", b"b", [1], {"a": [2]}])
+def test_g5_a_value_read_back_is_what_its_bytes_hold(value: Any) -> None:
+    codec = Codec()
+    data = codec.encode(value)
+    read = codec.read_back(value, data)
+    assert read == codec.decode(data)
+    assert type(read) is type(value)
+    assert (read is value) is not isinstance(value, list | dict)  # what can change is a copy

@@ -24,6 +24,7 @@ __all__ = ["DEFAULT_MAX_BYTES", "Codec", "next_step", "packed"]
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 
 _VERSION = b"\x01"
+_UNCHANGING = frozenset((type(None), bool, int, float, str, bytes))
 _SMALL = 4096  # bytes that are copied sooner than looked at in place
 _VIEW = viewer()
 _SHOWN_TOO_LARGE = "make it smaller, keep it elsewhere and journal a reference, or raise"
@@ -130,6 +131,13 @@ class Codec:
             except Exception:
                 pass  # read again for its error
         return _read(data, self._unpack)
+
+    def read_back(self, value: Any, data: bytes) -> Any:
+        """Return what `decode(data)` does, where `data` is `encode(value)`.
+
+        That is the value itself where it cannot change.
+        """
+        return value if type(value) in _UNCHANGING else self.decode(data)
 
     def to_json(self, data: bytes) -> Any:
         """Return what journal bytes hold as JSON data for people to look at.

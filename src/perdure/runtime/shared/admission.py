@@ -458,7 +458,8 @@ class Admission:
             key=self._numbers.next_key(), job=self._job, digest=item.key_digests[0],
             value=item.key_value, sequence=0,
         )  # fmt: skip
-        return self._mailbox.add(Key(row, self._codec.decode(item.key_value), None))
+        value = self._codec.read_back(item.item.key, item.key_value)
+        return self._mailbox.add(Key(row, value, None))
 
 
 def _label(item: PreparedInput) -> str:

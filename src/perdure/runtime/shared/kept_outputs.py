@@ -7,6 +7,7 @@ the store for it would cost more than the rest of a short run.
 from __future__ import annotations
 
 import collections
+from typing import Any
 
 from perdure.codec.codec import Codec
 from perdure.run import Output
@@ -70,18 +71,22 @@ class KeptOutputs:
             self._let_go()
             self._size = -1
 
-    def read(self, run: str, key: bytes, count: int) -> list[Output] | None:
+    def read(self, run: str, key: Any, encoded: bytes, count: int) -> list[Output] | None:
         """Return the outputs anew; None where these are not all that the run has.
 
         Args:
             run: the run's id.
-            key: its key, encoded.
+            key: its key.
+            encoded: its key in journal form.
             count: how many outputs it has.
         """
         if len(self._outputs) != count:
             return None
-        decode = self._keeper.codec.decode
-        return [Output(decode(value), decode(key), run, id_) for id_, value in self._outputs]
+        codec = self._keeper.codec
+        return [
+            Output(codec.decode(value), codec.read_back(key, encoded), run, id_)
+            for id_, value in self._outputs
+        ]
 
     def _let_go(self) -> None:
         if self._size > 0:

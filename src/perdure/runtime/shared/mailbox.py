@@ -129,7 +129,7 @@ class RunTicket:
         """Return the run's outputs when it has completed; None where only the store has them."""
         if self.status is not RunStatus.COMPLETED:
             return None
-        return kept.read(self.id, self.key.row.value, self.emitted)
+        return kept.read(self.id, self.key.value, self.key.row.value, self.emitted)
 
     def new_waiter(self) -> asyncio.Future[None]:
         """Return a future of the caller's own that is done when the run came to its end.
