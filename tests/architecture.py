@@ -62,6 +62,7 @@ RULES: dict[str, str] = {
     "flink_agents": "declarations actions integrations engine",
     # `executor` is for `doctor`, which says what continuations this process has.
     "cli": "engine operate observe connectors config run agent yaml_agent executor",
+    "__main__": "cli",
     "web": "engine operate observe connectors config run",
 }
 

@@ -108,6 +108,9 @@ if TYPE_CHECKING:
         RunCancelledError as RunCancelledError,
     )
     from perdure.errors import (
+        RunNotFoundError as RunNotFoundError,
+    )
+    from perdure.errors import (
         RunsFailedError as RunsFailedError,
     )
     from perdure.errors import (
@@ -285,8 +288,9 @@ _NAMES = {
     "errors": (
         "AgentDefinitionError ChatLimitError ConditionError ConfigurationError "
         "ContextAccessError DurableCallError EncodeError InputError NonDeterminismError "
-        "OutputSchemaError PerdureError RetryableError RunCancelledError RunsFailedError "
-        "SinkError StoreError TerminalError ToolArgumentsError UnreadableAnswerError"
+        "OutputSchemaError PerdureError RetryableError RunCancelledError RunNotFoundError "
+        "RunsFailedError SinkError StoreError TerminalError ToolArgumentsError "
+        "UnreadableAnswerError"
     ),
     "event": "Event EventType InputEvent OutputEvent",
     "executor.continuation": "is_continuation_supported",

@@ -246,6 +246,12 @@ class InputError(PerdureError, ValueError):
     __journal_name__ = "perdure:InputError"
 
 
+class RunNotFoundError(PerdureError, LookupError):
+    """The job has no run with this id."""
+
+    __journal_name__ = "perdure:RunNotFoundError"
+
+
 class UnreadableAnswerError(PerdureError, ValueError):
     """What was sent to a wait for an approval is neither yes nor no; it was not taken (G27)."""
 

@@ -329,8 +329,8 @@ def test_a_signal_on_its_way_is_shown(cli: Any, own_store: str) -> None:
     ("arguments", "code", "expected"),
     [
         (["r1", "go"], 1, "run r1 is completed already"),
-        (["r9", "go"], 1, "`perdure runs` lists them"),
-        (["x", "go"], 1, "'x' is no run id"),
+        (["r9", "go"], 1, "`perdure runs` lists it"),
+        (["x", "go"], 1, "has no run 'x'"),
         (["r2", "", "1"], 2, "NAME is empty"),
         (["r2", "go", "--stor=x"], 2, "there is no option --stor=x"),
         (["r2", "--jon"], 2, "there is no option --jon"),

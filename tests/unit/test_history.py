@@ -26,6 +26,7 @@ from perdure.store.base import (
     RunHead,
     RunRow,
     StoredOutput,
+    WaitRow,
 )
 
 CODEC = Codec()
@@ -52,6 +53,12 @@ class View:
             status=self.status, place=RUN, attempt=0, error=None, admitted_at=5, finished_at=90,
         )  # fmt: skip
         return {RUN: RunHead(row, CODEC.encode("k"), None)} if list(runs) == [RUN] else {}
+
+    async def waits_of(self, runs: list[int]) -> list[WaitRow]:
+        return []
+
+    async def run_of_input(self, job: int, id: str) -> int | None:
+        return None
 
     async def records(self, run: int) -> list[Record]:
         return self.kept

@@ -17,7 +17,7 @@ from perdure.cli.options import (
     epilog,
     open_job,
 )
-from perdure.errors import ConfigurationError, EncodeError
+from perdure.errors import EncodeError
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
@@ -57,17 +57,12 @@ def runs(
 
     Waiting are those that only a signal or time can continue, and those that are due later.
     """
-    from perdure.run import RunStatus
+    from perdure.run import status_named
 
     if bad_lines:
         _show_bad_lines(store, job, limit, as_json)
         return
-    wanted = None
-    if status is not None:
-        names = [each.value for each in RunStatus]
-        if status.lower() not in names:
-            raise ConfigurationError(f"--status {status}: choose of {', '.join(names)}")
-        wanted = RunStatus(status.lower())
+    wanted = status_named(status) if status is not None else None
     with open_job(store, job) as (history, row):
         found = _runs_of_key(history, row, wanted, key, limit)
         counts = history.counts(row)

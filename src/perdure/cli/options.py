@@ -29,14 +29,27 @@ class Invocation:
 
 
 StoreOption = Annotated[
-    str, typer.Option("--store", metavar="URL", help="Where the journal is kept.")
+    str,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="PERDURE_STORE",
+        help="Where the journal is kept; file.db is sqlite:///file.db.",
+    ),
 ]
 JobOption = Annotated[
     str | None,
-    typer.Option("--job", metavar="NAME", help="The job; not needed where the store has one."),
+    typer.Option(
+        "--job",
+        metavar="NAME",
+        envvar="PERDURE_JOB",
+        help="The job; not needed where the store has one.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, such as r1f.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run: the id of its input, or r1f.")
+]
 
 
 def epilog(*commands: str) -> str:

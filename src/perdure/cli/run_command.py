@@ -60,7 +60,10 @@ EnvelopeOption = Annotated[
 NewJobOption = Annotated[
     str | None,
     typer.Option(
-        "--job", metavar="NAME", help="The job; else the agent's file, module or YAML name."
+        "--job",
+        metavar="NAME",
+        envvar="PERDURE_JOB",
+        help="The job; else the agent's file, module or YAML name.",
     ),
 ]
 ConfigOption = Annotated[

@@ -17,9 +17,13 @@ from perdure.codec.names import MAX_NAMES, NAMES, type_name
 from perdure.codec.types import TypeShape, describe
 from perdure.errors import EncodeError
 
-__all__ = ["DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests"]
+__all__ = [
+    "DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests", "stored_ids",
+    "stored_ids_of_text",
+]  # fmt: skip
 
 DIGEST_SIZE = 16
+LONGEST_NUMBER = 40  # digits of an id that a person types
 _Pack = Callable[[Lowering, Lowering], bytes]
 
 
@@ -156,3 +160,22 @@ def _packed_call(
                 text = name + text[3:]
                 break
         raise EncodeError(text) from None
+
+
+def stored_ids(id_: Any) -> tuple[str, ...]:
+    """Return an input's id as text that every store takes; else its digest stands for it.
+
+    The newest form first; what comes after it was made under older names of its types.
+
+    Raises:
+        EncodeError: it has no journal form.
+    """
+    if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
+        return (id_,)
+    return tuple(f"~{each.hex()}" for each in digests(id_))
+
+
+def stored_ids_of_text(text: str) -> tuple[str, ...]:
+    """Return what an id that a person types may be stored as: it is text, or a number."""
+    is_number = text.isdecimal() and len(text) < LONGEST_NUMBER and text == str(int(text))
+    return (*stored_ids(text), *(stored_ids(int(text)) if is_number else ()))

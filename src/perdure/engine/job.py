@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 from perdure.call import checked_seconds
 from perdure.connectors.base import Source
 from perdure.engine.inputs import Field
+from perdure.engine.job_loop import to_its_end
 from perdure.engine.open_job import OpenJob
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.errors import PerdureError
+from perdure.printable import quoted_key
 from perdure.run import Output, RunStatus, WaitInfo, run_id, run_number, wait_info
 from perdure.run.approval import Approval
 from perdure.runtime.job_runtime import NewInput, RunTicket
+
+LOOK_SECONDS = 0.5  # between two looks at a run that is in the store alone
 
 
 class Run:
@@ -36,6 +41,10 @@ class Run:
         self.id = ticket.id if ticket is not None else run_id(number)
         self.key = key
 
+    def __repr__(self) -> str:
+        status = self._ticket.status if self._ticket is not None else self._stored
+        return f"<Run {self.id} of key {quoted_key(self.key)}, {status.value}>"
+
     @property
     def status(self) -> RunStatus:
         """Where the run stands now."""
@@ -44,9 +53,16 @@ class Run:
 
     async def wait(self) -> RunStatus:
         """Return the run's final status when it has come to its end."""
-        if self._ticket is not None and not self._ticket.status.is_final:
+        if not self.status.is_final:
             self._job.loop.check("run.wait()")
-            await self._ended(self._ticket)
+            while (ticket := self._ticket or self._job.runtime.runs.get(self._number)) is None:
+                # It is queued in the store alone, behind one that waits.
+                self._stored = await self._job.runtime.status(self._number)
+                if self._stored.is_final:
+                    return self._stored
+                await asyncio.sleep(LOOK_SECONDS)
+            self._ticket = ticket
+            await self._ended(ticket)
         return self.status
 
     async def _ended(self, ticket: RunTicket) -> None:
@@ -129,7 +145,11 @@ class Job:
 
     def __init__(self, job: OpenJob) -> None:
         self._job = job
+        self._closed = False
         self.name = job.runtime.job
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name!r}{', closed' if self._closed else ''}>"
 
     # Runs
 
@@ -177,8 +197,7 @@ class Job:
             StoreError: it is not durable, or nobody knows.
         """
         self._job.loop.check("job.signal(...)")
-        id_ = run if isinstance(run, str) else run.id
-        return await self._job.signal(run_number(self._job.runtime.job_number, id_), name, value)
+        return await self._job.signal(await self._number(run), name, value)
 
     async def approve(
         self,
@@ -210,10 +229,51 @@ class Job:
             StoreError: it is not durable, or nobody knows.
         """
         self._job.loop.check("job.approve(...)")
-        number = run_number(self._job.runtime.job_number, run if isinstance(run, str) else run.id)
-        return await self._job.approve(
-            number, name, Approval(approved=approved, by=by, comment=comment)
-        )
+        answer = Approval(approved=approved, by=by, comment=comment)
+        return await self._job.approve(await self._number(run), name, answer)
+
+    async def _number(self, run: Run | str) -> int:
+        if isinstance(run, str):
+            number: int = await self._job.until_stopped(self._job.runtime.number_of(run))
+            return number
+        return run_number(self._job.runtime.job_number, run.id)
+
+    def run(self, id: str) -> Run:
+        """Return a run of the job, whether it has come to its end or not.
+
+        A look into the store, for some milliseconds, where it is not in flight.
+
+        Args:
+            id: the id that was given with its input, or its own.
+
+        Raises:
+            RunNotFoundError: there is none.
+            PerdureError: the id names two: one run by what was given with it, and another's own.
+        """
+        self._job.loop.check("job.run(...)")
+        number, key, status = self._job.find(id)
+        ticket = self._job.runtime.runs.get(number)
+        return Run(self._job, number, key if ticket is None else ticket.key.value, ticket, status)
+
+    async def close(self) -> None:
+        """Stop what runs and give the job back; the next one who opens it goes on.
+
+        For a job from `engine.start`; closing again does nothing. `await job.drain()` before it
+        waits for the runs in flight.
+        """
+        if not self._closed:
+            self._job.loop.check("job.close()")
+            self._closed = True
+            await to_its_end(self._job.close())
+
+    async def drain(self) -> None:
+        """Return when no run is in flight, and every output is delivered.
+
+        Raises:
+            BaseException: what stopped the job.
+        """
+        self._job.loop.check("job.drain()")
+        await self._job.drain()
 
     async def schedule(
         self, name: str, cron: str, value: Any, *, key: Any, timezone: str = "UTC"

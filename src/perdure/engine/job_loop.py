@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Coroutine
+from typing import Any
 
 from perdure.errors import PerdureError, StoreError
 from perdure.executor.loop import ActionLoop
@@ -87,3 +89,17 @@ class JobLoop:
             f"{what} was called on another thread or event loop than the one that opened job"
             f" {self._job!r}, so nothing was done"
         )
+
+
+async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Close to the end, also for one who is cancelled meanwhile: the job would stay locked."""
+    task = asyncio.ensure_future(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and not task.cancelled() and task.exception() is None:
+        raise cancelled
+    task.result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from perdure.operate.control import approve, cancel, retry, signal
 from perdure.operate.history import History, blocking
 from perdure.printable import printable_logger
 from perdure.resource import ResourceType
-from perdure.run import BadLine, Output, RunInfo, RunStatus, WaitInfo
+from perdure.run import BadLine, Output, RunInfo, RunStatus, WaitInfo, status_named
 from perdure.run.approval import Approval
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store
@@ -162,34 +162,55 @@ class LocalEngine:
         Unfinished runs go on at once. Leaving the block normally waits for the runs in flight;
         leaving it with an exception stops them, and the next `open` goes on with them.
         """
+        job = await self.start(agent, sink=sink)
+        try:
+            yield job
+            await job.drain()
+        finally:
+            await job.close()
+
+    async def start(
+        self, agent: AnyAgent, *, sink: Sink | Callable[[Output], Any] | None = None
+    ) -> Job:
+        """Open the job for submissions, until `await job.close()`; see `open`."""
         plan = plan_of(agent, self.config, self._resources)
         job = OpenJob(
             self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
         )
         await job.open()
-        try:
-            yield Job(job)
-            await job.drain()
-        finally:
-            await _to_its_end(job.close())
+        return Job(job)
 
     # Looking and acting
 
     def runs(
-        self, *, status: RunStatus | None = None, key: Any = None, limit: int = 50
+        self, *, status: RunStatus | str | None = None, key: Any = None, limit: int = 50
     ) -> list[RunInfo]:
-        """Return the newest runs of the job, newest first."""
-        with History.of(self._store) as history:
-            return history.runs(history.job(self.job), status=status, key=key, limit=limit)
+        """Return the newest runs of the job, newest first.
 
-    def run_info(self, id: str) -> RunInfo:
-        """Return one run by its id.
+        Args:
+            status: those that stand so alone: a RunStatus, or its text such as "running".
+            key: those of this key alone.
+            limit: how many at most.
 
         Raises:
-            PerdureError: there is none.
+            ConfigurationError: there is no such status.
+        """
+        wanted = status_named(status) if isinstance(status, str) else status
+        with History.of(self._store) as history:
+            return history.runs(history.job(self.job), status=wanted, key=key, limit=limit)
+
+    def run_info(self, id: str) -> RunInfo:
+        """Return one run, with its outputs.
+
+        Args:
+            id: the id that was given with its input, or its own.
+
+        Raises:
+            RunNotFoundError: there is none.
+            PerdureError: the id names two: one run by what was given with it, and another's own.
         """
         with History.of(self._store) as history:
-            return history.run(history.job(self.job), id)
+            return history.run_with_outputs(history.job(self.job), id)
 
     def bad_lines(self, *, limit: int = 50) -> list[BadLine]:
         """Return the inputs that sources with `on_bad_line="skip"` passed over, by source."""
@@ -253,17 +274,3 @@ class LocalEngine:
         """
         with History.of(self._store) as history:
             return blocking(cancel)(history, history.job(self.job), id)
-
-
-async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
-    """Close to the end, also for one who is cancelled meanwhile: the job would stay locked."""
-    task = asyncio.ensure_future(closing)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None and not task.cancelled() and task.exception() is None:
-        raise cancelled
-    task.result()

@@ -24,7 +24,7 @@ from perdure.errors import (
     StoreDataError,
 )
 from perdure.operate.answers import checked_answer
-from perdure.operate.history import AsyncHistory
+from perdure.operate.history import AsyncHistory, History
 from perdure.printable import printable_logger
 from perdure.run import Output, RunInfo, RunStatus, run_id
 from perdure.run.approval import Approval, answer_value
@@ -224,6 +224,12 @@ class OpenJob:
         """Send a run a signal; False when it is finished. Durable when this returns."""
         sent: bool = await self.until_stopped(self.runtime.signal(run, name, value))
         return sent
+
+    def find(self, id_: str) -> tuple[int, Any, RunStatus]:
+        """Return number, key in readable form and status of the run with an id; blocks."""
+        with History.of(self._store) as history:
+            info = history.run(history.job(self.runtime.job), id_)
+        return info.number, info.key, info.status
 
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
         """Answer an approval that a run waits for; return its name. See `Job.approve`."""

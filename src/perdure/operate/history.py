@@ -10,12 +10,12 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from perdure.codec.codec import Codec
-from perdure.codec.digests import digests
+from perdure.codec.digests import digests, stored_ids_of_text
 from perdure.codec.failure import failure_summary
-from perdure.errors import DecodeError, PerdureError, StoreFormatError
+from perdure.errors import DecodeError, PerdureError, RunNotFoundError, StoreFormatError
 from perdure.journal.check import described, unreadable
 from perdure.journal.record import Record
-from perdure.operate.run_detail import RunDetail, build, children_of
+from perdure.operate.run_detail import RunDetail, build, children_of, output_info
 from perdure.run import (
     STATUS_BY_NUMBER,
     STATUS_NUMBERS,
@@ -23,9 +23,11 @@ from perdure.run import (
     RunInfo,
     RunStatus,
     WaitInfo,
+    names_two,
     run_id,
     run_number,
     wait_info,
+    which_run,
 )
 from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView, WaitRow
 from perdure.store.damage import damaged
@@ -149,14 +151,46 @@ class AsyncHistory:
     async def run(self, job: JobRow, id_: str) -> RunInfo:
         """Return one run.
 
+        Args:
+            job: the job.
+            id_: the id that was given with its input, or its own.
+
         Raises:
-            PerdureError: there is none with this id.
+            RunNotFoundError: there is none with this id.
+            PerdureError: it names two: one by what was given with it, and another by its own id.
         """
-        number = run_number(job.job, id_)
+        number = await self._number(job, id_)
         head = (await self.view.heads([number])).get(number)
         if head is None:
-            raise PerdureError(f"job {job.name!r} has no run {id_!r}: `perdure runs` lists them")
+            raise self._not_found(job, id_)
         return (await self._infos([head]))[0]
+
+    async def run_with_outputs(self, job: JobRow, id_: str) -> RunInfo:
+        """Return one run, as `run` does, and its outputs with it."""
+        info = await self.run(job, id_)
+        stored = await all_of(functools.partial(self.view.outputs, job.job, run=info.number))
+        outputs = tuple(output_info(output, self.codec) for output in stored)
+        return dataclasses.replace(info, outputs=outputs)
+
+    async def _number(self, job: JobRow, id_: str) -> int:
+        """Return the number of the run that an id names."""
+        inputs = [await self.view.run_of_input(job.job, each) for each in stored_ids_of_text(id_)]
+        given, own = which_run(job.job, id_, inputs)
+        if given is not None and own is not None and given != own:
+            if await self.view.heads([own]):
+                raise names_two(id_, given, own)
+            return given
+        number = given if given is not None else own
+        if number is None:
+            raise self._not_found(job, id_)
+        return number
+
+    @staticmethod
+    def _not_found(job: JobRow, id_: str) -> RunNotFoundError:
+        return RunNotFoundError(
+            f"job {job.name!r} has no run {id_!r}: give the id of its input, or its own as"
+            " `perdure runs` lists it, such as r1f"
+        )
 
     async def infos(self, numbers: Iterable[int]) -> dict[int, RunInfo]:
         """Return these runs, by number, as a listing has them."""
@@ -377,6 +411,7 @@ class History:
     runs = blocking(AsyncHistory.runs)
     runs_page = blocking(AsyncHistory.runs_page)
     run = blocking(AsyncHistory.run)
+    run_with_outputs = blocking(AsyncHistory.run_with_outputs)
     infos = blocking(AsyncHistory.infos)
     detail = blocking(AsyncHistory.detail)
     waits = blocking(AsyncHistory.waits)

@@ -182,15 +182,7 @@ def build(
         events=events,
         actions=_actions(info, records, {event.number: event.type for event in events}, codec),
         memory=tuple(_memory_writes(completions, codec)),
-        outputs=tuple(
-            OutputInfo(
-                number=output.number,
-                id=output.id,
-                value=codec.to_json(output.value),
-                delivered=bool(output.delivered),
-            )
-            for output in outputs
-        ),
+        outputs=tuple(output_info(output, codec) for output in outputs),
         retried_at=tuple(r.at for r in records if r.kind == RecordKind.RETRY),
         signals=tuple(_signals(records, codec)),
         children=tuple(_children(records, codec, children or {})),
@@ -201,6 +193,14 @@ def build(
             for command, payload in commands
         ),
     )
+
+
+def output_info(output: StoredOutput, codec: Codec) -> OutputInfo:
+    """Return an output as people see it."""
+    return OutputInfo(
+        number=output.number, id=output.id, value=codec.to_json(output.value),
+        delivered=bool(output.delivered),
+    )  # fmt: skip
 
 
 def children_of(records: Iterable[Record]) -> list[str]:

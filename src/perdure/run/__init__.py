@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from perdure.errors import PerdureError, RunCancelledError
+from perdure.errors import ConfigurationError, PerdureError, RunCancelledError
 
 __all__ = [
     "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo", "MemoryWrite",
-    "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "WaitInfo", "run_id",
-    "run_number", "wait_info",
+    "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "WaitInfo",
+    "names_two", "run_id", "run_number", "status_named", "wait_info", "which_run",
 ]  # fmt: skip
 
 
@@ -37,6 +38,19 @@ class RunStatus(enum.Enum):
     def __init__(self, value: str) -> None:
         # Once, not at each look: it is asked many times a run.
         self.is_final = value in ("completed", "failed", "cancelled")
+
+
+def status_named(name: str) -> RunStatus:
+    """Return the status with a name, in any case.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        return RunStatus(name.lower())
+    except ValueError:
+        names = ", ".join(each.value for each in RunStatus)
+        raise ConfigurationError(f"status {name!r}: choose of {names}") from None
 
 
 def run_cancelled(id: str) -> RunCancelledError:
@@ -111,6 +125,7 @@ class RunInfo:
         activity: what it last said with `ctx.set_status`, in readable form, or None; listings have
             it of unfinished runs alone.
         waits: what its actions wait for from outside; of unfinished runs.
+        outputs: what it has sent out by now; `engine.run_info` has it, listings do not.
     """
 
     __journal_name__ = "perdure:RunInfo"
@@ -130,6 +145,7 @@ class RunInfo:
     is_delayed: bool = False
     activity: Any = None
     waits: tuple[WaitInfo, ...] = ()
+    outputs: tuple[OutputInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +283,34 @@ RUN_NUMBER_BITS = 40  # a job's runs are numbered from job << 40
 def run_id(number: int) -> str:
     """Return the short id of a run, unique in its job, from its number in the store."""
     return f"r{number & ((1 << RUN_NUMBER_BITS) - 1):x}"
+
+
+def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | None, int | None]:
+    """Return the numbers of the runs that an id may name.
+
+    Args:
+        job: the job's number.
+        id_: the id.
+        given: numbers of runs whose input was given with it, as text or as a number.
+
+    Returns:
+        The run whose input was given with it, and the one whose own id it is, if they may be.
+    """
+    try:
+        own: int | None = run_number(job, id_)
+    except PerdureError:
+        own = None
+    if own is not None and own >> RUN_NUMBER_BITS != job:
+        own = None  # it is longer than any
+    return next((each for each in given if each is not None), None), own
+
+
+def names_two(id_: str, given: int, own: int) -> PerdureError:
+    """Return the error of an id that was given with one run's input and is another run's own."""
+    return PerdureError(
+        f"{id_!r} names two runs: {run_id(given)}, whose input was given with it, and"
+        f" {run_id(own)}, whose own id it is: give {run_id(given)} or {run_id(own)}"
+    )
 
 
 def run_number(job: int, id_: str) -> int:

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from perdure.agent.plan import AgentPlan
 from perdure.call import checked_name
 from perdure.codec.codec import Codec
+from perdure.codec.digests import stored_ids_of_text
 from perdure.config.configuration import AgentExecutionOptions, Configuration
-from perdure.errors import PerdureError
+from perdure.errors import RunNotFoundError
 from perdure.executor import running
 from perdure.memory.memory import MemoryRef
-from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, run_id
+from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, which_run
 from perdure.run.approval import check_readable
 from perdure.runtime.commands import RunCommands
 from perdure.runtime.job_files import JobFiles
@@ -287,6 +288,23 @@ class JobRuntime:
         """
         return STATUS_BY_NUMBER[(await self._runs.row(run)).status]
 
+    async def number_of(self, id_: str) -> int:
+        """Return the number of the run with an id: the one given with its input, or its own.
+
+        Raises:
+            RunNotFoundError: there is none.
+            PerdureError: it names two.
+        """
+        inputs = await self._store.inputs("", stored_ids_of_text(id_))
+        given, own = which_run(self.job_number, id_, (run for run, _ in inputs.values()))
+        has_own = own is not None and (own in self.runs or bool(await self._store.runs([own])))
+        if given is not None and own is not None and has_own and given != own:
+            raise names_two(id_, given, own)
+        number = given if given is not None or not has_own else own
+        if number is None:
+            raise RunNotFoundError(f"job {self.job!r} has no run {id_!r}")
+        return number
+
     # Commands
 
     async def cancel(self, run: int) -> bool:
@@ -307,7 +325,7 @@ class JobRuntime:
         """Send a run a signal; False when it is finished. Durable when this returns.
 
         Raises:
-            PerdureError: there is no such run.
+            RunNotFoundError: there is no such run.
             UnreadableAnswerError: the run waits for an approval, and this is neither yes nor no.
             EncodeError: the value cannot be journaled.
             StoreError: it is not durable, or nobody knows.
@@ -316,7 +334,7 @@ class JobRuntime:
         self._refuse_unreadable(run, name, value)
         sent = await self._commands.signal(run, checked_name(name), data)
         if not sent and not await self._store.runs([run]):
-            raise PerdureError(f"job {self.job!r} has no run {run_id(run)!r}")
+            raise RunNotFoundError(f"job {self.job!r} has no run {run_id(run)!r}")
         return sent
 
     def _refuse_unreadable(self, run: int, name: str, value: object) -> None:

@@ -283,6 +283,10 @@ class StoreView(abc.ABC):
         """Return these runs, with their notes; those that are not there are left out."""
 
     @abc.abstractmethod
+    async def run_of_input(self, job: int, id: str) -> int | None:
+        """Return the number of the run whose input was given with an id; None without."""
+
+    @abc.abstractmethod
     async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
         """Return the journal of a run in commit order, without its first `after` records."""
 

@@ -14,13 +14,15 @@ from perdure.store.sqlite.view import SqliteView
 
 DEFAULT_STORE = "sqlite:///perdure.db"
 _SQLITE = "sqlite:///"
+_FILES = (".db", ".sqlite", ".sqlite3")  # what a path of a store ends in that stands for its URL
 
 
 def open_store(url: str, *, relaxed: bool = False, mode: int = PRIVATE) -> ActionStateStore:
     """Return the store that `url` names, not yet open.
 
     Args:
-        url: `memory://` or `sqlite:///path.db` (a fourth slash begins an absolute path).
+        url: `memory://` or `sqlite:///path.db` (a fourth slash begins an absolute path); a path
+            that ends in .db, .sqlite or .sqlite3 is one too.
         relaxed: commit without fsync.
         mode: the permissions of the files that are made for it.
 
@@ -40,6 +42,8 @@ def sqlite_path(url: str) -> Path:
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return Path(url[len(_SQLITE) :])
+    if "://" not in url and url.endswith(_FILES):
+        return Path(url)
     if url.startswith("postgresql:"):
         raise ConfigurationError(
             f"store {url.split('@')[-1]!r}: this version keeps its journal in SQLite only; use"

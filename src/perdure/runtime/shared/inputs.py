@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from perdure.codec.codec import Codec
-from perdure.codec.digests import digest, digests
+from perdure.codec.digests import digest, digests, stored_ids
 from perdure.errors import EncodeError
 from perdure.runtime.shared.series import Series
 
@@ -79,19 +79,9 @@ def prepared(item: NewInput, codec: Codec) -> PreparedInput:
         where = f" ({item.place})" if item.place else ""
         raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
     if item.id is not None:
-        identities: tuple[str | int, ...] = (*_storable_ids(item.id), *item.older_ids)
+        identities: tuple[str | int, ...] = (*stored_ids(item.id), *item.older_ids)
         return PreparedInput(item.origin, identities, both, value, key_digests, key, item)
     return PreparedInput(item.source, (item.position,), both, value, key_digests, key, item)
-
-
-def _storable_ids(id_: Any) -> tuple[str, ...]:
-    """Return an id as text that every store takes; what is no plain text stands as its digest.
-
-    The newest form first; what comes after it was made under older names of its types.
-    """
-    if type(id_) is str and id_.isprintable() and not id_.startswith("~") and len(id_) <= 500:
-        return (id_,)
-    return tuple(f"~{each.hex()}" for each in digests(id_))
 
 
 def _input_digest(key: bytes, value: bytes) -> bytes:

@@ -44,6 +44,7 @@ from perdure.store.sqlite.rows import (
     DOCUMENTS,
     FINAL,
     HEADS,
+    INPUTS,
     JOBS,
     KEYS,
     MEMORY,
@@ -185,6 +186,10 @@ class SqliteView(StoreView):
     def _heads(self, runs: Collection[int], noted_below: int) -> dict[int, RunHead]:
         rows = HEADS.read_many(self._db, self._where, READ["heads"], runs, noted_below)
         return {row.run: RunHead(row, key, note) for row, (key, note) in rows}
+
+    async def run_of_input(self, job: int, id: str) -> int | None:
+        rows = await self._rows(INPUTS, "run_of_input", (job, id))
+        return rows[0].run if rows else None
 
     async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
         return await self._rows(RECORDS, "records", (run, -1 if limit is None else limit, after))
