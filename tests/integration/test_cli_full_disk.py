@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tests.patience import PATIENCE
 pytest.importorskip("resource")
 
 AGENT = """
-import os, time
+import os, random, time
 from perdure import Agent, InputEvent, OutputEvent, action
 
 def fetch(n, size):
@@ -27,7 +29,7 @@ def fetch(n, size):
         file.write(f"{n}\\n")
     while not os.path.exists("go"):
         time.sleep(0.01)
-    return "x" * size
+    return random.Random(n).randbytes(size).hex()[:size]  # nothing makes it small
 
 class Fetcher(Agent):
     @action(InputEvent)
@@ -79,6 +81,12 @@ class Folder:
         lines = (self.path / "out.jsonl").read_text("utf-8").splitlines()
         return sorted(json.loads(line) for line in lines)
 
+    def wait_for_two_calls(self, process: subprocess.Popen[str]) -> None:
+        """Return when both are under way: one that ends first may keep the other from beginning."""
+        while not (self.path / "calls.log").exists() or len(self.calls()) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+
     def calls(self) -> list[str]:
         return (self.path / "calls.log").read_text("utf-8").split()
 
@@ -116,7 +124,7 @@ def ends(process: subprocess.Popen[str], number: signal.Signals, code: int) -> s
 def test_a_full_disk_before_the_first_run(folder: Folder) -> None:
     folder.inputs()
     folder.finish()  # makes the store
-    folder.inputs(1, 1, 1, more="x" * LARGE)
+    folder.inputs(1, 1, 1, more=random.Random(0).randbytes(LARGE).hex())
     process = folder.start(limit=LIMIT)
     stalled(process)
     assert "0 inputs" in ends(process, signal.SIGINT, 130)
@@ -128,7 +136,10 @@ def test_a_full_disk_while_calls_end(folder: Folder, number: signal.Signals, cod
     folder.inputs()
     folder.finish()
     folder.inputs(LARGE, LARGE)
+    (folder.path / "go").unlink()
     process = folder.start(limit=LIMIT)
+    folder.wait_for_two_calls(process)
+    (folder.path / "go").touch()
     stalled(process)
     assert "2 inputs (0 completed, 2 unfinished); 2 calls made" in ends(process, number, code)
     assert folder.finish() == [[0, LARGE], [1, LARGE]]
@@ -138,8 +149,7 @@ def test_a_full_disk_while_calls_end(folder: Folder, number: signal.Signals, cod
 def test_a_full_disk_in_recovery(folder: Folder) -> None:
     folder.inputs(LARGE, LARGE)
     process = folder.start()
-    while not (folder.path / "calls.log").exists() or len(folder.calls()) < 2:
-        assert process.poll() is None
+    folder.wait_for_two_calls(process)
     process.kill()
     process.communicate()
     (folder.path / "go").touch()

@@ -12,6 +12,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from perdure import Agent, Event, InputEvent, LocalEngine, Output, OutputEvent, StoreError, action
+from perdure.runtime.shared import backoff
 from perdure.store import group_commit
 from perdure.store.base import Row
 from perdure.store.sqlite.store import SqliteStore
@@ -42,6 +43,8 @@ class TwoSteps(Agent):
 
 def fail_at_random(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> list[str]:
     """Make every fourth commit fail, half of them after the rows were written."""
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.2)  # failures in a row take no minutes
+    monkeypatch.setattr(backoff, "BACKOFF_SECONDS", (0.05, 0.2))
     monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.1)  # or it waits 10 s most of the times
     commit = SqliteStore.commit
     failed: list[str] = []

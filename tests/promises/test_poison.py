@@ -10,8 +10,8 @@ from tests.promises.support import echo, out, values
 
 from perdure import Agent, Event, InputEvent, LocalEngine, RunsFailedError, action
 
-COUNT = 1_000
-CULPRIT = 617
+COUNT = 600  # more than the 512 that are admitted at a time
+CULPRIT = 555
 SURROGATE = "lone \ud800 surrogate"
 HUGE = 1 << 200
 
