@@ -186,9 +186,8 @@ class SqliteStore(ActionStateStore):
         return await self._call(lambda: self._rows(kinds.RUNS, "queued", *values))
 
     async def runs(self, numbers: Collection[int]) -> dict[int, RunRow]:
-        return await self._call(
-            lambda: {row.run: row for row in self._many(kinds.RUNS, "runs", numbers)}
-        )
+        rows = await self._call(lambda: self._many(kinds.RUNS, "runs", numbers))
+        return {row.run: row for row in rows}
 
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         def read() -> dict[int, list[Record]]:
@@ -448,6 +447,7 @@ class SqliteStore(ActionStateStore):
 def _serve(asked: queue.SimpleQueue[Callable[[], None] | None]) -> None:
     while (work := asked.get()) is not None:
         work()
+        del work  # what it was for is free while the thread rests
 
 
 _STORES: weakref.WeakSet[SqliteStore] = weakref.WeakSet()  # those that have been opened
