@@ -64,8 +64,7 @@ for _theme in THEMES:
     SCENARIOS |= _theme.SCENARIOS
     EXPECTED |= _theme.EXPECTED
 
-# Made by an older release of the newest schema version, which wrote them in another way that is
-# still read: they stay, and are not made again.
+# Written by versions up to 4 alone, in a way that is still read: they stay, and are not made again.
 FROZEN: frozenset[str] = frozenset(
     (
         # Their actions are from before rules had numbers, and do what is refused since.
@@ -75,14 +74,14 @@ FROZEN: frozenset[str] = frozenset(
     )
 )  # fmt: skip
 
-# What this version writes of the same scenarios, where the old journals of the newest schema
-# version are frozen.
+# What later ones write of the same scenarios, where those journals are frozen.
+LAST_OF_FROZEN = 4
 WRITTEN_SINCE = {
     "cancelled_and_seen": "cancelled", "chat_and_marks": "chat_in_an_action",
     "family_and_seen": "family", "sink_and_seen": "sink",
 }  # fmt: skip
 for _new, _old in WRITTEN_SINCE.items():
-    SCENARIOS[_new] = dataclasses.replace(SCENARIOS[_old], first=VERSION)
+    SCENARIOS[_new] = dataclasses.replace(SCENARIOS[_old], first=LAST_OF_FROZEN)
     EXPECTED[_new] = EXPECTED[_old]
 
 
@@ -92,7 +91,8 @@ class _Cut(Exception):
 
 def of_version(version: int) -> list[str]:
     """Return the scenarios that a schema version has journals of."""
-    return [name for name, scenario in SCENARIOS.items() if scenario.first <= version]
+    frozen = FROZEN if version > LAST_OF_FROZEN else ()
+    return [n for n, each in SCENARIOS.items() if each.first <= version and n not in frozen]
 
 
 def path_of(name: str, version: int) -> Path:

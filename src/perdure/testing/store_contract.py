@@ -31,12 +31,13 @@ from perdure.store.files import SINK, SOURCE, FileRow
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.document_contract import DocumentContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
+from perdure.testing.start_contract import StartContract, StartViewContract
 from perdure.testing.view_contract import ViewContract
 
 __all__ = ["OwnerContract", "StoreContract"]
 
 
-class OwnerContract(DocumentContract):
+class OwnerContract(DocumentContract, StartContract):
     """Tests of what a store does for the job that owns it; a subclass says how to make one."""
 
     job = "contract"
@@ -486,5 +487,5 @@ class OwnerContract(DocumentContract):
         assert asyncio.run(look()) == 1
 
 
-class StoreContract(OwnerContract, ViewContract):
+class StoreContract(OwnerContract, ViewContract, StartViewContract):
     """Tests of a store that can also be looked into from outside (`ActionStateStore.view`)."""

@@ -21,6 +21,7 @@ APPLICATION_ID = 0x50455244  # "PERD"
 # Number n brings version n - 1 to n.
 MIGRATIONS: tuple[str, ...] = (
     "0001_schema.sql", "0002_due.sql", "0003_documents.sql", "0004_names.sql",
+    "0005_starts.sql",
 )  # fmt: skip
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0

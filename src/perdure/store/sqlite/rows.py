@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import typing
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from perdure.codec.compressed import COMPRESSED, decompressed
 from perdure.errors import DecodeError, StoreFormatError
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.store.base import (
     NUMBER_BITS,
     PAYLOAD_FIELDS,
@@ -33,6 +33,7 @@ from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow, FileRow
 from perdure.store.sqlite.file import CHUNK, translate
+from perdure.store.sqlite.starts import apart
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -257,6 +258,22 @@ def _of_first(row: Sequence[Any]) -> str:
     return f"row {row[0]!r:.60}"
 
 
+def records_in(store: object, found: Iterable[tuple[Record, Any]]) -> Iterator[Record]:
+    """Give the records that rows stand for, a payload that is left in the store by its number.
+
+    Raises:
+        StoreFormatError: one is not as it can have been written.
+    """
+    for row, (start_at, start_n, *left) in found:
+        record = row
+        if left and left[0] is not None:
+            record = record._replace(payload=StoredPayload(b"%d" % left[0]))
+        try:
+            yield from apart(record, start_at, start_n)
+        except ValueError as error:
+            raise RECORDS.damaged(store, row, error) from error
+
+
 # What is wrong in one whose types are right
 
 
@@ -288,9 +305,10 @@ def _wrong_output(row: StoredOutput) -> str:
 JOBS = Rows("job", JobRow, _of_first)
 RUNS = Rows("run", RunRow, _of_run, _wrong_run)
 HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, _PAYLOAD))
-RECORDS = Rows("record", Record, _of_record, _wrong_record)
+_START = (int | None, int | None)
+RECORDS = Rows("record", Record, _of_record, _wrong_record, more=_START)
 # With the number of those whose payload is left in the store.
-RECORDS_WITH_LEFT = Rows("record", Record, _of_record, _wrong_record, more=(int | None,))
+RECORDS_WITH_LEFT = Rows("record", Record, _of_record, _wrong_record, more=(*_START, int | None))
 PAYLOADS = Rows("record", Payload, _of_record)
 KEYS = Rows("key", KeyRow, _of_first, _wrong_key)
 MEMORY = Rows("memory", MemoryRow, lambda row: f"path {row[1]!r:.60} of key {row[0]!r:.30}")

@@ -53,7 +53,7 @@ from perdure.store.sqlite.file import (
     translate,
 )
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
-from perdure.store.sqlite.rows import R, Rows, short_id
+from perdure.store.sqlite.rows import R, Rows, records_in, short_id
 from perdure.store.sqlite.view import MemoryView, SqliteView
 from perdure.store.sqlite.write import takes_time, write_rows
 
@@ -193,9 +193,7 @@ class SqliteStore(ActionStateStore):
         def read() -> dict[int, list[Record]]:
             records: dict[int, list[Record]] = {}
             found = kinds.RECORDS_WITH_LEFT.read_many(self._db, self._where, READ["records"], runs)
-            for record, (left,) in found:
-                if left is not None:
-                    record = record._replace(payload=StoredPayload(b"%d" % left))
+            for record in records_in(self._where, found):
                 records.setdefault(record.run, []).append(record)
             return records
 

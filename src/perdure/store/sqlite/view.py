@@ -54,6 +54,7 @@ from perdure.store.sqlite.rows import (
     WAITS,
     R,
     Rows,
+    records_in,
 )
 from perdure.store.sqlite.write import write_rows
 from perdure.store.statements import load_statements
@@ -192,7 +193,22 @@ class SqliteView(StoreView):
         return rows[0].run if rows else None
 
     async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
-        return await self._rows(RECORDS, "records", (run, -1 if limit is None else limit, after))
+        return await self._read(lambda: self._records(run, after, limit))
+
+    def _records(self, run: int, after: int, limit: int | None) -> list[Record]:
+        """Read rows, some of which are two records, from the one that record `after` is in."""
+        inside = READ["starts_inside"]
+        first = passed = 0
+        if after:
+            (starts,) = self._db.execute(inside, (run, -1)).fetchone()
+            first = max(0, after - starts)
+            (starts,) = self._db.execute(inside, (run, first)).fetchone()
+            passed = first + starts
+        more = after - passed
+        values = (run, -1 if limit is None else limit + more, first)
+        found = RECORDS.read(self._db, self._where, READ["records"], values)
+        records = list(records_in(self._where, found))
+        return records[more:] if limit is None else records[more : more + limit]
 
     async def outputs(
         self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000

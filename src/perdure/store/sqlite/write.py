@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.codec.compressed import LARGE, compressed
+from perdure.journal.record import Record
 from perdure.store.base import PAYLOAD_FIELDS, ROW_ORDER, Row, StatusRow
 from perdure.store.documents import DocumentRow
+from perdure.store.sqlite.starts import joined, wide
 from perdure.store.statements import load_statements
 
 WRITE = load_statements("sqlite", "write.sql")
+STARTED = "RecordWithStart"  # the statement where records have a START inside
 SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
 MANY = (256, 64, 16, 4)  # rows of one statement; SQLite binds 32,766 values (999 before 3.32)
 _MOST_VALUES = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
@@ -34,18 +37,27 @@ _VALUES = re.compile(r"VALUES\s*(\((?:\?,\s*)*\?\))")
 def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, kind by kind in their fixed order; the caller holds the transaction."""
     groups: list[list[Any]] = [[] for _ in ROW_ORDER]
+    records, starts = groups[_RANK[Record]], False
     for row in rows:
         rank = _RANK[type(row)]
         for index in _PAYLOADS[rank]:
             payload: Any = row[index]
             if type(payload) is bytes and len(payload) > LARGE:
                 row = type(row)._make((*row[:index], compressed(payload), *row[index + 1 :]))
-        groups[rank].append(row)
+        group = groups[rank]
+        if group and isinstance(row, Record) and (both := joined(group[-1], row)) is not None:
+            group[-1], starts = both, True
+        else:
+            group.append(row)
+    if starts:
+        records[:] = map(wide, records)
     for kind, group in zip(ROW_ORDER, groups, strict=True):
-        if len(group) == 1:
-            connection.execute(WRITE[kind.__name__], group[0])
-        elif group:
-            _write_group(connection, kind.__name__, group)
+        if group:
+            name = STARTED if starts and group is records else kind.__name__
+            if len(group) == 1:
+                connection.execute(WRITE[name], group[0])
+            else:
+                _write_group(connection, name, group)
 
 
 def takes_time(row: Row) -> bool:

@@ -12,7 +12,8 @@ FROM run WHERE run >= :first AND run < :before GROUP BY shown;
 -- it is stored as queued.
 -- name: begun
 EXISTS (
-    SELECT 1 FROM record WHERE record.run = run.run AND record.kind = 1 AND record.number >
+    SELECT 1 FROM record
+    WHERE record.run = run.run AND (kind = 1 OR start_at IS NOT NULL) AND record.number >
         CASE run.attempt WHEN 0 THEN 0 ELSE
             (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
         END)
@@ -51,8 +52,11 @@ SELECT run FROM run WHERE run < :before
     ORDER BY run DESC LIMIT :limit;
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at,
-       rules
+       rules, start_at, start_n
 FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
+-- How many of the first rows of a run have a START inside.
+-- name: starts_inside
+SELECT count(start_at) FROM (SELECT start_at FROM record WHERE run = ? ORDER BY number LIMIT ?);
 -- name: outputs
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key

@@ -1,0 +1,2 @@
+-- Version 5. From this version on the record that follows a START may have it inside, by the columns
+-- of version 4: it says then when its action started, after which completion, and by which rules.
