@@ -18,7 +18,8 @@ ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_race
 	isolation limits loop_refusals one_loop overlap plain_concurrency poison processes race replay retry \
 	run_timeout settling signals signals_in_time store_failures timers two_jobs waiting)) \
 	$(addprefix tests/,crash/test_sigkill.py integration/test_cli_run.py integration/test_cli_signal.py \
-	integration/test_llm.py integration/test_mcp.py unit/test_event_loop.py)
+	integration/test_cli_full_disk.py integration/test_garbage.py integration/test_llm.py \
+	integration/test_mcp.py unit/test_event_loop.py unit/test_group_commit.py unit/test_timers.py)
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help

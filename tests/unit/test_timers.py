@@ -55,7 +55,9 @@ async def test_a_timer_never_fires_early_or_inside_arm() -> None:
 @on_host
 async def test_all_timers_share_one_of_the_host() -> None:
     service = TimerService()
-    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    scheduled = getattr(asyncio.get_running_loop(), "_scheduled", None)
+    if scheduled is None:
+        pytest.skip("only asyncio's own loop shows its timers")
     now = time.time_ns()
     for n in range(1_000, 0, -1):
         service.arm(now + 3_600_000 * MS + n * MS, lambda: None)

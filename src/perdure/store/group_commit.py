@@ -162,7 +162,8 @@ class GroupCommit:
         """
         self._draining += 1
         try:
-            if isinstance(self._probe, asyncio.TimerHandle):
+            # A timer's handle is of the loop's own kind, which need not be asyncio's.
+            if self._probe is not None and not isinstance(self._probe, asyncio.Task):
                 self._probe.cancel()
                 self._probe = None
                 self._flush()

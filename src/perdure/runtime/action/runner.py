@@ -461,7 +461,7 @@ class ActionRunner:
 
     def release(self) -> None:
         """Let go of the parts that refer back to the action, which has ended for good."""
-        del self.calls, self._waits
+        del self.calls, self._waits, self._journal
 
     def check_turn(self, what: str) -> None:
         """Refuse what is asked outside a turn of this action (G8)."""
