@@ -64,10 +64,11 @@ def test_a_run_that_waits_gets_its_signal_from_another_process(folder: Folder) -
     (run,) = waiting(folder)
     assert (run["id"], run["activity"]) == ("r1", "waits for ann")
     assert process.stderr is not None
-    hint = next(line for line in process.stderr if "for a signal or for time" in line)
+    hint = next(line for line in process.stderr if "nothing else is under way" in line)
     assert "1 run waits" in hint
-    assert "perdure signal r1 NAME VALUE" in hint
-    assert "perdure runs --status waiting" in hint
+    assert "for signal approve, says 'waits for ann'" in hint
+    assert "answer: perdure signal r1 approve VALUE" in hint
+    assert "perdure inbox" in hint
 
     code, out, _ = folder.do("signal", "r1", "approve", '{"by": "ann"}')
     assert code == 0
@@ -92,8 +93,7 @@ def test_a_signal_that_is_sent_while_nothing_runs_is_there_when_it_is_resumed(
     assert process.returncode == code
     assert "2 inputs (1 completed, 1 waiting)" in err
     assert "1 run waits in the store for a signal or for time" in err
-    assert "perdure signal RUN NAME VALUE" in err
-    assert "perdure runs --status waiting" in err
+    assert "see who waits, and answer: perdure inbox" in err
     assert err.rstrip().endswith("--summary-json summary.json")
     assert (folder.summary()["completed"], folder.summary()["waiting"]) == (1, 1)
     assert [run["id"] for run in waiting(folder)] == ["r1"]
