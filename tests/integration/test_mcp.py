@@ -493,6 +493,7 @@ def serving(
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))
+    listening.listen()  # who comes before the server is up waits for it
     config = uvicorn.Config(noting, log_level="critical", lifespan="on", ws="none")
     server = uvicorn.Server(config)
     server.config.timeout_graceful_shutdown = 1
