@@ -497,7 +497,15 @@ def serving(
     config = uvicorn.Config(noting, log_level="critical", lifespan="on", ws="none")
     server = uvicorn.Server(config)
     server.config.timeout_graceful_shutdown = 1
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
+
+    def serve() -> None:
+        # Python's own loop, whatever the tests run on: uvloop closes a listening socket's number
+        # a moment later, and that may be another socket's by then.
+        loop = asyncio.SelectorEventLoop()
+        loop.run_until_complete(server.serve([listening]))
+        loop.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
         yield listening.getsockname()[1]
