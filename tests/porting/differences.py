@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -48,10 +49,16 @@ def note(value: Any) -> Any:
     return value
 
 
+async def begun() -> None:
+    while "dropped" not in MADE:
+        await asyncio.sleep(0.001)
+
+
 @different("Calls not awaited")
 def calls_not_awaited() -> None:
     def go(event: Event, ctx: RunnerContext) -> None:
         ctx.durable_execute_async(note, "dropped")
+        ctx.durable_execute_async(begun).result()  # its thread gets its turn before the action ends
         put(ctx, ctx.durable_execute(note, "awaited"))
 
     MADE.clear()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.promises.legs import Legs
 from tests.promises.support import (
     OFF,
@@ -22,7 +24,8 @@ from tests.promises.support import (
     out,
 )
 
-from perdure import NonDeterminismError, RunCancelledError
+from perdure import LocalEngine, NonDeterminismError, RunCancelledError
+from perdure.executor.fallback import ThreadedContinuation
 
 
 def nap_first(ctx: Any) -> list[Any]:
@@ -199,3 +202,27 @@ def test_g7_a_signal_that_a_changed_action_never_waits_for_is_told_at_its_end(sq
                 await asyncio.wait_for(run.outputs(), SECONDS)
 
     asyncio.run(main())
+
+
+def test_g12_code_that_begins_at_once_on_its_thread_has_the_time(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread may come to its first steps before the host loop's goes on."""
+    real = ThreadedContinuation._begin
+
+    def begin(self: ThreadedContinuation, main: Any) -> Any:
+        done = real(self, main)
+        assert began.wait(PATIENCE)
+        return done
+
+    began = threading.Event()
+
+    def at_once(event: Any, ctx: Any) -> None:
+        now = ctx.now()
+        began.set()
+        out(ctx, now.year)
+
+    monkeypatch.setattr(ThreadedContinuation, "_begin", begin)
+    engine = LocalEngine(store, config={"continuations": "off"})
+    (output,) = engine.run(agent_of(at_once), ["a"], key=str)
+    assert output.value > 2000

@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from perdure import Agent, RunnerContext
 from perdure.actions.builtin import builtin
 from perdure.actions.chat import chat_model_action
@@ -104,7 +106,7 @@ def by_the_newest_rules(records: Sequence[Record], *args: Any, **kwargs: Any) ->
 
 def beginning_anew(records: Sequence[Record], *args: Any, **kwargs: Any) -> RunState:
     """Recover a run, and forget when it had begun."""
-    return _recover(records, *args, **kwargs)._replace(began=0)
+    return msgspec.structs.replace(_recover(records, *args, **kwargs), began=0)
 
 
 async def reads_no_inbox(_runs: object, _ticket: object) -> None:

@@ -172,6 +172,7 @@ class ContinuationContext:
 
     def start(self, at: int, main: ActionMain) -> None:
         """Run the first turn, at time `at` (ns since the epoch)."""
+        self.loop.advance(at)  # first: without continuations its code may run before this returns
         self.turn(at, self._begin_main, main)
 
     def _begin_main(self, main: ActionMain) -> None:
