@@ -543,6 +543,10 @@ async def on_thread(stack: contextlib.ExitStack, *args: Any, **kwargs: Any) -> i
     return await asyncio.to_thread(stack.enter_context, serving(*args, **kwargs))
 
 
+@pytest.mark.skipif(
+    os.environ.get("PERDURE_TEST_EVENT_LOOP") == "uvloop",
+    reason="on uvloop the server put in another's place is at times not reached, on a busy machine",
+)
 def test_calls_while_an_http_server_is_down_are_retryable() -> None:
     before, after = scripted_mcp_server([add]), scripted_mcp_server([add])
 
