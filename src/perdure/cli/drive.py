@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from perdure.cli import render, waits
+from perdure.cli import render
 from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
 from perdure.cli.progress_view import Total, View, keep_showing, make_view, show_warnings
@@ -26,6 +26,7 @@ from perdure.engine.progress import Progress as Counts
 from perdure.engine.waiting import WaitingWatch, how_many
 from perdure.errors import EncodeError, InputError, PerdureError, SinkError
 
+HINT_SECONDS = 2.0  # that nothing but waiting is done before the user is told
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
 LISTED_FAILURES = 10
 
@@ -124,7 +125,7 @@ async def drive(plan: Plan) -> int:
 async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) -> DriveResult:
     async with engine.open(plan.agent, sink=plan.sink) as job:
         stopping.opened(job)
-        hint = WaitingWatch(job, view.note, after=waits.HINT_SECONDS, selection=plan.selection)
+        hint = WaitingWatch(job, view.note, after=HINT_SECONDS, selection=plan.selection)
         loop = asyncio.get_running_loop()
         showing = [
             loop.create_task(keep_showing(view, lambda: job.progress)),
@@ -291,7 +292,7 @@ def _print_waiting(plan: Plan, view: View, stopping: Stopping) -> None:
     if stopping.received is not None:
         view.note(
             f"{those} in the store for a signal or for time; a signal that is sent meanwhile is"
-            f" kept; {waits.advice(plan.selection)}"
+            f" kept; see who waits, and answer: perdure inbox{plan.selection}"
         )
         return
     # Else the job would have waited for them.

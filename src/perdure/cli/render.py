@@ -192,11 +192,6 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def age(since: int, now: int) -> str:
-    """Return for how long something has been so, from ns since the epoch."""
-    return duration(now - since)
-
-
 def wait(info: WaitInfo) -> str:
     """Return what is waited for: `approval refund` or `signal go`."""
     return f"{info.kind} {info.name}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shlex
 import time
 from collections.abc import Callable
 
 from perdure.engine.job import Job, Run
 from perdure.printable import quoted_key
 from perdure.run import WaitInfo
+from perdure.run.approval import APPROVAL
 
 __all__ = ["WaitingWatch", "answer_command", "how_many"]
 
@@ -30,10 +32,8 @@ def answer_command(wait: WaitInfo, selection: str = "") -> str:
         wait: the wait.
         selection: the options that name store and job, with a space before each.
     """
-    import shlex
-
     name = shlex.quote(wait.name)
-    if wait.kind == "approval":
+    if wait.kind == APPROVAL:
         return f"perdure approve {wait.run} {name}{selection}"
     return f"perdure signal {wait.run} {name} VALUE{selection}"
 

@@ -6,7 +6,6 @@ Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 
 from perdure.errors import ConfigurationError, PerdureError, UnreadableAnswerError
 from perdure.journal.record import Record, RecordKind, decode_signal
@@ -112,7 +111,8 @@ async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, 
     ]
     taken = {record.signal_id for record in records if record.kind == RecordKind.TAKEN}
     sent: dict[str, _Sent] = {}
-    for record in (*_signals(records), *left):
+    came = [record for record in records if record.kind == RecordKind.SIGNAL]
+    for record in (*came, *left):
         try:
             approval = read_approval(history.codec.to_json(record.signal_value))
         except UnreadableAnswerError:
@@ -121,7 +121,3 @@ async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, 
         is_open = record.signal_id not in taken
         sent[record.signal_name] = _Sent(approval, record.signal_id, is_open=is_open)
     return sent
-
-
-def _signals(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records if record.kind == RecordKind.SIGNAL]
