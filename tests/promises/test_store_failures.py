@@ -44,6 +44,7 @@ class Trouble:
     ) -> None:
         self.wanted, self.left, self.after = wanted, times, after
         self.failed = 0
+        self.lost_outcomes = 0  # results in commits that were not written
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = SqliteStore._commit
@@ -55,10 +56,16 @@ class Trouble:
             if failing:
                 self.left -= 1
                 self.failed += 1
+                if not self.after:
+                    self.lost_outcomes += sum(map(is_result, rows))
                 raise sqlite3.OperationalError("disk I/O error")
             real(store, rows, **where)
 
         monkeypatch.setattr(SqliteStore, "_commit", commit)
+
+
+def is_result(row: Row) -> bool:
+    return isinstance(row, Record) and row.kind == RecordKind.RESULT
 
 
 def has_kind(kind: RecordKind) -> Callable[[Sequence[Row]], bool]:
@@ -117,8 +124,10 @@ def test_g25_the_job_goes_on_when_the_store_does(
     check(run(agent, INPUTS, store=store, config=config_of(kind)))
     # A commit that was written all the same is not made again.
     assert trouble.failed == 3 or after
-    if place == "completion":  # outcomes were durable: nothing is executed again
-        assert len(State.calls) == 10
+    if place == "completion":
+        # Outcomes were durable, but for another run's in the same commit: nothing else is
+        # executed again.
+        assert 10 <= len(State.calls) <= 10 + trouble.lost_outcomes
 
 
 def test_g25_no_action_acts_on_an_outcome_that_is_not_durable(
