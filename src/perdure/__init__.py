@@ -126,6 +126,9 @@ if TYPE_CHECKING:
         ToolArgumentsError as ToolArgumentsError,
     )
     from perdure.errors import (
+        TooManyFailuresError as TooManyFailuresError,
+    )
+    from perdure.errors import (
         UnreadableAnswerError as UnreadableAnswerError,
     )
     from perdure.event import (
@@ -289,8 +292,8 @@ _NAMES = {
         "AgentDefinitionError ChatLimitError ConditionError ConfigurationError "
         "ContextAccessError DurableCallError EncodeError InputError NonDeterminismError "
         "OutputSchemaError PerdureError RetryableError RunCancelledError RunNotFoundError "
-        "RunsFailedError SinkError StoreError TerminalError ToolArgumentsError "
-        "UnreadableAnswerError"
+        "RunsFailedError SinkError StoreError TerminalError TooManyFailuresError "
+        "ToolArgumentsError UnreadableAnswerError"
     ),
     "event": "Event EventType InputEvent OutputEvent",
     "executor.continuation": "is_continuation_supported",

@@ -23,6 +23,7 @@
     ├── InputError           (ValueError)    an input record that is bad or has changed
     ├── SinkError                            an output that its sink did not take
     ├── RunsFailedError                      some runs of a finished job failed
+    ├── TooManyFailuresError                 a job that was stopped since so many runs failed
     └── RunCancelledError                    a run that was cancelled
 
 Each message is one line: what happened, where, and what to do next.
@@ -57,6 +58,7 @@ __all__ = [
     "StoreFormatError",
     "StoreLockedError",
     "TerminalError",
+    "TooManyFailuresError",
     "ToolArgumentsError",
     "did_you_mean",
     "missing_extra",
@@ -293,13 +295,20 @@ class RunsFailedError(PerdureError):
         text = "1 run failed" if count == 1 else f"{count} runs failed"
         error = getattr(self.failed[0], "error", None) if self.failed else None
         if error:  # with the logging off this message is all that tells why
-            from perdure.printable import printable, quoted_key  # here: it takes in logging
+            from perdure.printable import printable, quoted_key, shown_place  # they take in logging
 
             info, type_name = self.failed[0], error["type"].rpartition(".")[2]
             first = "" if count == 1 else "the first "
             key, message = quoted_key(info.key), printable(str(error["message"]))
-            text += f" ({first}{info.id} of key {key}: {type_name}: {message})"
+            at = f", at {shown_place(place)}" if (place := error.get("place")) else ""
+            text += f" ({first}{info.id} of key {key}: {type_name}: {message}{at})"
         return f"{text}: see .failed, and .outputs for the rest"
+
+
+class TooManyFailuresError(PerdureError):
+    """The job was stopped, for as many runs failed as `max-failures` allows; the rest goes on."""
+
+    __journal_name__ = "perdure:TooManyFailuresError"
 
 
 class RunCancelledError(PerdureError):

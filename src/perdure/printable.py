@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "printable_logger",
     "quoted_key",
     "shown_key",
+    "shown_place",
 ]
 
 # C0, DEL and C1; marks that turn text around; separators of lines; halves of characters.
@@ -62,13 +64,29 @@ def shown_key(key: Any) -> str:
         try:
             text = json_text(json.dumps(key, ensure_ascii=False))
         except (TypeError, ValueError, RecursionError):
-            text = printable(repr(key))
+            text = _representation(key)
     return text if len(text) <= _LONGEST_KEY else text[: _LONGEST_KEY - 1] + "…"
+
+
+def _representation(key: Any) -> str:
+    try:
+        return printable(repr(key))
+    except Exception:  # a message is made of it, whatever its class does
+        return f"<{type(key).__name__}>"
 
 
 def quoted_key(key: Any) -> str:
     """Return a key as `shown_key` does, text in quotes: for the middle of a sentence."""
     return f"'{shown_key(key)}'" if isinstance(key, str) else shown_key(key)
+
+
+def shown_place(place: str) -> str:
+    """Return `FILE:LINE` as people write it: from the working directory where it lies below."""
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:  # it was deleted
+        return printable(place)
+    return printable(place.removeprefix(here))
 
 
 class PrintableFilter(logging.Filter):

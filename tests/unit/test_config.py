@@ -50,6 +50,7 @@ def test_defaults() -> None:
         "timeout": 0.0,
         "run-timeout": 0.0,
         "max-calls-per-run": 100_000,
+        "max-failures": 0,
         "event-loop": "auto",
         "garbage-collector": "tuned",
         "retry.max-attempts": 1,

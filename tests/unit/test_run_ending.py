@@ -13,6 +13,7 @@ from perdure.memory.cells import Cell
 from perdure.run import STATUS_BY_NUMBER
 from perdure.runtime.run.ending import End, RunEnding
 from perdure.runtime.run.state import CANCELLED, TIMED_OUT, RunMemory
+from perdure.runtime.shared.failure_log import FailureLog
 from perdure.runtime.shared.mailbox import Key, RunTicket
 from perdure.store.base import KeyRow, MemoryRow, RunRow, StatusRow
 
@@ -39,6 +40,7 @@ class Ended:
             now=lambda: NOW,
             run_timeout=2_000_000_000,
             counters=SimpleNamespace(retries=0),
+            failures=FailureLog("job", lambda: NOW),
             supervisor=SimpleNamespace(
                 finish=lambda _, memory: self.told.append(("finish", memory)),
                 retry_later=lambda _: self.told.append("retry"),

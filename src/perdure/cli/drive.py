@@ -24,7 +24,13 @@ from perdure.engine.local import LocalEngine
 from perdure.engine.progress import DriveResult
 from perdure.engine.progress import Progress as Counts
 from perdure.engine.waiting import WaitingWatch, how_many
-from perdure.errors import EncodeError, InputError, PerdureError, SinkError
+from perdure.errors import (
+    EncodeError,
+    InputError,
+    PerdureError,
+    SinkError,
+    TooManyFailuresError,
+)
 
 HINT_SECONDS = 2.0  # that nothing but waiting is done before the user is told
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
@@ -92,7 +98,7 @@ async def drive(plan: Plan) -> int:
     try:
         with stopping:
             result = await _run(engine, plan, view, stopping)
-    except (InputError, EncodeError, SinkError) as error:
+    except (InputError, EncodeError, SinkError, TooManyFailuresError) as error:
         refused = error  # said last, behind the counts
     except BaseException:
         if stopping.received is None or not stopping.is_forced:

@@ -14,6 +14,7 @@ from typing import Any
 from perdure.codec.codec import Codec
 from perdure.codec.error_types import NotLoaded
 from perdure.codec.names import NAMES
+from perdure.codec.places import place_in
 from perdure.codec.validation_errors import (
     build_validation_error,
     is_validation_error,
@@ -79,7 +80,8 @@ def failure_summary(codec: Codec, data: bytes) -> dict[str, Any]:
         data: What `encode_failure` returned.
 
     Returns:
-        `type` (dotted name), `message`, `traceback` (text) and `notes` (list of text).
+        `type` (dotted name), `message`, `traceback` (text), `notes` (list of text), and `place`:
+        file and line of the user's code that failed, "" where none did.
 
     Raises:
         DecodeError: The bytes hold no exception.
@@ -90,7 +92,14 @@ def failure_summary(codec: Codec, data: bytes) -> dict[str, Any]:
         "message": _told(tree),
         "traceback": tree["traceback"],
         "notes": list(tree["notes"]),
+        "place": _place(tree),
     }
+
+
+def _place(tree: dict[str, Any]) -> str:
+    """Return where a failure came from; of a group, that of the first failure in it."""
+    members = tree.get("members")
+    return (_place(members[0]) if members else "") or place_in(tree["traceback"])
 
 
 def _told(tree: dict[str, Any]) -> str:

@@ -165,6 +165,13 @@ class AgentExecutionOptions:
         "Durable calls that one run may make, against loops that never end; 0 for no limit",
         minimum=0,
     )
+    MAX_FAILURES: ClassVar = ConfigOption(
+        "max-failures",
+        int,
+        0,
+        "Failed runs of one process at which the job stops, with an error; 0 for none",
+        minimum=0,
+    )
     EVENT_LOOP: ClassVar = ConfigOption(
         "event-loop",
         str,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +18,13 @@ from perdure.engine.inputs import Field
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
+from perdure.engine.progress import DriveResult
 from perdure.engine.waiting import WaitingWatch
 from perdure.errors import RunsFailedError
+from perdure.executor.running import running_loop
 from perdure.operate.control import approve, cancel, retry, signal
 from perdure.operate.history import History, blocking
+from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger
 from perdure.resource import ResourceType
 from perdure.run import BadLine, Output, RunInfo, RunStatus, WaitInfo, status_named
@@ -110,17 +112,22 @@ class LocalEngine:
             RunsFailedError: some runs failed; it has the outputs and the failed runs.
             InputError: an input is bad or is not what this job read there before.
             StoreError: the store cannot be used, or another process runs the job.
+            TooManyFailuresError: as many runs failed as `max-failures` allows.
             ConfigurationError: `event-loop` is uvloop, which is not installed.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            with runner_of(self.config) as runner:
-                return runner.run(self.run_async(agent, inputs, key=key, id=id, sink=sink))
-        raise RuntimeError(
-            "LocalEngine.run blocks, and an event loop is running here:"
-            " use `await engine.run_async(...)`"
-        )
+        if running_loop() is not None:
+            raise RuntimeError(
+                "LocalEngine.run blocks, and an event loop is running here:"
+                " use `await engine.run_async(...)`"
+            )
+        result: DriveResult | None = None
+        # What is raised below is raised outside of any `except`: a traceback begins with it.
+        with contextlib.suppress(KeyboardInterrupt), runner_of(self.config) as runner:
+            result = runner.run(self._drive(agent, inputs, key=key, id=id, sink=sink))
+        if result is None:
+            self._say_how_to_resume()
+            raise KeyboardInterrupt
+        return _outputs_of(result)
 
     async def run_async(
         self,
@@ -132,6 +139,17 @@ class LocalEngine:
         sink: Sink | Callable[[Output], Any] | None = None,
     ) -> list[Output]:
         """Do what `run` does, inside a running event loop."""
+        return _outputs_of(await self._drive(agent, inputs, key=key, id=id, sink=sink))
+
+    async def _drive(
+        self,
+        agent: AnyAgent,
+        inputs: Any,
+        *,
+        key: Field,
+        id: Field | None,
+        sink: Sink | Callable[[Output], Any] | None,
+    ) -> DriveResult:
         source, sink = as_source(inputs), as_sink(sink) if sink is not None else None
         check_output(sink, self._store, self.job, source)  # before anything is written
         async with self.open(agent, sink=sink) as job:
@@ -140,16 +158,22 @@ class LocalEngine:
                 result = await job.drive(source, key=key, id=id)
             finally:
                 watching.cancel()
-        if result.failed:
-            raise RunsFailedError(outputs=result.outputs, failed=result.failed)
-        return result.outputs
+        return result
+
+    def _say_how_to_resume(self) -> None:
+        """Say in a log line that nothing is lost by the interrupt, and what to do."""
+        options = selection_of(self._store.url, self.job)
+        if options is None:
+            how = "run it again with this engine to go on; memory:// ends with the process"
+        else:
+            how = f"run the same again to go on; see where it stands: perdure runs{options}"
+        logger.warning("job %r: interrupted; nothing is lost: %s", self.job, how)
 
     async def _watch(self, job: Job) -> None:
         """Say it in a log line when only runs that wait keep `run` from its end."""
-        selection = f" --store {shlex.quote(self._store.url)} --job {shlex.quote(self.job)}"
         watch = WaitingWatch(
             job, lambda text: logger.warning("job %s", text), after=HINT_SECONDS,
-            selection=None if self._store.url == "memory://" else selection,
+            selection=selection_of(self._store.url, self.job),
         )  # fmt: skip
         await watch.watch()
 
@@ -274,3 +298,14 @@ class LocalEngine:
         """
         with History.of(self._store) as history:
             return blocking(cancel)(history, history.job(self.job), id)
+
+
+def _outputs_of(result: DriveResult) -> list[Output]:
+    """Return the outputs of a job that has come to its end.
+
+    Raises:
+        RunsFailedError: some runs failed.
+    """
+    if result.failed:
+        raise RunsFailedError(outputs=result.outputs, failed=result.failed)
+    return result.outputs

@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from perdure.agent.plan import AgentPlan
-from perdure.config.configuration import Configuration
+from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.connectors.base import Sink, Source
 from perdure.engine.files import check_output, check_sink_name, check_source_names
 from perdure.engine.inputs import Field
@@ -22,10 +22,12 @@ from perdure.errors import (
     InputError,
     PerdureError,
     StoreDataError,
+    TooManyFailuresError,
 )
 from perdure.operate.answers import checked_answer
 from perdure.operate.history import AsyncHistory, History
-from perdure.printable import printable_logger
+from perdure.operate.selection import selection_of
+from perdure.printable import printable_logger, quoted_key
 from perdure.run import Output, RunInfo, RunStatus, run_id
 from perdure.run.approval import Approval, answer_value
 from perdure.runtime.job_runtime import (
@@ -85,6 +87,7 @@ class OpenJob:
             world=world,
         )
         self._progress = Progress()
+        self._max_failures = self._failures_left = config.get(AgentExecutionOptions.MAX_FAILURES)
         self._schedules: dict[str, Schedule] = {}
         self._collected: list[NumberedOutput] | None = None
         self._unsuccessful: dict[int, RunStatus] = {}
@@ -193,8 +196,27 @@ class OpenJob:
         """Take note that a run has ended."""
         if ticket.status is not RunStatus.COMPLETED:
             self._unsuccessful[ticket.row.run] = ticket.status
+            if ticket.status is RunStatus.FAILED and self._max_failures:
+                self._count_failure(ticket)
         else:
             self._unsuccessful.pop(ticket.row.run, None)
+
+    def _count_failure(self, ticket: RunTicket) -> None:
+        """Stop the job when as many runs have failed as it may have (max-failures)."""
+        self._failures_left -= 1
+        if self._failures_left == 0:
+            self.runtime.stop(self._too_many_failures(ticket))
+
+    def _too_many_failures(self, ticket: RunTicket) -> TooManyFailuresError:
+        options = selection_of(self._store.url, self.runtime.job)
+        retry = "" if options is None else f"`perdure retry --all-failed{options}` and "
+        runs = "1 run" if self._max_failures == 1 else f"{self._max_failures:,} runs"
+        last = f"{ticket.id} of key {quoted_key(ticket.key.value)}: {type(ticket.error).__name__}"
+        return TooManyFailuresError(
+            f"job {self.runtime.job!r} was stopped: {runs} failed, and max-failures ="
+            f" {self._max_failures} (the last: {last}: {ticket.error}); nothing is lost: mend what"
+            f" fails, then {retry}run the same again to go on"
+        )
 
     def on_resting(self, ticket: RunTicket) -> None:
         """Nothing to note: the counters say how many rest."""

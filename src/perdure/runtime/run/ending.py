@@ -11,15 +11,12 @@ import msgspec
 from perdure.codec.failure import decode_failure, encode_failure, failure_summary
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import PerdureError
-from perdure.printable import printable_logger
 from perdure.run import RunStatus, run_cancelled
 from perdure.runtime.run.rows import memory_rows, retry_rows, status_row
 from perdure.runtime.run.state import TIMED_OUT, RunMemory
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row, RunRow
-
-logger = printable_logger("perdure")
 
 
 class End(msgspec.Struct, frozen=True):
@@ -115,8 +112,7 @@ class RunEnding:
     ) -> End:
         """Return the end of a run that has failed and is not tried again; see `action_failed`."""
         failure = encode_failure(self._services.codec, error)
-        told = failure_summary(self._services.codec, failure)["message"]
-        logger.error("%s failed: %s: %s", where, type(error).__name__, told)
+        self._tell(where, failure, is_final=True)
         return self._final(RunStatus.FAILED, failure, memory, self._services.now(), rows)
 
     def _final(
@@ -141,6 +137,10 @@ class RunEnding:
             ticket.error = run_cancelled(ticket.id)
         self._services.supervisor.finish(ticket, memory.short_term if memory.touched else None)
 
+    def _tell(self, where: str, failure: bytes, *, is_final: bool) -> None:
+        told = failure_summary(self._services.codec, failure)
+        self._services.failures.tell(where, told, is_final=is_final)
+
     def _put_back(self, where: str, error: BaseException, memory: RunMemory, *, stop: bool) -> End:
         row = self._ticket.row
         row = row._replace(attempt=row.attempt + 1)
@@ -152,7 +152,7 @@ class RunEnding:
             if stop:
                 self._services.supervisor.stop(error)
                 return
-            logger.warning("%s failed, trying again: %s", where, error)
+            self._tell(where, encode_failure(self._services.codec, error), is_final=False)
             self._services.supervisor.retry_later(self._ticket)
 
         return End(rows, durable)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.agent.plan import ActionSpec
-from perdure.codec.brief import brief
 from perdure.errors import ConditionError, DecodeError, StoreDataError, StoreError
 from perdure.journal.journal import NEW
 from perdure.journal.record import Completion, Record
+from perdure.printable import quoted_key
 from perdure.run import RunStatus
 from perdure.runtime.action.context import ActionContext
 from perdure.runtime.action.log import Line, emit_all
@@ -75,7 +75,7 @@ class RunExecution:
 
     def where(self) -> str:
         """Return the run and its key, for messages."""
-        return f"run {self.ticket.id} of key {brief((self.ticket.key.value,), {}, 60)}"
+        return f"run {self.ticket.id} of key {quoted_key(self.ticket.key.value)}"
 
     def event_ids(self, event: int, action: str) -> Callable[[int], str]:
         """Return what gives the id of the nth event that an action sends while it handles one."""

@@ -22,6 +22,7 @@ from perdure.errors import EncodeError, StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.metrics import MetricGroup
+from perdure.runtime.shared.failure_log import FailureLog
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.soon import Soon
 from perdure.runtime.shared.supervisor import RunSupervisor
@@ -142,6 +143,7 @@ class JobServices:
         self.spans = TimerService(world.monotonic, supervisor.stop)
         self.soon = Soon()
         self.counters = JobCounters()
+        self.failures = FailureLog(job, world.monotonic)
         self.metrics = MetricGroup()
         self.undelivered = 0 if outbox else 1  # what OutputRow.delivered begins with
         self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
