@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perdure.testing.engine_contract import EngineContract
     from perdure.testing.local_model_server import local_model
     from perdure.testing.mcp import scripted_mcp_server
     from perdure.testing.model_server import Answer, ScriptedModelServer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "EngineContract",
     "RecordedChatModel",
     "RequestLog",
     "ScriptedChatModel",
@@ -38,6 +40,7 @@ __all__ = [
 
 _MODULES = {
     "Answer": "model_server",
+    "EngineContract": "engine_contract",
     "RecordedChatModel": "recording",
     "RequestLog": "request_log",
     "ScriptedChatModel": "scripted_chat",
