@@ -254,6 +254,12 @@ class RunNotFoundError(PerdureError, LookupError):
     __journal_name__ = "perdure:RunNotFoundError"
 
 
+class ShardNotHeldError(PerdureError, LookupError):
+    """A shard of the job is asked for that this process does not hold; nothing was done."""
+
+    __journal_name__ = "perdure:ShardNotHeldError"
+
+
 class UnreadableAnswerError(PerdureError, ValueError):
     """What was sent to a wait for an approval is neither yes nor no; it was not taken (G27)."""
 

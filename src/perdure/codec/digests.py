@@ -81,6 +81,11 @@ def digest(value: Any) -> bytes:
     return _hash(packed(value, _CANONICAL, _CANONICAL_EXACT, "value"))
 
 
+def shard_of(key_digest: bytes, shards: int) -> int:
+    """Return which of `shards` the key with this digest belongs to, the same on every machine."""
+    return int.from_bytes(key_digest[:4], "big") % shards
+
+
 def digests(value: Any) -> Iterator[bytes]:
     """Return the digests of a value under the names of each generation, the newest first.
 

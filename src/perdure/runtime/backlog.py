@@ -208,6 +208,17 @@ class Backlog:
         """Take note of a run that was read back from a shelf."""
         self._add(ticket)
 
+    def shelves_of(self, shard: int) -> list[Key]:
+        """Return the keys of a shard that have a shelf."""
+        return [key for key in self._keys.values() if key.shard == shard]
+
+    def drop_shard(self, shard: int) -> None:
+        """Forget the shelves of a shard."""
+        for key in self.shelves_of(shard):
+            self.on_shelves -= 0 if key.shelf is None else key.shelf.size
+            del self._keys[key.row.key]
+        self._admission.look_again()
+
     # Runs that are on a shelf
 
     def shelf_of(self, row: RunRow) -> Key | None:

@@ -185,7 +185,7 @@ class RunCommands:
         if row is None or row.status not in _UNSUCCESSFUL or run in self._admission.tickets:
             return await self._nothing_to_do(rows)
         row = row._replace(
-            status=STATUS_NUMBERS[RunStatus.QUEUED], place=self._admission.next_number(),
+            status=STATUS_NUMBERS[RunStatus.QUEUED], place=self._next_place(run),
             attempt=row.attempt + 1, error=None, finished_at=0,
         )  # fmt: skip
         again = [*retry_rows(row, self._services.now()), *rows]
@@ -202,6 +202,9 @@ class RunCommands:
         await self._write(again, is_kept, written)
         await asyncio.wait(taking_up)
         return True
+
+    def _next_place(self, run: int) -> int:
+        return self._admission.next_number(self._runs.numbers.shard_of_run(run))
 
     async def _take_up(self, row: RunRow) -> None:
         take_up = functools.partial(self._runs.stored.take_up, [row])
@@ -318,8 +321,10 @@ class RunCommands:
             await self._carry_all_out()
 
     async def _carry_all_out(self) -> None:
+        numbers = self._runs.numbers
         for command in await self._store.commands() or ():
-            await self._carry_out(command)
+            if numbers.shard_of_run(command.run) in numbers.held:  # else another's, who holds it
+                await self._carry_out(command)
 
     async def _carry_out(self, command: Command) -> None:
         done: list[Row] = [CommandDoneRow(number=command.number)]

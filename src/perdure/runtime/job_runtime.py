@@ -25,6 +25,7 @@ from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.outbox import NumberedOutput, Outbox, SinkPosition
+from perdure.runtime.shards import Shards
 from perdure.runtime.shared.admission import Admitted, NotAdmittedError
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
@@ -32,11 +33,13 @@ from perdure.runtime.shared.documents import JobDocuments
 from perdure.runtime.shared.inputs import NewInput
 from perdure.runtime.shared.kept_outputs import KeptOutputs
 from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.numbers import Numbers
+from perdure.runtime.shared.reach import Reach
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
-from perdure.store.base import ActionStateStore, JobInfo
+from perdure.store.base import ActionStateStore, JobInfo, ShardInfo
 from perdure.store.group_commit import GroupCommit, StallWatcher
 
 __all__ = [
@@ -53,6 +56,7 @@ __all__ = [
     "Outbox",
     "RunTicket",
     "Series",
+    "ShardInfo",
     "SinkPosition",
     "World",
 ]
@@ -73,6 +77,8 @@ class JobRuntime:
         listeners: told about outputs, rests and ends of runs.
         outbox: whether outputs wait in `outbox` until a sink has them; else they count as delivered
             when they are durable.
+        shards: how many shards its keys are spread over, for ever. The only one of a job is taken
+            by `open`; of several an engine takes those that are its own (`take`, `give_back`).
         before_recovery: awaited when the job was taken and no run goes on yet: for what is to be
             told of their outputs.
         world: time, chance and threads; the real ones by default.
@@ -95,6 +101,7 @@ class JobRuntime:
         *,
         listeners: Iterable[JobListener] = (),
         outbox: bool = False,
+        shards: int = 1,
         before_recovery: Callable[[], Awaitable[None]] | None = None,
         world: World | None = None,
     ) -> None:
@@ -108,6 +115,7 @@ class JobRuntime:
         self._config = config
         self._listeners = list(listeners)
         self._keeps_outbox = outbox
+        self._shard_count = shards
         self._before_recovery = before_recovery
         self._world = world or World()
         self._codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
@@ -117,6 +125,7 @@ class JobRuntime:
         self._resources: JobResources
         self._services: JobServices
         self._runs: LiveRuns
+        self._shards: Shards
         self._commands: RunCommands
 
     # Life
@@ -142,7 +151,8 @@ class JobRuntime:
             self._codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
-            await self._runs.stored.recover()
+            if self._shard_count == 1:
+                await self._shards.take(0, ShardInfo(info.last_run, info.last_key))
             await self._commands.empty_inbox()  # what was left for a job that was not open
         except BaseException:
             await self.close()
@@ -165,6 +175,8 @@ class JobRuntime:
         self._resources = JobResources(
             self._plan.resources, lambda: JobDocuments(self._store, commits, self._codec)
         )
+        numbers = Numbers(info.job, self.job, self._shard_count)
+        takes_commands = self._store.takes_commands
         make_services = functools.partial(
             JobServices,
             job=self.job,
@@ -176,10 +188,12 @@ class JobRuntime:
             outbox=self._keeps_outbox,
             world=self._world,
             resources=self._resources,
+            reach=Reach(self._store.url, takes_commands=takes_commands, numbers=numbers),
         )
         self._runs = LiveRuns(
             self._store,
-            info,
+            info.job,
+            numbers,
             self._listeners,
             self.stop,
             self._collector,
@@ -188,14 +202,21 @@ class JobRuntime:
         self._services, self.outbox = self._runs.services, self._runs.outbox
         commits.watch(StallWatcher(self._services.hold_calls, self._services.let_calls_go))
         self.files = JobFiles(self._store, commits, info.job, self.job)
+        self._shards = Shards(self._runs, commits)
         self._commands = RunCommands(self._store, self._runs)
 
-    async def drain(self) -> None:
+    async def drain(self, shard: int | None = None) -> None:
         """Return when all runs have ended but those that are due later, which stay in the store.
 
         It does not return while more is admitted than ends, nor when the job was stopped.
+
+        Args:
+            shard: of this shard alone.
+
+        Raises:
+            ShardNotHeldError: it is not held.
         """
-        await self._runs.drain()
+        await (self._runs.drain() if shard is None else self._shards.drain(shard))
 
     def leave_resting(self) -> None:
         """Let runs that rest or are queued stay in the store too: `drain` waits for them no longer.
@@ -226,6 +247,43 @@ class JobRuntime:
             await self._store.close()
             self._collector.restore()
 
+    # Shards
+
+    @property
+    def held(self) -> Collection[int]:
+        """The shards that this process holds; changes as they come and go."""
+        return self._runs.numbers.held
+
+    async def take(self, shard: int, newest: ShardInfo) -> None:
+        """Hold a shard from now on; its unfinished runs go on (G6).
+
+        Args:
+            shard: its number, below `shards`.
+            newest: the newest numbers that its store has.
+
+        Raises:
+            PerdureError: it is held already.
+            StoreError: its runs cannot be read; it is not held.
+        """
+        await self._shards.take(shard, newest)
+
+    async def give_back(self, shard: int) -> None:
+        """Hold a shard no longer: its runs stop where they are, and what came of them is written.
+
+        Whoever waits for one of them here is told nothing any more.
+
+        Raises:
+            ShardNotHeldError: it is not held.
+        """
+        await self._shards.give_back(shard)
+
+    def shard_of_run(self, run: int) -> int:
+        """Return the shard of the run with a number."""
+        return self._runs.numbers.shard_of_run(run)
+
+    def _check_held(self, run: int) -> None:
+        self._runs.numbers.check(self.shard_of_run(run))
+
     # Inputs
 
     def admit(self, item: NewInput) -> asyncio.Future[Admitted]:
@@ -237,6 +295,7 @@ class JobRuntime:
         Raises (through the future):
             InputError: its id or position was admitted with another key or value.
             EncodeError: it cannot be journaled.
+            ShardNotHeldError: its key is of a shard that this process does not hold.
             Exception: what an input before it in its series was refused with.
             StoreError: it is not durable, or nobody knows. What was admitted behind it fails as
                 well, so that nothing overtakes it.
@@ -312,7 +371,11 @@ class JobRuntime:
         """Ask a run to stop; False when it has ended. Durable when this returns.
 
         After True the run does not complete.
+
+        Raises:
+            ShardNotHeldError: another process may hold the run; likewise of `retry` and `signal`.
         """
+        self._check_held(run)
         return await self._commands.cancel(run)
 
     async def retry(self, run: int) -> bool:
@@ -320,6 +383,7 @@ class JobRuntime:
 
         Durable when this returns.
         """
+        self._check_held(run)
         return await self._commands.retry(run)
 
     async def signal(self, run: int, name: str, value: object) -> bool:
@@ -331,6 +395,7 @@ class JobRuntime:
             EncodeError: the value cannot be journaled.
             StoreError: it is not durable, or nobody knows.
         """
+        self._check_held(run)
         data = self._codec.encode(value)
         self._refuse_unreadable(run, name, value)
         sent = await self._commands.signal(run, checked_name(name), data)

@@ -11,8 +11,8 @@ from perdure.runtime.shared.mailbox import RunTicket
 class JobListener(Protocol):
     """Told about a job, on the host loop; must return quickly and not raise.
 
-    Of a ticket it may read `number`, `id`, `key.value`, `key_digest`, `status`, `error`, `activity`
-    and `is_delayed`.
+    Of a ticket it may read `number`, `id`, `key.value`, `key_digest`, `shard`, `status`, `error`,
+    `activity` and `is_delayed`.
     """
 
     def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:

@@ -39,7 +39,7 @@ from perdure.runtime.shared.numbers import Numbers
 from perdure.runtime.shared.services import JobServices
 from perdure.runtime.shared.supervisor import RunSupervisor
 from perdure.runtime.stored_runs import StoredRuns
-from perdure.store.base import ActionStateStore, JobInfo, RunRow, StoredOutput
+from perdure.store.base import ActionStateStore, RunRow, StoredOutput
 from perdure.store.damage import damaged
 
 logger = printable_logger("perdure")
@@ -55,7 +55,8 @@ class LiveRuns:
 
     Args:
         store: where the journal is.
-        info: what the store says of the job.
+        job: the job's number.
+        numbers: those of the job's runs and keys.
         listeners: told about outputs, rests and ends of runs.
         stop: asks the engine to stop the job.
         collector: told of the runs in flight.
@@ -65,14 +66,16 @@ class LiveRuns:
     def __init__(
         self,
         store: ActionStateStore,
-        info: JobInfo,
+        job: int,
+        numbers: Numbers,
         listeners: Sequence[JobListener],
         stop: Callable[[BaseException], None],
         collector: Collector,
         make_services: Callable[[RunSupervisor], JobServices],
     ) -> None:
         self._store = store
-        self._job = info.job
+        self._job = job
+        self.numbers = numbers
         self._listeners = listeners
         self._stop = stop
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,13 +91,14 @@ class LiveRuns:
         self.services = make_services(self)
         self._codec, self._commits = self.services.codec, self.services.commits
         self.keeper = OutputKeeper(self._codec)
-        self.outbox = Outbox(store, self._commits, self._codec, info.job)
+        self.outbox = Outbox(store, self._commits, self._codec, job)
         self.mailbox = KeyedMailbox(
-            self._begin, store.keys, self._key_value, lambda ticket: self.backlog.takes(ticket)
-        )
+            self._begin, store.keys, self._key_value, lambda ticket: self.backlog.takes(ticket),
+            numbers.shard_of,
+        )  # fmt: skip
         config = self.services.config
         limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
-        self.admission = self._new_admission(info, limit, collector)
+        self.admission = self._new_admission(limit, collector)
         self.resting = RestingRuns(
             self.admission,
             self.mailbox,
@@ -113,10 +117,10 @@ class LiveRuns:
             store, self.admission, self.mailbox, self.backlog, self.resting, self.go_on
         )
 
-    def _new_admission(self, info: JobInfo, limit: int, collector: Collector) -> Admission:
+    def _new_admission(self, limit: int, collector: Collector) -> Admission:
         return Admission(
-            info.job,
-            Numbers.of_job(info),
+            self._job,
+            self.numbers,
             self._store,
             self._commits,
             self._codec,
@@ -157,6 +161,14 @@ class LiveRuns:
         """Stop all runs where they are and write nothing more of them."""
         for execution in list(self.executions.values()):
             execution.drop()
+
+    def drop(self, ticket: RunTicket) -> None:
+        """Forget a run, where it is: it goes on from the store, perhaps in another process."""
+        if (execution := self.executions.pop(ticket.number, None)) is not None:
+            execution.drop()
+        self.resting.drop(ticket)
+        self.backlog.leaves(ticket)
+        self.admission.finished(ticket)
 
     async def payload(self, left: StoredPayload) -> bytes:
         """Return a payload that recovery has left in the store."""
@@ -449,6 +461,8 @@ class LiveRuns:
 
     async def _read_back(self, ticket: RunTicket) -> None:
         number = ticket.row.run
+        if self.admission.tickets.get(number) is not ticket:
+            return  # it is not in this process any more
 
         async def read() -> tuple[RunRow, list[Record], list[StoredOutput]]:
             row = await self.row(number)

@@ -156,6 +156,16 @@ class RestingRuns:
             self._staying.add(run)
         return coming
 
+    def drop(self, ticket: RunTicket) -> None:
+        """Forget a run that is not in this process any more; one that executed has ended here."""
+        run = ticket.row.run
+        self.forget(ticket)
+        timer = self._out.pop(run, None)
+        if timer is not None:
+            self._timers.cancel(timer)
+        for those in (self._here, self._marked, self._staying):
+            those.discard(run)
+
     # Runs that are due later
 
     @property
@@ -191,7 +201,7 @@ class RestingRuns:
         if run not in self._delayed:
             return  # it is being cancelled
         self._becoming.add(run)
-        row = ticket.row._replace(place=self._admission.next_number(), status=QUEUED)
+        row = ticket.row._replace(place=self._admission.next_number(ticket.shard), status=QUEUED)
 
         def written(error: StoreError | None) -> None:
             if error is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Sequence
 
 from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.runtime.backlog import Backlog
@@ -43,29 +44,31 @@ class StoredRuns:
         self._begin_first = begin
         self._taking = asyncio.Lock()
 
-    async def recover(self) -> None:
-        """Take up all unfinished runs, a page at a time; then those begin that are first.
+    async def recover(self, shard: int = 0) -> None:
+        """Take up a shard's unfinished runs, a page at a time; then those begin that are first.
 
         What is queued behind them counts as what is queued behind runs that wait, until it begins:
         of many the first are in memory.
         """
         self._backlog.keeps_all = True
         try:
-            await self._take_up_pages()
+            await self._take_up_pages(functools.partial(self._store.unfinished_of, shard))
         finally:
             self._backlog.keeps_all = False
 
     async def look(self) -> None:
         """Take up what an admission may have written that looked failed."""
-        await self._take_up_pages()
+        await self._take_up_pages(self._store.unfinished)
 
-    async def _take_up_pages(self) -> None:
+    async def _take_up_pages(
+        self, unfinished: Callable[[int, int], Awaitable[list[RunRow]]]
+    ) -> None:
         held: list[Key] = []
         found: list[RunTicket] = []
         async with self._taking:
             try:
                 after = 0
-                while rows := await self._store.unfinished(after, PAGE):
+                while rows := await unfinished(after, PAGE):
                     found += await self._taken_in(rows, held)
                     after = rows[-1].place
                 await self._begin(found)
@@ -135,6 +138,10 @@ class StoredRuns:
         for ticket in tickets:
             ticket.has_history, ticket.records = True, records.get(ticket.number, [])
             ticket.emitted = emitted.get(ticket.number, 0)
+        if self._store.names_by_input:
+            inputs = await self._store.inputs_of(numbers)
+            for ticket in tickets:
+                ticket.input = inputs.get(ticket.number)
 
     async def _begin(self, tickets: Sequence[RunTicket]) -> None:
         for count, ticket in enumerate(tickets, 1):

@@ -38,6 +38,7 @@ from perdure.store.row_types import (
     Row,
     RunHead,
     RunRow,
+    ShardInfo,
     SinkRow,
     StatusRow,
     StoredOutput,
@@ -66,6 +67,7 @@ __all__ = [
     "Row",
     "RunHead",
     "RunRow",
+    "ShardInfo",
     "SinkRow",
     "StatusRow",
     "StoreView",
@@ -85,10 +87,15 @@ class ActionStateStore(abc.ABC):
         takes_late: `commit` looks at its rows when it begins to write them, and not before where
             another commit is under way; it says so of a `Batch` that is durable (`is_written`). So
             it is asked for the next commit while it writes one.
+        takes_commands: others can leave signals and commands in it.
+        names_by_input: what a run makes is named by the id of its input, where it has one, since a
+            sequence of runs may be given anew. Never another for journals that there are.
     """
 
     url: str
     takes_late = False
+    takes_commands = True
+    names_by_input = False
 
     @abc.abstractmethod
     async def open(self, job: str) -> JobInfo:
@@ -141,6 +148,22 @@ class ActionStateStore(abc.ABC):
     @abc.abstractmethod
     async def unfinished(self, after: int = 0, limit: int | None = None) -> list[RunRow]:
         """Return the job's unfinished runs behind the place `after`, by place; `limit` at most."""
+
+    async def unfinished_of(
+        self, shard: int, after: int = 0, limit: int | None = None
+    ) -> list[RunRow]:
+        """Return what `unfinished` does, of one shard: of all there are where it is the only one.
+
+        Args:
+            shard: its number.
+            after: a place.
+            limit: how many at most.
+        """
+        return await self.unfinished(after, limit)
+
+    async def inputs_of(self, runs: Collection[int]) -> dict[int, tuple[str, str | int]]:
+        """Return source and id of the inputs of these runs, where `names_by_input`."""
+        return {}
 
     @abc.abstractmethod
     async def queued(self, key: int, first: int, last: int, limit: int) -> list[RunRow]:

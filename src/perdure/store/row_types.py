@@ -189,9 +189,19 @@ ROW_ORDER: tuple[type, ...] = (
 
 
 class JobInfo(NamedTuple):
-    """What the owner of a job starts from."""
+    """What the owner of a job starts from: its number, and the newest of its only shard.
+
+    A store with several shards says the newest of each when it is taken (`ShardInfo`).
+    """
 
     job: int
+    last_run: int
+    last_key: int
+
+
+class ShardInfo(NamedTuple):
+    """The newest numbers of a shard of a job, 0 without any."""
+
     last_run: int
     last_key: int
 

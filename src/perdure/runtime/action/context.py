@@ -236,6 +236,7 @@ class ActionContext:
         runner.check_turn("wait_for_signal")
         checked_timeout(timeout)
         checked_name(name)
+        self._run.services.reach.check_wait(runner.where, f"the signal {name!r}")
         return runner.continuation.make_call(runner.waits.wait_for_signal, name, timeout)
 
     def wait_for_approval(
@@ -249,6 +250,7 @@ class ActionContext:
             raise ConfigurationError(
                 f"{runner.where()}: a question is text, not a {type(question).__name__}"
             )
+        self._run.services.reach.check_wait(runner.where, f"an answer to the approval {name!r}")
         read = self._read_approval
         return runner.continuation.make_call(
             lambda: runner.waits.wait_for_signal(
@@ -279,6 +281,7 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("submit")
         checked_seconds(delay)
+        self._run.services.reach.check_child(runner.where, self._run.key_digest, key)
         return runner.continuation.make_call(runner.calls.submit, value, key, delay)
 
     # Calls

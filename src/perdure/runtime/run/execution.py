@@ -51,8 +51,9 @@ class RunExecution:
         self.number = ticket.row.run
         self.dropped = False
         self._state = state
-        sequence = ticket.row.sequence
-        self._identity = RunIdentity(services.job, ticket.key.row.digest, sequence)
+        self._identity = RunIdentity(
+            services.job, ticket.key.row.digest, ticket.row.sequence, ticket.input
+        )
         self._events = RunEvents(ticket, services, self._identity, state)
         self._memory = RunMemory(state.sensory, state.short_term, state.touched)
         self._ending = RunEnding(ticket, services, state.cancel_reason)

@@ -6,19 +6,27 @@ import hashlib
 
 
 class RunIdentity:
-    """Derives ids and seeds from (job, key, sequence).
+    """Derives ids and seeds from (job, key, sequence), or from what its input was given with.
 
     Args:
         job: name of the job.
         key: digest of the key.
         sequence: number of the run in its key.
+        input: source and id of its input, where runs are named by them: the sequence is then
+            none of its names, since the run may have another after it was lost.
     """
 
     __slots__ = ("_hasher",)
 
-    def __init__(self, job: str, key: bytes, sequence: int) -> None:
-        identity = f"{job}\0{sequence}\0".encode("utf-8", "surrogatepass")
-        self._hasher = hashlib.blake2b(key + identity, digest_size=16)
+    def __init__(
+        self, job: str, key: bytes, sequence: int, input: tuple[str, str | int] | None = None
+    ) -> None:
+        identity = f"{job}\0{sequence}\0"
+        if input is not None:
+            source, id_ = input
+            identity = f"{job}\0{source}\0{type(id_).__name__}\0{id_}\0"
+        data = key + identity.encode("utf-8", "surrogatepass")
+        self._hasher = hashlib.blake2b(data, digest_size=16)
 
     def event(self, event: int, action: str, n: int) -> str:
         """Return the id of the `n`-th event that `action` made of event number `event`."""

@@ -10,7 +10,14 @@ from typing import Protocol
 import msgspec
 
 from perdure.codec.codec import Codec
-from perdure.errors import EncodeError, InputError, PerdureError, StoreDataError, StoreError
+from perdure.errors import (
+    EncodeError,
+    InputError,
+    PerdureError,
+    ShardNotHeldError,
+    StoreDataError,
+    StoreError,
+)
 from perdure.executor.running import later_task
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.shared.collector import Collector
@@ -76,7 +83,7 @@ class Admission:
 
     Args:
         job: the job's number.
-        numbers: what new runs and keys are numbered by.
+        numbers: what new runs and keys are numbered by, and which shards are held.
         adopt: puts stored runs into their keys' queues.
         delay: takes in a new run that is due later.
         doubt: told that an admission failed which may have been written all the same.
@@ -133,9 +140,9 @@ class Admission:
         """Take what knows of the runs that are queued behind runs that wait."""
         self._backlog = backlog
 
-    def next_number(self) -> int:
-        """Return the next number for a run or a place in a queue."""
-        return self._numbers.next_run()
+    def next_number(self, shard: int) -> int:
+        """Return the next number for a run or a place in a queue of a shard."""
+        return self._numbers.next_run(shard)
 
     def submit(self, item: NewInput) -> asyncio.Future[Admitted]:
         """Admit one input; the future is done when its run is durable.
@@ -144,6 +151,7 @@ class Admission:
             InputError: its id or position was admitted with another key or value.
             EncodeError: it cannot be journaled.
             Exception: what an input before it in its series was refused with.
+            ShardNotHeldError: its key belongs to a shard that this process does not hold.
             StoreError: it is not durable, or nobody knows; submitting it again is safe with an id.
         """
         future: asyncio.Future[Admitted] = self._host.create_future()
@@ -253,7 +261,7 @@ class Admission:
     async def _admit(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
         ready: list[tuple[PreparedInput, asyncio.Future[Admitted]]] = []
         for item, future in batch:
-            if (refused := _refused_before(item)) is not None:
+            if (refused := item.refused_before()) is not None:
                 _fail(future, refused)
                 continue
             try:
@@ -293,7 +301,7 @@ class Admission:
             ids = [(ready.source, id_) for id_ in ready.identities]
             identity = ids[0]
             admitted = next((known[id_] for id_ in ids if id_ in known), None)
-            if (refused := _refused_before(ready.item)) is not None:
+            if (refused := ready.item.refused_before()) is not None:
                 _fail(future, refused)
             elif admitted is not None:
                 self._answer_known(ready, future, away, *admitted)
@@ -314,8 +322,13 @@ class Admission:
         Returns:
             Whether it has its run, which is not durable yet.
         """
-        if (refused := _refused_before(ready.item)) is not None:
+        if (refused := ready.item.refused_before()) is not None:
             _fail(future, refused)
+            return False
+        try:
+            self._numbers.check(self._numbers.shard_of(ready.key_digests[0]))
+        except ShardNotHeldError as error:
+            _refuse(ready.item, future, error)
             return False
         key = self._key_of(ready)
         if key is not None and self._is_held_up(ready.item, key):
@@ -402,11 +415,11 @@ class Admission:
         key.reserved += 1
         old = key.row
         key.row = KeyRow(old.key, old.job, old.digest, old.value, old.sequence + 1)
-        number, now = self._numbers.next_run(), self._now()
+        number, now = self._numbers.next_run(key.shard), self._now()
         due = item.item.due if item.item.due > now else 0
         row = RunRow(
             run=number, job=self._job, key=old.key, sequence=old.sequence + 1,
-            label=_label(item) if item.identities else "", value=item.value,
+            label=item.label, value=item.value,
             status=WAITING if due else QUEUED, place=number, attempt=0, error=None,
             admitted_at=now, finished_at=0, due=due,
         )  # fmt: skip
@@ -419,6 +432,8 @@ class Admission:
                 )
             )  # fmt: skip
         ticket = RunTicket(row, key)
+        if self._store.names_by_input and item.identities:
+            ticket.input = (item.source, item.identities[0])
         self.tickets[number] = ticket
         came = None if due else self._backlog.expect(key)
 
@@ -454,18 +469,11 @@ class Admission:
         return None
 
     def _new_key(self, item: PreparedInput) -> Key:
-        row = KeyRow(
-            key=self._numbers.next_key(), job=self._job, digest=item.key_digests[0],
-            value=item.key_value, sequence=0,
-        )  # fmt: skip
+        digest = item.key_digests[0]
+        number = self._numbers.next_key(self._numbers.shard_of(digest))
+        row = KeyRow(number, self._job, digest, item.key_value, sequence=0)
         value = self._codec.read_back(item.item.key, item.key_value)
         return self._mailbox.add(Key(row, value, None))
-
-
-def _label(item: PreparedInput) -> str:
-    """Return the id or the position of an input, for people."""
-    label = str(item.item.id if item.item.id is not None else max(item.item.position, 0))
-    return label.encode("utf-8", "backslashreplace").decode()[:200]
 
 
 def _fail(future: asyncio.Future[Admitted], error: Exception) -> None:
@@ -488,8 +496,3 @@ def _refuse(item: NewInput, future: asyncio.Future[Admitted], error: Exception) 
     if item.series is not None:
         item.series.refuse(item.place_in_series, error)
     _fail(future, error)
-
-
-def _refused_before(item: NewInput) -> Exception | None:
-    """Return why an input before this one in its series was refused or lost, None if none was."""
-    return item.series.refused_before(item.place_in_series) if item.series is not None else None

@@ -45,6 +45,12 @@ class NewInput(msgspec.Struct, frozen=True):
     series: Series | None = None
     place_in_series: int = 0
 
+    def refused_before(self) -> Exception | None:
+        """Return why an input before it in its series was refused or lost, None if none was."""
+        if self.series is None:
+            return None
+        return self.series.refused_before(self.place_in_series)
+
 
 class PreparedInput(msgspec.Struct, frozen=True):
     """An input in journal form.
@@ -61,6 +67,14 @@ class PreparedInput(msgspec.Struct, frozen=True):
     key_digests: tuple[bytes, ...]
     key_value: bytes
     item: NewInput
+
+    @property
+    def label(self) -> str:
+        """The id or the position of an input, for people; "" without."""
+        if not self.identities:
+            return ""
+        label = str(self.item.id if self.item.id is not None else max(self.item.position, 0))
+        return label.encode("utf-8", "backslashreplace").decode()[:200]
 
 
 def prepared(item: NewInput, codec: Codec) -> PreparedInput:

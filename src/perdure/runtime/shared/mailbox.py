@@ -44,11 +44,12 @@ class Key:
     `memory` is replaced, never changed, when a run ends.
     """
 
-    __slots__ = ("memory", "queue", "reserved", "row", "shelf", "value")
+    __slots__ = ("memory", "queue", "reserved", "row", "shard", "shelf", "value")
 
     def __init__(self, row: KeyRow, value: Any, state: KeyState | None) -> None:
         self.row = row
         self.value = value
+        self.shard = 0
         self.reserved = 0  # admissions under way: the key must not be forgotten meanwhile
         self.memory: dict[str, Cell] = {}
         self.queue: collections.deque[RunTicket] = collections.deque()
@@ -78,10 +79,11 @@ class RunTicket:
         is_awaited: an action of another run waits for its outputs.
         is_held: it is being cancelled, so it does not begin.
         kept: its outputs in memory, while somebody holds its `Run`.
+        input: source and id of its input, where what it makes is named by them.
     """
 
     __slots__ = (
-        "__weakref__", "_waiters", "activity", "emitted", "error", "has_history", "id",
+        "__weakref__", "_waiters", "activity", "emitted", "error", "has_history", "id", "input",
         "is_awaited", "is_held", "kept", "key", "records", "row", "signals", "status", "waits",
     )  # fmt: skip
 
@@ -100,6 +102,7 @@ class RunTicket:
         self.is_awaited = False
         self.is_held = False
         self.kept: weakref.ref[KeptOutputs] | None = None
+        self.input: tuple[str, str | int] | None = None
         self._waiters: set[asyncio.Future[None]] | None = None  # for its end
 
     @property
@@ -111,6 +114,11 @@ class RunTicket:
     def key_digest(self) -> bytes:
         """The digest of the run's key: the same in every process and on every machine."""
         return self.key.row.digest
+
+    @property
+    def shard(self) -> int:
+        """The shard that the run's key belongs to; 0 where the job has one."""
+        return self.key.shard
 
     @property
     def is_delayed(self) -> bool:
@@ -171,6 +179,7 @@ class KeyedMailbox:
         read: reads keys from the store, by digest.
         decode: gives a key's value back.
         shelves: told of a run that joins a queue behind others; True where it leaves memory.
+        shard_of: gives the shard of a key, by its digest.
     """
 
     def __init__(
@@ -179,8 +188,10 @@ class KeyedMailbox:
         read: Callable[[Collection[bytes]], Awaitable[dict[bytes, KeyState]]],
         decode: Callable[[bytes], Any],
         shelves: Callable[[RunTicket], bool] = lambda ticket: False,
+        shard_of: Callable[[bytes], int] = lambda digest: 0,
     ) -> None:
         self._begin = begin
+        self._shard_of = shard_of
         self._shelves = shelves
         self._read = read
         self._decode = decode
@@ -219,6 +230,7 @@ class KeyedMailbox:
 
     def add(self, key: Key) -> Key:
         """Take in a key that is not here."""
+        key.shard = self._shard_of(key.row.digest)
         self.keys[key.row.digest] = key
         return key
 
@@ -270,6 +282,13 @@ class KeyedMailbox:
                 self._begin(key.queue[0])
         else:
             self.forget_if_idle(key)
+
+    def drop_shard(self, shard: int) -> None:
+        """Drop the keys of a shard, whatever is queued in them."""
+        for digest in [digest for digest, key in self.keys.items() if key.shard == shard]:
+            key = self.keys.pop(digest)
+            key.queue.clear()
+            key.shelf = None
 
     def forget_if_idle(self, key: Key) -> None:
         """Drop a key that nothing refers to; it is read again when it comes up."""

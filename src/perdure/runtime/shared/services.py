@@ -23,6 +23,7 @@ from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.metrics import MetricGroup
 from perdure.runtime.shared.failure_log import FailureLog
+from perdure.runtime.shared.reach import Reach
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.soon import Soon
 from perdure.runtime.shared.supervisor import RunSupervisor
@@ -109,6 +110,7 @@ class JobServices:
         outbox: whether outputs wait for a sink; else they count as delivered.
         world: time, chance and threads.
         resources: the agent's resources.
+        reach: what lies outside a run.
         supervisor: what runs ask of the job and tell it.
     """
 
@@ -124,6 +126,7 @@ class JobServices:
         outbox: bool,
         world: World,
         resources: JobResources,
+        reach: Reach,
         supervisor: RunSupervisor,
     ) -> None:
         self.job = job
@@ -134,6 +137,7 @@ class JobServices:
         self.executor = executor
         self.world = world
         self.resources = resources
+        self.reach = reach
         self.supervisor = supervisor
         self.now = world.now
         self.rules = world.rules
