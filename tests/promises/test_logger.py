@@ -76,7 +76,7 @@ def test_g6_each_line_is_said_once_though_the_process_dies(
     moment: float, kind: str, store: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies while the second call is under way: just begun, or for longer than a moment."""
-    monkeypatch.setattr(soon, "SECONDS", moment)
+    monkeypatch.setattr(soon, "APART", moment)
 
     async def test() -> None:
         legs = Legs(store, kind)
@@ -99,7 +99,7 @@ def test_g6_lines_of_turns_whose_settlements_shared_a_commit_are_said_once(
     store: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second settlement is durable when the process dies in the turn of the first."""
-    monkeypatch.setattr(soon, "SECONDS", 3600.0)
+    monkeypatch.setattr(soon, "APART", 3600.0)
 
     async def both(event: Any, ctx: Any) -> None:
         calls = [ctx.durable_execute_async(echo, n) for n in (1, 2)]
@@ -135,7 +135,7 @@ def test_g6_lines_of_turns_whose_settlements_shared_a_commit_are_said_once(
 def test_g6_what_was_said_before_a_wait_is_said_before_it_and_once(
     kind: str, store: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soon, "SECONDS", 3600.0)
+    monkeypatch.setattr(soon, "APART", 3600.0)
 
     def waits(event: Any, ctx: Any) -> Any:
         ctx.logger.info("asking")
@@ -185,7 +185,7 @@ def test_g6_a_retry_says_only_what_was_not_said(kind: str, store: str, lines: li
 def test_g6_an_action_that_is_cancelled_says_what_it_said(
     kind: str, store: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soon, "SECONDS", 3600.0)
+    monkeypatch.setattr(soon, "APART", 3600.0)
 
     async def coroutine(event: Any, ctx: Any) -> None:
         ctx.logger.info("start")
@@ -218,7 +218,7 @@ def test_g6_an_action_that_is_cancelled_says_what_it_said(
 def test_g6_a_job_that_closes_in_good_order_says_what_is_held(
     kind: str, store: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soon, "SECONDS", 3600.0)
+    monkeypatch.setattr(soon, "APART", 3600.0)
 
     async def test() -> None:
         legs = Legs(store, kind)

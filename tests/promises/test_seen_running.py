@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.inside import commits_of
+from tests.inside import commits_of, services_of
 from tests.promises.legs import Legs, action_for, go, results, until
 from tests.promises.support import COROUTINE, OFF, State, agent_of, echo, hold, out
 
@@ -95,7 +95,11 @@ def test_a_run_that_was_put_back_is_seen_running_again(kind: str, store: str) ->
     go(test)
 
 
-def test_a_run_that_is_over_in_a_moment_costs_no_commit_more(kind: str, store: str) -> None:
+def test_a_run_that_is_over_in_a_moment_costs_no_commit_more(
+    kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soon, "APART", 3600.0)
+
     def short(event: Any, ctx: Any) -> Any:
         yield ctx.durable_execute_async(echo, 1)
 
@@ -107,7 +111,9 @@ def test_a_run_that_is_over_in_a_moment_costs_no_commit_more(kind: str, store: s
                 run_ = await job.submit({}, key=n)
                 await run_.wait()
                 assert commits_of(job).commits - before == 3  # admitted, settled, completed
-            await asyncio.sleep(2 * soon.SECONDS)
+            for _ in range(soon.ROUNDS + 1):
+                services_of(job).soon._look()
+            await asyncio.sleep(0)
             assert commits_of(job).commits == 15
 
     go(test)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 APART = 0.025  # seconds between two looks at those that are to tell
 ROUNDS = 2  # whole ones between looks that a run has before it tells
-SECONDS = ROUNDS * APART  # after which a run tells at the earliest
 
 
 class Teller(Protocol):
