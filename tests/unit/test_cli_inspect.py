@@ -97,7 +97,7 @@ def test_runs_lists_the_newest_first_with_counts(cli: Any, store: str) -> None:
         ["r2", "7", "1", "completed"],
         ["r1", "B01", "1", "completed"],
     ]
-    assert lines[2].split()[-1] == "ValueError"
+    assert lines[2].endswith("ValueError: cannot take bad")
     assert lines[5] == "job reviews: 3 completed, 1 failed"
 
 

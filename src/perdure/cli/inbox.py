@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,7 +50,7 @@ def inbox(
         chosen = selection(store, job)
         asks = sys.stdin.isatty() and sys.stdout.isatty()
         for each in shown:
-            render.say(_text(each, chosen))
+            _print(each, chosen)
             if asks and each.kind == "approval" and not _ask(history, row, each):
                 break
         count = render.count(len(waits), "wait")
@@ -59,14 +58,22 @@ def inbox(
         render.say(f"job {row.name}: {count} for an answer from outside{more}")
 
 
-def _text(wait: WaitInfo, chosen: str) -> str:
+def _print(wait: WaitInfo, chosen: str) -> None:
+    """Print a wait; the command stays in one piece, to be copied."""
     from perdure.cli import render
+    from perdure.cli.tables import wrapped
     from perdure.engine.waiting import answer_command
 
-    age = render.duration(time.time_ns() - wait.since)
+    console = render.make_console()
+    age = render.rough(render.now() - wait.since)
     who = f"{wait.run}  key {render.shown_key(wait.key)}  waits {age} for {render.wait(wait)}"
-    lines = [f"{who} (action {wait.action})", f"  {wait.question or ''}"]
-    return "\n".join([*filter(str.strip, lines), f"  {answer_command(wait, chosen)}"])
+    lines = [(f"{who} (action {wait.action})", 4)]
+    if wait.question and wait.question.strip():
+        lines += [(f"  {line}", 2) for line in wait.question.splitlines()]
+    for text, indent in lines:
+        for line in wrapped(console, text, console.width, indent):
+            console.print(line)
+    render.say(f"  {answer_command(wait, chosen)}")
 
 
 def _ask(history: History, job: JobRow, wait: WaitInfo) -> bool:

@@ -79,7 +79,7 @@ def runs(
     shown = "" if len(found) < limit else f" (the newest {limit}; --limit shows more)"
     from perdure.cli import render
 
-    render.say(f"job {row.name}: {render.counts(counts) or 'no runs yet'}{shown}")
+    render.say_wrapped(f"job {row.name}: {render.counts(counts) or 'no runs yet'}{shown}")
 
 
 def _with_first_attempt(info: RunInfo) -> RunInfo:
@@ -105,6 +105,7 @@ def _runs_of_key(
 
 def _print_runs(found: list[RunInfo]) -> None:
     from perdure.cli import render
+    from perdure.cli.tables import Table
 
     if not found:
         print("no such runs")
@@ -115,7 +116,7 @@ def _print_runs(found: list[RunInfo]) -> None:
     has_waits = any(info.waits for info in found)
     has_activity = any(info.activity is not None for info in found)
     columns += ["due"] * has_due + ["waits for"] * has_waits + ["activity"] * has_activity
-    table = render.make_table(*columns, right=("seq", "attempts", "duration"))
+    table = Table(*columns, right=("seq", "attempts", "duration"))
     for info in found:
         took = info.finished_at - info.admitted_at
         table.add_row(
@@ -124,10 +125,10 @@ def _print_runs(found: list[RunInfo]) -> None:
             str(info.sequence),
             render.styled(info.status.value),
             str(info.attempts + 1),
-            render.moment(info.admitted_at),
+            render.age(info.admitted_at),
             render.duration(took) if info.finished_at else "-",
-            info.error["type"] if info.error else "",
-            *([render.moment(info.due if info.is_delayed else 0)] if has_due else []),
+            render.short_failure(info.error) if info.error else "",
+            *([render.age(info.due if info.is_delayed else 0)] if has_due else []),
             *([", ".join(map(render.wait, info.waits))] if has_waits else []),
             *([render.activity(info.activity)] if has_activity else []),
         )
@@ -136,6 +137,7 @@ def _print_runs(found: list[RunInfo]) -> None:
 
 def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> None:
     from perdure.cli import render
+    from perdure.cli.tables import Table
 
     with open_job(store, job) as (history, row):
         found = history.bad_lines(row, limit=limit)
@@ -143,10 +145,10 @@ def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> N
     if as_json:
         print_json({"job": row.name, "count": count, "bad_lines": found})
         return
-    table = render.make_table("source", "line", "read", "reason", right=("line",))
+    table = Table("source", "line", "read", "reason", right=("line",))
     for bad in found:
         line = str(bad.line) if bad.line is not None else f"input {bad.position}"
-        table.add_row(bad.source, line, render.moment(bad.at), render.first_line(bad.reason, 1000))
+        table.add_row(bad.source, line, render.age(bad.at), render.first_line(bad.reason, 1000))
     if found:
         render.make_console().print(table)
     shown = "" if count <= len(found) else f" (the first {len(found)}; --limit shows more)"

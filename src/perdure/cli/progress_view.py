@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import itertools
 import logging
 import sys
 import threading
@@ -12,7 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from rich.cells import cell_len
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from perdure.cli import render
 from perdure.engine.progress import Progress as Counts
@@ -22,6 +25,9 @@ BAR_SECONDS = 0.2
 LINE_SECONDS = 3.0
 SAME_LINE_SECONDS = 60.0  # between lines while runs only wait
 RATE_WINDOW_SECONDS = 10.0
+BAR_WIDTHS = (24, 10)  # cells, the wider one where there is room
+LONGEST_NAME = 24  # cells of the job's name before a bar
+LEAST_SAID = 4  # the rank of what says least of all counts
 SAME_MESSAGES = 10  # shown of each kind
 
 
@@ -110,18 +116,25 @@ def shown_rate(rate: float) -> str:
     return f"{rate * 3600:.2g}/h"
 
 
-def details(counts: Counts, rate: str | None) -> str:
-    """Return what is said behind the number of finished inputs; a rate only if one is known."""
-    parts = [rate] if rate is not None else []
-    parts.append(f"{counts.in_flight:,} in flight")
+def details(counts: Counts, rate: str | None, leave_out: int = 0) -> str:
+    """Return what is said behind the number of finished inputs.
+
+    Args:
+        counts: what is counted.
+        rate: the rate, if one is known.
+        leave_out: how many of those that say least are left out, for a narrow screen.
+    """
+    parts = [(2, rate)] if rate is not None else []
+    parts.append((1, f"{counts.in_flight:,} in flight"))
     waiting = (counts.waiting, "waiting")
     for number, name in (waiting, (counts.failed, "failed"), (counts.cancelled, "cancelled")):
         if number:
-            parts.append(f"{number:,} {name}")
+            parts.append((0, f"{number:,} {name}"))
     if counts.retries:
-        parts.append(f"{counts.retries:,} retried")
-    parts.append(f"calls {counts.calls_made:,} made, {counts.calls_replayed:,} replayed")
-    return " · ".join(parts)
+        parts.append((3, f"{counts.retries:,} retried"))
+    calls = f"calls {counts.calls_made:,} made, {counts.calls_replayed:,} replayed"
+    parts.append((LEAST_SAID, calls))
+    return " · ".join(text for least, text in parts if least <= LEAST_SAID - leave_out)
 
 
 class Bar:
@@ -132,24 +145,44 @@ class Bar:
         self._total = total
         self._meter = Meter()
         self._console = render.make_console(stderr=True)
+        self._name = TextColumn("{task.description}", markup=False)
+        self._bar = BarColumn(bar_width=BAR_WIDTHS[0])
+        self._text = TextColumn("{task.fields[text]}", markup=False)
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}", markup=False),
+            self._name,
+            self._bar,
+            self._text,
             console=self._console,
             auto_refresh=False,
             transient=True,
             redirect_stdout=redirect_stdout,
         )
-        self._task: TaskID = self._progress.add_task(printable(job), total=None, text="")
+        self._job = Text(printable(job))
+        self._job.truncate(LONGEST_NAME, overflow="ellipsis")
+        self._task: TaskID = self._progress.add_task(self._job.plain, total=None, text="")
         self._progress.start()
 
     def show(self, counts: Counts) -> None:
         done, total = self._meter.done(counts), self._total.value
         number = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-        text = f"{number} · {details(counts, f'{self._meter.rate(counts):,.0f}/s')}"
+        text = self._fitted(counts, number, f"{self._meter.rate(counts):,.0f}/s")
         self._progress.update(self._task, completed=done, total=total, text=text)
         self._progress.refresh()
+
+    def _fitted(self, counts: Counts, number: str, rate: str) -> str:
+        """Return the text, and make the bar as wide, as there is room for."""
+        room = self._console.width - cell_len(self._job.plain) - 2
+        texts = [
+            " · ".join(filter(None, (number, details(counts, rate, leave_out=least))))
+            for least in range(LEAST_SAID + 1)
+        ]
+        for text, bar in itertools.product(texts, BAR_WIDTHS):
+            if bar + 1 + cell_len(text) <= room:
+                self._bar.bar_width = bar
+                self._progress.columns = (self._name, self._bar, self._text)
+                return text
+        self._progress.columns = (self._text,)
+        return texts[-1]
 
     def note(self, text: str) -> None:
         self._console.print(text)

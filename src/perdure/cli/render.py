@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import shutil
 import sys
+import time
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from perdure.connectors.json_text import to_json
@@ -45,13 +45,6 @@ class PrintableConsole(Console):
         super().print(*(_shown(each, lines=True) for each in objects), **options)
 
 
-class PrintableTable(Table):
-    """A table whose cells are one line each and show what would act in a terminal."""
-
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(*map(_shown, cells), **options)
-
-
 def _shown(what: Any, *, lines: bool = False) -> Any:
     if isinstance(what, str):
         return printable(what, lines=lines)
@@ -63,6 +56,15 @@ def _shown(what: Any, *, lines: bool = False) -> Any:
 def say(text: str, *, error: bool = False) -> None:
     """Print lines of text, of which nothing acts in a terminal."""
     print(printable(text, lines=True), file=sys.stderr if error else sys.stdout, flush=error)
+
+
+def say_wrapped(text: str) -> None:
+    """Print a line of text, in several where the terminal is narrow."""
+    from perdure.cli.tables import wrapped
+
+    console = make_console()
+    for line in wrapped(console, text, console.width, indent=2):
+        console.print(line)
 
 
 def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -78,22 +80,6 @@ def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
 def screen_width() -> int:
     """Return the width of the terminal in characters; of a pipe, COLUMNS or 100."""
     return shutil.get_terminal_size((100, 24)).columns
-
-
-def make_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """Return a table without lines, for cells of text."""
-    table = PrintableTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        wide = name in ("key", "arguments", "outcome", "value", "attributes", "activity")
-        table.add_column(
-            name,
-            justify="right" if name in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=None,
-            min_width=8 if wide else None,
-        )
-    return table
 
 
 def styled(status: str) -> Text:
@@ -133,6 +119,13 @@ def failure(error: dict[str, Any]) -> str:
     return printable(text, lines=True)
 
 
+def short_failure(error: dict[str, Any]) -> str:
+    """Return a failure in one line: the name of its type alone, and its message."""
+    name = str(error["type"]).rpartition(".")[2]
+    message = " ".join(str(error["message"]).split())
+    return printable(f"{name}: {message}" if message else name)
+
+
 def first_line(text: str, limit: int = 100) -> str:
     """Return the first line of a text, cut to `limit` characters."""
     line = printable(next(iter(text.splitlines()), ""))
@@ -162,11 +155,31 @@ def moment(ns: int) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def later(ns: int, now: int) -> str:
-    """Return a point in time with its distance from now, both in ns since the epoch."""
-    if ns <= now:
-        return f"{moment(ns)}, {duration(now - ns)} ago"
-    return f"{moment(ns)}, in {duration(ns - now)}"
+def now() -> int:
+    """Return the time that ages are measured from, ns since the epoch."""
+    return time.time_ns()
+
+
+def age(ns: int) -> str:
+    """Return how long ago a point in time was, or in how long it is; "" for none."""
+    if not ns:
+        return ""
+    span = now() - ns
+    return f"{rough(span)} ago" if span >= 0 else f"in {rough(-span)}"
+
+
+def rough(ns: int) -> str:
+    """Return a time span in its largest unit."""
+    seconds = int(ns / 1e9)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def moment_and_age(ns: int) -> str:
+    """Return a point in time with its distance from now; "" for none."""
+    return f"{moment(ns)}, {age(ns)}" if ns else ""
 
 
 def activity(value: Any, limit: int = 100) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.console import Console
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.cli.tables import Table, labelled, wrapped
 from perdure.engine.waiting import answer_command
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import RunStatus, WaitInfo
@@ -25,13 +24,13 @@ def print_detail(detail: RunDetail, job: str) -> None:
     _print_signals(console, detail)
     _print_children(console, detail)
     if detail.memory:
-        table = render.make_table("memory", "path", "value", "by")
+        table = Table("memory", "path", "value", "by")
         for write in detail.memory:
             value = "(deleted)" if write.deleted else render.compact(write.value, LIMIT)
             table.add_row(write.memory, write.path, value, write.action)
         _section(console, "memory writes", table)
     if detail.outputs:
-        table = render.make_table("no.", "id", "delivered", "value", right=("no.",))
+        table = Table("no.", "id", "delivered", "value", right=("no.",))
         for output in detail.outputs:
             delivered = "yes" if output.delivered else "no"
             value = render.compact(output.value, LIMIT)
@@ -51,8 +50,8 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
         ("job", job),
         ("key", f"{render.shown_key(run.key)}, run {run.sequence} of this key"),
         ("given as", run.label),
-        ("admitted", render.moment(run.admitted_at)),
-        ("due", render.moment(run.due)),
+        ("admitted", render.moment_and_age(run.admitted_at)),
+        ("due", render.moment_and_age(run.due)),
         ("stopped", _stopped(detail)),
         ("finished", _finished(detail)),
         ("attempts", str(run.attempts + 1)),
@@ -61,14 +60,15 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
     ]
     for name, value in rows:
         if value:
-            console.print(f"  {name:<9} {value}")
+            for line in labelled(console, f"  {name:<9} ", value, console.width):
+                console.print(line)
 
 
 def _waits_for(detail: RunDetail) -> str:
     """Return what continues the run, and how to send it that."""
     run = detail.run
     if run.is_delayed:
-        return f"its time: due {render.later(run.due, time.time_ns())}"
+        return f"its time: due {render.moment_and_age(run.due)}"
     if run.waits:
         return "; ".join(_wait(wait) for wait in run.waits)
     return "time" if run.status is RunStatus.WAITING else ""
@@ -99,7 +99,7 @@ def _finished(detail: RunDetail) -> str:
     if not run.finished_at:
         return ""
     took = render.duration(run.finished_at - run.admitted_at)
-    return f"{render.moment(run.finished_at)}, after {took}"
+    return f"{render.moment_and_age(run.finished_at)}, after {took}"
 
 
 def _section(console: Console, title: str, content: object) -> None:
@@ -109,7 +109,7 @@ def _section(console: Console, title: str, content: object) -> None:
 
 
 def _print_events(console: Console, detail: RunDetail) -> None:
-    table = render.make_table("no.", "type", "id", "from", "attributes", right=("no.",))
+    table = Table("no.", "type", "id", "from", "attributes", right=("no.",))
     for event in detail.events:
         source = "the input"
         if event.source_event is not None:
@@ -125,18 +125,19 @@ def _print_action(console: Console, action: ActionTimeline) -> None:
     took = ""
     if action.finished_at:
         took = f", {render.duration(action.finished_at - action.started_at)}"
-    console.print(
+    _print_wrapped(
+        console,
         Text.assemble(
             (f"action {action.name}", "bold"),
             f" on event {action.event} ({action.event_type}): ",
             render.styled(action.status),
             took,
-        )
+        ),
     )
     if not action.calls:
         console.print("  no calls are recorded")
         return
-    table = render.make_table(
+    table = Table(
         "call", "function", "arguments", "status", "duration", "outcome", right=("call", "duration")
     )
     for call in action.calls:
@@ -149,16 +150,16 @@ def _print_action(console: Console, action: ActionTimeline) -> None:
 def _print_signals(console: Console, detail: RunDetail) -> None:
     if not detail.signals:
         return
-    table = render.make_table("name", "came", "taken by", "taken", "value")
+    table = Table("name", "came", "taken by", "taken", "value")
     for signal in detail.signals:
         taker = f"{signal.action}, on event {signal.event}" if signal.taken_at else "no action yet"
         if detail.run.status.is_final and not signal.taken_at:
             taker = "no action"
         table.add_row(
             signal.name,
-            render.moment(signal.came_at),
+            render.age(signal.came_at),
             taker,
-            render.moment(signal.taken_at) or "-",
+            render.age(signal.taken_at) or "-",
             render.compact(signal.value, LIMIT),
         )
     _section(console, "signals", table)
@@ -167,7 +168,7 @@ def _print_signals(console: Console, detail: RunDetail) -> None:
 def _print_children(console: Console, detail: RunDetail) -> None:
     if not detail.children:
         return
-    table = render.make_table("id", "key", "status", "started by", "due")
+    table = Table("id", "key", "status", "started by", "due")
     for child in detail.children:
         head = child.run
         table.add_row(
@@ -175,7 +176,7 @@ def _print_children(console: Console, detail: RunDetail) -> None:
             render.shown_key(head.key) if head is not None else "-",
             render.styled(head.status.value if head is not None else "no longer kept"),
             f"{child.action}, call {child.call}, on event {child.event}",
-            render.moment(head.due) if head is not None and head.is_delayed else "",
+            render.age(head.due) if head is not None and head.is_delayed else "",
         )
     _section(console, "runs it started", table)
 
@@ -189,7 +190,7 @@ def _status(call: CallInfo, *, is_open: bool) -> Text:
     elif call.attempts > 1:
         status += Text(f", attempt {call.attempts} of call {call.number}")
         if call.due_at and is_open:
-            status += Text(f" due {render.moment(call.due_at)}")
+            status += Text(f" due {render.age(call.due_at)}")
     if call.superseded:
         status += Text(", then made again")
     return status
@@ -197,15 +198,23 @@ def _status(call: CallInfo, *, is_open: bool) -> Text:
 
 def _outcome(call: CallInfo) -> str:
     if call.error is not None:
-        return render.first_line(render.failure(call.error))
+        return render.short_failure(call.error)[:LIMIT]
     return render.compact(call.outcome, LIMIT) if call.status == "returned" else ""
 
 
 def _print_error(console: Console, error: dict[str, object]) -> None:
     console.print()
-    console.print(Text("error ", "bold") + Text(render.failure(error), "red"))
+    said = render.failure(error).splitlines()
+    _print_wrapped(console, Text.assemble(("error ", "bold"), (said[0], "red")))
+    for line in said[1:]:
+        _print_wrapped(console, Text(line, "red"))
     for note in error.get("notes") or ():  # type: ignore[attr-defined]
-        console.print(f"  note: {note}")
+        _print_wrapped(console, Text(f"  note: {note}"))
     traceback = str(error.get("traceback") or "").rstrip()
     if traceback:
         console.print(traceback)
+
+
+def _print_wrapped(console: Console, text: Text) -> None:
+    for line in wrapped(console, text, console.width, indent=2):
+        console.print(line)

@@ -7,9 +7,11 @@ import math
 import sys
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from perdure.cli import render
+from perdure.cli.tables import wrapped
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.printable import printable
 from perdure.run import ChildInfo, SignalInfo
@@ -28,20 +30,41 @@ _ASCII = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: a label, a bar from `begin` to `end` (ns), how it is drawn and coloured."""
+    """One row: a label, a bar from `begin` to `end` (ns), how it is drawn and coloured.
 
-    label: str
+    Of the label `name` and `mark` are never cut; `more`, which stands between them, may be.
+    """
+
+    name: str
     kind: str
     begin: int
     end: int
     style: str
+    more: str = ""
+    mark: str = ""
     is_point: bool = False
+
+    @property
+    def label(self) -> str:
+        """The whole label."""
+        return f"{self.name}{self.more}{self.mark}"
+
+    def label_within(self, width: int, ellipsis: str) -> str:
+        """Return the label with as much of `more` as there is room for."""
+        room = width - cell_len(self.name) - cell_len(self.mark)
+        if cell_len(self.more) <= room:
+            return self.label
+        cut = Text(self.more)
+        cut.truncate(max(room - 1, 0))
+        return f"{self.name}{cut.plain}{ellipsis if room > 0 else ''}{self.mark}"
 
 
 def print_timeline(detail: RunDetail, job: str) -> None:
     """Print the timeline of a run, as wide as the terminal."""
-    for line in timeline(detail, job, render.screen_width(), _marks()):
-        render.make_console(width=render.PIPE_WIDTH).print(line)
+    width, console = render.screen_width(), render.make_console(width=render.PIPE_WIDTH)
+    for line in timeline(detail, job, width, _marks()):
+        for part in wrapped(console, line, width, indent=4):
+            console.print(part)
 
 
 def _marks() -> dict[str, str]:
@@ -66,22 +89,21 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
     yield Text.assemble(
         f"run {run.id} of job {printable(job)}, key {render.shown_key(run.key)}: ",
         render.styled(run.status.value),
-        f", {render.duration(last - first)} from {render.moment(first)}",
+        f", {render.duration(last - first)} from {render.moment_and_age(first)}",
         f", {_before(detail, first)}",
     )
     rows = [_signal_row(signal) for signal in detail.signals]
     rows += [row for action in detail.actions for row in _rows(action, detail, last, marks)]
     if not rows:
-        due = f": it is due {render.moment(run.due)}" if run.is_delayed else ""
+        due = f": it is due {render.moment_and_age(run.due)}" if run.is_delayed else ""
         yield Text(f"nothing is recorded of it yet{due}")
         return
-    rows = [dataclasses.replace(row, label=printable(row.label)) for row in rows]
-    longest = max(len(row.label) for row in rows)
+    longest = max(cell_len(row.label) for row in rows)
     label_width = min(longest, max(12, width * 2 // 5))
     bar_width = max(NARROWEST_BAR, width - label_width - DURATION_WIDTH - 4)
     yield Text(f"{'':{label_width}} {_axis(bar_width, last - first)}")
     for row in rows:
-        yield _line(row, first, last, label_width, bar_width, marks)
+        yield from _lines(row, first, last, label_width, bar_width, marks)
 
 
 def _before(detail: RunDetail, first: int) -> str:
@@ -101,7 +123,7 @@ def _signal_row(signal: SignalInfo) -> Row:
 
 
 def _point(label: str, kind: str, at: int, style: str) -> Row:
-    return Row(label=label, kind=kind, begin=at, end=at, style=style, is_point=True)
+    return Row(name=printable(label), kind=kind, begin=at, end=at, style=style, is_point=True)
 
 
 def _rows(
@@ -117,7 +139,7 @@ def _rows(
         end = last
     note = "" if action.status == "completed" else f" ({action.status})"
     yield Row(
-        label=f"{action.name}, event {action.event}{note}",
+        name=printable(f"{action.name}, event {action.event}{note}"),
         kind="action",
         begin=action.started_at,
         end=end,
@@ -141,7 +163,9 @@ def _call_row(call: CallInfo, last: int, marks: dict[str, str]) -> Row:
     mark = "" if call.status == "returned" else f" {call.status}"
     again = ", made again" if call.superseded else ""
     return Row(
-        label=f"  {call.number} {times}{name}({call.arguments}){mark}{again}",
+        name=printable(f"  {call.number} {times}{name}"),
+        more=printable(f"({call.arguments})"),
+        mark=f"{mark}{again}",
         kind=call.status,
         begin=call.started_at,
         end=call.settled_at or last,
@@ -153,7 +177,7 @@ def _child_row(child: ChildInfo, last: int) -> Row:
     run = child.run
     assert run is not None
     return Row(
-        label=f"  run {run.id} ({run.status.value})",
+        name=f"  run {run.id} ({run.status.value})",
         kind="child",
         begin=run.admitted_at,
         end=run.finished_at or last,
@@ -166,9 +190,10 @@ def _axis(width: int, span: int) -> str:
     return "0" + end.rjust(width - 1)
 
 
-def _line(
+def _lines(
     row: Row, first: int, last: int, label_width: int, bar_width: int, marks: dict[str, str]
-) -> Text:
+) -> Iterator[Text]:
+    """Return a row: a line, or two where the label needs one of its own."""
     scale = bar_width / max(last - first, 1)
     left = max(min(int((row.begin - first) * scale), bar_width - 1), 0)
     right = min(max(math.ceil((row.end - first) * scale), left + 1), bar_width)
@@ -176,11 +201,14 @@ def _line(
         right = left + 1
     bar = " " * left + marks[row.kind] * (right - left)
     took = "" if row.is_point else render.duration(row.end - row.begin)
-    label = row.label
-    if len(label) > label_width:
-        label = label[: label_width - 1] + "…"
-        if marks is _ASCII:
-            label = label[:-1] + "~"
-    return Text.assemble(
-        f"{label:<{label_width}} ", (f"{bar:<{bar_width}}", row.style), f" {took:>{DURATION_WIDTH}}"
+    ellipsis = "~" if marks is _ASCII else "…"
+    label = row.label_within(label_width, ellipsis)
+    if cell_len(label) > label_width:
+        yield Text(row.label_within(label_width + bar_width, ellipsis))
+        label = ""
+    space = " " * (label_width - cell_len(label))
+    line = Text.assemble(
+        f"{label}{space} ", (f"{bar:<{bar_width}}", row.style), f" {took:>{DURATION_WIDTH}}"
     )
+    line.rstrip()
+    yield line
