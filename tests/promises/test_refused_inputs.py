@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.promises.support import ONE, agent_of, crash_and_resume, hold, out, run
 
-from perdure import EncodeError, JsonlSource, LocalEngine
+from perdure import EncodeError, JsonlSink, JsonlSource, LocalEngine
 from perdure.connectors.iterable import IterableSource
 from perdure.errors import InputError
 
@@ -289,6 +289,34 @@ def test_nothing_run_is_said(store: str, caplog: pytest.LogCaptureFixture) -> No
     caplog.clear()
     engine.run(agent_of(counts), rows(1), key="k")
     assert "nothing was run: its one input had been finished before" in caplog.text
+
+
+def test_where_outputs_were_delivered_is_said_when_nothing_is_run(
+    store: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Another output stays empty, and nobody should have to guess why."""
+    engine = LocalEngine(store, job="na me")
+
+    def again(sink: Any) -> str:
+        caplog.clear()
+        engine.run(agent_of(counts), rows(2), key="k", sink=sink)
+        assert len(caplog.records) <= 1
+        return caplog.text
+
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    assert again(JsonlSink(first)) == ""
+    assert f"their outputs of then are in {first}" in again(JsonlSink(first))
+    told = again(JsonlSink(second))
+    assert f"their outputs were delivered then to {first}, and not again" in told
+    command = f"perdure outputs --store {store} --job 'na me'"
+    assert (command in told) is (store != "memory://")
+    assert second.read_bytes() == b""
+    took: list[Any] = []
+    assert f"delivered then to {first}, and not again" in again(took.append)
+    assert not took
+    assert "the outputs are those of then" in again(None)
+    engine.run(agent_of(counts), rows(3), key="k", sink=JsonlSink(second))
+    assert f"delivered then to {first}, {second}, and not again" in again(JsonlSink(second))
 
 
 async def fails(event: Any, ctx: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inbox, inspect, run_command, schema
+from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import (
     AgentDefinitionError,
@@ -45,6 +45,7 @@ run_command.register(app)
 inspect.register(app)
 act.register(app)
 inbox.register(app)
+outputs.register(app)
 doctor.register(app)
 schema.register(app)
 

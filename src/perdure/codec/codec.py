@@ -15,7 +15,7 @@ from perdure.codec.compressed import COMPRESSED, decompressed
 from perdure.codec.error_types import ErrorTypes
 from perdure.codec.lower import Lowering, Refusal, pack
 from perdure.codec.names import type_name
-from perdure.codec.restore import restorer, viewer
+from perdure.codec.restore import reader, restorer, viewer
 from perdure.codec.types import TypeRegistry, describe
 from perdure.errors import DecodeError, EncodeError
 
@@ -27,6 +27,7 @@ _VERSION = b"\x01"
 _UNCHANGING = frozenset((type(None), bool, int, float, str, bytes))
 _SMALL = 4096  # bytes that are copied sooner than looked at in place
 _VIEW = viewer()
+_READ = reader()
 _SHOWN_TOO_LARGE = "make it smaller, keep it elsewhere and journal a reference, or raise"
 
 _NEXT_STEPS = {
@@ -151,6 +152,20 @@ class Codec:
             DecodeError: The bytes are damaged or of a newer format.
         """
         return _read(data, self._view)
+
+    def fields(self, data: bytes) -> Any:
+        """Return the value that journal bytes hold, without the classes that it may be made of.
+
+        An object is a dict of its fields, an enum the name of its member. Rebuilds no registered
+        type and imports nothing.
+
+        Args:
+            data: What `encode` returned.
+
+        Raises:
+            DecodeError: The bytes are damaged or of a newer format.
+        """
+        return _read(data, _READ)
 
 
 def packed(value: Any, lowering: Lowering, exact: Lowering, root: str) -> bytes:

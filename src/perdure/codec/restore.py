@@ -20,7 +20,7 @@ from perdure.codec.lower import Tag
 from perdure.codec.types import TypeShape
 from perdure.errors import DecodeError
 
-__all__ = ["restorer", "viewer"]
+__all__ = ["reader", "restorer", "viewer"]
 
 Unpack = Callable[[Any], Any]
 
@@ -114,6 +114,38 @@ _CONTAINERS: dict[int, Callable[[Any], Any]] = {
     Tag.PATH: _path,
     Tag.COMPLEX: lambda tree: complex(*tree),
 }
+
+
+class _Fields(dict[str, Any]):
+    """The fields of an object whose class is not here; may be in a set, as the object was."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+def reader() -> Unpack:
+    """Return a function that reads msgpack bytes as the value, as far as that needs no class.
+
+    An object is a dict of its fields and an enum the name of its member. Nothing is imported.
+    """
+
+    def read(tag: int, data: memoryview) -> Any:
+        build = _SCALARS.get(tag)
+        if build is not None:
+            return build(data)
+        tree = unpack(data)
+        if tag == Tag.ENUM:
+            return tree[1]
+        if tag == Tag.RECORD:
+            _name, fields, *more = tree
+            rest = more[0] if more else {}
+            return rest["json"] if "json" in rest else _Fields(fields | rest.get("extra", {}))
+        build = _CONTAINERS.get(tag)
+        if build is not None:
+            return build(tree)
+        raise DecodeError(f"extension {tag} is unknown here: read it with a newer perdure")
+
+    unpack = msgspec.msgpack.Decoder(ext_hook=read).decode
+    return unpack
 
 
 def viewer() -> Unpack:

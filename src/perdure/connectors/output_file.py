@@ -176,8 +176,9 @@ class OutputFile:
 
     def _changed(self, what: str) -> SinkError:
         return SinkError(
-            f"output file {self._path} {what}: put back the file that this job wrote, give another"
-            " file a name of its own (--sink-name, name=), or start over with another job name"
+            f"output file {self._path} {what}: put back the file that this job wrote, or give"
+            " another file a name of its own (--sink-name, name=); what was delivered before is not"
+            " delivered again: `perdure outputs --output F` writes it to a new file"
         )
 
     def _check_size(self, file: int) -> None:

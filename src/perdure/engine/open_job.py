@@ -14,6 +14,7 @@ from perdure.engine.inputs import Field
 from perdure.engine.job_loop import JobLoop
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.reading import CHUNK, InputReader
+from perdure.engine.resumed import nothing_was_run
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import (
@@ -306,7 +307,9 @@ class OpenJob:
         counters = self.runtime.counters
         ended_here = counters.completed + counters.failed + counters.cancelled
         if reader.finished_before and reader.finished_before == reader.inputs and not ended_here:
-            self._say_nothing_was_run(reader.inputs)
+            job = self.runtime.job
+            said = await nothing_was_run(self._store, job, self._sink, reader.inputs)
+            logger.warning("%s", said)
         failed = await self._failed(reader)
         return DriveResult(
             inputs=len(reader.runs),
@@ -319,14 +322,6 @@ class OpenJob:
     async def _sink_room(self) -> None:
         if self._pump is not None:
             await self._pump.wait_for_room()
-
-    def _say_nothing_was_run(self, inputs: int) -> None:
-        logger.warning(
-            "job %r: nothing was run: %s had been finished before by what ran under this job's"
-            " name, and the outputs are those of then; to run anew, give another job name"
-            " (--job, job=)",
-            self.runtime.job, f"all {inputs:,} inputs" if inputs > 1 else "its one input",
-        )  # fmt: skip
 
     # What came of them
 

@@ -20,6 +20,7 @@ from perdure.run import (
     STATUS_BY_NUMBER,
     STATUS_NUMBERS,
     BadLine,
+    Output,
     RunInfo,
     RunStatus,
     WaitInfo,
@@ -29,7 +30,15 @@ from perdure.run import (
     wait_info,
     which_run,
 )
-from perdure.store.base import ActionStateStore, JobRow, Page, RunHead, StoreView, WaitRow
+from perdure.store.base import (
+    ActionStateStore,
+    JobRow,
+    Page,
+    RunHead,
+    StoredOutput,
+    StoreView,
+    WaitRow,
+)
 from perdure.store.damage import damaged
 from perdure.store.url import open_view
 
@@ -43,6 +52,7 @@ __all__ = [
 ]
 
 ALL = 1_000_000  # runs of one listing at most
+OUTPUTS_AT_ONCE = 100  # each may be large
 # What reading rows ends in that nobody has written so: all are of the right types.
 _DAMAGE = (DecodeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
@@ -62,6 +72,15 @@ class AsyncHistory:
     def __init__(self, view: StoreView) -> None:
         self.view = view
         self.codec = Codec()
+
+    @classmethod
+    def at(cls, url: str) -> AsyncHistory:
+        """Return the store that `url` names, not yet open.
+
+        Raises:
+            ConfigurationError: it names no store that another process could have written.
+        """
+        return cls(open_view(url))
 
     async def __aenter__(self) -> AsyncHistory:
         await self.view.open()
@@ -171,6 +190,25 @@ class AsyncHistory:
         stored = await all_of(functools.partial(self.view.outputs, job.job, run=info.number))
         outputs = tuple(output_info(output, self.codec) for output in stored)
         return dataclasses.replace(info, outputs=outputs)
+
+    async def outputs_page(
+        self, job: JobRow, *, after: str = "", limit: int = OUTPUTS_AT_ONCE
+    ) -> Page[Output]:
+        """Return recorded outputs of a job in the order of their commits, delivered or not.
+
+        Their values need no code of the agent: an object is a dict of its fields, and an enum the
+        name of its member.
+        """
+        page = await self.view.outputs(job.job, after=after, limit=limit)
+        return Page([self._output(stored) for stored in page.items], page.after)
+
+    def _output(self, stored: StoredOutput) -> Output:
+        read, run = self.codec.fields, run_id(stored.run)
+        try:
+            return Output(read(stored.value), read(stored.key), run, stored.id)
+        except _DAMAGE as error:
+            place = f"table output, output {stored.number} of run {run}, or the run's key"
+            raise damaged(self.view.url, place, error) from error
 
     async def _number(self, job: JobRow, id_: str) -> int:
         """Return the number of the run that an id names."""
@@ -412,6 +450,7 @@ class History:
     runs_page = blocking(AsyncHistory.runs_page)
     run = blocking(AsyncHistory.run)
     run_with_outputs = blocking(AsyncHistory.run_with_outputs)
+    outputs_page = blocking(AsyncHistory.outputs_page)
     infos = blocking(AsyncHistory.infos)
     detail = blocking(AsyncHistory.detail)
     waits = blocking(AsyncHistory.waits)

@@ -354,6 +354,10 @@ class StoreView(abc.ABC):
         """Return the open waits of these runs, by run; of finished ones none."""
 
     @abc.abstractmethod
+    async def sink_files(self, job: int) -> list[FileRow]:
+        """Return the files that have outputs of the job, by the names of their sinks."""
+
+    @abc.abstractmethod
     async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:
         """Return the inputs that the job's sources passed over, by source and position."""
 

@@ -33,7 +33,7 @@ from perdure.store.base import (
 )
 from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
-from perdure.store.files import BadLineRow
+from perdure.store.files import BadLineRow, FileRow
 from perdure.store.ownership import is_owned
 from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
@@ -42,6 +42,7 @@ from perdure.store.sqlite.rows import (
     COLLECTIONS,
     COMMANDS,
     DOCUMENTS,
+    FILES,
     FINAL,
     HEADS,
     INPUTS,
@@ -266,6 +267,9 @@ class SqliteView(StoreView):
         sql = READ["waits_of_runs"]
         found = await self._read(lambda: WAITS.read_many(self._db, self._where, sql, runs))
         return [row for row, _ in found]
+
+    async def sink_files(self, job: int) -> list[FileRow]:
+        return await self._rows(FILES, "sink_files", (job,))
 
     async def bad_lines(self, job: int, *, after: str = "", limit: int = 1000) -> Page[BadLineRow]:
         position, _, source = (_text(after) or "-1:").partition(":")

@@ -98,6 +98,11 @@ WHERE number > :record AND run >= :first AND run < :before
 UNION SELECT run FROM run WHERE run > :run AND run < :before
 UNION SELECT run FROM command WHERE job = :job AND number > :command
 ORDER BY run LIMIT :limit;
+-- name: sink_files
+SELECT job, kind, name, path, beside FROM file WHERE job = ? AND kind = 'sink'
+    AND EXISTS (SELECT 1 FROM sink WHERE sink.job = file.job AND sink.name = file.name
+                AND "offset" > base)
+    ORDER BY name;
 -- name: bad_lines
 SELECT job, source, position, line, reason, at FROM bad_line
 WHERE job = :job AND (source, position) > (:source, :position)
