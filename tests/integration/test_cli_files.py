@@ -230,7 +230,8 @@ def test_an_output_that_is_an_input_is_refused(folder: Folder, link: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "output", ["perdure.db", "./perdure.db", "perdure.db-wal", "perdure.db-echo.lock", "link.db"]
+    "output",
+    ["perdure.db", "./perdure.db", "perdure.db-wal", "perdure.db-echo.agent.lock", "link.db"],
 )
 @pytest.mark.parametrize("is_new", [True, False])
 def test_an_output_that_is_the_store_is_refused(folder: Folder, output: str, is_new: bool) -> None:
@@ -387,7 +388,7 @@ def test_g28_a_refusal_has_counts_and_the_command_that_goes_on(folder: Folder) -
     done = folder.run("--output", "out.jsonl", "--summary-json", "s.json")
     assert done.code == 1
     counts, advice, command, error = done.err.splitlines()[-4:]
-    assert counts.startswith("echo: 1 input (1 completed)")
+    assert counts.startswith("echo.agent: 1 input (1 completed)")
     assert advice.startswith("to go on once that is mended, run the same again:")
     assert command.strip().startswith("perdure run echo.py --key id --input in.jsonl")
     assert error.startswith("perdure: in.jsonl:2: not JSON at column 1")
@@ -401,7 +402,7 @@ def test_g28_a_refusal_has_counts_and_the_command_that_goes_on(folder: Folder) -
     assert numbers(folder / "out.jsonl") == [1, 2]
     shown = folder.perdure("runs", "--bad-lines").out
     assert "not JSON at column 1" in shown
-    assert "job echo: 1 bad line passed over" in shown
+    assert "job echo.agent: 1 bad line passed over" in shown
     found: dict[str, Any] = json.loads(folder.perdure("runs", "--bad-lines", "--json").out)
     assert (found["count"], found["bad_lines"][0]["line"]) == (1, 2)
 

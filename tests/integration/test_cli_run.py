@@ -61,7 +61,7 @@ agent = Numbers()
 
 if __name__ == "__main__":
     from perdure import JsonlSink, JsonlSource, LocalEngine
-    engine = LocalEngine("sqlite:///perdure.db", job="numbers_agent")
+    engine = LocalEngine("sqlite:///perdure.db", job="numbers_agent.agent")
     engine.run(agent, JsonlSource("in.jsonl"), key="id", sink=JsonlSink("out.jsonl"))
 """
 
@@ -137,7 +137,7 @@ def test_it_runs_to_the_end_and_does_nothing_again(folder: Folder) -> None:
     folder.inputs(30, keys=7)
     code, out, err = folder.run()
     assert (code, out) == (0, "")
-    assert "numbers_agent: 30 inputs (30 completed); 60 calls made, 0 replayed" in err
+    assert "numbers_agent.agent: 30 inputs (30 completed); 60 calls made, 0 replayed" in err
     assert sorted(output["n"] for output in folder.outputs()) == list(range(30))
     summary = folder.summary()
     assert summary.pop("seconds") > 0
@@ -248,7 +248,7 @@ def test_a_live_process_takes_commands(folder: Folder) -> None:
     folder.wait_until(lambda: len(folder.calls()) == 1)
     code, out, _ = folder.do("cancel", "r1")
     assert code == 0
-    assert "the process that runs job 'numbers_agent' takes it" in out
+    assert "the process that runs job 'numbers_agent.agent' takes it" in out
     _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 1
     assert "1 cancelled" in err
@@ -261,7 +261,9 @@ def test_a_second_process_is_refused(folder: Folder) -> None:
     folder.wait_until(lambda: len(folder.calls()) == 1)
     code, _, err = folder.run()
     assert code == 1
-    assert err.startswith("perdure: job 'numbers_agent' in perdure.db is being run by another")
+    assert err.startswith(
+        "perdure: job 'numbers_agent.agent' in perdure.db is being run by another"
+    )
     assert err.count("\n") == 1
 
 

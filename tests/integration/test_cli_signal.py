@@ -72,7 +72,7 @@ def test_a_run_that_waits_gets_its_signal_from_another_process(folder: Folder) -
 
     code, out, _ = folder.do("signal", "r1", "approve", '{"by": "ann"}')
     assert code == 0
-    assert "the process that runs job 'approvals' takes it within a second" in out
+    assert "the process that runs job 'approvals.agent' takes it within a second" in out
     _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 0
     assert "2 inputs (2 completed)" in err

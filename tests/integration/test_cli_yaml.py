@@ -172,8 +172,8 @@ def test_an_agent_with_actions_chats_and_calls_tools(folder: Path) -> None:
     ]
     made = calls(folder)
     assert made == [*["chat small ['stock']"] * 4, "stock lamp Berlin", "stock umbre Berlin"]
-    # The job has the agent's name, so that the agents of a file do not meet in one.
-    _, jobs, _ = perdure(folder, "runs", "--job", "shop", "--json")
+    # The job is named after the agent too, so that the agents of a file do not meet in one.
+    _, jobs, _ = perdure(folder, "runs", "--job", "agents.shop", "--json")
     assert json.loads(jobs)["counts"]["completed"] == 2
     code, out, _ = run(folder, "agents/agents.yaml:shop")
     assert (code, calls(folder)) == (0, made)

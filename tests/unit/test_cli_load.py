@@ -62,7 +62,7 @@ def refusal(target: str) -> str:
 def test_an_instance_a_class_and_a_factory_are_agents(tmp_path: Path, attribute: str) -> None:
     file = write(tmp_path / "shop_agent.py", AGENT)
     loaded = load_agent(f"{file}:{attribute}")
-    assert loaded.name == "shop_agent"
+    assert (loaded.name, loaded.former) == (f"shop_agent.{attribute}", "shop_agent")
     assert loaded.agent is getattr(sys.modules["shop_agent"], attribute)
 
 
@@ -83,7 +83,7 @@ def test_a_module_is_found_in_the_current_folder(tmp_path: Path) -> None:
     write(tmp_path / "shop_package" / "__init__.py", "")
     write(tmp_path / "shop_package" / "agents.py", AGENT)
     loaded = load_agent("shop_package.agents:agent")
-    assert loaded.name == "agents"
+    assert (loaded.name, loaded.former) == ("agents.agent", "agents")
     assert isinstance(loaded.agent, Agent)
 
 
@@ -94,12 +94,16 @@ def test_a_relative_path_and_a_second_load_give_the_same_agent(tmp_path: Path) -
 
 def test_without_a_name_the_only_instance_is_meant(tmp_path: Path) -> None:
     write(tmp_path / "shop_agent.py", AGENT)
-    assert load_agent("shop_agent.py").agent is sys.modules["shop_agent"].agent
+    loaded = load_agent("shop_agent.py")
+    assert loaded.agent is sys.modules["shop_agent"].agent
+    assert loaded.name == "shop_agent.agent"
 
 
 def test_without_an_instance_the_only_class_is_meant(tmp_path: Path) -> None:
     write(tmp_path / "shop_agent.py", AGENT.partition("agent = ")[0])
-    assert load_agent("shop_agent.py").agent is sys.modules["shop_agent"].Reviews
+    loaded = load_agent("shop_agent.py")
+    assert loaded.agent is sys.modules["shop_agent"].Reviews
+    assert loaded.name == "shop_agent.Reviews"
 
 
 def test_several_agents_are_listed(tmp_path: Path) -> None:

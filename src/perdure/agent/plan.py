@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from perdure.agent.declaration import ActionMark, Agent, action_functions, agent_resources, type_of
+from perdure.agent.own_source import name_of, source_digest
 from perdure.agent.resources import ResourceKey, ResourceSpec, merged
 from perdure.annotations import signature_of
 from perdure.conditions.condition import Condition, ConditionIndex
@@ -87,6 +88,7 @@ class AgentPlan:
 
     Attributes:
         name: The agent's class name.
+        known_as: What tells it from another agent; see `own_source.name_of`.
         actions: In declaration order, those of base classes first.
         event_classes: Registered event class by event type.
         annotated_types: Annotations of the fields of all event classes that the agent names.
@@ -102,6 +104,7 @@ class AgentPlan:
     resources: Mapping[ResourceKey, ResourceSpec] = dataclasses.field(default_factory=dict)
     builtin: Builtin | None = None
     modules: frozenset[str] = frozenset()
+    known_as: str = ""
     has_conditions: bool = dataclasses.field(init=False, repr=False, compare=False)
     _by_type: Mapping[str, tuple[ActionSpec, ...]] = dataclasses.field(
         init=False, repr=False, compare=False
@@ -124,6 +127,10 @@ class AgentPlan:
     def actions_for(self, event_type: str) -> tuple[ActionSpec, ...]:
         """Return the actions that `event_type` alone triggers, in declaration order."""
         return self._by_type.get(event_type, ())
+
+    def source_digest(self) -> str:
+        """Return a digest of its own modules' files as they are now; "" where one has none."""
+        return source_digest(self.modules)
 
     @property
     def takes_inputs(self) -> bool:
@@ -170,6 +177,7 @@ class AgentPlan:
         compiled = _compiled_all(own)
         added = Compiled() if builtin is None else builtin.compiled
         _refuse_reserved(name, compiled.actions, added.actions)
+        modules = _own_modules(instance, compiled.actions)
         return cls(
             name=name,
             actions=compiled.actions + added.actions,
@@ -177,7 +185,8 @@ class AgentPlan:
             annotated_types=compiled.annotated_types + added.annotated_types,
             resources=merged(agent_resources(instance), resources),
             builtin=builtin,
-            modules=_own_modules(instance, compiled.actions),
+            modules=modules,
+            known_as=name_of(agent, instance, (spec.name for spec in compiled.actions), modules),
         )
 
 

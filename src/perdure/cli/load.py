@@ -9,6 +9,7 @@ import dataclasses
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from perdure.agent.declaration import Agent
@@ -26,12 +27,14 @@ class LoadedAgent:
 
     Attributes:
         agent: an instance, a class or a factory.
-        name: the file's stem, the module's last name, or the name that a YAML file gives it.
+        name: the file's stem or the module's last name, and the agent's name in it.
+        former: what jobs were called before they were named after both: one of the two.
         config: options that a YAML file sets.
     """
 
     agent: AnyAgent
     name: str
+    former: str
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -48,8 +51,10 @@ def load_agent(target: str) -> LoadedAgent:
     if place.endswith(YAML_SUFFIXES):
         return _of_yaml(place, attribute)
     module = load_file(place) if is_path(place) else load_module(place)
-    agent = _find(module, place, attribute) if attribute else _only_agent(module, place)
-    return LoadedAgent(agent=agent, name=module.__name__.rpartition(".")[2])
+    attribute = attribute or _only_agent(module, place)
+    former = module.__name__.rpartition(".")[2]
+    agent = _find(module, place, attribute)
+    return LoadedAgent(agent=agent, name=f"{former}.{attribute}", former=former)
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -73,7 +78,8 @@ def _of_yaml(place: str, name: str) -> LoadedAgent:
     put_first(os.getcwd())  # as for modules; the file's own folder goes before it
     file = AgentFile.read(place)
     chosen = file.choose(name or None)
-    return LoadedAgent(agent=file.agent(chosen), name=chosen, config=file.config)
+    name = f"{Path(place).stem}.{chosen}"
+    return LoadedAgent(agent=file.agent(chosen), name=name, former=chosen, config=file.config)
 
 
 # The agent in the module
@@ -94,13 +100,17 @@ def _find(module: types.ModuleType, place: str, attribute: str) -> AnyAgent:
     )
 
 
-def _only_agent(module: types.ModuleType, place: str) -> AnyAgent:
+def _only_agent(module: types.ModuleType, place: str) -> str:
+    """Return the name of the module's one agent; an instance counts for its class."""
     candidates = _candidates(module)
-    instances = {id(value): value for value in candidates.values() if isinstance(value, Agent)}
+    instances: dict[int, str] = {}
+    for name, value in candidates.items():
+        if isinstance(value, Agent):
+            instances.setdefault(id(value), name)
     if len(instances) == 1:
         return next(iter(instances.values()))
     if not instances and len(candidates) == 1:
-        return next(iter(candidates.values()))
+        return next(iter(candidates))
     if not candidates:
         raise ConfigurationError(f"{place} has no Agent: write {place}:NAME for what makes one")
     example = f"{place}:{next(iter(candidates))}"

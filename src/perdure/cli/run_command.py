@@ -63,7 +63,7 @@ NewJobOption = Annotated[
         "--job",
         metavar="NAME",
         envvar="PERDURE_JOB",
-        help="The job; else the agent's file, module or YAML name.",
+        help="The job; else it is named after the agent's file and the agent.",
     ),
 ]
 ConfigOption = Annotated[
@@ -139,20 +139,30 @@ def run(
     their journal. Ctrl-C stops cleanly. Ends with 0 only when every run succeeded.
     """
     # Here, so that `perdure --help` waits for none of it.
+    from perdure.cli import render
     from perdure.cli.drive import Plan, drive
     from perdure.cli.files import check_files
     from perdure.cli.load import load_agent
     from perdure.config.configuration import Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.engine.event_loop import runner_of
+    from perdure.operate.job_names import ChosenName, choose_name
 
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
     check_files(source, sink, agent=agent, config=config, summary=summary_json)
     loaded = load_agent(agent)
+    given = None if job is None else ChosenName(job, is_former=False, is_alone=False)
+    chosen = given or choose_name(store, loaded.name, loaded.former)
+    if chosen.is_former:
+        render.say(
+            f"job {chosen.name!r} goes on under this name, which an older version gave it; a new"
+            f" one would be {loaded.name!r} (--job)",
+            error=True,
+        )
     plan = Plan(
         agent=loaded.agent,
-        job=job or loaded.name,
+        job=chosen.name,
         store=store,
         source=source,
         key=key,
@@ -162,7 +172,7 @@ def run(
         summary=summary_json,
         quiet=quiet,
         command=ctx.obj.command if isinstance(ctx.obj, Invocation) else "perdure run",
-        is_named=job is not None,
+        is_named=not chosen.is_alone,
     )
     with runner_of(plan.config) as runner:
         code = runner.run(drive(plan))

@@ -21,6 +21,7 @@ from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, which_run
 from perdure.run.approval import check_readable
 from perdure.runtime.commands import RunCommands
+from perdure.runtime.job_agent import agent_of, say_what_changed
 from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
@@ -139,7 +140,9 @@ class JobRuntime:
         self._codec.registry.know_modules(self._plan.modules)
         for annotated in (*self._plan.annotated_types, MemoryRef, Output):
             self._codec.registry.register_annotation(annotated)
-        info = await self._store.open(self.job)
+        agent = agent_of(self._plan)
+        info = await self._store.open(self.job, agent)
+        say_what_changed(self.job, info.agent, agent)
         self._collector.relax()
         self.job_number = info.job
         self.stopped = asyncio.get_running_loop().create_future()

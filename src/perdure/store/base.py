@@ -28,6 +28,7 @@ from perdure.store.row_types import (
     CommandRow,
     DeliveredRow,
     InputRow,
+    JobAgent,
     JobInfo,
     JobRow,
     KeyRow,
@@ -57,6 +58,7 @@ __all__ = [
     "CommandRow",
     "DeliveredRow",
     "InputRow",
+    "JobAgent",
     "JobInfo",
     "JobRow",
     "KeyRow",
@@ -98,8 +100,12 @@ class ActionStateStore(abc.ABC):
     names_by_input = False
 
     @abc.abstractmethod
-    async def open(self, job: str) -> JobInfo:
+    async def open(self, job: str, agent: JobAgent | None = None) -> JobInfo:
         """Open the store and take ownership of `job`, which is made where it is new.
+
+        Args:
+            job: its name.
+            agent: whose it is from now on; a source that nobody knows leaves the one known.
 
         Raises:
             StoreLockedError: another process owns the job.

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-SOURCE, SINK = "source", "sink"  # kinds of FileRow
+SOURCE, SINK, AGENT = "source", "sink", "agent"  # kinds of FileRow
 
 
 class FileRow(NamedTuple):
-    """Which file a source or a sink of the job is. Upserted.
+    """Which file a source or a sink of the job is; or whose the job is. Upserted.
 
     Attributes:
         job: the job's number.
-        kind: `SOURCE` or `SINK`.
-        name: the name of the source or sink.
-        path: the file's absolute path.
-        beside: its path from the store's folder, "" without such a path: both may move together.
+        kind: `SOURCE`, `SINK` or `AGENT`.
+        name: the name of the source or sink; "" of the agent.
+        path: the file's absolute path; the agent's name.
+        beside: its path from the store's folder, "" without such a path: both may move together;
+            of the agent a digest of its source.
     """
 
     job: int

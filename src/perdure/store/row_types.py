@@ -188,15 +188,34 @@ ROW_ORDER: tuple[type, ...] = (
 )  # fmt: skip
 
 
+class JobAgent(NamedTuple):
+    """Whose job it is.
+
+    Attributes:
+        name: what tells its agent from another.
+        source: a digest of the source of the agent's own modules; "" where there is none.
+    """
+
+    name: str
+    source: str
+
+
 class JobInfo(NamedTuple):
-    """What the owner of a job starts from: its number, and the newest of its only shard.
+    """What the owner of a job starts from: the newest numbers are those of its only shard.
 
     A store with several shards says the newest of each when it is taken (`ShardInfo`).
+
+    Attributes:
+        job: its number.
+        last_run: the last number of a run or a place.
+        last_key: the last number of a key.
+        agent: its agent when it was last open; None where it is new, or nobody said.
     """
 
     job: int
     last_run: int
     last_key: int
+    agent: JobAgent | None = None
 
 
 class ShardInfo(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from perdure.errors import ConfigurationError
 from perdure.store.base import ActionStateStore, StoreView
 from perdure.store.ownership import PRIVATE
+from perdure.store.sqlite.file import job_names as sqlite_job_names
 from perdure.store.sqlite.health import Finding, check_commits, check_sqlite
 from perdure.store.sqlite.store import MemoryStore, SqliteStore
 from perdure.store.sqlite.view import SqliteView
@@ -63,6 +64,15 @@ def open_view(url: str) -> StoreView:
     if url == "memory://":
         raise ConfigurationError("memory:// lives in one process only: name an sqlite:/// store")
     return SqliteView(sqlite_path(url))
+
+
+def job_names(url: str) -> frozenset[str]:
+    """Return the names of the jobs of a store of any version; none where it cannot be read.
+
+    Raises:
+        ConfigurationError: it names no store that there is.
+    """
+    return frozenset() if url == "memory://" else sqlite_job_names(sqlite_path(url))
 
 
 def checks(url: str | None) -> dict[str, Callable[[], Finding]]:

@@ -115,6 +115,23 @@ def connect_reader(path: Path, copy: Path | None = None) -> sqlite3.Connection:
     return connection
 
 
+def job_names(path: Path) -> frozenset[str]:
+    """Return the names of the jobs of a store of any version; none where it cannot be read.
+
+    What is wrong with it is said by who opens it.
+    """
+    if not path.is_file():
+        return frozenset()
+    has_log = log_path(path).is_file()
+    uri = f"{path.absolute().as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+        try:
+            _check(connection, path, has_log=has_log)
+            return frozenset(name for (name,) in connection.execute("SELECT name FROM job"))
+        except (StoreError, sqlite3.Error, UnicodeDecodeError):
+            return frozenset()
+
+
 def _check_untouched(path: Path) -> None:
     """Refuse what is to be refused before it can change: else its log would be written back."""
     if not path.is_file():

@@ -25,6 +25,7 @@ from perdure.store.base import (
     NUMBER_BITS,
     ActionStateStore,
     Command,
+    JobAgent,
     JobInfo,
     KeyRow,
     KeyState,
@@ -36,7 +37,6 @@ from perdure.store.base import (
     StoreView,
 )
 from perdure.store.batch import are_durable, begin
-from perdure.store.damage import damaged
 from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
@@ -52,8 +52,9 @@ from perdure.store.sqlite.file import (
     select_many,
     translate,
 )
+from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
-from perdure.store.sqlite.rows import R, Rows, records_in, short_id
+from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.view import MemoryView, SqliteView
 from perdure.store.sqlite.write import takes_time, write_rows
 
@@ -101,7 +102,7 @@ class SqliteStore(ActionStateStore):
         assert self._path is not None
         return SqliteView(self._path)
 
-    async def open(self, job: str) -> JobInfo:
+    async def open(self, job: str, agent: JobAgent | None = None) -> JobInfo:
         if self._left is not None:
             raise self._not_open()
         if self._thread is not None:
@@ -116,7 +117,7 @@ class SqliteStore(ActionStateStore):
         self._thread.start()
         switching.quicken()
         try:
-            return await self._call(lambda: self._open(job))
+            return await self._call(lambda: self._open(job, agent))
         except BaseException:
             await self.close()
             raise
@@ -288,45 +289,28 @@ class SqliteStore(ActionStateStore):
             self._left, self._connection = self._connection, None
             self._thread = self._host = self._lock = self._mark = None
 
-    def _open(self, job: str) -> JobInfo:
+    def _open(self, job: str, agent: JobAgent | None) -> JobInfo:
         if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
             self._lock = JobLock(self._path, job, mode=self._mode)
         try:
-            return self._open_owned(job)
+            return self._open_owned(job, agent)
         except BaseException:
             if self._lock is not None:
                 self._lock.discard()
             raise
 
-    def _open_owned(self, job: str) -> JobInfo:
+    def _open_owned(self, job: str, agent: JobAgent | None) -> JobInfo:
         if self._connection is None:
             self._connection = connect(self._path, relaxed=self._relaxed, mode=self._mode)
         db = self._db
         self._documents.forget()
         self._seen_version = -1
-        row = db.execute(READ["job"], (job,)).fetchone()
-        if row is None:
-            db.execute(READ["make_job"], (job, time.time_ns()))
-            row = db.execute(READ["job"], (job,)).fetchone()
-        self.job = row[0]
-        if not 0 < self.job < 1 << 63 - NUMBER_BITS:
-            raise damaged(self._where, f"table job, {job!r}", f"its number is {self.job}")
-        first = self.job << NUMBER_BITS
-        bounds = (first, first + (1 << NUMBER_BITS))
-        for (run,) in db.execute(READ["unknown_status"], (self.job,)):
-            raise damaged(self._where, f"table run, run {short_id(run)}", "its status is unknown")
-        with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next opening's
-            db.execute(READ["forget_tombstones"], bounds)
-        last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
-        last_place = db.execute(READ["last_place"], (self.job,)).fetchone()[0] or first
-        if type(last_place) is not int:
-            self._rows(kinds.RUNS, "unfinished", self.job, -1, -1)  # names the row
-            raise damaged(self._where, "table run", f"place is {last_place!r:.60}")
-        last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
+        info = take_job(db, self._where, job, agent)
+        self.job = info.job
         if self._path is not None:
             make_whole(db)
             self._mark = LogMark(lock_path(self._path, job), relaxed=self._relaxed, mode=self._mode)
-        return JobInfo(job=self.job, last_run=max(last_run, last_place), last_key=last_key)
+        return info
 
     def _close(self) -> None:
         if self._connection is not None and self._path is not None:
@@ -485,10 +469,10 @@ class MemoryStore(SqliteStore):
         self._seen_version = -1  # there is one connection, so its version never changes
         return await super().commands()
 
-    def _open(self, job: str) -> JobInfo:
+    def _open(self, job: str, agent: JobAgent | None) -> JobInfo:
         is_new = self._connection is None
         with self._guard:
-            info = super()._open(job)
+            info = super()._open(job, agent)
         if is_new and self._connection is not None:
             weakref.finalize(self, self._connection.close)
         return info

@@ -19,6 +19,7 @@ from perdure.store.base import (
     CommandRow,
     DeliveredRow,
     InputRow,
+    JobAgent,
     JobInfo,
     KeyRow,
     KeyState,
@@ -212,7 +213,7 @@ class SimulatedStore(ActionStateStore):
             self.tables.write(batch)
             self.batches.append(batch)
 
-    async def open(self, job: str) -> JobInfo:
+    async def open(self, job: str, agent: JobAgent | None = None) -> JobInfo:
         if self._open:
             raise StoreError(f"{self.url} is open already: close that job first")
         self._open = True

@@ -44,6 +44,7 @@ CREATE TABLE life (
 CREATE INDEX life_job ON life (job, life);
 --
 -- In use: which file a source or sink of a job is, by its name: another file of that name is refused.
+-- Of kind 'agent': whose the job is, by the agent's name (path) and a digest of its source (beside).
 CREATE TABLE file (
     job INTEGER NOT NULL,
     kind TEXT NOT NULL,

@@ -1,0 +1,36 @@
+"""Whose job it is: another agent under its name, or changed code, is said when it opens."""
+
+from __future__ import annotations
+
+from perdure.agent.plan import AgentPlan
+from perdure.printable import printable_logger
+from perdure.store.base import JobAgent
+
+logger = printable_logger("perdure")
+
+
+def agent_of(plan: AgentPlan) -> JobAgent:
+    """Return what a job is to record of its agent; reads the files of the agent's own modules."""
+    return JobAgent(name=plan.known_as, source=plan.source_digest())
+
+
+def say_what_changed(job: str, before: JobAgent | None, now: JobAgent) -> None:
+    """Say that a job has another agent than when it was last open, or that its code is another.
+
+    Once a change: the store has recorded `now`.
+    """
+    if before is None:
+        return
+    if before.name != now.name:
+        logger.warning(
+            "job %r was agent %s's and is now run by agent %s: what %s has finished is not run"
+            " again, and what it has not goes on with %s; give each agent a job of its own (--job,"
+            " job=)",
+            job, before.name, now.name, before.name, now.name,
+        )  # fmt: skip
+    elif before.source and now.source and before.source != now.source:
+        logger.warning(
+            "job %r: the code of agent %s has changed since the job was last open: finished inputs"
+            " are not run again, and unfinished ones go on with it",
+            job, now.name,
+        )  # fmt: skip
