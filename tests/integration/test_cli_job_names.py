@@ -130,3 +130,66 @@ def test_a_store_that_cannot_be_read_is_refused_as_ever(
     code, _, err = cli("notes.py:Notes")
     assert code == (1 if content else 0)
     assert ("perdure.db is damaged or not an SQLite database" in err) is bool(content)
+
+
+def test_fresh_runs_all_anew_and_appends(cli: Any, tmp_path: Path) -> None:
+    """`--fresh` begins another generation, which the next command goes on with."""
+    to = ("--output", "out.jsonl")
+    cli("notes.py:Notes", *to)
+    told = cli("notes.py:Notes", *to)[2]
+    assert "to run them anew: --fresh (fresh=True)" in told
+    assert f"their outputs of then are in {to[1]}" in told
+    code, _, err = cli("notes.py:Notes", *to, "--fresh")
+    assert code == 0
+    assert "job 'notes.Notes' begins anew as generation 2" in err
+    assert "notes.Notes: 2 inputs (2 completed);" in err
+    assert cli("notes.py:Notes", *to)[2].count("nothing was run") == 1
+    lines = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    assert list(map(json.loads, lines)) == [{"note": "one"}, {"note": "two"}] * 2
+
+
+def test_a_fresh_start_of_an_older_store_keeps_its_name(cli: Any, tmp_path: Path) -> None:
+    load(STORE, tmp_path / "perdure.db")
+    code, outputs, err = cli("notes.py:Notes", "--fresh")
+    assert (code, len(outputs)) == (0, 2)
+    assert "job 'notes' goes on under this name" in err
+    assert "job 'notes' begins anew as generation 2" in err
+    assert "notes.Notes: " not in cli("notes.py:Notes")[2]
+
+
+def test_readers_of_the_command_line_take_a_generation(
+    cli: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli("notes.py:Notes", "--job", "mine")
+    cli("notes.py:Counts", "--job", "mine", "--fresh")
+
+    def read(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        return (code, *capsys.readouterr())
+
+    one, two = '{"note": "one"}\n{"note": "two"}\n', "3\n3\n"
+    assert read("outputs") == (0, two, "job mine@2: 2 outputs\n")
+    assert read("outputs", "--job", "mine")[1] == two
+    assert read("outputs", "--job", "mine@1") == (0, one, "job mine@1: 2 outputs\n")
+    for job, action in (("mine@1", "note"), ("mine@2", "count"), ("mine", "count")):
+        assert action in read("show", "r1", "--job", job)[1]
+        assert (
+            f"job {job if '@' in job else 'mine@2'}: 2 completed" in read("runs", "--job", job)[1]
+        )
+    code, _, err = read("cancel", "r1", "--job", "mine@3")
+    assert code == 1
+    assert "the store has no job 'mine@3'" in err
+
+
+def test_abandon_goes_with_fresh(cli: Any, tmp_path: Path) -> None:
+    code, _, err = cli("notes.py:Notes", "--abandon")
+    assert (code, "--abandon goes with --fresh" in err) == (2, True)
+    assert not (tmp_path / "perdure.db").exists()
+
+
+def test_the_command_that_goes_on_does_not_begin_anew(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "one"}\noops\n', "utf-8")
+    code, _, err = cli("notes.py:Notes", "--fresh", "--abandon")
+    command = "perdure run notes.py:Notes --input in.jsonl --key id --quiet"
+    assert code == 1
+    assert f"  {command}\n" in err

@@ -39,7 +39,7 @@ LISTED_FAILURES = 10
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a `perdure run` is to do; see its options. `command` is how it was called."""
+    """What a `perdure run` is to do; see its options. `command` is what goes on with it."""
 
     agent: AnyAgent
     job: str
@@ -53,6 +53,8 @@ class Plan:
     quiet: bool
     command: str
     is_named: bool
+    fresh: bool = False
+    abandon: bool = False
 
     @property
     def selection(self) -> str:
@@ -129,7 +131,8 @@ async def drive(plan: Plan) -> int:
 
 
 async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) -> DriveResult:
-    async with engine.open(plan.agent, sink=plan.sink) as job:
+    opened = engine.open(plan.agent, sink=plan.sink, fresh=plan.fresh, abandon=plan.abandon)
+    async with opened as job:
         stopping.opened(job)
         hint = WaitingWatch(job, view.note, after=HINT_SECONDS, selection=plan.selection)
         loop = asyncio.get_running_loop()

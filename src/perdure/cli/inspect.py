@@ -79,7 +79,7 @@ def runs(
     shown = "" if len(found) < limit else f" (the newest {limit}; --limit shows more)"
     from perdure.cli import render
 
-    render.say_wrapped(f"job {row.name}: {render.counts(counts) or 'no runs yet'}{shown}")
+    render.say_wrapped(f"job {row.title}: {render.counts(counts) or 'no runs yet'}{shown}")
 
 
 def _with_first_attempt(info: RunInfo) -> RunInfo:

@@ -27,6 +27,10 @@ class Invocation:
         """The command line, quoted for a shell."""
         return shlex.join(("perdure", *self.arguments))
 
+    def without(self, *flags: str) -> Invocation:
+        """Return the same call without these flags."""
+        return Invocation(arguments=tuple(each for each in self.arguments if each not in flags))
+
 
 StoreOption = Annotated[
     str,

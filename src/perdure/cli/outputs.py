@@ -76,7 +76,7 @@ async def _copy(store: str, name: str | None, sink: JsonlSink) -> tuple[str, int
             raise
         finally:
             await sink.close()
-    return job.name, count
+    return job.title, count
 
 
 async def _write(history: AsyncHistory, job: JobRow, sink: JsonlSink) -> int:

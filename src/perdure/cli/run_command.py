@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perdure.cli.options import DEFAULT_STORE, Invocation, StoreOption, epilog
+
+if TYPE_CHECKING:
+    from perdure.cli.load import LoadedAgent
+    from perdure.operate.job_names import ChosenName
 
 
 class BadLines(enum.StrEnum):
@@ -98,6 +102,17 @@ SinkNameOption = Annotated[
     str | None,
     typer.Option("--sink-name", metavar="NAME", help="The output's name; else the file's."),
 ]
+FreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        help="Run all inputs anew, with empty memory and documents; what was before is kept as"
+        " job NAME@N.",
+    ),
+]
+AbandonOption = Annotated[
+    bool, typer.Option("--abandon", help="With --fresh: cancel the runs that are unfinished.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
@@ -131,6 +146,8 @@ def run(
     source_name: SourceNameOption = None,
     sink_name: SinkNameOption = None,
     summary_json: SummaryOption = None,
+    fresh: FreshOption = False,
+    abandon: AbandonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run an agent over a file of inputs to its end.
@@ -139,27 +156,18 @@ def run(
     their journal. Ctrl-C stops cleanly. Ends with 0 only when every run succeeded.
     """
     # Here, so that `perdure --help` waits for none of it.
-    from perdure.cli import render
     from perdure.cli.drive import Plan, drive
     from perdure.cli.files import check_files
     from perdure.cli.load import load_agent
     from perdure.config.configuration import Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.engine.event_loop import runner_of
-    from perdure.operate.job_names import ChosenName, choose_name
 
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
     check_files(source, sink, agent=agent, config=config, summary=summary_json)
     loaded = load_agent(agent)
-    given = None if job is None else ChosenName(job, is_former=False, is_alone=False)
-    chosen = given or choose_name(store, loaded.name, loaded.former)
-    if chosen.is_former:
-        render.say(
-            f"job {chosen.name!r} goes on under this name, which an older version gave it; a new"
-            f" one would be {loaded.name!r} (--job)",
-            error=True,
-        )
+    chosen = _job_name(store, job, loaded)
     plan = Plan(
         agent=loaded.agent,
         job=chosen.name,
@@ -171,10 +179,36 @@ def run(
         config=Configuration.load(config, overrides=set_ or (), below=loaded.config),
         summary=summary_json,
         quiet=quiet,
-        command=ctx.obj.command if isinstance(ctx.obj, Invocation) else "perdure run",
+        command=_command_that_goes_on(ctx),
         is_named=not chosen.is_alone,
+        fresh=fresh,
+        abandon=abandon,
     )
     with runner_of(plan.config) as runner:
         code = runner.run(drive(plan))
     if code:
         raise typer.Exit(code)
+
+
+def _job_name(store: str, given: str | None, loaded: LoadedAgent) -> ChosenName:
+    """Return the name of the job; say so where it is not the one that a new job has."""
+    from perdure.cli import render
+    from perdure.operate.job_names import ChosenName, choose_name
+
+    if given is not None:
+        return ChosenName(given, is_former=False, is_alone=False)
+    chosen = choose_name(store, loaded.name, loaded.former)
+    if chosen.is_former:
+        render.say(
+            f"job {chosen.name!r} goes on under this name, which an older version gave it; a new"
+            f" one would be {loaded.name!r} (--job)",
+            error=True,
+        )
+    return chosen
+
+
+def _command_that_goes_on(ctx: typer.Context) -> str:
+    """Return the command that goes on with what this one begins."""
+    if not isinstance(ctx.obj, Invocation):
+        return "perdure run"
+    return ctx.obj.without("--fresh", "--abandon").command

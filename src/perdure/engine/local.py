@@ -14,13 +14,14 @@ from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.engine.event_loop import runner_of
 from perdure.engine.files import check_output
+from perdure.engine.generations import end_generation
 from perdure.engine.inputs import Field
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
 from perdure.engine.progress import DriveResult
 from perdure.engine.waiting import WaitingWatch
-from perdure.errors import RunsFailedError
+from perdure.errors import ConfigurationError, RunsFailedError
 from perdure.executor.running import running_loop
 from perdure.operate.control import approve, cancel, retry, signal
 from perdure.operate.history import History, blocking
@@ -94,6 +95,8 @@ class LocalEngine:
         key: Field,
         id: Field | None = None,
         sink: Sink | Callable[[Output], Any] | None = None,
+        fresh: bool = False,
+        abandon: bool = False,
     ) -> list[Output]:
         """Run the agent over `inputs` to the end, on an event loop of its own.
 
@@ -103,6 +106,9 @@ class LocalEngine:
             key: the key of an input: a field name or a function of the value.
             id: its idempotency id, likewise; without it inputs are known by their position.
             sink: where outputs are delivered as they come.
+            fresh: run all inputs anew, in another generation of the job: with empty memory and
+                documents, and ids of its own. What was before is kept, as job `NAME@N`.
+            abandon: with `fresh`, cancel unfinished runs of the generation before.
 
         Returns:
             The outputs of all the inputs given, recorded ones included, in the order of their
@@ -111,7 +117,8 @@ class LocalEngine:
         Raises:
             RunsFailedError: some runs failed; it has the outputs and the failed runs.
             InputError: an input is bad or is not what this job read there before.
-            StoreError: the store cannot be used, or another process runs the job.
+            StoreError: the store cannot be used, or another process runs the job; or it is to
+                begin afresh and has unfinished runs.
             TooManyFailuresError: as many runs failed as `max-failures` allows.
             ConfigurationError: `event-loop` is uvloop, which is not installed.
         """
@@ -123,9 +130,11 @@ class LocalEngine:
         result: DriveResult | None = None
         # What is raised below is raised outside of any `except`: a traceback begins with it.
         with contextlib.suppress(KeyboardInterrupt), runner_of(self.config) as runner:
-            result = runner.run(self._drive(agent, inputs, key=key, id=id, sink=sink))
+            result = runner.run(
+                self._drive(agent, inputs, key=key, id=id, sink=sink, fresh=fresh, abandon=abandon)
+            )
         if result is None:
-            self._say_how_to_resume()
+            self._say_how_to_resume(fresh=fresh)
             raise KeyboardInterrupt
         return _outputs_of(result)
 
@@ -137,9 +146,15 @@ class LocalEngine:
         key: Field,
         id: Field | None = None,
         sink: Sink | Callable[[Output], Any] | None = None,
+        fresh: bool = False,
+        abandon: bool = False,
     ) -> list[Output]:
         """Do what `run` does, inside a running event loop."""
-        return _outputs_of(await self._drive(agent, inputs, key=key, id=id, sink=sink))
+        return _outputs_of(
+            await self._drive(
+                agent, inputs, key=key, id=id, sink=sink, fresh=fresh, abandon=abandon
+            )
+        )
 
     async def _drive(
         self,
@@ -149,10 +164,12 @@ class LocalEngine:
         key: Field,
         id: Field | None,
         sink: Sink | Callable[[Output], Any] | None,
+        fresh: bool,
+        abandon: bool,
     ) -> DriveResult:
         source, sink = as_source(inputs), as_sink(sink) if sink is not None else None
         check_output(sink, self._store, self.job, source)  # before anything is written
-        async with self.open(agent, sink=sink) as job:
+        async with self.open(agent, sink=sink, fresh=fresh, abandon=abandon) as job:
             watching = asyncio.ensure_future(self._watch(job))
             try:
                 result = await job.drive(source, key=key, id=id)
@@ -160,13 +177,14 @@ class LocalEngine:
                 watching.cancel()
         return result
 
-    def _say_how_to_resume(self) -> None:
+    def _say_how_to_resume(self, *, fresh: bool) -> None:
         """Say in a log line that nothing is lost by the interrupt, and what to do."""
         options = selection_of(self._store.url, self.job)
+        same = "the same without fresh=True" if fresh else "the same"
         if options is None:
             how = "run it again with this engine to go on; memory:// ends with the process"
         else:
-            how = f"run the same again to go on; see where it stands: perdure runs{options}"
+            how = f"run {same} again to go on; see where it stands: perdure runs{options}"
         logger.warning("job %r: interrupted; nothing is lost: %s", self.job, how)
 
     async def _watch(self, job: Job) -> None:
@@ -179,14 +197,20 @@ class LocalEngine:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, agent: AnyAgent, *, sink: Sink | Callable[[Output], Any] | None = None
+        self,
+        agent: AnyAgent,
+        *,
+        sink: Sink | Callable[[Output], Any] | None = None,
+        fresh: bool = False,
+        abandon: bool = False,
     ) -> AsyncIterator[Job]:
         """Open the job for submissions: `async with engine.open(agent) as job`.
 
         Unfinished runs go on at once. Leaving the block normally waits for the runs in flight;
-        leaving it with an exception stops them, and the next `open` goes on with them.
+        leaving it with an exception stops them, and the next `open` goes on with them. `fresh` and
+        `abandon` are those of `run`.
         """
-        job = await self.start(agent, sink=sink)
+        job = await self.start(agent, sink=sink, fresh=fresh, abandon=abandon)
         try:
             yield job
             await job.drain()
@@ -194,13 +218,24 @@ class LocalEngine:
             await job.close()
 
     async def start(
-        self, agent: AnyAgent, *, sink: Sink | Callable[[Output], Any] | None = None
+        self,
+        agent: AnyAgent,
+        *,
+        sink: Sink | Callable[[Output], Any] | None = None,
+        fresh: bool = False,
+        abandon: bool = False,
     ) -> Job:
         """Open the job for submissions, until `await job.close()`; see `open`."""
+        if abandon and not fresh:
+            raise ConfigurationError(
+                "--abandon goes with --fresh (abandon=True with fresh=True): it cancels what a job"
+                " has unfinished that is to begin anew"
+            )
         plan = plan_of(agent, self.config, self._resources)
-        job = OpenJob(
-            self._store, self.job, plan, self.config, as_sink(sink) if sink is not None else None
-        )
+        to = as_sink(sink) if sink is not None else None
+        if fresh:
+            await end_generation(self._store, self.job, plan, self.config, to, abandon=abandon)
+        job = OpenJob(self._store, self.job, plan, self.config, to, fresh=fresh)
         await job.open()
         return Job(job)
 

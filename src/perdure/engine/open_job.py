@@ -62,6 +62,7 @@ class OpenJob:
         config: its configuration.
         sink: where outputs go, if anywhere.
         world: time, chance and threads; the real ones by default.
+        fresh: see JobRuntime; `holds` likewise.
     """
 
     def __init__(
@@ -72,6 +73,9 @@ class OpenJob:
         config: Configuration,
         sink: Sink | None,
         world: World | None = None,
+        *,
+        fresh: bool = False,
+        holds: bool = False,
     ) -> None:
         self._store = store
         self._sink = sink
@@ -86,6 +90,8 @@ class OpenJob:
             outbox=sink is not None,
             before_recovery=self._open_sink,
             world=world,
+            fresh=fresh,
+            holds=holds,
         )
         self._progress = Progress()
         self._max_failures = self._failures_left = config.get(AgentExecutionOptions.MAX_FAILURES)
@@ -145,6 +151,15 @@ class OpenJob:
         await self.runtime.drain()
         if self._pump is not None:
             await self._pump.drain()
+
+    async def deliver(self) -> None:
+        """Return when the sink has every output that is durable by now.
+
+        Raises:
+            BaseException: what stopped the job.
+        """
+        if self._pump is not None:
+            await self.until_stopped(self._pump.drain())
 
     async def close(self) -> None:
         """Stop what runs and give the job back; the next owner goes on."""

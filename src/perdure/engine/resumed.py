@@ -23,7 +23,7 @@ async def nothing_was_run(store: ActionStateStore, job: str, sink: Sink | None, 
     whose = f"all {inputs:,} inputs" if inputs > 1 else "its one input"
     said = f"job {job!r}: nothing was run: {whose} had been finished before, and "
     said += await _where(store, job, sink)
-    return f"{said}; to run them anew, give another job name (--job, job=)"
+    return f"{said}; to run them anew: --fresh (fresh=True)"
 
 
 async def _where(store: ActionStateStore, job: str, sink: Sink | None) -> str:

@@ -132,6 +132,11 @@ async def _leave(
     command: str,
     payload: bytes | None = None,
 ) -> None:
+    if job.later:
+        raise PerdureError(
+            f"{job.title} is a generation of job {job.name!r} that {job.later:,} came after: it is"
+            f" only looked at, and no process goes on with its runs"
+        )
     at = time_ns()
     await history.view.leave_commands(
         [

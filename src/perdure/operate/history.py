@@ -90,12 +90,12 @@ class AsyncHistory:
         await self.view.close()
 
     async def jobs(self) -> list[JobRow]:
-        """Return all jobs of the store by name."""
-        return await all_of(self.view.jobs)
+        """Return all jobs of the store by name, each in its present generation."""
+        return [job for job in await all_of(self.view.jobs) if not job.later]
 
     async def is_owned(self, job: JobRow) -> bool:
         """Say whether a live process runs the job now."""
-        return await self.view.is_owned(job.name)
+        return not job.later and await self.view.is_owned(job.name)
 
     async def choose_job(self, name: str | None) -> JobRow:
         """Return the job with this name; without a name, the only one there is.
@@ -127,7 +127,7 @@ class AsyncHistory:
         return counts
 
     async def job(self, name: str) -> JobRow:
-        """Return a job by name.
+        """Return the present generation of a job by its name, or any by `JOB@N`.
 
         Raises:
             PerdureError: the store does not have it.
@@ -226,7 +226,7 @@ class AsyncHistory:
     @staticmethod
     def _not_found(job: JobRow, id_: str) -> RunNotFoundError:
         return RunNotFoundError(
-            f"job {job.name!r} has no run {id_!r}: give the id of its input, or its own as"
+            f"job {job.title!r} has no run {id_!r}: give the id of its input, or its own as"
             " `perdure runs` lists it, such as r1f"
         )
 

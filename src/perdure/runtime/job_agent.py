@@ -1,10 +1,13 @@
-"""Whose job it is: another agent under its name, or changed code, is said when it opens."""
+"""What is said of a job when it opens: its agent or its code is another, or it begins anew."""
 
 from __future__ import annotations
+
+import shlex
 
 from perdure.agent.plan import AgentPlan
 from perdure.printable import printable_logger
 from perdure.store.base import JobAgent
+from perdure.store.generations import title
 
 logger = printable_logger("perdure")
 
@@ -33,4 +36,14 @@ def say_what_changed(job: str, before: JobAgent | None, now: JobAgent) -> None:
             "job %r: the code of agent %s has changed since the job was last open: finished inputs"
             " are not run again, and unfinished ones go on with it",
             job, now.name,
+        )  # fmt: skip
+
+
+def say_what_began(job: str, generation: int) -> None:
+    """Say that a generation of a job begins; of the first there is nothing to say."""
+    if generation > 1:
+        logger.warning(
+            "job %r begins anew as generation %d, with empty memory and documents; what was before"
+            " is kept and can be looked at: --job %s",
+            job, generation, shlex.quote(title(job, generation - 1)),
         )  # fmt: skip

@@ -21,7 +21,7 @@ from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, which_run
 from perdure.run.approval import check_readable
 from perdure.runtime.commands import RunCommands
-from perdure.runtime.job_agent import agent_of, say_what_changed
+from perdure.runtime.job_agent import agent_of, say_what_began, say_what_changed
 from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
@@ -40,6 +40,7 @@ from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
+from perdure.runtime.stored_runs import PAGE
 from perdure.store.base import ActionStateStore, JobInfo, ShardInfo
 from perdure.store.group_commit import GroupCommit, StallWatcher
 
@@ -83,6 +84,8 @@ class JobRuntime:
         before_recovery: awaited when the job was taken and no run goes on yet: for what is to be
             told of their outputs.
         world: time, chance and threads; the real ones by default.
+        fresh: begin another generation of the job, with nothing of those before.
+        holds: let no run begin: what is unfinished is only looked at and cancelled.
 
     Attributes:
         job: the job's name.
@@ -105,6 +108,8 @@ class JobRuntime:
         shards: int = 1,
         before_recovery: Callable[[], Awaitable[None]] | None = None,
         world: World | None = None,
+        fresh: bool = False,
+        holds: bool = False,
     ) -> None:
         self.job = job
         self.job_number = 0
@@ -119,6 +124,8 @@ class JobRuntime:
         self._shard_count = shards
         self._before_recovery = before_recovery
         self._world = world or World()
+        self._fresh = fresh
+        self._holds = holds
         self._codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
         tuned = config.get(AgentExecutionOptions.GARBAGE_COLLECTOR) == "tuned"
         self._collector = Collector(tuned=tuned)
@@ -140,9 +147,7 @@ class JobRuntime:
         self._codec.registry.know_modules(self._plan.modules)
         for annotated in (*self._plan.annotated_types, MemoryRef, Output):
             self._codec.registry.register_annotation(annotated)
-        agent = agent_of(self._plan)
-        info = await self._store.open(self.job, agent)
-        say_what_changed(self.job, info.agent, agent)
+        info = await self._take()
         self._collector.relax()
         self.job_number = info.job
         self.stopped = asyncio.get_running_loop().create_future()
@@ -154,6 +159,8 @@ class JobRuntime:
             self._codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
+            if self._holds:
+                self._runs.begin_nothing()
             if self._shard_count == 1:
                 await self._shards.take(0, ShardInfo(info.last_run, info.last_key))
             await self._commands.empty_inbox()  # what was left for a job that was not open
@@ -162,6 +169,19 @@ class JobRuntime:
             raise
         if self._world.watches_inbox:
             self._runs.spawn(self._commands.watch())
+
+    async def _take(self) -> JobInfo:
+        """Take the job in its store, and say what is not as it was there."""
+        if self._holds:
+            return await self._store.open(self.job)
+        agent = agent_of(self._plan)
+        if not self._fresh:
+            info = await self._store.open(self.job, agent)
+            say_what_changed(self.job, info.agent, agent)
+            return info
+        info = await self._store.open(self.job, agent, fresh=True)
+        say_what_began(self.job, info.generation)
+        return info
 
     def _make_parts(self, info: JobInfo) -> None:
         self._commits = commits = GroupCommit(
@@ -183,6 +203,7 @@ class JobRuntime:
         make_services = functools.partial(
             JobServices,
             job=self.job,
+            generation=info.generation,
             plan=self._plan,
             config=self._config,
             codec=self._codec,
@@ -380,6 +401,14 @@ class JobRuntime:
         """
         self._check_held(run)
         return await self._commands.cancel(run)
+
+    async def cancel_all(self) -> int:
+        """Cancel all unfinished runs, in the order of their places; return how many there were."""
+        count = after = 0
+        while rows := await self._store.unfinished(after, PAGE):
+            count, after = count + len(rows), rows[-1].place
+            await asyncio.gather(*(self.cancel(row.run) for row in rows))
+        return count
 
     async def retry(self, run: int) -> bool:
         """Put a failed or cancelled run at the end of its key's queue; False when it is neither.

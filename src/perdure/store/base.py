@@ -100,16 +100,21 @@ class ActionStateStore(abc.ABC):
     names_by_input = False
 
     @abc.abstractmethod
-    async def open(self, job: str, agent: JobAgent | None = None) -> JobInfo:
+    async def open(
+        self, job: str, agent: JobAgent | None = None, *, fresh: bool = False
+    ) -> JobInfo:
         """Open the store and take ownership of `job`, which is made where it is new.
 
         Args:
             job: its name.
             agent: whose it is from now on; a source that nobody knows leaves the one known.
+            fresh: begin another generation of the job, unless the present one has had no runs.
 
         Raises:
             StoreLockedError: another process owns the job.
             StoreFormatError: the store is newer, damaged or not one of ours.
+            StoreError: `fresh`, and the present generation has unfinished runs.
+            ConfigurationError: the name is that of a generation, which is only looked at.
         """
 
     @abc.abstractmethod
@@ -273,11 +278,11 @@ class StoreView(abc.ABC):
 
     @abc.abstractmethod
     async def jobs(self, *, after: str = "", limit: int = 1000) -> Page[JobRow]:
-        """Return the jobs by name."""
+        """Return the jobs by name, each with its generations."""
 
     @abc.abstractmethod
     async def job(self, name: str) -> JobRow | None:
-        """Return a job by name."""
+        """Return the present generation of a job by its name, or any by `JOB@N`."""
 
     @abc.abstractmethod
     async def is_owned(self, job: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 from perdure.journal.record import Record
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
+from perdure.store.generations import title
 
 NUMBER_BITS = 40  # a job's runs and keys are numbered from job << 40
 
@@ -210,12 +211,14 @@ class JobInfo(NamedTuple):
         last_run: the last number of a run or a place.
         last_key: the last number of a key.
         agent: its agent when it was last open; None where it is new, or nobody said.
+        generation: number of its present generation, from 1.
     """
 
     job: int
     last_run: int
     last_key: int
     agent: JobAgent | None = None
+    generation: int = 1
 
 
 class ShardInfo(NamedTuple):
@@ -254,11 +257,27 @@ class Command(NamedTuple):
 
 
 class JobRow(NamedTuple):
-    """A job of the store."""
+    """A job of the store, or one generation of it, which has all that a job has.
+
+    Attributes:
+        job: its number, which no other generation has.
+        name: the job's name, which all its generations have.
+        created_at: ns since the epoch.
+        generation: its number, from 1.
+        later: how many generations came after it; the one without is the present one.
+    """
 
     job: int
     name: str
     created_at: int
+    generation: int = 1
+    later: int = 0
+
+    @property
+    def title(self) -> str:
+        """What people call it: JOB@N, or JOB where that is the first and the only one."""
+        is_only = self.generation == 1 and not self.later
+        return self.name if is_only else title(self.name, self.generation)
 
 
 class RunHead(NamedTuple):

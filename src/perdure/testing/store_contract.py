@@ -30,6 +30,7 @@ from perdure.store.base import (
 from perdure.store.files import SINK, SOURCE, FileRow
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.document_contract import DocumentContract
+from perdure.testing.generation_contract import GenerationContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
 from perdure.testing.start_contract import StartContract, StartViewContract
 from perdure.testing.view_contract import ViewContract
@@ -481,7 +482,7 @@ class OwnerContract(DocumentContract, StartContract):
         assert asyncio.run(look()) == 1
 
 
-class StoreContract(OwnerContract, ViewContract, StartViewContract):
+class StoreContract(OwnerContract, ViewContract, StartViewContract, GenerationContract):
     """Tests of a store that can also be looked into from outside (`ActionStateStore.view`)."""
 
 

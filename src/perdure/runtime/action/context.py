@@ -188,7 +188,10 @@ class ActionContext:
         if builtin is None:
             raise ContextAccessError(f"{self._runner.where()}: there is no long-term memory here")
         # Of this job and key alone, also in a store that others share.
-        scope = f"{self._run.services.job}/{self._run.key_digest.hex()}"
+        services = self._run.services
+        scope = f"{services.job}/{self._run.key_digest.hex()}"
+        if services.generation > 1:  # what another generation remembers is not for this one
+            scope += f"/{services.generation}"
         # The overloads of the protocol are for callers; this is its one implementation.
         return builtin.long_term_memory(cast(RunnerContext, self), scope)
 

@@ -51,9 +51,8 @@ class RunExecution:
         self.number = ticket.row.run
         self.dropped = False
         self._state = state
-        self._identity = RunIdentity(
-            services.job, ticket.key.row.digest, ticket.row.sequence, ticket.input
-        )
+        key, sequence = ticket.key.row.digest, ticket.row.sequence
+        self._identity = RunIdentity(services.job, key, sequence, ticket.input, services.generation)
         self._events = RunEvents(ticket, services, self._identity, state)
         self._memory = RunMemory(state.sensory, state.short_term, state.touched)
         self._ending = RunEnding(ticket, services, state.cancel_reason)

@@ -6,7 +6,7 @@ import hashlib
 
 
 class RunIdentity:
-    """Derives ids and seeds from (job, key, sequence), or from what its input was given with.
+    """Derives ids and seeds from (job, generation, key, sequence), or from its input's id.
 
     Args:
         job: name of the job.
@@ -14,17 +14,25 @@ class RunIdentity:
         sequence: number of the run in its key.
         input: source and id of its input, where runs are named by them: the sequence is then
             none of its names, since the run may have another after it was lost.
+        generation: number of the job's generation, from 1.
     """
 
     __slots__ = ("_hasher",)
 
     def __init__(
-        self, job: str, key: bytes, sequence: int, input: tuple[str, str | int] | None = None
+        self,
+        job: str,
+        key: bytes,
+        sequence: int,
+        input: tuple[str, str | int] | None = None,
+        generation: int = 1,
     ) -> None:
         identity = f"{job}\0{sequence}\0"
         if input is not None:
             source, id_ = input
             identity = f"{job}\0{source}\0{type(id_).__name__}\0{id_}\0"
+        if generation > 1:  # else as before there were generations: no journal may change
+            identity += f"generation\0{generation}\0"
         data = key + identity.encode("utf-8", "surrogatepass")
         self._hasher = hashlib.blake2b(data, digest_size=16)
 

@@ -102,6 +102,7 @@ class JobServices:
 
     Args:
         job: the job's name.
+        generation: number of its generation, from 1.
         plan: the agent.
         config: its configuration.
         codec: what values are journaled with.
@@ -118,6 +119,7 @@ class JobServices:
         self,
         *,
         job: str,
+        generation: int,
         plan: AgentPlan,
         config: Configuration,
         codec: Codec,
@@ -130,6 +132,7 @@ class JobServices:
         supervisor: RunSupervisor,
     ) -> None:
         self.job = job
+        self.generation = generation
         self.plan = plan
         self.config = config
         self.codec = codec

@@ -12,6 +12,7 @@ from typing import Any
 
 from perdure.errors import StoreDataError, StoreError, StoreFormatError
 from perdure.store.damage import damaged
+from perdure.store.generations import parted
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import NEVER_WRITTEN, check_names, code_of, disk_fault, make_file
 from perdure.store.sqlite.mark import check_log, log_path
@@ -127,7 +128,9 @@ def job_names(path: Path) -> frozenset[str]:
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
             _check(connection, path, has_log=has_log)
-            return frozenset(name for (name,) in connection.execute("SELECT name FROM job"))
+            return frozenset(
+                parted(name)[0] for (name,) in connection.execute("SELECT name FROM job")
+            )
         except (StoreError, sqlite3.Error, UnicodeDecodeError):
             return frozenset()
 

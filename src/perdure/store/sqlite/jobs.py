@@ -7,16 +7,20 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+from perdure.errors import ConfigurationError, StoreError
 from perdure.store.base import NUMBER_BITS, JobAgent, JobInfo
 from perdure.store.damage import damaged
 from perdure.store.files import AGENT, FileRow
+from perdure.store.generations import asked_for, check_job_name, parted, stored_name, unfinished
 from perdure.store.sqlite import rows as kinds
 from perdure.store.sqlite.file import READ
 from perdure.store.sqlite.rows import short_id
 from perdure.store.sqlite.write import write_rows
 
 
-def take_job(db: sqlite3.Connection, where: object, name: str, agent: JobAgent | None) -> JobInfo:
+def take_job(
+    db: sqlite3.Connection, where: object, name: str, agent: JobAgent | None, *, fresh: bool = False
+) -> JobInfo:
     """Return what the owner of a job starts from, making the job where it is new.
 
     Args:
@@ -24,34 +28,74 @@ def take_job(db: sqlite3.Connection, where: object, name: str, agent: JobAgent |
         where: the store, for messages.
         name: the job's name.
         agent: whose it is from now on.
+        fresh: begin another generation of the job, unless the present one has had no runs.
 
     Raises:
         StoreFormatError: the store is damaged.
+        StoreError: `fresh`, and the present generation has unfinished runs.
+        ConfigurationError: the name is that of a generation.
     """
-    row = db.execute(READ["job"], (name,)).fetchone()
-    before = None if row is None else _agent(db, where, row[0])
-    if row is None:
+    check_job_name(name)
+    job, generation = _newest(db, name) or (0, 0)
+    if not job:
+        _refuse_generation(db, name)
+    before = _agent(db, where, job) if job else None
+    if not job or (fresh and _last_run(db, where, job) > job << NUMBER_BITS):
+        _check_finished(db, name, job)
+        generation, before = generation + 1, None
         with _transaction(db):
-            db.execute(READ["make_job"], (name, time.time_ns()))
-            row = db.execute(READ["job"], (name,)).fetchone()
-            _keep_agent(db, row[0], None, agent)
-    job: int = row[0]
-    if not 0 < job < 1 << 63 - NUMBER_BITS:
-        raise damaged(where, f"table job, {name!r}", f"its number is {job}")
-    for (run,) in db.execute(READ["unknown_status"], (job,)):
-        raise damaged(where, f"table run, run {short_id(run)}", "its status is unknown")
+            stored = stored_name(name, generation)
+            db.execute(READ["make_job"], (stored, time.time_ns()))
+            ((job, _),) = db.execute(READ["job"], {"name": stored})
+            _keep_agent(db, job, None, agent)
+    last_run = _last_run(db, where, job)
     first = job << NUMBER_BITS
     bounds = (first, first + (1 << NUMBER_BITS))
+    for (run,) in db.execute(READ["unknown_status"], (job,)):
+        raise damaged(where, f"table run, run {short_id(run)}", "its status is unknown")
     with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next opening's
         db.execute(READ["forget_tombstones"], bounds)
         _keep_agent(db, job, before, agent)
-    last_run = db.execute(READ["last_run"], bounds).fetchone()[0] or first
     last_place = db.execute(READ["last_place"], (job,)).fetchone()[0] or first
     if type(last_place) is not int:
         kinds.RUNS.plain(db, where, READ["unfinished"], (job, -1, -1))  # names the row
         raise damaged(where, "table run", f"place is {last_place!r:.60}")
     last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
-    return JobInfo(job, max(last_run, last_place), last_key, before)
+    return JobInfo(job, max(last_run, last_place), last_key, before, generation)
+
+
+def _newest(db: sqlite3.Connection, name: str) -> tuple[int, int] | None:
+    """Return number and generation of the newest generation of a job."""
+    for job, stored in db.execute(READ["job"], {"name": name}):
+        return job, parted(stored)[1]
+    return None
+
+
+def _refuse_generation(db: sqlite3.Connection, name: str) -> None:
+    """Refuse a new job whose name stands for a generation of one that there is."""
+    asked = asked_for(name)
+    if asked is not None and _newest(db, asked[0]) is not None:
+        raise ConfigurationError(
+            f"job {name!r} is generation {asked[1]} of job {asked[0]!r}, which is looked at and not"
+            f" run: run job {asked[0]!r}, or choose another name"
+        )
+
+
+def _check_finished(db: sqlite3.Connection, name: str, job: int) -> None:
+    ((count,),) = db.execute(READ["count_unfinished"], (job,))
+    if count:
+        raise StoreError(unfinished(name, count))
+
+
+def _last_run(db: sqlite3.Connection, where: object, job: int) -> int:
+    """Return the number of a job's last run; where it has had none, one below the first."""
+    if not 0 < job < 1 << 63 - NUMBER_BITS:
+        raise damaged(where, "table job", f"the number of a job is {job}")
+    first = job << NUMBER_BITS
+    last: int | None = db.execute(READ["last_run"], (first, first + (1 << NUMBER_BITS))).fetchone()[
+        0
+    ]
+    return last or first
 
 
 @contextlib.contextmanager

@@ -302,7 +302,7 @@ def _wrong_output(row: StoredOutput) -> str:
     return "" if row.delivered in (0, 1) else f"delivered is {row.delivered}"
 
 
-JOBS = Rows("job", JobRow, _of_first)
+JOBS = Rows("job", JobRow, _of_first, more=(str,))  # with its stored name
 RUNS = Rows("run", RunRow, _of_run, _wrong_run)
 HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, _PAYLOAD))
 _START = (int | None, int | None)

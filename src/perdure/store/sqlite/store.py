@@ -102,7 +102,9 @@ class SqliteStore(ActionStateStore):
         assert self._path is not None
         return SqliteView(self._path)
 
-    async def open(self, job: str, agent: JobAgent | None = None) -> JobInfo:
+    async def open(
+        self, job: str, agent: JobAgent | None = None, *, fresh: bool = False
+    ) -> JobInfo:
         if self._left is not None:
             raise self._not_open()
         if self._thread is not None:
@@ -117,7 +119,7 @@ class SqliteStore(ActionStateStore):
         self._thread.start()
         switching.quicken()
         try:
-            return await self._call(lambda: self._open(job, agent))
+            return await self._call(lambda: self._open(job, agent, fresh))
         except BaseException:
             await self.close()
             raise
@@ -289,23 +291,23 @@ class SqliteStore(ActionStateStore):
             self._left, self._connection = self._connection, None
             self._thread = self._host = self._lock = self._mark = None
 
-    def _open(self, job: str, agent: JobAgent | None) -> JobInfo:
+    def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
             self._lock = JobLock(self._path, job, mode=self._mode)
         try:
-            return self._open_owned(job, agent)
+            return self._open_owned(job, agent, fresh)
         except BaseException:
             if self._lock is not None:
                 self._lock.discard()
             raise
 
-    def _open_owned(self, job: str, agent: JobAgent | None) -> JobInfo:
+    def _open_owned(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._connection is None:
             self._connection = connect(self._path, relaxed=self._relaxed, mode=self._mode)
         db = self._db
         self._documents.forget()
         self._seen_version = -1
-        info = take_job(db, self._where, job, agent)
+        info = take_job(db, self._where, job, agent, fresh=fresh)
         self.job = info.job
         if self._path is not None:
             make_whole(db)
@@ -469,10 +471,10 @@ class MemoryStore(SqliteStore):
         self._seen_version = -1  # there is one connection, so its version never changes
         return await super().commands()
 
-    def _open(self, job: str, agent: JobAgent | None) -> JobInfo:
+    def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         is_new = self._connection is None
         with self._guard:
-            info = super()._open(job, agent)
+            info = super()._open(job, agent, fresh)
         if is_new and self._connection is not None:
             weakref.finalize(self, self._connection.close)
         return info

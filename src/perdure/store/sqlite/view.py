@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import hashlib
 import sqlite3
 import sys
@@ -34,6 +35,7 @@ from perdure.store.base import (
 from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow, FileRow
+from perdure.store.generations import asked_for, stored_name
 from perdure.store.ownership import is_owned
 from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
@@ -66,10 +68,13 @@ ANY_STATUS = 9
 RECORDS_OF_A_RUN = 100  # that `changes` reads for each run it may name, before it gives up
 
 _STATEMENTS = load_statements("sqlite", "view.sql")
+_PARTS = ("begun", "seen_jobs")  # of other statements
 READ = {
-    name: text.replace(":begun", _STATEMENTS["begun"])
-    for name, text in _STATEMENTS.items()
-    if name != "begun"
+    name: functools.reduce(
+        lambda sql, part: sql.replace(f":{part}", _STATEMENTS[part]), _PARTS, sql
+    )
+    for name, sql in _STATEMENTS.items()
+    if name not in _PARTS
 }
 
 
@@ -135,11 +140,15 @@ class SqliteView(StoreView):
         return len(MIGRATIONS)  # no other is opened
 
     async def jobs(self, *, after: str = "", limit: int = 1000) -> Page[JobRow]:
-        rows = await self._rows(JOBS, "jobs", {"after": _text(after), "limit": limit})
-        return _page(rows, limit, lambda row: _cursor(row.name))
+        values = {"after": _text(after), "limit": limit}
+        rows = await self._rows(JOBS, "jobs", values)
+        return _page(rows, limit, lambda row: _cursor(stored_name(row.name, row.generation)))
 
     async def job(self, name: str) -> JobRow | None:
-        return next(iter(await self._rows(JOBS, "job", (name,))), None)
+        rows = await self._rows(JOBS, "job", {"name": name})
+        if not rows and (asked := asked_for(name)) is not None:
+            rows = await self._rows(JOBS, "generation", {"name": stored_name(*asked)})
+        return next(iter(rows), None)
 
     async def is_owned(self, job: str) -> bool:
         return await self._on_thread(lambda: self._is_owned(job))
@@ -433,7 +442,7 @@ class MemoryView(SqliteView):
         self._connection = None
 
     def _is_owned(self, job: str) -> bool:
-        row = self._db.execute(READ["job"], (job,)).fetchone()
+        row = self._db.execute(READ["job"], {"name": job}).fetchone()
         return row is not None and row[0] == self._owned()
 
     @contextlib.contextmanager

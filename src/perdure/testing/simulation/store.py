@@ -213,7 +213,11 @@ class SimulatedStore(ActionStateStore):
             self.tables.write(batch)
             self.batches.append(batch)
 
-    async def open(self, job: str, agent: JobAgent | None = None) -> JobInfo:
+    async def open(
+        self, job: str, agent: JobAgent | None = None, *, fresh: bool = False
+    ) -> JobInfo:
+        if fresh:
+            raise StoreError(f"{self.url} keeps one generation of a job")
         if self._open:
             raise StoreError(f"{self.url} is open already: close that job first")
         self._open = True

@@ -1,6 +1,11 @@
 -- `:many` stands for a list of values, bound in chunks.
 -- name: job
-SELECT job FROM job WHERE name = ?;
+-- The newest generation: their names follow that of the job (generations.py).
+SELECT job, name FROM job
+WHERE name = :name OR (name >= :name || char(31) AND name < :name || char(32))
+ORDER BY name DESC LIMIT 1;
+-- name: count_unfinished
+SELECT count(*) FROM run INDEXED BY run_unfinished WHERE job = ? AND status < 4;
 -- name: make_job
 INSERT INTO job (job, name, created_at) SELECT coalesce(max(job), 0) + 1, ?, ? FROM job;
 -- name: last_run

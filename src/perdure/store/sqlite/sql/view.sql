@@ -1,10 +1,25 @@
 -- What is seen from outside. `:many` stands for a list of values, bound in chunks; `:begun` for the
 -- condition of that name.
+-- A job's generations are rows by names that follow its own (generations.py). A job is read with the
+-- number of its generation, and how many there are after it.
+-- name: seen_jobs
+(SELECT job, base, created_at, generation,
+        (SELECT count(*) FROM job later WHERE later.name > stored
+             AND later.name >= base || char(31) AND later.name < base || char(32)),
+        stored
+ FROM (SELECT job, name AS stored, created_at,
+              CASE mark WHEN 0 THEN name ELSE substr(name, 1, mark - 1) END AS base,
+              CASE mark WHEN 0 THEN 1 ELSE CAST(substr(name, mark + 1) AS INTEGER) END AS generation
+       FROM (SELECT *, instr(name, char(31)) AS mark FROM job)))
 -- name: jobs
-SELECT job, name, created_at FROM job
-WHERE :after IS NULL OR name > :after ORDER BY name LIMIT :limit;
+SELECT * FROM :seen_jobs WHERE :after IS NULL OR stored > :after ORDER BY stored LIMIT :limit;
+-- The newest generation of a job.
 -- name: job
-SELECT job, name, created_at FROM job WHERE name = ?;
+SELECT * FROM :seen_jobs
+WHERE stored = :name OR (stored >= :name || char(31) AND stored < :name || char(32))
+ORDER BY stored DESC LIMIT 1;
+-- name: generation
+SELECT * FROM :seen_jobs WHERE stored = :name;
 -- name: counts
 SELECT CASE status WHEN 2 THEN 1 ELSE status END AS shown, count(*)
 FROM run WHERE run >= :first AND run < :before GROUP BY shown;
