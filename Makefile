@@ -23,7 +23,7 @@ ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_race
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test test-uvloop simulate soak lint typecheck format bench bench-peers docs clean distclean
+.PHONY: help venv demo demo-reviews test test-uvloop simulate soak lint typecheck format bench bench-peers docs pictures clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, nam
 	@$(PYTHON) docs/write_configuration.py
 	@$(PYTHON) docs/write_architecture.py
 	@$(PYTHON) docs/write_journal_names.py
+
+pictures: $(STAMP)  ## draw the picture of a resumed run again, from a real one
+	@$(PYTHON) docs/write_pictures.py
 
 clean:  ## remove what building, testing and the demo left behind
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

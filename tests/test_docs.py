@@ -36,7 +36,7 @@ LIMIT_SECONDS = PATIENCE
 DEPRECATED = "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(?P<title>.+?)\s*$", re.MULTILINE)
 
 
@@ -111,6 +111,7 @@ def test_readme_begins_with_a_program() -> None:
     readme = [block for block in PROGRAMS if block.place.startswith("README.md:")]
     assert readme, "the README shows no program that runs"
     assert readme[0].prints, "the README's program does not show what it prints"
+    assert not [block for block in FRAGMENTS if block.place.startswith("README.md:")]
 
 
 def test_every_block_says_what_it_is() -> None:
