@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # isort: off (it would give each name a statement of its own)
 # `x as x` tells type checkers that the name is public.
 if TYPE_CHECKING:
+    from perdure.actions.chat import ask as ask
     from perdure.actions.chat import chat as chat
     from perdure.actions.react import ReActAgent as ReActAgent
     from perdure.actions.retrieval import retrieve as retrieve
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from perdure.documents.document import (
         VectorStoreQueryResult as VectorStoreQueryResult,
     )
+    from perdure.documents.split import split_text as split_text
     from perdure.engine.local import LocalEngine as LocalEngine
     from perdure.errors import (
         AgentDefinitionError as AgentDefinitionError,
@@ -144,6 +146,8 @@ if TYPE_CHECKING:
         OutputEvent as OutputEvent,
     )
     from perdure.executor.continuation import is_continuation_supported as is_continuation_supported
+    from perdure.integrations.http_client import HttpClient as HttpClient
+    from perdure.integrations.http_client import HttpResponse as HttpResponse
     from perdure.integrations.mcp import MCPServer as MCPServer
     from perdure.llm.chat_model import (
         BaseChatModelConnection as BaseChatModelConnection,
@@ -254,6 +258,9 @@ if TYPE_CHECKING:
         embedding_model_setup as embedding_model_setup,
     )
     from perdure.resource import (
+        http_client as http_client,
+    )
+    from perdure.resource import (
         mcp_server as mcp_server,
     )
     from perdure.resource import (
@@ -276,7 +283,7 @@ if TYPE_CHECKING:
 
 # Where each public name comes from. A name is written here and above, and nowhere else.
 _NAMES = {
-    "actions.chat": "chat",
+    "actions.chat": "ask chat",
     "actions.react": "ReActAgent",
     "actions.retrieval": "retrieve",
     "actions.sub_agent": "SubAgent",
@@ -287,6 +294,7 @@ _NAMES = {
     "connectors.jsonl": "JsonlSink JsonlSource",
     "context": "ChildRun RunnerContext",
     "documents.document": "Document VectorStoreQuery VectorStoreQueryMode VectorStoreQueryResult",
+    "documents.split": "split_text",
     "engine.local": "LocalEngine",
     "errors": (
         "AgentDefinitionError ChatLimitError ConditionError ConfigurationError "
@@ -297,6 +305,7 @@ _NAMES = {
     ),
     "event": "Event EventType InputEvent OutputEvent",
     "executor.continuation": "is_continuation_supported",
+    "integrations.http_client": "HttpClient HttpResponse",
     "integrations.mcp": "MCPServer",
     "llm.chat_model": "BaseChatModelConnection BaseChatModelSetup ChatModel",
     "llm.embedding_model": "BaseEmbeddingModelConnection BaseEmbeddingModelSetup EmbeddingModel",
@@ -312,8 +321,8 @@ _NAMES = {
     "memory.memory": "MemoryObject MemoryRef",
     "resource": (
         "Resource ResourceDescriptor ResourceType chat_model_connection chat_model_setup "
-        "embedding_model_connection embedding_model_setup mcp_server prompt sub_agent "
-        "vector_store"
+        "embedding_model_connection embedding_model_setup http_client mcp_server prompt "
+        "sub_agent vector_store"
     ),
     "run": "Output RunStatus",
     "run.approval": "Approval",

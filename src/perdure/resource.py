@@ -29,6 +29,7 @@ __all__ = [
     "chat_model_setup",
     "embedding_model_connection",
     "embedding_model_setup",
+    "http_client",
     "mcp_server",
     "prompt",
     "sub_agent",
@@ -54,6 +55,7 @@ class ResourceType(enum.Enum):
     PROMPT = "prompt"
     MCP_SERVER = "mcp_server"
     AGENT = "agent"
+    HTTP_CLIENT = "http_client"
 
 
 class ResourceContext(Protocol):
@@ -251,4 +253,5 @@ vector_store = _marking(
 )
 prompt = _marking(ResourceType.PROMPT, "Declare that a function returns a prompt.")
 mcp_server = _marking(ResourceType.MCP_SERVER, "Declare that a function returns an MCP server.")
+http_client = _marking(ResourceType.HTTP_CLIENT, "Declare that a function returns an HTTP client.")
 sub_agent = _marking(ResourceType.AGENT, "Declare that a function returns a sub-agent.")

@@ -23,6 +23,7 @@ from perdure import (
     RetryPolicy,
     RunnerContext,
     action,
+    ask,
     durable,
 )
 
@@ -76,6 +77,7 @@ class Typed(Agent):
         ctx.durable_execute_async(count, 3)  # type: ignore[call-overload]
         ctx.durable_execute_async(judge, "text")  # type: ignore[call-overload]
         ctx.durable_execute(count, "text", "more")  # type: ignore[call-overload]
+        assert_type(await ask(ctx, "model", "text", output_schema=Scored), Scored)
         ctx.send_event(Scored(score=3))
         ctx.send_event(Scored(scor=3))  # type: ignore[call-arg]
         ctx.send_event(OutputEvent(output=event.input))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from perdure.actions.conversation import Conversation
 from perdure.actions.tool_call import call_tools
@@ -18,7 +18,9 @@ from perdure.llm.events import (
 from perdure.llm.message import ChatMessage
 from perdure.resource import ResourceType
 
-__all__ = ["chat", "chat_model_action"]
+__all__ = ["ask", "chat", "chat_model_action"]
+
+V = TypeVar("V")
 
 _STATES = "_chat"  # in sensory memory: chats that wait for tools, by the id of the tool request
 
@@ -82,7 +84,7 @@ async def chat(
         output_schema: What the answer shall fit; None: as the chat model says.
 
     Returns:
-        The answer: `.response` is the message, `.response.output` the structured output.
+        The answer: `.text`, `.output` (the structured output) and `.response`, the message itself.
 
     Raises:
         ConfigurationError: no job has opened the chat model.
@@ -91,9 +93,7 @@ async def chat(
         OutputSchemaError: the answers did not fit the schema.
         BaseException: what the chat model's last attempt raised.
     """
-    setup: BaseChatModelSetup
-    setup = ctx.get_resource(model, ResourceType.CHAT_MODEL) if isinstance(model, str) else model
-    _ = setup.context  # says so where no job has opened it
+    setup = _opened(ctx, model)
     request = ChatRequestEvent(setup.name, messages)
     conversation = Conversation.begin(
         setup, request.messages, prompt_args=prompt_args, output_schema=output_schema
@@ -103,3 +103,53 @@ async def chat(
         if not response.tool_calls:
             return conversation.answered(response)
         conversation.take(await call_tools(ctx, conversation.callable_tools, response.tool_calls))
+
+
+@overload
+async def ask(
+    ctx: RunnerContext,
+    model: str | BaseChatModelSetup,
+    messages: str | ChatMessage | Sequence[ChatMessage | str] = ...,
+    *,
+    output_schema: type[V],
+    prompt_args: Mapping[str, Any] | None = ...,
+) -> V: ...
+
+
+@overload
+async def ask(
+    ctx: RunnerContext,
+    model: str | BaseChatModelSetup,
+    messages: str | ChatMessage | Sequence[ChatMessage | str] = ...,
+    *,
+    output_schema: Any = ...,
+    prompt_args: Mapping[str, Any] | None = ...,
+) -> Any: ...
+
+
+async def ask(
+    ctx: RunnerContext,
+    model: str | BaseChatModelSetup,
+    messages: str | ChatMessage | Sequence[ChatMessage | str] = (),
+    *,
+    output_schema: Any = None,
+    prompt_args: Mapping[str, Any] | None = None,
+) -> Any:
+    """Ask a chat model inside an `async def` action, tools included, and return what it answers.
+
+    `chat` for those who want the answer and nothing about it; arguments and errors are its own.
+
+    Returns:
+        The structured output where `output_schema`, or the chat model, asks for one; else the text.
+    """
+    setup = _opened(ctx, model)
+    answer = await chat(ctx, setup, messages, prompt_args=prompt_args, output_schema=output_schema)
+    is_text = output_schema is None and setup.output_schema is None
+    return answer.text if is_text else answer.output
+
+
+def _opened(ctx: RunnerContext, model: str | BaseChatModelSetup) -> BaseChatModelSetup:
+    setup: BaseChatModelSetup
+    setup = ctx.get_resource(model, ResourceType.CHAT_MODEL) if isinstance(model, str) else model
+    _ = setup.context  # says so where no job has opened it
+    return setup

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
-from perdure.actions.chat import chat
+from perdure.actions.chat import ask
 from perdure.context import RunnerContext
 from perdure.errors import AgentDefinitionError
 from perdure.llm.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
@@ -76,9 +76,7 @@ class SubAgent(Resource):
             messages = []
         else:
             messages = [ChatMessage.user(json.dumps(arguments, ensure_ascii=False, default=str))]
-        answer = await chat(ctx, self.chat_model, messages, prompt_args=arguments)
-        response = answer.response
-        return response.content if self.chat_model.output_schema is None else response.output
+        return await ask(ctx, self.chat_model, messages, prompt_args=arguments)
 
 
 def as_chat_model(

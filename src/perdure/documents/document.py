@@ -8,7 +8,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Self
 
 from perdure.documents.filters import parse_filters
 from perdure.errors import ConfigurationError, TerminalError
@@ -70,6 +72,32 @@ class Document:
     id: str | None = None
     embedding: list[float] | None = None
     score: float | None = None
+
+    @classmethod
+    def from_file(
+        cls, path: str | PathLike[str], metadata: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Read a text file: plain, Markdown, HTML, whatever is UTF-8.
+
+        It reads the disk, so an action does it in a durable call:
+        `await ctx.durable_execute_async(Document.from_file, "terms.md")`.
+
+        Args:
+            path: The file.
+            metadata: What else is known of it; `source` is the path as it is given.
+
+        Raises:
+            TerminalError: It is no UTF-8 text.
+            OSError: It cannot be read.
+        """
+        data = Path(path).read_bytes()
+        try:
+            content = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise TerminalError(
+                f"{path} is no UTF-8 text (byte {error.start}): convert it to text first"
+            ) from None
+        return cls(content, {"source": str(path), **(metadata or {})})
 
     def __str__(self) -> str:
         text = self.content if len(self.content) <= _SHOWN else f"{self.content[: _SHOWN - 3]}..."

@@ -82,7 +82,7 @@ class ChatResponseEvent(Event):
 
     Attributes:
         request_id: The id of the ChatRequestEvent.
-        response: The answer; `response.output` is the structured output, where one was asked for.
+        response: The answer.
         model: Name of the chat model resource that was asked.
         usage: Tokens and cost of all requests of this chat.
         rounds: Rounds of tool calls that it took.
@@ -94,6 +94,16 @@ class ChatResponseEvent(Event):
     model: str = ""
     usage: Usage | None = None
     rounds: int = 0
+
+    @property
+    def text(self) -> str:
+        """The text of the answer."""
+        return self.response.content
+
+    @property
+    def output(self) -> Any:
+        """The structured output; None where none was asked for."""
+        return self.response.output
 
 
 class ToolRequestEvent(Event):

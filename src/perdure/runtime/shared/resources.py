@@ -15,6 +15,7 @@ logger = printable_logger("perdure")
 
 # What is opened first may be used by what is opened later.
 _ORDER: Final = (
+    ResourceType.HTTP_CLIENT,
     ResourceType.PROMPT,
     ResourceType.TOOL,
     ResourceType.CHAT_MODEL_CONNECTION,
