@@ -27,6 +27,9 @@ _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```[ \t]*$", re.MULTI
 _PATIENCE = 1200.0  # seconds: a page starts some twenty processes
 _END = "-- end of block --"
 # What bash and a slow machine add, and what differs from one time to the next.
+_SEEN = re.compile(
+    r", \d+ finished before"
+)  # a run may end just before its input is read, or after
 _ADDED = re.compile(r"^(bash: line \d+: +\d+ Killed|[^\n:]+: \d+/\d+ done ·).*\n", re.MULTILINE)
 _UNFINISHED = re.compile(r"\b(queued|running) ")  # a run that has just begun may be seen as either
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d+(\.\d+)? (ms|s|m|min|h)\b( \d+ s\b)?")
@@ -44,7 +47,11 @@ class Shown(NamedTuple):
 
 def likened(printed: str) -> list[str]:
     """Return the lines of what was printed, without times and the widths that come of them."""
-    lines = _UNFINISHED.sub("running ", _TIME.sub("TIME", printed)).replace("─", "").splitlines()
+    lines = (
+        _SEEN.sub("", _UNFINISHED.sub("running ", _TIME.sub("TIME", printed)))
+        .replace("─", "")
+        .splitlines()
+    )
     return [" ".join(line.split()) for line in lines]
 
 

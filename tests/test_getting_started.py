@@ -12,7 +12,7 @@ PAGE = PROJECT / "docs" / "getting-started.md"
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Shown]:
-    environment = fresh_environment(tmp_path_factory.mktemp("environment"))
+    environment = fresh_environment(tmp_path_factory.mktemp("environment"), "[llm]")
     return list(run_page(PAGE, tmp_path_factory.mktemp("tickets"), environment))
 
 
