@@ -133,7 +133,6 @@ def test_a_connection_that_fails_may_be_made_again() -> None:
         outputs(Asks("http://127.0.0.1:1"), ["/orders"])
 
 
-@pytest.mark.usefixtures("no_blocking")
 def test_all_runs_share_connections(shop: Any) -> None:
     class InTurn(Asks):
         @action(InputEvent)
