@@ -35,6 +35,7 @@ from perdure.errors import (
 HINT_SECONDS = 2.0  # that nothing but waiting is done before the user is told
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
 LISTED_FAILURES = 10
+LONGEST_REASON = 300  # characters of a failure in that list
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,8 +317,9 @@ def _list_failures(plan: Plan, view: View, result: DriveResult) -> None:
     if not failed:
         return
     for info in failed[:LISTED_FAILURES]:
-        reason = render.failure(info.error) if info.error else info.status.value
-        view.note(f"  {info.id}  key {render.shown_key(info.key)}: {render.first_line(reason)}")
+        reason = render.short_failure(info.error) if info.error else info.status.value
+        shown = render.first_line(reason, LONGEST_REASON)
+        view.note(f"  {info.id}  key {render.shown_key(info.key)}: {shown}")
     more = result.failures + result.cancelled - LISTED_FAILURES
     if more > 0:
         status = "failed" if result.failures else "cancelled"

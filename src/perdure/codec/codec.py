@@ -47,8 +47,9 @@ def _unjournaled(cls: type) -> str:
     name = type_name(cls)
     if describe(cls) is not None:
         step = (
-            "call perdure.register_type on it, define it in the agent's own module, or annotate "
-            "the durable function's result or the event's field with it"
+            "call perdure.register_type on it, define it in the agent's own module, or pass plain "
+            "data; what a durable function's result or an event's field is annotated with is known "
+            "too"
         )
         return f"type {name} cannot be journaled because this job does not know it: {step}"
     return f"an object of type {name} cannot be journaled: {next_step(cls)}"
@@ -181,7 +182,7 @@ def packed(value: Any, lowering: Lowering, exact: Lowering, root: str) -> bytes:
             # Rare enough not to look at every number and text for it.
             return pack(exact.lower(value))
     except Refusal as refusal:
-        raise EncodeError(f"{refusal.path(root)}: {refusal.reason}") from None
+        raise EncodeError(refusal.said(root)) from None
     except RecursionError:
         # The walk bounds its own depth, so the caller's stack was nearly used up.
         raise EncodeError(f"{root}: nested too deep to encode from here: flatten it") from None

@@ -78,7 +78,16 @@ class Refusal(Exception):
     def path(self, root: str) -> str:
         """Return the path of the refused value, such as `value["a"][3]`, cut where it is long."""
         steps = "".join(reversed(self.steps[-_SHOWN_STEPS:]))
-        return f"{root}{steps}{'…' if len(self.steps) > _SHOWN_STEPS else ''}"
+        return f"{root}{steps}{'…' if self._is_deep else ''}"
+
+    @property
+    def _is_deep(self) -> bool:
+        return len(self.steps) > _SHOWN_STEPS
+
+    def said(self, root: str) -> str:
+        """Return what is refused and why; the reason first where the path says little."""
+        path = self.path(root)
+        return f"{self.reason} (at {path})" if self._is_deep else f"{path}: {self.reason}"
 
 
 class Lowering:

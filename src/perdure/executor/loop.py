@@ -11,6 +11,7 @@ import asyncio
 import collections
 import contextvars
 import heapq
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NoReturn, TypeVar
@@ -175,6 +176,16 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.Handle:
+        if running_loop() is not self and _is_worker_of_anyio():
+            self._violated(
+                f"{self._name}: anyio.to_thread was used in the action: its function ran on a"
+                " thread, and what it returned is input which the journal does not hold. Call the"
+                " function in a durable call instead: ctx.durable_execute_async(function, ...)"
+            )
+            # Nothing is raised there, which would end anyio's thread with a traceback of its own.
+            dropped = ActionHandle(callback, args, self, context)
+            dropped.cancel()
+            return dropped
         return self.call_soon(callback, *args, context=context)
 
     def call_later(  # type: ignore[override]
@@ -284,14 +295,21 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def _refuse_outside(self) -> NoReturn:
         # Kept, since whoever set the action's Event or future has changed it already: the action
         # must not go on with a state that the journal cannot give it back.
-        self.violation = ActionLoopError(
+        raise self._violated(
             f"{self._name}: its event loop was used from outside the action (by a callable, a"
             " thread or another task); that would be input which the journal does not hold. Return"
             " the value from a durable call instead"
         )
+
+    def _violated(self, message: str) -> ActionLoopError:
+        self.violation = ActionLoopError(message)
         if self.on_violation is not None:
             self.on_violation()
-        raise self.violation
+        return self.violation
+
+
+def _is_worker_of_anyio() -> bool:
+    return type(threading.current_thread()).__module__.startswith("anyio.")
 
 
 def _refusing(method: str) -> Callable[..., NoReturn]:

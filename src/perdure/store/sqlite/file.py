@@ -45,11 +45,8 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
     """
     if path is not None and not path.parent.is_dir():
         raise StoreError(f"the folder of the store does not exist: {path.parent}; make it first")
-    if path is not None and path.is_dir():
-        raise StoreError(
-            f"the store {path} is a folder: name a file in it, such as {path / 'perdure.db'}"
-        )
     if path is not None:
+        _refuse_folder(path)
         check_names(path)
         _check_untouched(path)
         make_file(real_path(path), mode)
@@ -62,7 +59,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
             check_same_thread=False,
         )
     except sqlite3.Error as error:
-        raise StoreError(f"cannot open {path}: {error}") from error
+        raise translate(error, path) from error
     try:
         version = _check(connection, path, has_log=has_log)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -94,11 +91,15 @@ def connect_reader(path: Path, copy: Path | None = None) -> sqlite3.Connection:
     """
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
+    _refuse_folder(path)
     if copy is None:
         check_names(path)
         _check_untouched(path)
     has_log = log_path(copy or path).exists()  # opening makes one
-    connection = sqlite3.connect(copy or path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection = sqlite3.connect(copy or path, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
     try:
         version = _check(connection, path, has_log=has_log)
         if not version:
@@ -125,14 +126,22 @@ def job_names(path: Path) -> frozenset[str]:
         return frozenset()
     has_log = log_path(path).is_file()
     uri = f"{path.absolute().as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-        try:
+    try:
+        looking = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+        with contextlib.closing(looking) as connection:
             _check(connection, path, has_log=has_log)
             return frozenset(
                 parted(name)[0] for (name,) in connection.execute("SELECT name FROM job")
             )
-        except (StoreError, sqlite3.Error, UnicodeDecodeError):
-            return frozenset()
+    except (StoreError, sqlite3.Error, UnicodeDecodeError):
+        return frozenset()
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise StoreError(
+            f"the store {path} is a folder: name a file in it, such as {path / 'perdure.db'}"
+        )
 
 
 def _check_untouched(path: Path) -> None:
@@ -142,7 +151,11 @@ def _check_untouched(path: Path) -> None:
     has_log = log_path(path).is_file()
     # Without a log SQLite would make one, even to read.
     uri = f"{path.absolute().as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+    try:
+        looking = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    with contextlib.closing(looking) as connection:
         try:
             _check(connection, path, has_log=has_log)
         except StoreFormatError:

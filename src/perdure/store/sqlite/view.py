@@ -58,6 +58,7 @@ from perdure.store.sqlite.rows import (
     R,
     Rows,
     records_in,
+    short_id,
 )
 from perdure.store.sqlite.write import write_rows
 from perdure.store.statements import load_statements
@@ -186,7 +187,8 @@ class SqliteView(StoreView):
             numbers = [run for (run,) in self._db.execute(READ[name], values)]
             heads = self._heads(numbers, FINAL)
             if missing := [number for number in numbers if number not in heads]:
-                raise damaged(self.url, "table run", f"the row of run {missing[0]} is not found")
+                lost = f"the row of run {short_id(missing[0])} is not found"
+                raise damaged(self.url, "table run", lost)
             return [heads[number] for number in numbers]
 
         return _page(await self._read(read), limit, lambda head: str(head.row.run))
