@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -21,6 +20,7 @@ from tests.golden.data import BAD_LINES, COUNTS, DETAILS, NOW, RUNS, WAITS
 from perdure.cli import inbox, inspect, progress_view, render
 from perdure.cli.main import main
 from perdure.engine.progress import Progress
+from perdure.store.base import JobRow
 
 FOLDER = Path(__file__).parent / "screens"
 PIPE = 0
@@ -71,7 +71,7 @@ def _screen(width: int) -> Iterator[io.StringIO]:
 
     @contextlib.contextmanager
     def opened(_store: str, _job: str | None) -> Iterator[Any]:
-        yield StoredRuns(), SimpleNamespace(name="support", job=1)
+        yield StoredRuns(), JobRow(job=1, name="support", created_at=NOW)
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, env))
