@@ -17,6 +17,7 @@ from perdure.errors import PerdureError
 from perdure.printable import quoted_key
 from perdure.run import Output, RunStatus, WaitInfo, run_id, run_number, wait_info
 from perdure.run.approval import Approval
+from perdure.run.html import table
 from perdure.runtime.job_runtime import NewInput, RunTicket
 
 LOOK_SECONDS = 0.5  # between two looks at a run that is in the store alone
@@ -44,6 +45,16 @@ class Run:
     def __repr__(self) -> str:
         status = self._ticket.status if self._ticket is not None else self._stored
         return f"<Run {self.id} of key {quoted_key(self.key)}, {status.value}>"
+
+    def _repr_html_(self) -> str:
+        waits = ", ".join(f"{wait.kind} {wait.name}" for wait in self.waits)
+        return table(
+            f"Run {self.id}",
+            [
+                ("key", self.key), ("status", self.status.value), ("activity", self.activity),
+                ("waits for", waits),
+            ],
+        )  # fmt: skip
 
     @property
     def status(self) -> RunStatus:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perdure.errors import ConfigurationError, PerdureError, RunCancelledError
+from perdure.run.html import shown_moment, table
 
 __all__ = [
     "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo", "MemoryWrite",
@@ -75,6 +76,10 @@ class Output:
     key: Any
     run_id: str
     id: str
+
+    def _repr_html_(self) -> str:
+        rows = [("value", self.value), ("key", self.key), ("run", self.run_id), ("id", self.id)]
+        return table("Output", rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,23 @@ class RunInfo:
     activity: Any = None
     waits: tuple[WaitInfo, ...] = ()
     outputs: tuple[OutputInfo, ...] = ()
+
+    def _repr_html_(self) -> str:
+        error = self.error or {}
+        failed = ": ".join(str(error[part]) for part in ("type", "message") if error.get(part))
+        values = [output.value for output in self.outputs]
+        return table(
+            f"Run {self.id}",
+            [
+                ("key", self.key), ("sequence", self.sequence), ("given as", self.label),
+                ("status", self.status.value), ("error", failed), ("activity", self.activity),
+                ("waits for", ", ".join(f"{wait.kind} {wait.name}" for wait in self.waits)),
+                ("due", shown_moment(self.due) if self.is_delayed else ""),
+                ("input", self.input), ("outputs", tuple(values)),
+                ("admitted", shown_moment(self.admitted_at)),
+                ("finished", shown_moment(self.finished_at)),
+            ],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
