@@ -102,6 +102,18 @@ def test_program_runs_as_shown(
         assert done.stdout == block.prints, done.stderr
 
 
+def test_no_two_programs_share_a_store() -> None:
+    """Whoever pastes one after another into a folder must not be given outputs of the first."""
+    users: dict[str, list[str]] = {}
+    for block in PROGRAMS:
+        stores = set(re.findall(r"sqlite:///[\w./]+", block.body))
+        stores |= {"the default"} if re.search(r"LocalEngine\((?!\S*\")", block.body) else set()
+        for store in stores:
+            users.setdefault(store, []).append(block.place)
+    assert "sqlite:///reviews.db" in users
+    assert {store: places for store, places in users.items() if len(places) > 1} == {}
+
+
 @pytest.mark.parametrize("block", FRAGMENTS, ids=lambda block: block.place)
 def test_fragment_is_python(block: Block) -> None:
     ast.parse(textwrap.dedent(block.body))
