@@ -105,6 +105,22 @@ def test_a_store_goes_on_under_the_name_that_an_older_version_gave(
     assert cli("notes.py:Notes", "--job", "notes")[2].count("goes on under") == 0
 
 
+def test_a_store_that_was_left_in_the_middle_of_its_work_keeps_its_name(
+    cli: Any, tmp_path: Path
+) -> None:
+    """Its job is in the log alone, and what leads into the log is gone."""
+    (tmp_path / "there").mkdir()
+    load("", tmp_path / "there" / "perdure.db")
+    store = sqlite3.connect(tmp_path / "there" / "perdure.db")
+    store.execute("PRAGMA journal_mode = WAL")
+    store.executescript(STORE)
+    for end in ("", "-wal"):
+        copied = (tmp_path / "there" / f"perdure.db{end}").read_bytes()
+        (tmp_path / f"perdure.db{end}").write_bytes(copied)
+    store.close()
+    assert "job 'notes' goes on under this name" in cli("notes.py:Notes")[2]
+
+
 def test_a_job_of_the_new_name_goes_before_one_of_the_old(cli: Any, tmp_path: Path) -> None:
     cli("notes.py:Notes", "--job", "notes")
     cli("notes.py:Notes", "--job", "notes.Notes")

@@ -318,6 +318,31 @@ def test_a_sink_that_still_refuses_keeps_the_generation(store: str, tmp_path: Pa
         assert history.job("j").title == "j"
 
 
+def test_an_output_file_may_be_removed_before_a_fresh_start(store: str, tmp_path: Path) -> None:
+    """It had everything: whether it is still there is not asked."""
+    engine, path = LocalEngine(store, job="j"), tmp_path / "out.jsonl"
+    engine.run(agent_of(tells), INPUTS, key="k", sink=JsonlSink(path))
+    path.unlink()
+    with pytest.raises(SinkError, match="is missing"):
+        engine.run(agent_of(tells), INPUTS, key="k", sink=JsonlSink(path))
+    engine.run(agent_of(tells), INPUTS, key="k", sink=JsonlSink(path), fresh=True)
+    assert sorted(lines(path)) == [1, 2, 3]
+
+
+def test_outputs_that_have_no_sink_are_named(
+    store: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = LocalEngine(store, job="j")
+    Refusing.refuses = True
+    with pytest.raises(SinkError):
+        engine.run(agent_of(tells), INPUTS[:1], key="k", sink=Refusing(tmp_path / "out.jsonl"))
+    engine.run(agent_of(tells), INPUTS[:1], key="k", fresh=True, abandon=True)
+    assert "1 outputs were never delivered, and there is no sink" in caplog.text
+    with History.of(engine._store) as history:
+        page = history.outputs_page(history.job("j@1"))
+        assert [output.value for output in page.items] == [1]
+
+
 # Inputs, documents, children
 
 

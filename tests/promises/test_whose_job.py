@@ -17,6 +17,7 @@ from perdure import Agent, InputEvent, LocalEngine, action
 from perdure.agent.loading import load_file
 from perdure.agent.own_source import source_digest
 from perdure.engine.plan_of import AnyAgent, plan_of
+from perdure.yaml_agent.load import AgentFile
 
 NAMES = ("changing", "moved", "typed_in")
 
@@ -186,6 +187,23 @@ def test_changed_code_is_said_with_nothing_run(
         "the code of agent Ch",
         "nothing was run",
     ]
+
+
+def test_an_agent_of_a_yaml_file_has_its_name_and_its_text(job: Job, tmp_path: Path) -> None:
+    text = f"agents:\n- name: NAME\n  actions:\n  - name: go\n    function: {__name__}:goes\n"
+    text += "    trigger_conditions: [input]\n"
+
+    def agent(name: str, more: str = "") -> Agent:
+        path = tmp_path / "agents.yaml"
+        path.write_text(text.replace("NAME", name) + more, "utf-8")
+        return AgentFile.read(path).agent()
+
+    assert job.warns(agent("one")) == []
+    assert job.warns(agent("one")) == []
+    (said,) = job.warns(agent("one", "# another\n"))
+    assert "the code of agent one has changed" in said
+    (said,) = job.warns(agent("two"))
+    assert "was agent one's and is now run by agent two" in said
 
 
 def test_a_digest_needs_the_source_of_every_module(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def test_a_run_says_what_it_waits_for_why_it_failed_and_what_it_sent() -> None:
                 await asyncio.sleep(0.002)
             expected = {"key": "w", "status": "waiting", "activity": "asking"}
             assert cells(run) == {**expected, "waits for": "signal go"}
+            while engine.run_info(run.id).status is not RunStatus.WAITING:  # durable a bit later
+                await asyncio.sleep(0.002)
             info = cells(engine.run_info(run.id))
             assert info.items() >= {**expected, "waits for": "signal go"}.items()
             assert "finished" not in info

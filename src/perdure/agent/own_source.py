@@ -6,9 +6,29 @@ import hashlib
 import sys
 import types
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["name_of", "source_digest"]
+__all__ = ["Origin", "declared_by", "name_of", "origin_of", "source_digest"]
+
+_ORIGIN = "__perdure_origin__"
+
+
+class Origin(NamedTuple):
+    """Where an agent is declared that is no Python code: its name there, and the file."""
+
+    name: str
+    file: str
+
+
+def declared_by(agent: Any, origin: Origin) -> None:
+    """Take note of where an agent is declared."""
+    setattr(agent, _ORIGIN, origin)
+
+
+def origin_of(agent: Any) -> Origin | None:
+    """Return where an agent is declared, None where that is Python code."""
+    found: Origin | None = getattr(agent, _ORIGIN, None)
+    return found
 
 
 def name_of(agent: Any, instance: Any, actions: Iterable[str], modules: Iterable[str]) -> str:
@@ -23,6 +43,8 @@ def name_of(agent: Any, instance: Any, actions: Iterable[str], modules: Iterable
         actions: names of its own actions.
         modules: names of its own modules.
     """
+    if (origin := origin_of(instance)) is not None:
+        return origin.name
     cls = type(instance)
     if cls.__module__.partition(".")[0] != "perdure":
         return _last(cls.__qualname__)
@@ -39,17 +61,18 @@ def _last(qualname: str) -> str:
     return qualname.rpartition("<locals>.")[2]
 
 
-def source_digest(modules: Iterable[str]) -> str:
+def source_digest(modules: Iterable[str], file: str | None = None) -> str:
     """Return a digest of the source of modules, whatever they are called; "" where one has none.
 
     It reads their files, as they are now. How their lines end does not count.
 
     Args:
         modules: names of modules that are loaded.
+        file: path of another file that belongs to it.
     """
     digests = []
-    for name in set(modules):
-        source = _source(sys.modules.get(name))
+    sources = [_source(sys.modules.get(name)) for name in set(modules)]
+    for source in [*sources, *([] if file is None else [_content(file, None)])]:
         if source is None:
             return ""
         text = source.replace(b"\r\n", b"\n")
@@ -63,9 +86,12 @@ def _source(module: Any) -> bytes | None:
     path = getattr(module, "__file__", None)
     if not path or not path.endswith((".py", ".pyw")):
         return None
-    loader: Any = getattr(module, "__loader__", None)  # it may be in an archive
+    return _content(path, getattr(module, "__loader__", None))
+
+
+def _content(path: str, loader: Any) -> bytes | None:
     try:
-        if loader is not None and hasattr(loader, "get_data"):
+        if loader is not None and hasattr(loader, "get_data"):  # it may be in an archive
             return bytes(loader.get_data(path))
         with open(path, "rb") as file:
             return file.read()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from perdure.agent.declaration import ActionMark, Agent, action_functions, agent_resources, type_of
-from perdure.agent.own_source import name_of, source_digest
+from perdure.agent.own_source import name_of, origin_of, source_digest
 from perdure.agent.resources import ResourceKey, ResourceSpec, merged
 from perdure.annotations import signature_of
 from perdure.conditions.condition import Condition, ConditionIndex
@@ -88,6 +88,7 @@ class AgentPlan:
 
     Attributes:
         name: The agent's class name.
+        file: The file that declares it, where that is no Python code.
         known_as: What tells it from another agent; see `own_source.name_of`.
         actions: In declaration order, those of base classes first.
         event_classes: Registered event class by event type.
@@ -104,6 +105,7 @@ class AgentPlan:
     resources: Mapping[ResourceKey, ResourceSpec] = dataclasses.field(default_factory=dict)
     builtin: Builtin | None = None
     modules: frozenset[str] = frozenset()
+    file: str | None = None
     known_as: str = ""
     has_conditions: bool = dataclasses.field(init=False, repr=False, compare=False)
     _by_type: Mapping[str, tuple[ActionSpec, ...]] = dataclasses.field(
@@ -129,8 +131,8 @@ class AgentPlan:
         return self._by_type.get(event_type, ())
 
     def source_digest(self) -> str:
-        """Return a digest of its own modules' files as they are now; "" where one has none."""
-        return source_digest(self.modules)
+        """Return a digest of its own files as they are now; "" where one has none."""
+        return source_digest(self.modules, self.file)
 
     @property
     def takes_inputs(self) -> bool:
@@ -178,6 +180,7 @@ class AgentPlan:
         added = Compiled() if builtin is None else builtin.compiled
         _refuse_reserved(name, compiled.actions, added.actions)
         modules = _own_modules(instance, compiled.actions)
+        origin = origin_of(instance)
         return cls(
             name=name,
             actions=compiled.actions + added.actions,
@@ -186,6 +189,7 @@ class AgentPlan:
             resources=merged(agent_resources(instance), resources),
             builtin=builtin,
             modules=modules,
+            file=None if origin is None else origin.file,
             known_as=name_of(agent, instance, (spec.name for spec in compiled.actions), modules),
         )
 

@@ -45,7 +45,7 @@ def inbox(
         waits = history.waits(row)
         shown = waits[:limit]
         if as_json:
-            print_json({"job": row.name, "count": len(waits), "waits": shown})
+            print_json({"job": row.title, "count": len(waits), "waits": shown})
             return
         chosen = selection(store, job)
         asks = sys.stdin.isatty() and sys.stdout.isatty()
@@ -55,7 +55,7 @@ def inbox(
                 break
         count = render.count(len(waits), "wait")
         more = "" if len(shown) == len(waits) else f" (the first {limit}; --limit shows more)"
-        render.say(f"job {row.name}: {count} for an answer from outside{more}")
+        render.say(f"job {row.title}: {count} for an answer from outside{more}")
 
 
 def _print(wait: WaitInfo, chosen: str) -> None:

@@ -69,7 +69,7 @@ def runs(
     if as_json:
         print_json(
             {
-                "job": row.name,
+                "job": row.title,
                 "counts": counts,
                 "runs": [_with_first_attempt(info) for info in found],
             }
@@ -143,7 +143,7 @@ def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> N
         found = history.bad_lines(row, limit=limit)
         count = history.count_bad_lines(row)
     if as_json:
-        print_json({"job": row.name, "count": count, "bad_lines": found})
+        print_json({"job": row.title, "count": count, "bad_lines": found})
         return
     table = Table("source", "line", "read", "reason", right=("line",))
     for bad in found:
@@ -152,7 +152,7 @@ def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> N
     if found:
         render.make_console().print(table)
     shown = "" if count <= len(found) else f" (the first {len(found)}; --limit shows more)"
-    render.say(f"job {row.name}: {render.count(count, 'bad line')} passed over{shown}")
+    render.say(f"job {row.title}: {render.count(count, 'bad line')} passed over{shown}")
 
 
 def show(
@@ -169,7 +169,7 @@ def show(
         return
     from perdure.cli.report import print_detail
 
-    print_detail(detail, row.name)
+    print_detail(detail, row.title)
 
 
 def trace(run: RunArgument, store: StoreOption = DEFAULT_STORE, job: JobOption = None) -> None:
@@ -181,7 +181,7 @@ def trace(run: RunArgument, store: StoreOption = DEFAULT_STORE, job: JobOption =
         detail = history.detail(row, run)
     from perdure.cli.timeline import print_timeline
 
-    print_timeline(detail, row.name)
+    print_timeline(detail, row.title)
 
 
 def print_json(value: Any) -> None:

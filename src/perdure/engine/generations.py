@@ -48,5 +48,11 @@ async def end_generation(
             count = await held.until_stopped(held.runtime.cancel_all())
             logger.warning("job %r: %d unfinished runs were cancelled (abandoned)", job, count)
         await held.deliver()
+        if sink is None and (outputs := len(await store.undelivered())):
+            logger.warning(
+                "job %r: %d outputs were never delivered, and there is no sink to deliver them to:"
+                " they stay with what was before (perdure outputs)",
+                job, outputs,
+            )  # fmt: skip
     finally:
         await held.close()

@@ -79,6 +79,7 @@ class OpenJob:
     ) -> None:
         self._store = store
         self._sink = sink
+        self._holds = holds
         self._pump = SinkPump(sink) if sink is not None else None
         self._pumping: asyncio.Task[None] | None = None
         self.runtime = JobRuntime(
@@ -121,6 +122,8 @@ class OpenJob:
         self.runtime.stopped.add_done_callback(self._stop_waiting)
 
     async def _open_sink(self) -> None:
+        if self._holds and not await self._store.undelivered():
+            return  # the sink has all: nobody asks whether its file is still there
         if self._pump is not None and self._sink is not None:
             await check_sink_name(self.runtime.files, self._sink)
             await self._pump.open(self.runtime.outbox)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from perdure.agent.declaration import Agent
+from perdure.agent.own_source import Origin, declared_by
 from perdure.agent.plan import AgentPlan
 from perdure.config.configuration import Configuration
 from perdure.errors import ConfigurationError, PerdureError
@@ -97,6 +98,7 @@ class AgentFile:
             AgentPlan.from_agent(agent)
         except PerdureError as error:
             raise value.error(f"agent {chosen!r}: {error}") from error
+        declared_by(agent, Origin(chosen, os.path.abspath(self.path)))
         return agent
 
 

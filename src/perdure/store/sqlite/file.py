@@ -125,16 +125,20 @@ def job_names(path: Path) -> frozenset[str]:
     if not path.is_file():
         return frozenset()
     has_log = log_path(path).is_file()
-    uri = f"{path.absolute().as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
-    try:
-        looking = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
-        with contextlib.closing(looking) as connection:
-            _check(connection, path, has_log=has_log)
-            return frozenset(
-                parted(name)[0] for (name,) in connection.execute("SELECT name FROM job")
-            )
-    except (StoreError, sqlite3.Error, UnicodeDecodeError):
-        return frozenset()
+    uri = path.absolute().as_uri()
+    # One that was left in the middle of its work needs recovery, which takes writing.
+    for query in ("?mode=ro" if has_log else "?mode=ro&immutable=1", "?mode=rw"):
+        try:
+            looking = sqlite3.connect(uri + query, uri=True)
+            with contextlib.closing(looking) as connection:
+                _check(connection, path, has_log=has_log)
+                names = connection.execute("SELECT name FROM job").fetchall()
+                return frozenset(parted(name)[0] for (name,) in names)
+        except StoreFormatError:
+            break
+        except (StoreError, sqlite3.Error, UnicodeDecodeError):
+            pass
+    return frozenset()
 
 
 def _refuse_folder(path: Path) -> None:
