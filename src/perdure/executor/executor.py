@@ -24,6 +24,7 @@ from perdure.executor.continuation import (
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
 from perdure.executor.pool import Invocation, ThreadPool
 from perdure.executor.shutdown import ends_process
+from perdure.executor.steps import StepWatch
 
 
 class ContinuationActionExecutor:
@@ -63,6 +64,7 @@ class ContinuationActionExecutor:
             num_async_threads, self._returned, max_abandoned=max_abandoned_threads, now=now
         )
         self._now = now
+        self._steps = StepWatch(self._host)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: list[Callable[[], None]] | None = None  # starts that wait for `let_go`
         self._closed = False
@@ -212,9 +214,8 @@ class ContinuationActionExecutor:
                 invocation.started_at = self._now()
                 if invocation.on_start is not None:
                     invocation.on_start(invocation)
-                value = await invocation.func(*invocation.args, **invocation.kwargs)
-            else:
-                value = await returned
+                returned = invocation.func(*invocation.args, **invocation.kwargs)
+            value = await self._steps.watched(invocation.func, returned)
         except BaseException as raised:
             if isinstance(raised, asyncio.CancelledError | GeneratorExit):
                 if self._is_asked_to_end(invocation, raised):

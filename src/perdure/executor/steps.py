@@ -1,0 +1,126 @@
+"""What a coroutine callable's steps take: one that blocks the host loop is named, once a function.
+
+Nothing polls: each step is timed where it is made, which costs two looks at the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from time import perf_counter
+from types import CoroutineType
+from typing import Any
+
+from perdure.printable import printable_logger, shown_place
+
+logger = printable_logger("perdure")
+
+BLOCKED_SECONDS = 0.1  # that the loop does nothing else before it is said
+_LOOK_SECONDS = BLOCKED_SECONDS / 2  # of one step, after which is looked how long it was in all
+
+
+class StepWatch:
+    """Names each function once of which a step blocked the host loop for over BLOCKED_SECONDS.
+
+    A step is said to have, where more than half of that time was its own. Lifecycle: that of the
+    executor. On the host loop.
+
+    Args:
+        host: the host loop.
+    """
+
+    def __init__(self, host: asyncio.AbstractEventLoop) -> None:
+        self._host = host
+        self._named: set[object] = set()
+
+    def watched(self, func: Callable[..., Any], made: Awaitable[Any]) -> Awaitable[Any]:
+        """Return what a callable has made, to be awaited; its steps are timed."""
+        return _Steps(made, func, self) if type(made) is CoroutineType else made
+
+    def took(self, func: Callable[..., Any], began: float, ended: float) -> None:
+        """Told of a long step; `began` and `ended` in seconds."""
+        seconds = ended - began
+        if seconds >= BLOCKED_SECONDS:
+            self._name(func, seconds)
+        else:
+            self._host.call_soon(self._look, func, began, seconds)
+
+    def _look(self, func: Callable[..., Any], began: float, seconds: float) -> None:
+        """See, in the loop's next round, how long it was blocked in all."""
+        blocked = perf_counter() - began
+        if blocked >= BLOCKED_SECONDS and seconds > blocked / 2:
+            self._name(func, blocked)
+
+    def _name(self, func: Callable[..., Any], seconds: float) -> None:
+        inner = _innermost(func)
+        key = getattr(inner, "__code__", inner)
+        if key in self._named:
+            return
+        self._named.add(key)
+        logger.warning(
+            "%s blocked the event loop for %.0f ms, in which nothing else of the job went on: await"
+            " what takes time in it, or make it a plain function (def), which runs on a thread;"
+            " this is said once a function",
+            _called(inner), seconds * 1e3,
+        )  # fmt: skip
+
+
+class _Steps(Awaitable[Any], Generator[Any, Any, Any]):
+    """A coroutine whose steps are timed."""
+
+    __slots__ = ("_coroutine", "_func", "_send", "_watch")
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], func: Callable[..., Any], watch: StepWatch
+    ) -> None:
+        self._coroutine = coroutine
+        self._send = coroutine.send
+        self._func = func
+        self._watch = watch
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def __next__(self) -> Any:
+        began = perf_counter()
+        try:
+            return self._send(None)
+        finally:
+            ended = perf_counter()
+            if ended - began > _LOOK_SECONDS:
+                self._watch.took(self._func, began, ended)
+
+    def send(self, value: Any) -> Any:
+        return self._send(value)
+
+    def throw(self, *error: Any) -> Any:
+        began = perf_counter()
+        try:
+            return self._coroutine.throw(*error)
+        finally:
+            ended = perf_counter()
+            if ended - began > _LOOK_SECONDS:
+                self._watch.took(self._func, began, ended)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+
+def _innermost(func: Callable[..., Any]) -> Any:
+    """Return the function that a callable was made of."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    func = inspect.unwrap(func)
+    return getattr(func, "__func__", func)
+
+
+def _called(func: Any) -> str:
+    """Return what a function is called, and where it is."""
+    name = getattr(func, "__qualname__", type(func).__qualname__)
+    code = getattr(func, "__code__", None)
+    if code is None:
+        return name
+    return f"{name} ({shown_place(f'{os.path.abspath(code.co_filename)}:{code.co_firstlineno}')})"
