@@ -13,15 +13,18 @@ from tests.promises.support import OFF, Gate, State, agent_of, config_of, hold, 
 from perdure import (
     Agent,
     ConfigurationError,
+    Document,
     InputEvent,
     JsonlSink,
     LocalEngine,
     Output,
     OutputEvent,
     PerdureError,
+    ResourceType,
     RunStatus,
     SinkError,
     StoreError,
+    VectorStore,
 )
 from perdure.operate.history import History
 from perdure.store.generations import MARK
@@ -353,6 +356,32 @@ def test_inputs_may_be_others_in_another_generation(store: str) -> None:
     others = [{"k": "x", "n": 1}]
     assert [o.value for o in engine.run(agent_of(tells), others, key="k", fresh=True)] == [1]
     assert [o.key for o in engine.run(agent_of(tells), others, key="k", id="n")] == ["x"]
+
+
+async def remembers(event: Any, ctx: Any) -> None:
+    documents = ctx.get_resource("pages", ResourceType.VECTOR_STORE)
+    sets = ctx.long_term_memory.get_memory_set("notes")
+    sizes = [await sets.size(), await ctx.durable_execute_async(documents.size)]
+    await sets.add("a note")
+    await ctx.durable_execute_async(documents.add, [Document("a page")])
+    out(ctx, [*sizes, ctx.long_term_memory._scope])
+
+
+def test_g16_documents_and_long_term_memory_begin_empty(store: str) -> None:
+    """Of a store of vectors that others share the scope is another."""
+    engine = LocalEngine(store, job="j")
+    engine.add_resource("pages", ResourceType.VECTOR_STORE, VectorStore())
+    scopes = []
+    for fresh in (False, True, True):
+        (output,) = engine.run(agent_of(remembers), INPUTS[:1], key="k", fresh=fresh)
+        assert output.value[:2] == [0, 0]
+        scopes.append(output.value[2])
+    inputs = [*INPUTS[:1], {"k": "a", "n": 9}]
+    assert [o.value for o in engine.run(agent_of(remembers), inputs, key="k")] == [
+        [0, 0, scopes[2]], [1, 1, scopes[2]],
+    ]  # fmt: skip
+    first, *later = scopes
+    assert [scope.removeprefix(first) for scope in later] == ["/2", "/3"]
 
 
 async def starts(event: Any, ctx: Any) -> None:
