@@ -7,6 +7,7 @@ PYTHON_VERSION ?=
 VENV := .venv$(addprefix -,$(PYTHON_VERSION))
 TOOLS := .venv-tools
 STAMP := $(VENV)/.synced
+FLINK := .venv-flink$(addprefix -,$(PYTHON_VERSION))
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
 PEERS := build/peers-env
@@ -23,7 +24,7 @@ ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_race
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test test-uvloop simulate soak lint typecheck format bench bench-peers docs pictures clean distclean
+.PHONY: help venv demo demo-reviews test test-core test-flink test-uvloop simulate soak lint typecheck format bench bench-peers docs pictures clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -36,8 +37,22 @@ demo: $(STAMP)  ## a real model judges 30 reviews, a SIGKILL half way, nothing p
 demo-reviews: $(STAMP)  ## 3,000 reviews without a model, a SIGKILL half way, nothing lost
 	@$(PYTHON) examples/product_reviews/demo.py
 
-test: $(STAMP)  ## run the tests; PYTEST_ARGS="-k name" narrows them
+test: $(if $(PYTEST_ARGS),,test-flink) test-core  ## run the tests; PYTEST_ARGS="-k name" narrows them, without those of Flink
+
+test-core: $(STAMP)  ## the tests without those of Flink
 	@PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
+
+# Flink has wheels for Python 3.11 and 3.12, on Linux x86_64 and macOS. Its 700 MB are in an
+# environment of their own, of the same lock; the mini cluster is in pytest's own process.
+test-flink: $(STAMP)  ## the tests of Flink, where Flink has wheels; sets up .venv-flink
+	@if $(PYTHON) -c "import platform, sys; \
+	    sys.exit(not (sys.version_info < (3, 13) and (sys.platform == 'darwin' \
+	        or (sys.platform, platform.machine()) == ('linux', 'x86_64'))))"; then \
+	  $(MAKE) --no-print-directory $(FLINK)/.synced && \
+	  $(FLINK)/bin/python -m pytest tests/flink $(PYTEST_ARGS); \
+	else \
+	  echo "#### THE TESTS OF FLINK WERE NOT RUN: Flink has no wheels for this Python or machine ####"; \
+	fi
 
 test-uvloop: $(STAMP)  ## the tests for which the host's event loop matters, on uvloop
 	@PERDURE_TEST_EVENT_LOOP=uvloop $(PYTHON) -m pytest --numprocesses=3 --dist=loadfile -q $(or $(PYTEST_ARGS),$(ON_UVLOOP))
@@ -48,6 +63,7 @@ simulate: $(STAMP)  ## random agents crashed at every journal write; SEEDS=5000 
 soak: simulate  ## in full what the tests do a part of; three quarters of an hour on two cores
 	@$(PYTHON) -m tests.crash.chaos --seconds 600
 	@$(PYTHON) -m tests.damaged_stores --seeds 2000
+	@$(PYTHON) -m tests.flink_world --seeds 500
 	@$(MAKE) --no-print-directory test-uvloop PYTEST_ARGS=tests
 
 lint: $(STAMP) typecheck  ## style, format and types
@@ -81,7 +97,7 @@ clean:  ## remove what building, testing and the demo left behind
 	@find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean  ## as clean, and remove the environments too
-	@rm -rf .venv .venv-3.* $(TOOLS)
+	@rm -rf .venv .venv-3.* .venv-flink* $(TOOLS)
 
 # The first Python that runs and fits, those that the tests ran with before newer ones: a command may
 # exist and still fail, as version managers' placeholders do. A uv that only exists is passed over in the same way. It says what it downloads:
@@ -112,6 +128,14 @@ $(STAMP): pyproject.toml uv.lock
 	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV= \
 	  $$uv sync --locked --python "$$python"; \
 	touch $(STAMP)
+
+$(FLINK)/.synced: $(STAMP)
+	@set -e; \
+	uv=uv; uv --version >/dev/null 2>&1 || uv=$(TOOLS)/bin/uv; \
+	echo "setting up Flink: 700 MB, a minute or two the first time" >&2; \
+	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(FLINK) VIRTUAL_ENV= \
+	  $$uv sync --quiet --locked --group flink --no-group local-models --python $(PYTHON); \
+	touch $@
 
 # An environment of the peers' own, so that nothing of theirs is in perdure's.
 $(PEERS)/.ready: benchmarks/peers/requirements.txt benchmarks/peers/package.json

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         VectorStoreQueryResult as VectorStoreQueryResult,
     )
     from perdure.documents.split import split_text as split_text
+    from perdure.engine.flink.engine import FlinkEngine as FlinkEngine
     from perdure.engine.local import LocalEngine as LocalEngine
     from perdure.errors import (
         AgentDefinitionError as AgentDefinitionError,
@@ -90,6 +91,9 @@ if TYPE_CHECKING:
     )
     from perdure.errors import (
         EncodeError as EncodeError,
+    )
+    from perdure.errors import (
+        FlinkJobError as FlinkJobError,
     )
     from perdure.errors import (
         InputError as InputError,
@@ -295,13 +299,14 @@ _NAMES = {
     "context": "ChildRun RunnerContext",
     "documents.document": "Document VectorStoreQuery VectorStoreQueryMode VectorStoreQueryResult",
     "documents.split": "split_text",
+    "engine.flink.engine": "FlinkEngine",
     "engine.local": "LocalEngine",
     "errors": (
         "AgentDefinitionError ChatLimitError ConditionError ConfigurationError "
-        "ContextAccessError DurableCallError EncodeError InputError NonDeterminismError "
-        "OutputSchemaError PerdureError RetryableError RunCancelledError RunNotFoundError "
-        "RunsFailedError SinkError StoreError TerminalError TooManyFailuresError "
-        "ToolArgumentsError UnreadableAnswerError"
+        "ContextAccessError DurableCallError EncodeError FlinkJobError InputError "
+        "NonDeterminismError OutputSchemaError PerdureError RetryableError RunCancelledError "
+        "RunNotFoundError RunsFailedError SinkError StoreError TerminalError "
+        "TooManyFailuresError ToolArgumentsError UnreadableAnswerError"
     ),
     "event": "Event EventType InputEvent OutputEvent",
     "executor.continuation": "is_continuation_supported",

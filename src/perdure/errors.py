@@ -22,6 +22,7 @@
     │   └── StoreFormatError                 a newer, foreign or damaged store
     ├── InputError           (ValueError)    an input record that is bad or has changed
     ├── SinkError                            an output that its sink did not take
+    ├── FlinkJobError                        a Flink job whose workers cannot start
     ├── RunsFailedError                      some runs of a finished job failed
     ├── TooManyFailuresError                 a job that was stopped since so many runs failed
     └── RunCancelledError                    a run that was cancelled
@@ -44,6 +45,7 @@ __all__ = [
     "DecodeError",
     "DurableCallError",
     "EncodeError",
+    "FlinkJobError",
     "InputError",
     "NonDeterminismError",
     "OutputSchemaError",
@@ -61,6 +63,7 @@ __all__ = [
     "TooManyFailuresError",
     "ToolArgumentsError",
     "did_you_mean",
+    "install",
     "missing_extra",
     "nearest",
 ]
@@ -272,6 +275,12 @@ class SinkError(PerdureError):
     __journal_name__ = "perdure:SinkError"
 
 
+class FlinkJobError(PerdureError):
+    """The workers of a Flink job could not start it; the job was cancelled."""
+
+    __journal_name__ = "perdure:FlinkJobError"
+
+
 class RunsFailedError(PerdureError):
     """All inputs were processed, and some runs failed.
 
@@ -323,6 +332,11 @@ class RunCancelledError(PerdureError):
     __journal_name__ = "perdure:RunCancelledError"
 
 
+def install(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install 'perdure[{extra}]'"
+
+
 def missing_extra(what: str, extra: str, error: ImportError) -> ConfigurationError:
     """Return the error that says what is not installed, and how it is.
 
@@ -331,9 +345,7 @@ def missing_extra(what: str, extra: str, error: ImportError) -> ConfigurationErr
         extra: The extra's name.
         error: What importing it raised.
     """
-    return ConfigurationError(
-        f"{what} needs the extra `{extra}`: pip install 'perdure[{extra}]' ({error})"
-    )
+    return ConfigurationError(f"{what} needs the extra `{extra}`: {install(extra)} ({error})")
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

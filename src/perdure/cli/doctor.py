@@ -39,7 +39,7 @@ def doctor(
 ) -> None:
     """Say what works here, and what to do about what does not.
 
-    It looks at Python, continuations, SQLite and its disk, a store, and extras.
+    It looks at Python, continuations, SQLite and its disk, a store, extras, and Flink's Java.
 
     Ends with 1 if something that perdure needs does not work.
     """
@@ -67,6 +67,7 @@ def _checks(store: str | None) -> Iterator[Check]:
         url = store or DEFAULT_STORE
         yield _guarded("store", lambda: check_store(url))
     yield from check_extras()
+    yield from check_flink()
 
 
 def _guarded(subject: str, check: Callable[[], Check]) -> Check:
@@ -164,6 +165,19 @@ def check_extras() -> Iterator[Check]:
         if missing:
             text = f"not installed; pip install 'perdure[{extra}]' where you want it"
         yield Check("ok", f"extra {extra}", text)
+
+
+def check_flink() -> Iterator[Check]:
+    """Name the Java that Flink would run on; nothing where Flink is not installed."""
+    if not _is_installed("apache-flink"):
+        return
+    from perdure.engine.flink.java import find_java
+
+    yield Check("ok", "flink", metadata.version("apache-flink"))
+    try:
+        yield Check("ok", "java", str(find_java()))
+    except PerdureError as error:
+        yield Check("warn", "java", str(error))
 
 
 def _is_installed(name: str) -> bool:

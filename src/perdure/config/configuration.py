@@ -182,17 +182,25 @@ class Configuration:
             }
         )
 
+    def values(self) -> dict[str, Any]:
+        """Return the values set, by key: `Configuration(...)` makes an equal one of them."""
+        values = {key: entry.value for key, entry in self._entries.items()}
+        if RETRY in values:  # a policy, maybe with keys over it, which a mapping cannot have both
+            values = {key: value for key, value in values.items() if not is_retry(key)}
+            values[RETRY] = self._retry
+        return values
+
     def __eq__(self, other: object) -> bool:
         """Compare the values set."""
         if not isinstance(other, Configuration):
             return NotImplemented
-        return self._values() == other._values()
+        return self.values() == other.values()
 
     __hash__ = None  # type: ignore[assignment]  # an agent's values may be lists
 
     def __repr__(self) -> str:
         """Return the keys set; an agent's values may be secrets, so they are left out."""
-        shown = {k: "..." if k.startswith(_AGENT) else v for k, v in self._values().items()}
+        shown = {k: "..." if k.startswith(_AGENT) else v for k, v in self.values().items()}
         return f"Configuration({shown})"
 
     def _agent_entry(self, variable: str) -> Entry | None:
@@ -201,9 +209,6 @@ class Configuration:
             if entry.rank == _FROM_ENVIRONMENT and env_name(key) == variable:
                 return entry
         return None
-
-    def _values(self) -> dict[str, Any]:
-        return {key: entry.value for key, entry in self._entries.items()}
 
     @classmethod
     def _of(cls, entries: dict[str, Entry]) -> Configuration:

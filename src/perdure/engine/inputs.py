@@ -48,18 +48,32 @@ def place_of(item: SourceItem, source: str) -> str:
     return f"line {line} of {source}" if line else f"input {item.position} of {source}"
 
 
+def field_of(value: Any, field: Field, what: str, place: str) -> Any:
+    """Return a field of an input's value, or what a function makes of it.
+
+    Args:
+        value: the value.
+        field: a field name or a function; `a.b` is the field b of a.
+        what: what it is for, "key" or "id".
+        place: where the input stands; both for messages.
+
+    Raises:
+        InputError: it has no such field, or the function failed.
+    """
+    if not callable(field):
+        return _named(value, field, field, what, place)
+    try:
+        return field(value)
+    except Exception as error:
+        raise InputError(
+            f"{place}: the {what} function raised {type(error).__name__}: {error}"
+        ) from error
+
+
 def _field(item: SourceItem, field: Field, what: str, place: str) -> Any:
-    """Return a field of an input, or what a function makes of it."""
-    value = item.value
-    if callable(field):
-        try:
-            return field(value)
-        except Exception as error:
-            raise InputError(
-                f"{place}: the {what} function raised {type(error).__name__}: {error}"
-            ) from error
-    found = _named(value, field, field, what, place)
-    if found is None and item.line:
+    """Return a field of what a source gave, or what a function makes of it."""
+    found = field_of(item.value, field, what, place)
+    if found is None and item.line and not callable(field):
         # In a file null says that nothing is known; in Python None is a value like any other.
         raise InputError(
             f"{place}: the field {field!r} for the {what} is null: give it a value, or name another"

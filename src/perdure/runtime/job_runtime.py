@@ -20,6 +20,7 @@ from perdure.executor import running
 from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, which_run
 from perdure.run.approval import check_readable
+from perdure.runtime.action.children import ORIGIN as CHILD_SOURCE
 from perdure.runtime.commands import RunCommands
 from perdure.runtime.job_agent import agent_of, say_what_began, say_what_changed
 from perdure.runtime.job_files import JobFiles
@@ -46,6 +47,7 @@ from perdure.store.group_commit import GroupCommit, StallWatcher
 
 __all__ = [
     "BACKOFF_SECONDS",
+    "CHILD_SOURCE",
     "Admitted",
     "JobCounters",
     "JobFiles",
@@ -89,6 +91,7 @@ class JobRuntime:
 
     Attributes:
         job: the job's name.
+        codec: what values are journaled with; it knows the agent's types once the job is open.
         job_number: its number in the store, of which the ids of runs are made; 0 before `open`.
         outbox: the outputs that wait for a sink; once open.
         files: what is kept of the files that sources and sinks are; once open.
@@ -126,7 +129,7 @@ class JobRuntime:
         self._world = world or World()
         self._fresh = fresh
         self._holds = holds
-        self._codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
+        self.codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
         tuned = config.get(AgentExecutionOptions.GARBAGE_COLLECTOR) == "tuned"
         self._collector = Collector(tuned=tuned)
         self._commits: GroupCommit
@@ -144,9 +147,9 @@ class JobRuntime:
         Raises:
             StoreError: the store cannot be opened, or another process owns the job.
         """
-        self._codec.registry.know_modules(self._plan.modules)
+        self.codec.registry.know_modules(self._plan.modules)
         for annotated in (*self._plan.annotated_types, MemoryRef, Output):
-            self._codec.registry.register_annotation(annotated)
+            self.codec.registry.register_annotation(annotated)
         info = await self._take()
         self._collector.relax()
         self.job_number = info.job
@@ -155,8 +158,8 @@ class JobRuntime:
         try:
             await self._resources.open()
             for annotated in self._resources.journaled_types():
-                self._codec.registry.register_annotation(annotated)
-            self._codec.errors.fix()
+                self.codec.registry.register_annotation(annotated)
+            self.codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
             if self._holds:
@@ -196,7 +199,7 @@ class JobRuntime:
             now=self._world.now,
         )
         self._resources = JobResources(
-            self._plan.resources, lambda: JobDocuments(self._store, commits, self._codec)
+            self._plan.resources, lambda: JobDocuments(self._store, commits, self.codec)
         )
         numbers = Numbers(info.job, self.job, self._shard_count)
         takes_commands = self._store.takes_commands
@@ -206,7 +209,7 @@ class JobRuntime:
             generation=info.generation,
             plan=self._plan,
             config=self._config,
-            codec=self._codec,
+            codec=self.codec,
             commits=commits,
             executor=executor,
             outbox=self._keeps_outbox,
@@ -428,7 +431,7 @@ class JobRuntime:
             StoreError: it is not durable, or nobody knows.
         """
         self._check_held(run)
-        data = self._codec.encode(value)
+        data = self.codec.encode(value)
         self._refuse_unreadable(run, name, value)
         sent = await self._commands.signal(run, checked_name(name), data)
         if not sent and not await self._store.runs([run]):

@@ -50,6 +50,11 @@ def sqlite_path(url: str) -> Path:
             f"store {url.split('@')[-1]!r}: this version keeps its journal in SQLite only; use"
             " sqlite:///PATH"
         )
+    if url == "flink://":
+        raise ConfigurationError(
+            "store 'flink://' is the state of a Flink job: use it with FlinkEngine, and"
+            " sqlite:///PATH or memory:// here"
+        )
     raise ConfigurationError(
         f"store {url!r} is not known: use sqlite:///PATH (such as sqlite:///perdure.db) or memory://"
     )

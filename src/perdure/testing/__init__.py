@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.testing.engine_contract import EngineContract
+    from perdure.testing.flink_cluster import FlinkCluster
     from perdure.testing.local_model_server import local_model
     from perdure.testing.mcp import scripted_mcp_server
     from perdure.testing.model_server import Answer, ScriptedModelServer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "EngineContract",
+    "FlinkCluster",
     "RecordedChatModel",
     "RequestLog",
     "ScriptedChatModel",
@@ -41,6 +43,7 @@ __all__ = [
 _MODULES = {
     "Answer": "model_server",
     "EngineContract": "engine_contract",
+    "FlinkCluster": "flink_cluster",
     "RecordedChatModel": "recording",
     "RequestLog": "request_log",
     "ScriptedChatModel": "scripted_chat",

@@ -19,7 +19,7 @@ from perdure.event import InputEvent, OutputEvent
 
 __all__ = ["PATIENCE", "ContractAgent", "Work", "work"]
 
-PATIENCE: Final = 120.0  # seconds that what has to come may take, on the slowest machine
+PATIENCE: Final = 300.0  # seconds that what has to come may take, on the slowest machine
 
 
 class Work:

@@ -1,0 +1,1 @@
+"""Flink: agents in a DataStream job. The only part of perdure that imports pyflink."""

@@ -1,0 +1,96 @@
+"""From a value of a stream to what crosses to the agent: shard, key, id, value, as our bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from perdure.codec.codec import Codec
+from perdure.config.configuration import AgentExecutionOptions, Configuration
+from perdure.engine.flink.failures import encode_failure
+from perdure.engine.flink.reference import load_agent
+from perdure.engine.flink.spec import Element, FunctionSpec, shard_of
+from perdure.engine.inputs import Field, field_of
+from perdure.engine.plan_of import plan_of
+from perdure.errors import EncodeError, InputError
+
+__all__ = ["Elements", "codec_of", "ticks"]
+
+
+def codec_of(spec: FunctionSpec) -> Codec:
+    """Return the codec of a job, with the types that its agent's modules define.
+
+    Raises:
+        AgentDefinitionError: the agent cannot be imported here, or cannot be run as declared.
+    """
+    config = Configuration(spec.config)
+    plan = plan_of(load_agent(spec.agent), config)
+    codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
+    codec.registry.know_modules(plan.modules)
+    for annotated in plan.annotated_types:
+        codec.registry.register_annotation(annotated)
+    return codec
+
+
+def ticks(spec: FunctionSpec) -> Iterator[Element]:
+    """Yield a tick for every shard."""
+    for shard in range(spec.shards):
+        yield shard, None, None, None
+
+
+class Elements:
+    """Makes elements of the values of a stream, on one worker.
+
+    Args:
+        spec: the job.
+        key: the key of a value: a field name or a function of the value.
+        id: its idempotency id, likewise, or None.
+    """
+
+    def __init__(self, spec: FunctionSpec, key: Field, id: Field | None) -> None:
+        self._spec = spec
+        self._key = key
+        self._id = id
+        self._codec = codec_of(spec)
+        self._place = f"an input of job {spec.job!r}"
+
+    def of(self, value: Any) -> Element:
+        """Return the element of a value.
+
+        One of which there is none, since it has no key, say, becomes (shard, None, id, failure): it
+        must not fail the job, which would read it again.
+        """
+        value = _plain(value)
+        key = id_ = None
+        try:
+            if self._id is not None:
+                id_ = self._text(field_of(value, self._id, "id", self._place))
+            key = field_of(value, self._key, "key", self._place)
+            shard = shard_of(key, self._spec.shards)
+            return shard, self._codec.encode(key), id_, self._codec.encode(value)
+        except (InputError, EncodeError) as error:
+            failure = encode_failure(
+                self._codec, id=id_, run=None, key=key, value=value, error=error
+            )
+            return 0, None, id_, failure
+
+    def _text(self, id_: Any) -> str:
+        if isinstance(id_, str) and id_:
+            return id_
+        if isinstance(id_, int) and not isinstance(id_, bool):
+            return str(id_)
+        raise InputError(
+            f"{self._place} has the id {id_!r}: an id is a text or an integer; name another field,"
+            " or a function that makes one (id=)"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a Row of Flink as a dict where it has names, else as a list; the rest as it is."""
+    from pyflink.common import Row
+
+    if not isinstance(value, Row):
+        return value
+    return (
+        value.as_dict(recursive=True) if hasattr(value, "_fields") else [_plain(v) for v in value]
+    )

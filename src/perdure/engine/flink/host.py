@@ -1,0 +1,302 @@
+"""Host: the event loop of a worker process, with the runtime of a job on it."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+from perdure.codec.failure import encode_failure
+from perdure.config.configuration import AgentExecutionOptions, Configuration
+from perdure.engine.event_loop import runner_of
+from perdure.engine.flink.reference import load_agent
+from perdure.engine.flink.rows import WaitingInput
+from perdure.engine.flink.spec import FunctionSpec
+from perdure.engine.flink.store import FlinkStore
+from perdure.engine.plan_of import plan_of
+from perdure.errors import (
+    EncodeError,
+    InputError,
+    PerdureError,
+    ShardNotHeldError,
+    StoreDataError,
+)
+from perdure.printable import printable_logger
+from perdure.run import Output
+from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput, RunTicket
+
+__all__ = ["Host", "Loaded"]
+
+logger = printable_logger("perdure")
+T = TypeVar("T")
+
+_hosts: dict[str, Host] = {}
+_lock = threading.Lock()
+
+
+class Loaded(NamedTuple):
+    """What a shard has when it is taken.
+
+    Attributes:
+        live: how many of its runs go on.
+        newest: the number of its newest input.
+        kept: ids of inputs whose runs have ended, and since when, ns since the epoch.
+    """
+
+    live: int
+    newest: int
+    kept: list[tuple[str, int]]
+
+
+class Host:
+    """The runtime of one job in this process, for all subtasks of its operator that are here.
+
+    Owns: a daemon thread with an event loop, the runtime and its store, which shards are held and
+    by whom. Lifecycle: `join` starts it for the first subtask; with the `leave` of the last it
+    ends. Its methods are called on the threads of subtasks, and never wait for a run.
+
+    Args:
+        spec: the job.
+
+    Attributes:
+        members: how many subtasks have joined and not left.
+    """
+
+    def __init__(self, spec: FunctionSpec) -> None:
+        config = Configuration(spec.config)
+        self._changes = threading.Condition()
+        self._count = 0  # of changes, for those who wait for one
+        self.store = FlinkStore(
+            spec.shards,
+            keeps_rows=spec.store != "memory://",
+            keeps_ids=spec.ids_ttl is not None,
+        )
+        self._runtime = JobRuntime(
+            self.store, spec.job, plan_of(load_agent(spec.agent), config), config,
+            listeners=[self], shards=spec.shards,
+        )  # fmt: skip
+        self._job = spec.job
+        self._limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
+        self._inbox: collections.deque[tuple[int, str, WaitingInput]] = collections.deque()
+        self._is_woken = False
+        self._coming = 0  # handed over, and neither admitted nor refused
+        self._error: BaseException | None = None
+        self._owners: dict[int, object] = {}
+        self.members = 0
+        self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._loop: asyncio.AbstractEventLoop
+        self._ending: asyncio.Future[None]
+        self._thread = threading.Thread(
+            target=self._run, args=(config,), daemon=True, name=f"perdure-{spec.job}"
+        )
+
+    # Its life
+
+    @classmethod
+    def join(cls, spec: FunctionSpec) -> Host:
+        """Return the host of a job in this process; `leave` says that it is not needed any more.
+
+        Raises:
+            PerdureError: the job cannot be run here.
+        """
+        name = repr(spec)
+        with _lock:
+            host = _hosts.get(name)
+            if host is None:
+                host = cls(spec)
+                host.start()
+                _hosts[name] = host
+            host.members += 1
+            return host
+
+    def start(self) -> None:
+        """Start its thread, and return when the job is open.
+
+        Raises:
+            PerdureError: the job cannot be run here.
+        """
+        self._thread.start()
+        self._started.result()
+
+    def leave(self, owner: object) -> None:
+        """Stop the runs of the shards that `owner` took; with the last owner the host ends."""
+        with _lock:
+            self.members -= 1
+            is_last = not self.members
+            if is_last:
+                for name in [name for name, host in _hosts.items() if host is self]:
+                    del _hosts[name]
+        if is_last:
+            with contextlib.suppress(RuntimeError):  # what stopped the job has ended it
+                self._loop.call_soon_threadsafe(self._end)
+            self._thread.join()
+        elif self._error is None:
+            self._call(self._give_back_all(owner))
+
+    def _end(self) -> None:
+        if not self._ending.done():
+            self._ending.set_result(None)
+
+    def _run(self, config: Configuration) -> None:
+        try:
+            with runner_of(config) as runner:
+                runner.run(self._main())
+        except BaseException as error:
+            self._failed(error)
+            if not self._started.done():
+                self._started.set_exception(error)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ending = self._loop.create_future()
+        await self._runtime.open()
+        self._runtime.stopped.add_done_callback(lambda each: self._failed(each.exception()))
+        self._started.set_result(None)
+        try:
+            await self._ending
+        finally:
+            await self._runtime.close()
+
+    def _failed(self, error: BaseException | None) -> None:
+        if self._error is None:
+            self._error = error
+        self._changed()
+
+    def check(self) -> None:
+        """Raise what has stopped the job in this process.
+
+        Raises:
+            BaseException: likewise: Flink restarts the job.
+        """
+        if self._error is not None:
+            raise self._error
+
+    # Shards
+
+    def take(self, shard: int, entries: Iterable[tuple[str, bytes]], owner: object) -> Loaded:
+        """Hold a shard as its state has it; its unfinished runs go on."""
+        return self._call(self._take(shard, entries, owner))
+
+    async def _take(
+        self, shard: int, entries: Iterable[tuple[str, bytes]], owner: object
+    ) -> Loaded:
+        if shard in self._runtime.held:  # by a subtask that is about to be closed
+            await self._give_back(shard)
+        newest, newest_input, kept = self.store.load(shard, entries)
+        live = self.store.unfinished_in(shard)
+        self._owners[shard] = owner
+        await self._runtime.take(shard, newest)
+        return Loaded(live, newest_input, kept)
+
+    async def _give_back_all(self, owner: object) -> None:
+        for shard in [each for each, its in self._owners.items() if its is owner]:
+            await self._give_back(shard)
+
+    async def _give_back(self, shard: int) -> None:
+        await self._runtime.give_back(shard)
+        del self._owners[shard]
+        self.store.drop(shard)
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    # Inputs
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another input may be handed over (G20): those beyond it stay in the state."""
+        return self._coming + self._runtime.counters.in_flight < self._limit
+
+    def hand_over(self, shard: int, number: int, id_: str, given: WaitingInput) -> None:
+        """Have an input admitted: what becomes of it is in the changes of its shard."""
+        self.store.wait(shard, id_, number)
+        with self._changes:
+            self._coming += 1
+        self._inbox.append((shard, id_, given))
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._admit_all)
+
+    def _admit_all(self) -> None:
+        self._is_woken = False
+        inbox = self._inbox
+        while inbox:
+            shard, id_, given = inbox.popleft()
+            try:
+                decode = self._runtime.codec.decode
+                item = NewInput(decode(given.value), decode(given.key), id=id_)
+            except PerdureError as error:
+                self._refused(shard, id_, given, error)
+                self._has_come()
+                continue
+            told = self._runtime.admit(item)
+            told.add_done_callback(self._admitted(shard, id_, given))
+
+    def _admitted(
+        self, shard: int, id_: str, given: WaitingInput
+    ) -> Callable[[asyncio.Future[Admitted]], None]:
+        def admitted(told: asyncio.Future[Admitted]) -> None:
+            if not told.cancelled():
+                error = told.exception()
+                if error is None:
+                    if not told.result().is_new:
+                        self.store.becomes_none(shard, id_, None)
+                elif isinstance(error, InputError | EncodeError | StoreDataError):
+                    self._refused(shard, id_, given, error)
+                elif not isinstance(error, ShardNotHeldError):  # it waits in the state
+                    self._failed(error)
+            self._has_come()
+
+        return admitted
+
+    def _refused(self, shard: int, id_: str, given: WaitingInput, error: BaseException) -> None:
+        logger.error("job %s: an input of shard %d is refused: %s", self._job, shard, error)
+        told = encode_failure(self._runtime.codec, error)
+        self.store.becomes_none(shard, id_, (given.id, given.key, given.value, told))
+
+    def _has_come(self) -> None:
+        with self._changes:
+            self._coming -= 1
+        self._changed()
+
+    # Values
+
+    @property
+    def codec(self) -> Any:
+        """What values are encoded with."""
+        return self._runtime.codec
+
+    # What the runtime tells: in each case something may go on that waits
+
+    def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
+        """An output leaves with the next change of its shard."""
+        self._changed()
+
+    def on_resting(self, ticket: RunTicket) -> None:
+        """There is room for another run."""
+        self._changed()
+
+    def on_finished(self, ticket: RunTicket) -> None:
+        """Likewise; and the run's rows may go."""
+        self._changed()
+
+    # Waiting for a bounded input to be done
+
+    def _changed(self) -> None:
+        with self._changes:
+            self._count += 1
+            self._changes.notify_all()
+
+    @property
+    def changes(self) -> int:
+        """How often something has changed; see `wait_for_change`."""
+        return self._count
+
+    def wait_for_change(self, since: int) -> None:
+        """Return when something has changed since `changes` was `since`."""
+        with self._changes:
+            self._changes.wait_for(lambda: self._count != since)

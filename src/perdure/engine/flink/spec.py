@@ -1,0 +1,57 @@
+"""What crosses from the program that describes a Flink job to the workers that run it.
+
+Plain data and nothing else: it is pickled into the job's graph, and needs neither pyflink nor the
+agent's own code where it is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from perdure.codec import digests
+
+__all__ = ["SHARDS", "TICKS_PER_SECOND", "Element", "FunctionSpec", "shard_of"]
+
+SHARDS: Final = 128  # of a job, unless it says otherwise: its parallelism is at most this
+TICKS_PER_SECOND: Final = 1  # for each shard
+
+# What the stream carries: shard, key, id, value; key and value as the codec writes them. A tick is
+# (shard, None, None, None).
+Element = tuple[int, bytes | None, str | None, bytes | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionSpec:
+    """What a worker needs to know of a job.
+
+    Attributes:
+        agent: where the agent is, `module:attribute`; a class or a function is called.
+        job: name of the job.
+        store: the store's URL: `flink://` or `memory://`.
+        config: the options of the job, plain data as a YAML file would give them.
+        shards: number of shards that keys are spread over; part of the job's state, so fixed.
+        ids_ttl: seconds for which the ids of finished inputs are kept; None keeps none.
+        has_ids: elements have ids of the user's; without, ids come from a counter of their shard.
+        pump_ms: how often outputs are fetched while runs are live, milliseconds.
+        failed_tag: name of the side output that takes failed runs, encoded by the codec.
+    """
+
+    agent: str
+    job: str
+    store: str = "flink://"
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    shards: int = SHARDS
+    ids_ttl: float | None = None
+    has_ids: bool = True
+    pump_ms: int = 10
+    failed_tag: str = "perdure-failed"
+
+
+def shard_of(key: Any, shards: int) -> int:
+    """Return the shard that a key belongs to, the same on every machine.
+
+    Raises:
+        EncodeError: the key cannot be journaled.
+    """
+    return digests.shard_of(digests.digest(key), shards)

@@ -1,0 +1,360 @@
+"""Tables: the rows of the shards that this process holds, and what of them has changed."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from perdure.engine.flink.rows import Newest, hex_of, load, newest_of
+from perdure.journal.record import Record, RecordKind
+from perdure.operate.run_detail import children_of
+from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus, run_number
+from perdure.runtime.job_runtime import CHILD_SOURCE
+from perdure.store.base import InputRow, KeyRow, MemoryRow, OutputRow, RunRow, StatusRow
+
+JOB = 1  # its number: state has one job
+FAILED = STATUS_NUMBERS[RunStatus.FAILED]
+CANCELLED = STATUS_NUMBERS[RunStatus.CANCELLED]
+
+__all__ = ["JOB", "Change", "Failure", "Shard", "Tables"]
+
+Identity = tuple[str, str | int]  # source and id of an input
+
+
+class Failure(NamedTuple):
+    """A run that has failed, or an input that became none; what is encoded is so still."""
+
+    run: int
+    id: str | None
+    key: bytes
+    value: bytes
+    error: bytes
+
+
+class Change(NamedTuple):
+    """What has happened in a shard since it was asked last: all of it, or nothing of it.
+
+    Attributes:
+        outputs: values of outputs, encoded, in the order in which they were committed.
+        failures: what failed.
+        entries: what the state is to have: a value to be encoded, None where the entry goes.
+        begun: how many runs began without an input of the stream.
+        ended: how many runs have ended, with the inputs that became none.
+    """
+
+    outputs: list[bytes]
+    failures: list[Failure]
+    entries: dict[str, Any]
+    begun: int
+    ended: int
+
+
+class Shard:
+    """What belongs to a shard beside its rows: its newest numbers, and what has changed."""
+
+    __slots__ = (
+        "begun", "ended", "entries", "failures", "ids", "keys", "last_input", "last_key",
+        "last_run", "outputs", "runs",
+    )  # fmt: skip
+
+    def __init__(self, newest: Newest) -> None:
+        self.last_run, self.last_key, self.last_input = newest
+        self.keys: set[int] = set()
+        self.runs: set[int] = set()
+        self.ids: set[str] = set()  # kept, of inputs whose runs have ended
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what has changed."""
+        self.outputs: list[bytes] = []
+        self.failures: list[Failure] = []
+        self.entries: dict[str, Any] = {}
+        self.begun = self.ended = 0
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether anything has happened."""
+        return bool(self.entries or self.outputs or self.failures or self.ended)
+
+
+class Tables:
+    """The rows of all shards that are held, in memory.
+
+    Rows of a run go when it ends; of a run that another started, when that one has. Not for
+    several threads at once.
+
+    Args:
+        keeps_rows: the state is to have them; else it has inputs alone, until their runs end.
+        keeps_ids: ids of inputs are known after their runs have ended.
+    """
+
+    def __init__(self, *, keeps_rows: bool = True, keeps_ids: bool = False) -> None:
+        self._keeps_rows = keeps_rows
+        self._keeps_ids = keeps_ids
+        self.shards: dict[int, Shard] = {}
+        self.keys: dict[int, KeyRow] = {}
+        self.digests: dict[bytes, int] = {}
+        self.memory: dict[int, dict[str, MemoryRow]] = {}
+        self.runs: dict[int, RunRow] = {}
+        self.inputs: dict[Identity, tuple[int, bytes]] = {}
+        self.input_of: dict[int, InputRow] = {}
+        self.records: dict[int, list[Record]] = {}
+        self.outputs: dict[int, list[OutputRow]] = {}
+        self._waiting: dict[tuple[int, str], collections.deque[int]] = {}  # numbers of inputs
+        self._children: dict[int, set[int]] = {}  # by the run that started them
+        self._orphans: set[int] = set()  # whose starter has ended
+
+    # Rows, in the order of their kinds
+
+    def add_key(self, row: KeyRow, shard: int) -> None:
+        """Take in a key, or its newest sequence."""
+        at = self.shards[shard]
+        self.keys[row.key] = row
+        self.digests[row.digest] = row.key
+        at.keys.add(row.key)
+        at.last_key = max(at.last_key, row.key)
+        at.entries[f"k:{row.digest.hex()}"] = row
+
+    def add_run(self, row: RunRow, shard: int) -> None:
+        """Take in a run that was admitted."""
+        self.runs[row.run] = row
+        self.shards[shard].runs.add(row.run)
+        self._number(shard, row.run)
+        self._run_changed(row, shard)
+
+    def add_input(self, row: InputRow, shard: int) -> None:
+        """Take in what the input of a run was given with; it waits no longer."""
+        self.inputs[row.source, row.id] = (row.run, row.digest)
+        self.input_of[row.run] = row
+        at = self.shards[shard]
+        self._run_changed(self.runs[row.run], shard)
+        if row.source == CHILD_SOURCE:
+            at.begun += 1
+        elif self._keeps_rows:
+            self.take_waiting(shard, str(row.id))
+
+    def _run_changed(self, row: RunRow, shard: int) -> None:
+        told = (row, self.input_of.get(row.run), row.run in self._orphans)
+        self.shards[shard].entries[f"r:{hex_of(row.run)}"] = told
+
+    def _number(self, shard: int, number: int) -> None:
+        at = self.shards[shard]
+        at.last_run = max(at.last_run, number)
+
+    def add_record(self, record: Record, shard: int) -> None:
+        """Take in a record of a run's journal."""
+        records = self.records.setdefault(record.run, [])
+        records.append(record)
+        self.shards[shard].entries[f"j:{hex_of(record.run)}:{len(records):08x}"] = record
+        self._link(record)
+
+    def _link(self, record: Record) -> None:
+        """Take note of a run that another has started, once that one knows it."""
+        if record.kind == RecordKind.RESULT and record.function == CHILD_SOURCE:
+            started = {run_number(JOB, child) for child in children_of([record])}
+            self._children.setdefault(record.run, set()).update(started & self.runs.keys())
+
+    def add_memory(self, row: MemoryRow, shard: int) -> None:
+        """Take in a path of a key's memory; one that is written as nothing goes."""
+        cells = self.memory.setdefault(row.key, {})
+        name = f"m:{self.keys[row.key].digest.hex()}:{row.path}"
+        if row.data is None:
+            cells.pop(row.path, None)
+            self.shards[shard].entries[name] = None
+        else:
+            cells[row.path] = row
+            self.shards[shard].entries[name] = row
+
+    def add_output(self, row: OutputRow, shard: int) -> None:
+        """Take in an output: it leaves with the next change of its shard."""
+        at = self.shards[shard]
+        at.outputs.append(row.value)
+        run, number, id_, value, delivered = row
+        if not self._is_child(run):
+            value = b""
+        kept = OutputRow(run, number, id_, value, delivered)
+        self.outputs.setdefault(row.run, []).append(kept)
+        at.entries[f"o:{hex_of(row.run)}:{row.number:08x}"] = kept
+
+    def add_status(self, row: StatusRow, shard: int) -> None:
+        """Take in how a run stands now."""
+        old = self.runs.get(row.run)
+        if old is None:
+            return
+        self._number(shard, row.place)
+        new = RunRow(
+            run=old.run, job=old.job, key=old.key, sequence=old.sequence, label=old.label,
+            value=old.value, status=row.status, place=row.place, attempt=row.attempt,
+            error=row.error, admitted_at=old.admitted_at, finished_at=row.finished_at, due=old.due,
+        )  # fmt: skip
+        self.runs[row.run] = new
+        if STATUS_BY_NUMBER[row.status].is_final:
+            self._ended(new, shard)
+        else:
+            self._run_changed(new, shard)
+
+    # Ends
+
+    def _is_child(self, run: int) -> bool:
+        given = self.input_of.get(run)
+        return given is not None and given.source == CHILD_SOURCE
+
+    def _ended(self, row: RunRow, shard: int) -> None:
+        at = self.shards[shard]
+        at.ended += 1
+        given = self.input_of.get(row.run)
+        id_ = None if given is None or given.source == CHILD_SOURCE else str(given.id)
+        if id_ is not None and not self._keeps_rows:
+            self.take_waiting(shard, id_)
+        if row.status in (FAILED, CANCELLED):
+            key = self.keys[row.key].value
+            at.failures.append(Failure(row.run, id_, key, row.value, row.error or b""))
+        for child in self._children.pop(row.run, ()):
+            if STATUS_BY_NUMBER[self.runs[child].status].is_final:
+                self._forget(child, shard)
+            else:
+                self._orphans.add(child)
+                self._run_changed(self.runs[child], shard)
+        if self._is_child(row.run) and row.run not in self._orphans:
+            self._drop_journal(row.run, shard)
+            self._run_changed(row, shard)
+        else:
+            self._forget(row.run, shard)
+
+    def _drop_journal(self, run: int, shard: int) -> None:
+        entries = self.shards[shard].entries
+        for n in range(len(self.records.pop(run, ()))):
+            entries[f"j:{hex_of(run)}:{n + 1:08x}"] = None
+
+    def _forget(self, run: int, shard: int) -> None:
+        """Drop the rows of a run that has ended, and that nobody can ask for."""
+        at = self.shards[shard]
+        self._drop_journal(run, shard)
+        for output in self.outputs.pop(run, ()):
+            at.entries[f"o:{hex_of(run)}:{output.number:08x}"] = None
+        at.entries[f"r:{hex_of(run)}"] = None
+        at.runs.discard(run)
+        self._orphans.discard(run)
+        row = self.runs.pop(run)
+        given = self.input_of.pop(run, None)
+        if given is not None:
+            if self._keeps_ids and given.source != CHILD_SOURCE:
+                at.entries[f"d:{given.id}"] = (run, given.digest, row.finished_at)
+                at.ids.add(str(given.id))
+            else:
+                del self.inputs[given.source, given.id]
+
+    def forget_id(self, id_: str, shard: int) -> None:
+        """Know the id of an input no longer whose run has ended."""
+        self.inputs.pop(("", id_), None)
+        self.shards[shard].ids.discard(id_)
+        self.shards[shard].entries[f"d:{id_}"] = None
+
+    # Inputs that are no runs yet
+
+    def wait(self, shard: int, id_: str, number: int) -> None:
+        """Take note of an input that is about to be admitted."""
+        self._waiting.setdefault((shard, id_), collections.deque()).append(number)
+
+    def take_waiting(self, shard: int, id_: str) -> None:
+        """An input is a run now, or will be none: it waits no longer."""
+        numbers = self._waiting.get((shard, id_))
+        if numbers:
+            self.shards[shard].entries[f"i:{hex_of(numbers.popleft())}"] = None
+            if not numbers:
+                del self._waiting[shard, id_]
+
+    def refuse(
+        self, shard: int, id_: str, failure: tuple[str | None, bytes, bytes, bytes] | None
+    ) -> None:
+        """An input becomes no run: it is known, or is refused with a failure."""
+        self.take_waiting(shard, id_)
+        at = self.shards[shard]
+        at.ended += 1
+        if failure is not None:
+            at.failures.append(Failure(0, *failure))
+
+    # Whole shards
+
+    def take_change(self, shard: int) -> Change | None:
+        """Return what has changed in a shard since this was asked last; None for nothing."""
+        at = self.shards[shard]
+        if not at.has_changed:
+            return None
+        entries = at.entries
+        if not self._keeps_rows:
+            entries = {name: row for name, row in entries.items() if name.startswith("i:")}
+        if entries:
+            entries["n"] = (at.last_run, at.last_key, at.last_input)
+        change = Change(at.outputs, at.failures, entries, at.begun, at.ended)
+        at.clear()
+        return change
+
+    def load(self, shard: int, entries: Iterable[tuple[str, bytes]]) -> list[tuple[str, int]]:
+        """Take in a shard as its state has it.
+
+        Returns:
+            The ids that are kept of inputs whose runs have ended, and since when, ns.
+        """
+        found = dict(entries)
+        at = self.shards[shard] = Shard(newest_of(found.get("n")))
+        kept = []
+        for name in sorted(found):  # j, k, m, o, r: each of its kind in order
+            kind, _, rest = name.partition(":")
+            if kind == "k":
+                self.add_key(KeyRow(*load(found[name])), shard)
+            elif kind == "d":
+                run, digest, ended_at = load(found[name])
+                self.inputs["", rest] = (run, digest)
+                at.ids.add(rest)
+                kept.append((rest, ended_at))
+            elif kind == "j":
+                record = Record(*load(found[name]))
+                self.records.setdefault(record.run, []).append(record)
+            elif kind == "o":
+                output = OutputRow(*load(found[name]))
+                self.outputs.setdefault(output.run, []).append(output)
+            elif kind == "m":
+                row = MemoryRow(*load(found[name]))
+                self.memory.setdefault(row.key, {})[row.path] = row
+            elif kind == "r":
+                row, given, is_orphan = load(found[name])
+                self._load_run(row, given, is_orphan, shard)
+        for run in at.runs:
+            for record in self.records.get(run, ()):
+                self._link(record)
+        at.clear()
+        return kept
+
+    def _load_run(
+        self, row: list[Any], given: list[Any] | None, is_orphan: bool, shard: int
+    ) -> None:
+        run = RunRow(*row)
+        if is_orphan:
+            self._orphans.add(run.run)
+        self.runs[run.run] = run
+        self.shards[shard].runs.add(run.run)
+        if given is not None:
+            of = self.input_of[run.run] = InputRow(*given)
+            self.inputs[of.source, of.id] = (of.run, of.digest)
+
+    def drop(self, shard: int) -> None:
+        """Forget a shard, which another process holds from now on."""
+        at = self.shards.pop(shard)
+        for run in at.runs:
+            self.runs.pop(run, None)
+            self.records.pop(run, None)
+            self.outputs.pop(run, None)
+            self._children.pop(run, None)
+            self._orphans.discard(run)
+            given = self.input_of.pop(run, None)
+            if given is not None:
+                self.inputs.pop((given.source, given.id), None)
+        for id_ in at.ids:
+            self.inputs.pop(("", id_), None)
+        for key in at.keys:
+            self.memory.pop(key, None)
+            self.digests.pop(self.keys.pop(key).digest, None)
+        for waiting in [each for each in self._waiting if each[0] == shard]:
+            del self._waiting[waiting]
