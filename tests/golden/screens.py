@@ -15,11 +15,22 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.golden.data import BAD_LINES, COUNTS, DETAILS, NOW, RUNS, WAITS
+from tests.golden.data import (
+    BAD_LINES,
+    CALLS,
+    COUNTS,
+    DETAILS,
+    NOW,
+    RUNS,
+    WAITS,
+    call,
+    detail,
+)
 
-from perdure.cli import inbox, inspect, progress_view, render
+from perdure.cli import inbox, inspect, progress_view, render, stats
 from perdure.cli.main import main
 from perdure.engine.progress import Progress
+from perdure.operate.stats import summed_up
 from perdure.store.base import JobRow
 
 FOLDER = Path(__file__).parent / "screens"
@@ -43,6 +54,16 @@ class Terminal(Pipe):
 
 class StoredRuns:
     """Stands for the history of a store."""
+
+    def __init__(self) -> None:
+        self.awaited = self
+
+    def wait(self, work: Any) -> Any:
+        work.close()
+        model = {"input_tokens": 12_400, "output_tokens": 310, "cost": 0.0214}
+        answers = call(9, "shop.agents:ask", "returned", outcome={"usage": model, "model": "m-4"})
+        asked = detail(RUNS[5], (*CALLS[:2], answers), "completed")
+        return summed_up([*DETAILS.values(), asked])
 
     def runs(self, job: Any, *, status: Any = None, key: Any = None, limit: int = 50) -> Any:
         return RUNS[:limit]
@@ -78,7 +99,7 @@ def _screen(width: int) -> Iterator[io.StringIO]:
         for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "PERDURE_STORE", "PERDURE_JOB"):
             os.environ.pop(name, None)
         time.tzset()
-        for module in (inspect, inbox):
+        for module in (inspect, inbox, stats):
             stack.enter_context(mock.patch.object(module, "open_job", opened))
         stack.enter_context(mock.patch.object(render, "now", return_value=NOW))
         stack.enter_context(mock.patch("sys.stdin", io.StringIO()))
@@ -129,6 +150,7 @@ SCREENS: dict[str, Callable[[int], str]] = {
     "show-waiting": _command("show", "r3ea"),
     "trace": _command("trace", "r3e9"),
     "inbox": _command("inbox"),
+    "stats": _command("stats"),
     "progress": _progress,
 }
 

@@ -14,7 +14,7 @@ from perdure.cli.main import app, main
 
 COMMANDS = [
     "run", "runs", "show", "trace", "retry", "cancel", "approve", "signal", "inbox", "outputs",
-    "doctor", "schema",
+    "stats", "doctor", "schema",
 ]  # fmt: skip
 
 

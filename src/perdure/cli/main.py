@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema
+from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema, stats
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import (
     AgentDefinitionError,
@@ -46,6 +46,7 @@ inspect.register(app)
 act.register(app)
 inbox.register(app)
 outputs.register(app)
+stats.register(app)
 doctor.register(app)
 schema.register(app)
 

@@ -77,6 +77,15 @@ def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
     )
 
 
+def can_print(text: str) -> bool:
+    """Say whether the standard output has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def screen_width() -> int:
     """Return the width of the terminal in characters; of a pipe, COLUMNS or 100."""
     return shutil.get_terminal_size((100, 24)).columns

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Iterator
 
 from rich.cells import cell_len
@@ -68,11 +67,7 @@ def print_timeline(detail: RunDetail, job: str) -> None:
 
 
 def _marks() -> dict[str, str]:
-    try:
-        "".join(_BLOCKS.values()).encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return _ASCII
-    return _BLOCKS
+    return _BLOCKS if render.can_print("".join(_BLOCKS.values())) else _ASCII
 
 
 def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> Iterator[Text]:

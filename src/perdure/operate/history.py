@@ -301,6 +301,14 @@ class AsyncHistory:
         except _DAMAGE as error:
             raise self._damaged(info, records, error) from error
 
+    async def journal_detail(self, info: RunInfo) -> RunDetail:
+        """Return what a run did, by its journal alone: without outputs, children and commands."""
+        records = await self.view.records(info.number)
+        try:
+            return build(info, records, (), self.codec)
+        except _DAMAGE as error:
+            raise self._damaged(info, records, error) from error
+
     def _damaged(
         self, info: RunInfo, records: Sequence[Record], error: Exception
     ) -> StoreFormatError:
