@@ -252,6 +252,13 @@ def test_subtasks_of_a_process_share_a_host_that_the_last_one_ends() -> None:
     assert one.outputs == []
 
 
+def test_limits_of_a_process_are_said_to_be_such(caplog: pytest.LogCaptureFixture) -> None:
+    with Desk(config={"limits": {"api": {"concurrency": 2}}}), Desk():
+        pass
+    (told,) = [each for each in caplog.messages if "limits hold in each worker process" in each]
+    assert told.startswith("job desk: ")
+
+
 def test_g23_state_of_another_format_is_refused_by_name() -> None:
     with Desk({0: {"v": dump(VERSION + 1)}}) as desk:
         said = f"has state of format {VERSION + 1}, and this perdure reads {VERSION}"

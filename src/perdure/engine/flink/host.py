@@ -80,6 +80,11 @@ class Host:
             listeners=[self], shards=spec.shards,
         )  # fmt: skip
         self._job = spec.job
+        if config.limits():
+            logger.warning(
+                "job %s: limits hold in each worker process of Flink, not in all of them together",
+                spec.job,
+            )
         self._limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
         self._inbox: collections.deque[tuple[int, str, WaitingInput]] = collections.deque()
         self._is_woken = False
