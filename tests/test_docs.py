@@ -163,6 +163,17 @@ def test_promises_name_tests_that_exist() -> None:
     assert not missing, f"docs/guarantees.md names tests that do not exist: {missing}"
 
 
+def test_each_promise_names_the_test_to_read_first() -> None:
+    page = text_of(PROJECT / "docs" / "guarantees.md")
+    promises = re.findall(r"^\*\*(G\d+) ", page, re.MULTILINE)
+    leading = re.findall(r"`-k (g\d+)_`; first \[(test_\w+)\]\(\.\./([\w/.]+)\)", page)
+    assert len(promises) >= 28
+    assert [promise.lower() for promise in promises] == [number for number, _, _ in leading]
+    for number, name, file in leading:
+        assert f"_{number}_" in name
+        assert f"def {name}(" in text_of(PROJECT / file)
+
+
 def test_settings_exist() -> None:
     known = {option.name for option in all_options()}
     named = [
