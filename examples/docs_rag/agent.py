@@ -29,7 +29,7 @@ from perdure import (
     VectorStore,
     action,
 )
-from perdure.testing.local_model_server import local_model
+from perdure.testing import local_model
 
 HERE = Path(__file__).parent
 PAGES = HERE.parents[1] / "docs"
@@ -102,7 +102,7 @@ class DocsAgent(Agent):
         """Give the answer, with where it is from."""
         output: dict[str, Any] = {
             "question": ctx.sensory_memory.get("question"),
-            "answer": " ".join(event.response.content.split()),
+            "answer": " ".join(event.text.split()),
             "sources": ctx.sensory_memory.get("found"),
         }
         ctx.send_event(OutputEvent(output=output))

@@ -22,9 +22,9 @@ from perdure import (
     ResourceType,
     RunnerContext,
     action,
-    chat,
+    ask,
 )
-from perdure.testing.local_model_server import local_model
+from perdure.testing import local_model
 
 HERE = Path(__file__).parent
 PROMPT = Prompt(
@@ -56,9 +56,9 @@ class Waiter(Agent):
         notes = ctx.long_term_memory.get_memory_set("notes")  # of this guest: it has the run's key
         known = [item.value for item in await notes.search(said, limit=3)]
         listed = "\n".join(f"- The guest said: {note}" for note in known) or "- nothing yet"
-        answer = await chat(ctx, "waiter", said, prompt_args={"notes": listed})
+        answer = await ask(ctx, "waiter", said, prompt_args={"notes": listed})
         await notes.add(said)
-        output = {"says": said, "remembered": known, "answer": answer.response.content}
+        output = {"says": said, "remembered": known, "answer": answer}
         ctx.send_event(OutputEvent(output=output))
 
 

@@ -1,4 +1,4 @@
-"""Several chats of one run at the same time, in two ways: fanned out by events, and gathered.
+"""Several chats of one run at the same time, in two ways: gathered, and fanned out by events.
 
 Run by itself it starts a small local model and asks it about two topics with each agent.
 """
@@ -21,9 +21,9 @@ from perdure import (
     ResourceType,
     RunnerContext,
     action,
-    chat,
+    ask,
 )
-from perdure.testing.local_model_server import local_model
+from perdure.testing import local_model
 
 ASPECTS = ("history", "use", "price")
 TOPICS = ["umbrellas", "bicycles"]
@@ -34,6 +34,17 @@ def question(topic: str, aspect: str) -> str:
     return f"Write one short sentence about the {aspect} of {topic}."
 
 
+class Gathered(Agent):
+    """Makes the chats in one action: the shortest way."""
+
+    @action(InputEvent)
+    async def write(self, event: InputEvent, ctx: RunnerContext) -> None:
+        """Make three chats; all of them are under way before the first has an answer."""
+        asked = [ask(ctx, "writer", question(event.input, aspect)) for aspect in ASPECTS]
+        said = await asyncio.gather(*asked)
+        ctx.send_event(OutputEvent(output=in_order(dict(zip(ASPECTS, said, strict=True)))))
+
+
 class Noted(Event):
     """Says that the answer about an aspect is in the memory of the run."""
 
@@ -41,7 +52,7 @@ class Noted(Event):
 
 
 class FanOut(Agent):
-    """Sends three requests, and joins the three responses in the memory of the run."""
+    """Does the same by events: joins three responses in the memory of the run."""
 
     @action(InputEvent)
     def ask(self, event: InputEvent, ctx: RunnerContext) -> None:
@@ -55,7 +66,7 @@ class FanOut(Agent):
     def note(self, event: ChatResponseEvent, ctx: RunnerContext) -> None:
         """Put an answer down. Two may do so at the same moment: with `update` none is lost."""
         aspect = ctx.sensory_memory.get(f"asked.{event.request_id}")
-        answer = (aspect, event.response.content)
+        answer = (aspect, event.text)
         ctx.sensory_memory.update("answers", lambda answers: [*(answers or []), answer])
         ctx.send_event(Noted(aspect=aspect))
 
@@ -70,18 +81,6 @@ class FanOut(Agent):
             ctx.send_event(OutputEvent(output=in_order(dict(answers))))
 
 
-class Gathered(Agent):
-    """Does the same in one action."""
-
-    @action(InputEvent)
-    async def ask(self, event: InputEvent, ctx: RunnerContext) -> None:
-        """Make three chats; all of them are under way before the first has an answer."""
-        chats = [chat(ctx, "writer", question(event.input, aspect)) for aspect in ASPECTS]
-        answers = await asyncio.gather(*chats)
-        said = [answer.response.content for answer in answers]
-        ctx.send_event(OutputEvent(output=in_order(dict(zip(ASPECTS, said, strict=True)))))
-
-
 def in_order(answers: dict[str, str]) -> dict[str, Any]:
     """Return the answers as they were asked for, whichever came first."""
     return {aspect: " ".join(answers[aspect].split()) for aspect in ASPECTS}
@@ -90,7 +89,7 @@ def in_order(answers: dict[str, str]) -> dict[str, Any]:
 def main(store: str = "memory://") -> None:
     """Ask about all topics with both agents, and print the answers."""
     with local_model() as url:
-        for agent in (FanOut(), Gathered()):
+        for agent in (Gathered(), FanOut()):
             name = type(agent).__name__
             writer = ChatModel("smollm2-135m-instruct", base_url=url, max_tokens=24)
             engine = LocalEngine(store, job=name)

@@ -29,7 +29,7 @@ from perdure import (
     RunnerContext,
     action,
 )
-from perdure.testing.local_model_server import local_model
+from perdure.testing import local_model
 
 MODEL_URL = "PERDURE_EXAMPLE_MODEL_URL"
 SAMPLE = Path(__file__).parents[1] / "product_reviews" / "sample_reviews.jsonl"
@@ -99,7 +99,7 @@ class ReviewAnalysis(Agent):
     def judge(self, event: ChatResponseEvent, ctx: RunnerContext) -> None:
         """Add the score to the product's, and send one output."""
         review: Review = ctx.sensory_memory.get("review")
-        verdict: Verdict = event.response.output
+        verdict: Verdict = event.output
         score = get_args(Word).index(verdict.verdict) + 1
         memory = ctx.short_term_memory  # of the key, which is the product's id
         memory.update("scores", lambda scores: [*(scores or []), score])
