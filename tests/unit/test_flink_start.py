@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from perdure.engine.flink import start
+from perdure.engine.flink.loopback import keeper
 from perdure.engine.flink.start import cause_in, check_start
 from perdure.errors import FlinkJobError
 
@@ -125,3 +128,49 @@ def test_it_has_started_when_a_checkpoint_has_what_it_read() -> None:
     )
     check_start(cluster, "j1", ["perdure shop"])
     assert cluster.asked == 3
+
+
+class MiniCluster:
+    started = 0
+
+    def startTaskManager(self) -> None:
+        self.started += 1
+
+
+class Client:
+    """Flink's client of a job, as far as it is looked at."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def getClass(self) -> Client:
+        return self
+
+    def getSimpleName(self) -> str:
+        return self.kind
+
+
+def test_a_mini_cluster_that_has_lost_its_task_manager_gets_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = MiniCluster()
+    utils = ModuleType("pyflink.util.java_utils")
+    utils.get_field_value = lambda client, name: {"miniCluster": cluster}[name]  # type: ignore[attr-defined]
+    for name in ("pyflink", "pyflink.util"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "pyflink.util.java_utils", utils)
+    told: list[Any] = [
+        {"taskmanagers": []},  # it has just begun
+        {"taskmanagers": [1]},
+        {"taskmanagers": []},
+        {"taskmanagers": []},
+        {"taskmanagers": [1]},
+        None,
+        None,
+    ]
+    keep = keeper(Client("MiniClusterJobClient"), lambda path: told.pop(0))
+    for expected in (0, 0, 0, 1, 1, 1, 1):
+        keep()
+        assert cluster.started == expected
+    keeper(Client("ClusterClientJobClientAdapter"), lambda path: {"taskmanagers": []})()
+    assert cluster.started == 1

@@ -8,14 +8,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from perdure.config.configuration import ConfigOption, Configuration
 from perdure.engine.flink import settings
 from perdure.engine.flink.java import use_java
-from perdure.engine.flink.loopback import prepare
+from perdure.engine.flink.loopback import keeper, prepare
 from perdure.engine.flink.reference import load_agent, reference_to
 from perdure.engine.flink.refusals import check_plan
 from perdure.engine.flink.spec import SHARDS, FunctionSpec
@@ -37,6 +37,7 @@ logger = printable_logger("perdure")
 _STORES = ("flink://", "memory://")
 _NEWEST_PYTHON = (3, 12)  # that Flink has wheels for
 _POLL_SECONDS = 0.1
+_KEEP_SECONDS = 1.0
 _CANCEL_SECONDS = 30.0
 
 
@@ -204,13 +205,12 @@ class FlinkEngine:
         self._clients.append(client)
         try:
             job = str(client.get_job_id())
-            check_start(rest_api(client._j_job_client), job, [f"perdure {self.job}"])
+            ask = rest_api(client._j_job_client)
+            keep = keeper(client._j_job_client, ask)
+            check_start(ask, job, [f"perdure {self.job}"])
             if not attached:
                 return None
-            ending = client.get_job_execution_result()
-            while not ending.done():  # not `result` alone, in which Ctrl-C is not heard
-                time.sleep(_POLL_SECONDS)
-            return ending.result()
+            return _ended(client, keep)
         except BaseException:
             _cancel(client)
             raise
@@ -232,6 +232,17 @@ class FlinkEngine:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+def _ended(client: JobClient, keep: Callable[[], None]) -> JobExecutionResult:
+    """Wait for the end of a job, and return its result; Ctrl-C is heard meanwhile."""
+    ending, looked_at = client.get_job_execution_result(), time.monotonic()
+    while not ending.done():
+        time.sleep(_POLL_SECONDS)
+        if time.monotonic() - looked_at >= _KEEP_SECONDS:
+            keep()
+            looked_at = time.monotonic()
+    return ending.result()
 
 
 def _cancel(client: JobClient) -> None:

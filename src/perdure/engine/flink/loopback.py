@@ -1,4 +1,4 @@
-"""The server that PyFlink's mini cluster reaches the program's own process through."""
+"""The mini cluster, which runs in the program's own process: what PyFlink leaves open about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["prepare"]
+__all__ = ["keeper", "prepare"]
+
+_MISSES = 2  # in a row, since a TaskManager that has just begun is not registered yet
 
 _prepared: list[Any] = []
 
@@ -25,6 +27,37 @@ def prepare() -> None:
 
     _prepared.append(service)
     service.atexit = SimpleNamespace(register=at_end_of_threads)
+
+
+def keeper(j_job_client: Any, ask: Callable[[str], Any]) -> Callable[[], None]:
+    """Return what starts another TaskManager where a mini cluster has lost its own.
+
+    A fault in Beam's reference counting may end it when a job restarts, and on a cluster something
+    else starts another. To be called about once a second; elsewhere it does nothing.
+
+    Args:
+        j_job_client: Flink's own client of the job.
+        ask: what asks the REST interface.
+    """
+    if j_job_client.getClass().getSimpleName() != "MiniClusterJobClient":
+        return lambda: None
+    from pyflink.util.java_utils import get_field_value
+
+    cluster = get_field_value(j_job_client, "miniCluster")
+    misses = 0
+
+    def keep() -> None:
+        nonlocal misses
+        told = ask("/taskmanagers")
+        misses = misses + 1 if told is not None and not told.get("taskmanagers") else 0
+        if misses >= _MISSES:
+            misses = 0
+            try:
+                cluster.startTaskManager()
+            except Exception:
+                pass  # its job has ended, and it with it
+
+    return keep
 
 
 def at_end_of_threads(stop: Callable[[], Any]) -> None:
