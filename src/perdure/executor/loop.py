@@ -182,10 +182,8 @@ class ActionLoop(asyncio.AbstractEventLoop):
                 " thread, and what it returned is input which the journal does not hold. Call the"
                 " function in a durable call instead: ctx.durable_execute_async(function, ...)"
             )
-            # Nothing is raised there, which would end anyio's thread with a traceback of its own.
-            dropped = ActionHandle(callback, args, self, context)
-            dropped.cancel()
-            return dropped
+            # It ends anyio's thread, which nothing else would end, without a traceback.
+            raise SystemExit
         return self.call_soon(callback, *args, context=context)
 
     def call_later(  # type: ignore[override]
