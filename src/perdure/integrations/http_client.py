@@ -8,7 +8,6 @@ import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from perdure.call import durable
 from perdure.errors import RetryableError, TerminalError, missing_extra
 from perdure.resource import Resource, ResourceType
 
@@ -105,7 +104,6 @@ class HttpClient(Resource):
     def journaled_types(self) -> tuple[type, ...]:
         return (HttpResponse,)
 
-    @durable(id="http:get")
     async def get(
         self,
         url: str,
@@ -117,7 +115,6 @@ class HttpClient(Resource):
         """Get what is at an address; see `request`."""
         return await self.request("GET", url, params=params, headers=headers, accept=accept)
 
-    @durable(id="http:post")
     async def post(
         self,
         url: str,
@@ -129,7 +126,6 @@ class HttpClient(Resource):
         """Send a JSON value to an address; see `request`."""
         return await self.request("POST", url, json=json, headers=headers, accept=accept)
 
-    @durable(id="http:request")
     async def request(
         self,
         method: str,

@@ -177,7 +177,7 @@ class JobRuntime:
         """Take the job in its store, and say what is not as it was there."""
         if self._holds:
             return await self._store.open(self.job)
-        agent = agent_of(self._plan)
+        agent = await asyncio.to_thread(agent_of, self._plan)  # reads files
         if not self._fresh:
             info = await self._store.open(self.job, agent)
             say_what_changed(self.job, info.agent, agent)
