@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+import threading
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from perdure.engine.flink import start
-from perdure.engine.flink.loopback import keeper
+from perdure.engine.flink.loopback import keeper, without_hang_ups
 from perdure.engine.flink.start import cause_in, check_start
 from perdure.errors import FlinkJobError
 
@@ -174,3 +175,32 @@ def test_a_mini_cluster_that_has_lost_its_task_manager_gets_another(
         assert cluster.started == expected
     keeper(Client("ClusterClientJobClientAdapter"), lambda path: {"taskmanagers": []})()
     assert cluster.started == 1
+
+
+class EndedError(Exception):
+    """An error of a call over gRPC."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def code(self) -> Any:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("thread", "error", "is_said"),
+    [
+        ("read_grpc_client_inputs", EndedError("CANCELLED"), False),
+        ("read_grpc_client_inputs", EndedError("UNAVAILABLE"), True),
+        ("read_grpc_client_inputs", ValueError("no"), True),
+        ("mine", EndedError("CANCELLED"), True),
+    ],
+)
+def test_a_reader_of_beam_whose_peer_hung_up_says_nothing(
+    thread: str, error: Exception, is_said: bool
+) -> None:
+    said: list[Any] = []
+    given = SimpleNamespace(thread=threading.Thread(name=thread), exc_value=error)
+    without_hang_ups(said.append)(given)
+    assert said == [given] * is_said

@@ -19,7 +19,7 @@ def prepare() -> None:
     """See to it that the server is stopped while threads can still be started; once.
 
     PyFlink stops it in `atexit`. From Python 3.12 on no thread can be started then, and grpcio
-    leaves a traceback.
+    leaves a traceback. Beam's reader leaves one where it is stopped while it reads.
     """
     if _prepared:
         return
@@ -27,6 +27,7 @@ def prepare() -> None:
 
     _prepared.append(service)
     service.atexit = SimpleNamespace(register=at_end_of_threads)
+    threading.excepthook = without_hang_ups(threading.excepthook)
 
 
 def keeper(j_job_client: Any, ask: Callable[[str], Any]) -> Callable[[], None]:
@@ -64,3 +65,19 @@ def at_end_of_threads(stop: Callable[[], Any]) -> None:
     """Call `stop` when the main thread ends, before other threads are waited for."""
     register = getattr(threading, "_register_atexit", None)  # what concurrent.futures uses
     (register or atexit.register)(stop)
+
+
+def without_hang_ups(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """Return a `threading.excepthook` that says nothing of Beam's readers whose peer hung up.
+
+    Args:
+        hook: what all else is given to.
+    """
+
+    def say(args: Any) -> None:
+        code = getattr(args.exc_value, "code", None)
+        is_reader = args.thread is not None and args.thread.name.startswith("read_grpc_client")
+        if not (is_reader and callable(code) and getattr(code(), "name", "") == "CANCELLED"):
+            hook(args)
+
+    return say
