@@ -135,7 +135,7 @@ class Round:
 
     def _send(self) -> None:
         """Send each run that waits its signal, as another process does."""
-        engine = LocalEngine(self.store, job=AGENT.stem)
+        engine = LocalEngine(self.store, job=f"{AGENT.stem}.Chaos")
         while not self._done.is_set():
             for n, run in self.lines("waits.jsonl"):
                 if n not in self._sent:

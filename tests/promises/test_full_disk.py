@@ -242,9 +242,9 @@ def test_g4_outputs_are_delivered_while_recovery_goes_on(
         open_again = True
         real = StoredRuns.recover
 
-        async def slow(runs: StoredRuns) -> None:
+        async def slow(runs: StoredRuns, shard: int = 0) -> None:
             await until(lambda: delivered)  # recovery would never end if the sink waited for it
-            await real(runs)
+            await real(runs, shard)
 
         monkeypatch.setattr(StoredRuns, "recover", slow)
         async with engine.open(agent_of(simple), sink=sink):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from perdure.connectors.base import Sink
 from perdure.engine.files import is_same_file
+from perdure.errors import StoreError
 from perdure.operate.history import AsyncHistory
 from perdure.operate.selection import selection_of
 from perdure.store.base import ActionStateStore
@@ -30,7 +31,11 @@ async def _where(store: ActionStateStore, job: str, sink: Sink | None) -> str:
     """Say where the outputs are: they are delivered once, and not to another sink again."""
     if sink is None:
         return "the outputs are those of then"
-    async with AsyncHistory(store.view()) as history:
+    try:
+        view = store.view()
+    except StoreError:  # nobody can look into it
+        return "the outputs are those of then"
+    async with AsyncHistory(view) as history:
         files = await history.view.sink_files((await history.job(job)).job)
     places = [file.path for file in files]
     if sink.file is not None and places and all(is_same_file(sink.file, at) for at in places):
