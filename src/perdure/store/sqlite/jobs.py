@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
 
 from perdure.errors import ConfigurationError, StoreError
 from perdure.store.base import NUMBER_BITS, JobAgent, JobInfo
@@ -15,7 +14,7 @@ from perdure.store.generations import asked_for, check_job_name, parted, stored_
 from perdure.store.sqlite import rows as kinds
 from perdure.store.sqlite.file import READ
 from perdure.store.sqlite.rows import short_id
-from perdure.store.sqlite.write import write_rows
+from perdure.store.sqlite.write import transaction, write_rows
 
 
 def take_job(
@@ -43,7 +42,7 @@ def take_job(
     if not job or (fresh and _last_run(db, where, job) > job << NUMBER_BITS):
         _check_finished(db, name, job)
         generation, before = generation + 1, None
-        with _transaction(db):
+        with transaction(db):
             stored = stored_name(name, generation)
             db.execute(READ["make_job"], (stored, time.time_ns()))
             ((job, _),) = db.execute(READ["job"], {"name": stored})
@@ -96,19 +95,6 @@ def _last_run(db: sqlite3.Connection, where: object, job: int) -> int:
         0
     ]
     return last or first
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-        raise
 
 
 def _agent(db: sqlite3.Connection, where: object, job: int) -> JobAgent | None:

@@ -7,7 +7,6 @@ and the disk proves quicker than the way to it, small commits are made in place 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import queue
 import sqlite3
@@ -56,7 +55,7 @@ from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
 from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.view import MemoryView, SqliteView
-from perdure.store.sqlite.write import takes_time, write_rows
+from perdure.store.sqlite.write import takes_time, transaction, write_rows
 
 T = TypeVar("T")
 
@@ -357,15 +356,8 @@ class SqliteStore(ActionStateStore):
         if len(rows) == 1:
             write_rows(db, rows)  # a statement outside a transaction is one
             return
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             write_rows(db, rows)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-            raise
 
     def _probe(self, size: int) -> None:
         self._be_patient(True)

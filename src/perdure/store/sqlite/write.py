@@ -7,11 +7,12 @@ be, of statements for 256 rows, 64, 16 and 4.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from perdure.codec.compressed import LARGE, compressed
@@ -32,6 +33,20 @@ _PAYLOADS = [
     for kind in ROW_ORDER
 ]
 _VALUES = re.compile(r"VALUES\s*(\((?:\?,\s*)*\?\))")
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is written inside, or take all of it back where it, or the commit, fails."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        raise
 
 
 def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
