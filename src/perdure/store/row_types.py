@@ -59,6 +59,13 @@ class RunRow(NamedTuple):
     finished_at: int
     due: int = 0
 
+    def as_now(self, status: StatusRow) -> RunRow:
+        """Return the run as its newest status row says that it stands."""
+        return self._replace(
+            status=status.status, place=status.place, attempt=status.attempt, error=status.error,
+            finished_at=status.finished_at,
+        )  # fmt: skip
+
 
 class InputRow(NamedTuple):
     """That an input was admitted, for ever: by id, or by its position in a source (G2)."""

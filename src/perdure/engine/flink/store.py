@@ -48,7 +48,7 @@ class FlinkStore(ActionStateStore):
     it to the state of its shard in the same callback in which the outputs leave.
 
     Owns: the rows of the shards that are held. The runtime's methods are called on the host loop;
-    `load`, `drop`, `take_change` and `has_changed` on any thread.
+    `load`, `drop` and `take_change` on any thread.
 
     Args:
         shards: how many shards the job has.
@@ -99,14 +99,8 @@ class FlinkStore(ActionStateStore):
             runs = [self._tables.runs[run] for run in self._tables.shards[shard].runs]
         return sum(not STATUS_BY_NUMBER[row.status].is_final for row in runs)
 
-    def has_changed(self, shard: int) -> bool:
-        """Say whether `take_change` has something of a shard."""
-        return self._tables.shards[shard].has_changed
-
     def take_change(self, shard: int) -> Change | None:
         """Return what has changed in a shard since this was asked last; None for nothing."""
-        if not self._tables.shards[shard].has_changed:
-            return None
         with self._lock:
             return self._tables.take_change(shard)
 

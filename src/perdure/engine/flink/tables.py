@@ -183,12 +183,7 @@ class Tables:
         if old is None:
             return
         self._number(shard, row.place)
-        new = RunRow(
-            run=old.run, job=old.job, key=old.key, sequence=old.sequence, label=old.label,
-            value=old.value, status=row.status, place=row.place, attempt=row.attempt,
-            error=row.error, admitted_at=old.admitted_at, finished_at=row.finished_at, due=old.due,
-        )  # fmt: skip
-        self.runs[row.run] = new
+        new = self.runs[row.run] = old.as_now(row)
         if STATUS_BY_NUMBER[row.status].is_final:
             self._ended(new, shard)
         else:

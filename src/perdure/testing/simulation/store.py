@@ -41,7 +41,6 @@ from perdure.testing.simulation.documents import Rows, SimulatedDocuments, write
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _LARGEST = 1 << 63
 _LEFT_ABOVE = 24  # bytes of an outcome that is read when it is fed, so that this is simulated too
-_CHANGED = tuple(name for name in StatusRow._fields if name != "run")
 
 Later = Callable[[Callable[[], None]], object]
 
@@ -109,8 +108,7 @@ class Tables:
             self.records.setdefault(row.run, []).append(row)
         elif isinstance(row, StatusRow):
             if (old := self.runs.get(row.run)) is not None:
-                changed = {name: getattr(row, name) for name in _CHANGED}
-                self.runs[row.run] = old._replace(**changed)
+                self.runs[row.run] = old.as_now(row)
         elif isinstance(row, RunRow):
             self.runs[row.run] = row
         elif isinstance(row, KeyRow):
