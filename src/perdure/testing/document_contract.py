@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from perdure.documents.filters import parse_filters
 from perdure.errors import StoreDataError, StoreError, TerminalError
-from perdure.store.base import ActionStateStore
 from perdure.store.documents import (
     DocumentRow,
     Found,
     pack_embedding,
 )
+from perdure.testing.contract_stores import ContractStores
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.sample_rows import SampleRows
 
 __all__ = ["DocumentContract"]
 
 
-class DocumentContract:
+class DocumentContract(ContractStores):
     """Tests of the documents of a store; see StoreContract."""
-
-    def opened(
-        self, store: ActionStateStore | None = None, job: str | None = None
-    ) -> AbstractAsyncContextManager[tuple[ActionStateStore, SampleRows]]:
-        """Open a new store, or the data of a closed one again; close it at the end."""
-        raise NotImplementedError
 
     @on_a_loop
     async def test_documents_are_there_after_reopening(self) -> None:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-
 from perdure.errors import ConfigurationError, StoreError
-from perdure.store.base import ActionStateStore, JobAgent, SinkRow
+from perdure.store.base import JobAgent, SinkRow
 from perdure.store.files import SINK, SOURCE, FileRow
+from perdure.testing.contract_stores import ContractStores
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.sample_rows import COMPLETED, SampleRows
 
 __all__ = ["GenerationContract"]
 
 
-class GenerationContract:
+class GenerationContract(ContractStores):
     """Tests of what a job is besides its runs; see StoreContract."""
-
-    def make_store(self) -> ActionStateStore:
-        """Return a new store, not open."""
-        raise NotImplementedError
-
-    def reopen(self, store: ActionStateStore) -> ActionStateStore:
-        """Return the store with the data of a closed one."""
-        raise NotImplementedError
-
-    def opened(
-        self, store: ActionStateStore | None = None, job: str | None = None
-    ) -> AbstractAsyncContextManager[tuple[ActionStateStore, SampleRows]]:
-        """Open a new store, or the data of a closed one again; close it at the end."""
-        raise NotImplementedError
 
     @on_a_loop
     async def test_the_agent_of_a_job_is_known_when_it_is_next_open(self) -> None:

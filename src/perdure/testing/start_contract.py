@@ -5,26 +5,17 @@ A store may keep both in one row; whoever reads finds the records that were writ
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-
 from perdure.journal.record import Record, RecordKind
-from perdure.store.base import ActionStateStore
+from perdure.testing.contract_stores import ContractStores
 from perdure.testing.contract_support import on_a_loop
-from perdure.testing.sample_rows import SampleRows
 
 __all__ = ["StartContract", "StartViewContract"]
 
 RUNNING = 2  # as a view shows a run that has begun
 
 
-class StartContract:
+class StartContract(ContractStores):
     """Tests of START records as the owner of a job reads them; see StoreContract."""
-
-    def opened(
-        self, store: ActionStateStore | None = None, job: str | None = None
-    ) -> AbstractAsyncContextManager[tuple[ActionStateStore, SampleRows]]:
-        """Open a new store, or the data of a closed one again; close it at the end."""
-        raise NotImplementedError
 
     @on_a_loop
     async def test_g14_a_start_is_read_as_it_was_written(self) -> None:
@@ -46,14 +37,8 @@ class StartContract:
             assert (await again.records([run]))[run] == written
 
 
-class StartViewContract:
+class StartViewContract(ContractStores):
     """Tests of START records as they are seen from outside; see StoreContract."""
-
-    def opened(
-        self, store: ActionStateStore | None = None, job: str | None = None
-    ) -> AbstractAsyncContextManager[tuple[ActionStateStore, SampleRows]]:
-        """Open a new store, or the data of a closed one again; close it at the end."""
-        raise NotImplementedError
 
     @on_a_loop
     async def test_g14_a_view_pages_through_starts_and_what_follows_them(self) -> None:

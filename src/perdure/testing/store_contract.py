@@ -13,8 +13,7 @@ Plain methods named `test_*`, so that pytest collects them; nothing here imports
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 from perdure.errors import StoreDataError, StoreError
 from perdure.journal.record import Record, RecordKind, StoredPayload
@@ -40,28 +39,6 @@ __all__ = ["OwnerContract", "StoreContract"]
 
 class OwnerContract(DocumentContract, StartContract):
     """Tests of what a store does for the job that owns it; a subclass says how to make one."""
-
-    job = "contract"
-
-    def make_store(self) -> ActionStateStore:
-        """Return a store without data, not yet open; called once in a test."""
-        raise NotImplementedError
-
-    def reopen(self, store: ActionStateStore) -> ActionStateStore:
-        """Return a store over the data of `store`, which was closed; it may be the same object."""
-        raise NotImplementedError
-
-    @asynccontextmanager
-    async def opened(
-        self, store: ActionStateStore | None = None, job: str | None = None
-    ) -> AsyncIterator[tuple[ActionStateStore, SampleRows]]:
-        """Open a new store, or the data of a closed one again; close it at the end."""
-        used = self.make_store() if store is None else self.reopen(store)
-        info = await used.open(self.job if job is None else job)
-        try:
-            yield used, SampleRows(info)
-        finally:
-            await used.close()
 
     async def filled(self, rows: Callable[[SampleRows], Sequence[Row]]) -> ActionStateStore:
         """Return a closed store to which `rows` were committed in one batch."""

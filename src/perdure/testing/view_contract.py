@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from perdure.errors import StoreError
@@ -23,6 +22,7 @@ from perdure.store.base import (
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow, MendedLineRow
 from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
+from perdure.testing.contract_stores import ContractStores
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.sample_rows import CANCELLED, COMPLETED, FAILED, QUEUED, WAITING, SampleRows
 
@@ -33,20 +33,8 @@ T = TypeVar("T")
 RUNNING = 2  # as a view shows a run that has begun; stores keep it as queued
 
 
-class ViewContract:
+class ViewContract(ContractStores):
     """Tests of the view of a store; see StoreContract."""
-
-    job: str
-
-    def make_store(self) -> ActionStateStore:
-        """Return a store without data, not yet open; called once in a test."""
-        raise NotImplementedError
-
-    def opened(
-        self, store: ActionStateStore | None = None, job: str | None = None
-    ) -> AbstractAsyncContextManager[tuple[ActionStateStore, SampleRows]]:
-        """Open a new store, or the data of a closed one again; close it at the end."""
-        raise NotImplementedError
 
     # Bad lines
 
