@@ -12,7 +12,7 @@ import os
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from perdure.call import Limit, RetryPolicy
 from perdure.config.options import AgentExecutionOptions, all_options
@@ -35,7 +35,13 @@ from perdure.config.values import (
 )
 from perdure.errors import ConfigurationError
 
-__all__ = ["AgentExecutionOptions", "ConfigOption", "Configuration", "all_options"]
+__all__ = [
+    "AgentExecutionOptions",
+    "AnyConfiguration",
+    "ConfigOption",
+    "Configuration",
+    "all_options",
+]
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -95,12 +101,7 @@ class Configuration:
     @classmethod
     def load(
         cls,
-        config: Configuration
-        | Mapping[str, Any]
-        | Mapping[ConfigOption[Any], Any]
-        | str
-        | os.PathLike[str]
-        | None = None,
+        config: AnyConfiguration = None,
         environ: Mapping[str, str] | None = None,
         overrides: Iterable[str] = (),
         *,
@@ -220,6 +221,17 @@ class Configuration:
         self._entries = entries
         self._retry = retry_policy(entries)
         self._limits = limits(entries)
+
+
+# What `Configuration.load` takes: the options, or the path of a YAML file.
+AnyConfiguration: TypeAlias = (
+    Configuration
+    | Mapping[str, Any]
+    | Mapping[ConfigOption[Any], Any]
+    | str
+    | os.PathLike[str]
+    | None
+)
 
 
 def _of_mapping(mapping: Mapping[Any, Any], source: str) -> dict[str, Entry]:

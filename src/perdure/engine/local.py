@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any, Self
 
 from perdure.agent.resources import ResourceSpec, added_resource, merged
-from perdure.config.configuration import AgentExecutionOptions, ConfigOption, Configuration
+from perdure.config.configuration import AgentExecutionOptions, AnyConfiguration, Configuration
 from perdure.connectors.base import Sink
 from perdure.connectors.iterable import as_sink, as_source
 from perdure.engine.event_loop import runner_of
@@ -57,12 +56,7 @@ class LocalEngine:
         self,
         store: str = DEFAULT_STORE,
         job: str = "default",
-        config: Configuration
-        | dict[str, Any]
-        | dict[ConfigOption[Any], Any]
-        | str
-        | Path
-        | None = None,
+        config: AnyConfiguration = None,
     ) -> None:
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)

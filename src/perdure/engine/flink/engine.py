@@ -10,9 +10,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from perdure.config.configuration import ConfigOption, Configuration
+from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.engine.flink import settings
 from perdure.engine.flink.java import use_java
 from perdure.engine.flink.loopback import keeper, prepare
@@ -70,12 +70,7 @@ class FlinkEngine:
         self,
         store: str = "flink://",
         job: str = "default",
-        config: Configuration
-        | dict[str, Any]
-        | dict[ConfigOption[Any], Any]
-        | str
-        | Path
-        | None = None,
+        config: AnyConfiguration = None,
         *,
         shards: int = SHARDS,
         ids_ttl: float | None = None,
