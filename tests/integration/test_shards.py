@@ -153,6 +153,7 @@ async def test_what_a_job_does_not_hold_is_refused_by_name() -> None:
                 await each
         with pytest.raises(PerdureError, match="shard 2 is held already"):
             await runtime.take(2, NOTHING)
+        await host.until(lambda: host.ended)
         assert not await runtime.cancel(run)
 
 
