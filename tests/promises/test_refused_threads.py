@@ -80,6 +80,29 @@ def test_g10_timed_out_calls_settle_where_the_system_gives_no_more_threads(
     assert "can't start new thread" in told[0]
 
 
+def test_g10_a_job_takes_no_thread_of_the_hosts_loop(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the loop's own pool wants a thread more, which a system may refuse."""
+
+    async def go(event: Any, ctx: Any) -> None:
+        out(ctx, await ctx.durable_execute_async(str, event.input))
+
+    async def main() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        in_executor = loop.run_in_executor
+
+        def refusing(executor: Any, *given: Any) -> Any:
+            assert executor is not None, "the loop's own pool was used"
+            return in_executor(executor, *given)
+
+        monkeypatch.setattr(loop, "run_in_executor", refusing)
+        async with LocalEngine(store).open(agent_of(go)) as job:
+            return await (await job.submit(7, key=1)).outputs()
+
+    assert [each.value for each in asyncio.run(main())] == ["7"]
+
+
 def test_g18_the_pool_goes_on_when_the_system_gives_threads_again(threads: Threads) -> None:
     threads.left = 0
 

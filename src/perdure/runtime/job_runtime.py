@@ -177,7 +177,9 @@ class JobRuntime:
         """Take the job in its store, and say what is not as it was there."""
         if self._holds:
             return await self._store.open(self.job)
-        agent = await asyncio.to_thread(agent_of, self._plan)  # reads files
+        # Here, though it reads the agent's few files: a thread would be one of the host loop's own
+        # pool, whose end wants another thread of a system that may give none.
+        agent = agent_of(self._plan)
         if not self._fresh:
             info = await self._store.open(self.job, agent)
             say_what_changed(self.job, info.agent, agent)
