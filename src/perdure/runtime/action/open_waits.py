@@ -24,7 +24,8 @@ class OpenWaits:
 
     A wait gets a row at the end of the turn that opened it, if it is open then, and loses it when
     it has ended. Nothing waits for these rows. What is said of a wait is the same after a replay,
-    so that it is written again there.
+    so that it is written again there; what was told before is taken back only when the action's
+    code has been as far again. From outside a wait goes on while its action is replayed.
 
     Owns: what is to be told, and the action's part of `RunTicket.waits`. Lifecycle: that of the
     action. On the host loop's thread, but for `opened`.
@@ -56,21 +57,19 @@ class OpenWaits:
 
     def tell(self) -> None:
         """Write, after a turn of a live action, what has changed."""
-        if self._new or self._told:
-            self._tell([])
-
-    def go_live(self) -> None:
-        """Replay is over: what an earlier process told holds where it is told again."""
-        if self._resumed:
+        if self._resumed and self._action.has_caught_up:
             self._resumed = False
-            self._tell([self._all_ended()])
-        else:
-            self.tell()
+            self._new = [*self._told.values(), *self._new]
+            self._told.clear()
+            self._tell([self._all_ended()])  # what was told holds where it is told again
+        elif self._new or self._told:
+            self._tell([])
 
     def end(self) -> None:
         """Take back what was told: the action has ended."""
         rows: list[Row] = [self._ended(each.row) for each in self._told.values()]
         if self._resumed:
+            self._resumed = False
             rows.append(self._all_ended())
         self._told.clear()
         self._new = []
@@ -92,10 +91,11 @@ class OpenWaits:
     def _show(self) -> None:
         """Have those who look in this process see what is told."""
         action, ticket = self._action, self._action.run.ticket
+        place_of_action = (action.event, action.name)
         others = {
             place: row
             for place, row in ticket.waits.items()
-            if place[:2] != (action.event, action.name)
+            if place[:2] != place_of_action or (self._resumed and place[2] > self._made)
         }
         own = {(action.event, action.name, n): each.row for n, each in self._told.items()}
         ticket.waits = others | own or NO_WAITS

@@ -107,6 +107,11 @@ class ActionRunner:
         is_new = self._history is NEW and self._waits is None
         return not (is_new or self.ended or self.continuation.is_suspended)
 
+    @property
+    def has_caught_up(self) -> bool:
+        """True when the code of a live action has been as far as before: its waits are made."""
+        return True  # turn by turn, in the replay
+
     def ask(self) -> None:
         """Take what has come for the action: the run has got a signal."""
         if self._waits is not None:

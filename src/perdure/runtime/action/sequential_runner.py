@@ -13,7 +13,7 @@ from typing import Any
 from perdure.agent.plan import ActionSpec
 from perdure.call import DurableCall
 from perdure.errors import NonDeterminismError
-from perdure.journal.journal import ActionHistory
+from perdure.journal.journal import NEW, ActionHistory
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action.runner import ActionRunner
 from perdure.runtime.action.sides import RunOfAction
@@ -40,12 +40,17 @@ class SequentialRunner(ActionRunner):
         self._awaited_call = call.number
         if self._journal.replaying or not self.is_live:
             self._services.executor.soon(self._replay)
-        elif not call.number:
-            self._services.executor.soon(self._after_turn)  # arms its timer
+        elif not call.number or self._history is not NEW:
+            self._services.executor.soon(self._after_turn)  # arms its timer, tells of its waits
 
     def code_ended(self) -> None:
         """See to the end of the action."""
         self._after_turn()
+
+    @property
+    def has_caught_up(self) -> bool:
+        """True when the action's thread waits for what no record is handed to."""
+        return self.continuation.is_suspended and not self._journal.replaying
 
     def release(self) -> None:
         """Let go of the parts that refer back to the action, which has ended for good."""

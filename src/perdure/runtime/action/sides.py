@@ -122,6 +122,10 @@ class ActionOfParts(Protocol):
     def check_turn(self, what: str) -> None:
         """Refuse what is asked outside a turn of the action."""
 
+    @property
+    def has_caught_up(self) -> bool:
+        """True when the code of a live action has been as far as before: its waits are made."""
+
     # Settlements and other rows
 
     def settle(self, outcome: Record, at: int | None = None) -> None:

@@ -182,7 +182,7 @@ class ActionWaits:
     def ask_live(self) -> None:
         """Take what has come, and tell what is waited for, now that the action is live."""
         self.ask()
-        self._open.go_live()
+        self._open.tell()
 
     def ask(self) -> None:
         """Take what has come for the action: the run has got a signal."""
