@@ -316,7 +316,7 @@ class RunsFailedError(PerdureError):
             first = "" if count == 1 else "the first "
             key, message = quoted_key(info.key), printable(str(error["message"]))
             at = f", at {shown_place(place)}" if (place := error.get("place")) else ""
-            text += f" ({first}{info.id} of key {key}: {type_name}: {message}{at})"
+            text += f" ({first}{info.title} of key {key}: {type_name}: {message}{at})"
         return f"{text}: see .failed, and .outputs for the rest"
 
 

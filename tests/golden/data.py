@@ -61,8 +61,11 @@ def run(number: int, key: Any, status: RunStatus, **more: Any) -> RunInfo:
     return RunInfo(**(facts | more))
 
 
-def wait(run_id: str, key: Any, name: str, kind: str, question: str | None, ago: int) -> WaitInfo:
+def wait(
+    run_id: str, key: Any, name: str, kind: str, question: str | None, ago: int, **more: Any
+) -> WaitInfo:
     return WaitInfo(
+        **more,
         run=run_id,
         key=key,
         name=name,
@@ -75,8 +78,25 @@ def wait(run_id: str, key: Any, name: str, kind: str, question: str | None, ago:
 
 
 WAITS = [
-    wait("r3ea", "customer-4711", "refund", "approval", LONG_QUESTION, 26 * 3600 * S),
+    wait(
+        "r3ea",
+        "customer-4711",
+        "refund",
+        "approval",
+        LONG_QUESTION,
+        26 * 3600 * S,
+        input_id="ticket 1002",
+    ),
     wait("r1f", ["お客様", 7], "documents from the carrier", "signal", None, 75 * S),
+    wait(
+        "r20",
+        "customer-4708",
+        "pay",
+        "approval",
+        None,
+        5 * S,
+        input_id="2f1c8b1e-9d0e-4c54-8f5b-52c1f2a0b7aa",
+    ),
 ]
 RUNS = [
     run(1005, "customer-4714", RunStatus.QUEUED, admitted_at=NOW - 4 * S, sequence=12),
@@ -87,6 +107,8 @@ RUNS = [
         "customer-4711",
         RunStatus.WAITING,
         waits=(WAITS[0],),
+        label="ticket 1002",
+        input_id="ticket 1002",
         sequence=3,
         activity={"step": "refund", "of": 4, "note": "two of the five items are missing"},
     ),

@@ -35,11 +35,17 @@ def test_no_line_is_wider_than_the_screen(name: str, width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_ids_and_statuses_are_whole_at_any_width(width: int) -> None:
-    rows = [line.split() for line in drawn("runs", width).splitlines()]
+    lines = drawn("runs", width).splitlines()
     for run in RUNS:
-        (row,) = [row for row in rows if row[0] == run.id]
-        assert run.status.value in row
-    assert "RefundRefused: the order 10-4471" in " ".join(" ".join(row) for row in rows)
+        (line,) = [line for line in lines if line.startswith(f"{run.title} ")]
+        assert run.status.value in line.split()
+    assert "RefundRefused: the order 10-4471" in " ".join(" ".join(lines).split())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_command_to_be_copied_is_whole_at_any_width(width: int) -> None:
+    for name in ("inbox", "show-waiting"):
+        assert "perdure approve 'ticket 1002' refund" in drawn(name, width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

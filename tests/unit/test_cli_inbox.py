@@ -151,6 +151,63 @@ def test_runs_and_show_name_what_is_waited_for(cli: Any) -> None:
     assert "waits for approval pay (May I pay?): perdure approve r2 pay" in out
 
 
+IDS = ("order 7", "r3", "-x", 12, None)
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> str:
+    """A store where r1 to r5 wait for an approval; IDS were given with their inputs."""
+    url = f"sqlite:///{tmp_path / 'named.db'}"
+    engine = LocalEngine(url, job="desk")
+
+    async def fill() -> None:
+        async with engine.open(Desk) as job:
+            for number, id_ in enumerate(IDS):
+                run = await job.submit({"ask": ["pay"]}, key=f"k{number}", id=id_)
+                while not run.waits:
+                    await asyncio.sleep(0.002)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        asyncio.run(fill())
+    return url
+
+
+def test_a_run_is_named_by_the_id_given_with_its_input_wherever_it_is_shown(
+    named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def out(*arguments: str) -> str:
+        assert main([*arguments, "--store", named]) == 0
+        return capsys.readouterr().out
+
+    titles = ["'order 7'", "r2", "r3", "12", "r5"]
+    shown = out("inbox")
+    for title in titles:  # r3 may be another run's own id, and -x an option
+        assert f"  perdure approve {title} pay" in shown
+    listed = [line.split("  ") for line in out("runs").splitlines()[1:6]]
+    assert [each[0] for each in listed] == ["r5", "12", "r3", "r2", "order 7"]
+    assert next(each for each in listed[-1][1:] if each) == "r1"
+    assert out("show", "order 7").startswith("run order 7 (r1)  waiting\n")
+    assert out("show", "r5").startswith("run r5  waiting\n")
+    assert out("trace", "12").startswith("run 12 of job desk")
+    assert "run order 7 (key 'k0'): pay is answered yes" in out("approve", "order 7")
+    assert main(["approve", "r1", "--store", named]) == 1
+    assert "run order 7: 'pay' has been answered already" in capsys.readouterr().err
+    found = json.loads(out("runs", "--json"))["runs"]
+    assert [each["input_id"] for each in found] == [None, "12", "-x", "r3", "order 7"]
+
+
+def test_an_id_that_reads_as_a_number_is_the_input_s_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = f"sqlite:///{tmp_path / 'b.db'}"
+    inputs = [{"ask": [], "id": id_} for id_ in ("2", "b", "f")]
+    LocalEngine(store, job="desk").run(Desk, inputs, key="id", id="id")
+    for id_, own in (("2", "r1"), ("b", "r2"), ("f", "r3"), ("r2", "r2")):
+        assert main(["show", id_, "--json", "--store", store]) == 0
+        assert json.loads(capsys.readouterr().out)["run"]["id"] == own
+
+
 def test_in_a_terminal_the_inbox_takes_answers(
     cli: Any, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -382,15 +382,29 @@ class Shown:
 
     seconds = 1.0
 
-    def __init__(self, waiting: int = 0, delayed: int = 0, selection: str | None = "") -> None:
+    def __init__(
+        self,
+        waiting: int = 0,
+        delayed: int = 0,
+        selection: str | None = "",
+        *,
+        named: bool = False,
+    ) -> None:
         self.notes: list[str] = []
         self.counts = Progress(waiting=waiting + delayed, delayed=delayed)
         runs = [
             SimpleNamespace(id=f"r{n}", key="k", activity="asks ann", waits=[wait(f"r{n}", "pay")])
             for n in range(waiting)
         ]
+
+        async def input_ids(_runs: list[Any]) -> dict[str, str]:
+            return {"r0": "order 1"} if named else {}
+
         job: Any = SimpleNamespace(
-            name="desk", progress=self.counts, waiting_runs=lambda: iter(runs)
+            name="desk",
+            progress=self.counts,
+            waiting_runs=lambda: iter(runs),
+            input_ids=input_ids,
         )
         self.hint = WaitingWatch(job, self.note, after=2.0, selection=selection)
 
@@ -404,8 +418,12 @@ class Shown:
     def look(self, since: int, until: int) -> list[str]:
         """Look every second, and return what was told."""
         self.notes.clear()
-        for second in range(since, until):
-            self.hint.look(float(second))
+
+        async def look() -> None:
+            for second in range(since, until):
+                await self.hint.look(float(second))
+
+        asyncio.run(look())
         return self.notes
 
 
@@ -420,6 +438,12 @@ def test_the_hint_says_what_is_waited_for_and_what_to_do() -> None:
     assert "and 2 more" in note
     (note,) = Shown(1, selection=None).look(0, 1000)
     assert "perdure approve" not in note  # no other process can look into a memory:// store
+
+
+def test_the_hint_names_runs_by_the_ids_given_with_their_inputs() -> None:
+    (note,) = Shown(2, selection=" --job desk", named=True).look(0, 1000)
+    assert "(order 1, key 'k', for approval pay, says 'asks ann'; r1, key" in note
+    assert "answer: perdure approve 'order 1' pay --job desk" in note
 
 
 def test_the_hint_comes_when_nothing_else_is_done_for_a_while() -> None:

@@ -57,8 +57,8 @@ class View:
     async def waits_of(self, runs: list[int]) -> list[WaitRow]:
         return []
 
-    async def run_of_input(self, job: int, id: str) -> int | None:
-        return None
+    async def runs_of_inputs(self, job: int, ids: list[str]) -> dict[str, int]:
+        return {}
 
     async def records(self, run: int) -> list[Record]:
         return self.kept

@@ -196,7 +196,7 @@ def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
 def _named(info: RunInfo) -> str:
     from perdure.printable import quoted_key
 
-    return f"run {info.id} (key {quoted_key(info.key)})"
+    return f"run {info.title} (key {quoted_key(info.key)})"
 
 
 def _when(history: History, job: JobRow) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -319,12 +320,13 @@ def _list_failures(plan: Plan, view: View, result: DriveResult) -> None:
     for info in failed[:LISTED_FAILURES]:
         reason = render.short_failure(info.error) if info.error else info.status.value
         shown = render.first_line(reason, LONGEST_REASON)
-        view.note(f"  {info.id}  key {render.shown_key(info.key)}: {shown}")
+        view.note(f"  {info.title}  key {render.shown_key(info.key)}: {shown}")
     more = result.failures + result.cancelled - LISTED_FAILURES
     if more > 0:
         status = "failed" if result.failures else "cancelled"
         view.note(f"  and {more:,} more: perdure runs --status {status}{plan.selection}")
+    first = shlex.quote(failed[0].title)
     view.note(
-        f"look at one: perdure show {failed[0].id}{plan.selection}; put one back:"
-        f" perdure retry {failed[0].id}{plan.selection}; then run the same command again"
+        f"look at one: perdure show {first}{plan.selection}; put one back:"
+        f" perdure retry {first}{plan.selection}; then run the same command again"
     )

@@ -66,7 +66,7 @@ def _print(wait: WaitInfo, chosen: str) -> None:
 
     console = render.make_console()
     age = render.rough(render.now() - wait.since)
-    who = f"{wait.run}  key {render.shown_key(wait.key)}  waits {age} for {render.wait(wait)}"
+    who = f"{wait.title}  key {render.shown_key(wait.key)}  waits {age} for {render.wait(wait)}"
     lines = [(f"{who} (action {wait.action})", 4)]
     if wait.question and wait.question.strip():
         lines += [(f"  {line}", 2) for line in wait.question.splitlines()]

@@ -111,6 +111,9 @@ def _print_runs(found: list[RunInfo]) -> None:
         print("no such runs")
         return
     columns = ["id", "key", "seq", "status", "attempts", "started", "duration", "error"]
+    # The ids of inputs name their runs; the runs have ids of their own as well.
+    has_own = any(info.title != info.id for info in found)
+    columns[1:1] = ["run"] * has_own
     # Only where there is something to say: the lines are long enough.
     has_due = any(info.is_delayed for info in found)
     has_waits = any(info.waits for info in found)
@@ -120,7 +123,8 @@ def _print_runs(found: list[RunInfo]) -> None:
     for info in found:
         took = info.finished_at - info.admitted_at
         table.add_row(
-            info.id,
+            info.title,
+            *([info.id] if has_own else []),
             render.shown_key(info.key),
             str(info.sequence),
             render.styled(info.status.value),

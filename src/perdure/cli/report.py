@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -11,6 +12,7 @@ from perdure.engine.waiting import answer_command
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import RunStatus, WaitInfo
 
+LABEL = 12  # cells before what is said of a run
 LIMIT = 400  # characters shown of one value; --json has all of it
 
 
@@ -42,7 +44,10 @@ def print_detail(detail: RunDetail, job: str) -> None:
 
 def _print_head(console: Console, detail: RunDetail, job: str) -> None:
     run = detail.run
-    console.print(Text.assemble("run ", (run.id, "bold"), "  ", render.styled(run.status.value)))
+    own = f" ({run.id})" if run.title != run.id else ""
+    console.print(
+        Text.assemble("run ", (run.title, "bold"), own, "  ", render.styled(run.status.value))
+    )
     rows = [
         ("activity", render.activity(run.activity, LIMIT)),
         ("waits for", _waits_for(detail)),
@@ -59,9 +64,22 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
         ("input", render.compact(run.input, LIMIT)),
     ]
     for name, value in rows:
-        if value:
-            for line in labelled(console, f"  {name:<9} ", value, console.width):
-                console.print(line)
+        if name == "waits for" and run.waits and cell_len(value) > console.width - LABEL:
+            _print_waits(console, run.waits)
+        elif value:
+            _print_row(console, name, value)
+
+
+def _print_row(console: Console, name: str, value: str) -> None:
+    for line in labelled(console, f"  {name:<{LABEL - 3}} ", value, console.width):
+        console.print(line)
+
+
+def _print_waits(console: Console, waits: tuple[WaitInfo, ...]) -> None:
+    """Print waits on a narrow screen: commands stay in one piece, to be copied."""
+    for number, wait in enumerate(waits):
+        _print_row(console, "" if number else "waits for", f"{_asked_for(wait)}:")
+        render.say(f"{'':{LABEL}}{answer_command(wait)}")
 
 
 def _waits_for(detail: RunDetail) -> str:
@@ -75,8 +93,12 @@ def _waits_for(detail: RunDetail) -> str:
 
 
 def _wait(wait: WaitInfo) -> str:
+    return f"{_asked_for(wait)}: {answer_command(wait)}"
+
+
+def _asked_for(wait: WaitInfo) -> str:
     asked = f" ({render.first_line(wait.question)})" if wait.question else ""
-    return f"{render.wait(wait)}{asked}: {answer_command(wait)}"
+    return f"{render.wait(wait)}{asked}"
 
 
 def _asked(detail: RunDetail) -> str:

@@ -30,7 +30,7 @@ MOVED_LAST = (
     "duration",
 )  # below the row, where it would be cut beside the others
 # These say least: they are left out before anything else gives way.
-LEFT_OUT_FIRST = ("seq", "attempts", "delivered", "admitted", "came", "taken", "read")
+LEFT_OUT_FIRST = ("run", "seq", "attempts", "delivered", "admitted", "came", "taken", "read")
 
 
 class Table:

@@ -82,7 +82,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
     run = detail.run
     first, last = detail.span
     yield Text.assemble(
-        f"run {run.id} of job {printable(job)}, key {render.shown_key(run.key)}: ",
+        f"run {printable(run.title)} of job {printable(job)}, key {render.shown_key(run.key)}: ",
         render.styled(run.status.value),
         f", {render.duration(last - first)} from {render.moment_and_age(first)}",
         f", {_before(detail, first)}",

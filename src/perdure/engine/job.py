@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from perdure.call import checked_seconds
@@ -362,3 +362,12 @@ class Job:
         for number, ticket in self._job.runtime.runs.items():
             if ticket.status is RunStatus.WAITING and not ticket.is_delayed:
                 yield Run(self._job, number, ticket.key.value, ticket, ticket.status)
+
+    async def input_ids(self, runs: Iterable[Run]) -> dict[str, str]:
+        """Return the ids that were given with the inputs of runs, as text, by their own ids.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        self._job.loop.check("job.input_ids(...)")
+        return await self._job.input_ids({run.id for run in runs})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Collection
 from typing import Any
 
 from perdure.agent.plan import AgentPlan
@@ -29,7 +30,7 @@ from perdure.operate.answers import checked_answer
 from perdure.operate.history import AsyncHistory, History
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger, quoted_key
-from perdure.run import Output, RunInfo, RunStatus, run_id
+from perdure.run import Output, RunInfo, RunStatus, run_id, run_number
 from perdure.run.approval import Approval, answer_value
 from perdure.runtime.job_runtime import (
     Admitted,
@@ -272,6 +273,13 @@ class OpenJob:
             info = history.run(history.job(self.runtime.job), id_)
         return info.number, info.key, info.status
 
+    async def input_ids(self, runs: Collection[str]) -> dict[str, str]:
+        """Return the ids that were given with the inputs of runs; see `Job.input_ids`."""
+        first = self.runtime.job_number
+        async with AsyncHistory(self._store.view()) as history:
+            infos = await history.infos([run_number(first, each) for each in runs])
+        return {info.id: info.input_id for info in infos.values() if info.input_id is not None}
+
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
         """Answer an approval that a run waits for; return its name. See `Job.approve`."""
         async with AsyncHistory(self._store.view()) as history:
@@ -279,7 +287,7 @@ class OpenJob:
             info = await history.run(job, run_id(run))
             name = await checked_answer(history, job, info, name)
         if not await self.signal(run, name, answer_value(answer)):
-            raise PerdureError(f"run {info.id} is finished already: nobody waits for an answer")
+            raise PerdureError(f"run {info.title} is finished already: nobody waits for an answer")
         return name
 
     async def schedule(self, schedule: Schedule) -> None:

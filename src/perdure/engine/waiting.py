@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import shlex
 import time
 from collections.abc import Callable
 
 from perdure.engine.job import Job, Run
+from perdure.errors import StoreError
 from perdure.printable import quoted_key
-from perdure.run import WaitInfo
+from perdure.run import WaitInfo, run_title
 from perdure.run.approval import APPROVAL
 
 __all__ = ["WaitingWatch", "answer_command", "how_many"]
@@ -34,8 +36,8 @@ def answer_command(wait: WaitInfo, selection: str = "") -> str:
     """
     name = shlex.quote(wait.name)
     if wait.kind == APPROVAL:
-        return f"perdure approve {wait.run} {name}{selection}"
-    return f"perdure signal {wait.run} {name} VALUE{selection}"
+        return f"perdure approve {shlex.quote(wait.title)} {name}{selection}"
+    return f"perdure signal {shlex.quote(wait.title)} {name} VALUE{selection}"
 
 
 class WaitingWatch:
@@ -64,10 +66,10 @@ class WaitingWatch:
     async def watch(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            self.look(time.monotonic())
+            await self.look(time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
-    def look(self, now: float) -> None:
+    async def look(self, now: float) -> None:
         """Tell what there is to tell; `now` in seconds."""
         counts = self._job.progress
         waiting = counts.waiting - counts.delayed
@@ -79,16 +81,25 @@ class WaitingWatch:
             return
         if state != self._told:
             self._told, self._told_at = state, now
-            self._tell(self._text(waiting, counts.queued))
+            self._tell(await self._text(waiting, counts.queued))
 
-    def _text(self, waiting: int, queued: int) -> str:
+    async def _text(self, waiting: int, queued: int) -> str:
         runs = list(itertools.islice(self._job.waiting_runs(), NAMED))
-        waits = [wait for run in runs for wait in run.waits]
+        try:
+            input_ids = await self._job.input_ids(runs)
+        except StoreError:
+            input_ids = {}  # their own ids name them as well
+        waits = [
+            dataclasses.replace(wait, input_id=input_ids.get(run.id))
+            for run in runs
+            for wait in run.waits
+        ]
         behind = f"; {queued:,} queued behind {'it' if waiting == 1 else 'them'}" if queued else ""
         more = f"; and {waiting - len(runs):,} more" if waiting > len(runs) else ""
+        named = [_named(run, run_title(run.id, input_ids.get(run.id))) for run in runs]
         return (
             f"{self._job.name}: {how_many(waiting)} and nothing else is under way"
-            f" ({'; '.join(map(_named, runs))}{more}{behind}){self._advice(waits)}"
+            f" ({'; '.join(named)}{more}{behind}){self._advice(waits)}"
         )
 
     def _advice(self, waits: list[WaitInfo]) -> str:
@@ -98,8 +109,8 @@ class WaitingWatch:
         return f"; {answer}see who waits: perdure inbox{self._selection}"
 
 
-def _named(run: Run) -> str:
+def _named(run: Run, title: str) -> str:
     waits = ", ".join(f"{each.kind} {each.name}" for each in run.waits) or "time"
     activity = run.activity
     says = f", says {activity[:60]!r}" if isinstance(activity, str) else ""
-    return f"{run.id}, key {quoted_key(run.key)}, for {waits}{says}"
+    return f"{title}, key {quoted_key(run.key)}, for {waits}{says}"

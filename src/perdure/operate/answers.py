@@ -31,7 +31,7 @@ def unawaited(info: RunInfo, name: str) -> str:
     if not info.waits or any(wait.name == name for wait in info.waits):
         return ""
     return (
-        f"run {info.id} waits for {awaited(info)}, not for {name!r}: it is kept until an action"
+        f"run {info.title} waits for {awaited(info)}, not for {name!r}: it is kept until an action"
         " waits for it"
     )
 
@@ -66,16 +66,18 @@ async def checked_answer(
         if len(unanswered) > 1:
             listed = ", ".join(map(repr, unanswered))
             raise ConfigurationError(
-                f"run {info.id} waits for {len(unanswered)} approvals: give the name of one of"
+                f"run {info.title} waits for {len(unanswered)} approvals: give the name of one of"
                 f" {listed}"
             )
         if unanswered:
             return unanswered[0]
         name = next(iter(sent), None)
         if name is None:
-            raise PerdureError(f"run {info.id} waits for no approval: it waits for {awaited(info)}")
+            raise PerdureError(
+                f"run {info.title} waits for no approval: it waits for {awaited(info)}"
+            )
     if is_answered(name):
-        raise PerdureError(f"run {info.id}: {name!r} has been answered already: {sent[name]}")
+        raise PerdureError(f"run {info.title}: {name!r} has been answered already: {sent[name]}")
     return name
 
 

@@ -82,7 +82,7 @@ async def signal(history: AsyncHistory, job: JobRow, id_: str, name: str, value:
         EncodeError: the value cannot be journaled.
     """
     info = await _unfinished(history, job, id_)
-    check_readable(info.id, info.waits, name, value)
+    check_readable(info.title, info.waits, name, value)
     payload = encode_signal(checked_name(name), history.codec.encode(value))
     await _leave(history, job, [info], "signal", payload)
     if warning := unawaited(info, name):

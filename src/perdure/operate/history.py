@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from perdure.codec.codec import Codec
@@ -212,8 +212,9 @@ class AsyncHistory:
 
     async def _number(self, job: JobRow, id_: str) -> int:
         """Return the number of the run that an id names."""
-        inputs = [await self.view.run_of_input(job.job, each) for each in stored_ids_of_text(id_)]
-        given, own = which_run(job.job, id_, inputs)
+        stored = stored_ids_of_text(id_)
+        found = await self.view.runs_of_inputs(job.job, stored)
+        given, own = which_run(job.job, id_, map(found.get, stored))
         if given is not None and own is not None and given != own:
             if await self.view.heads([own]):
                 raise names_two(id_, given, own)
@@ -241,22 +242,42 @@ class AsyncHistory:
         rows = await all_of(functools.partial(self.view.waits, job.job))
         rows = sorted(rows, key=lambda row: row.since)[:limit]
         heads = await self.view.heads({row.run for row in rows})
+        given = await self._input_ids(heads.values())
         keys = {number: self._head(head).key for number, head in heads.items()}
-        return [wait_info(row, keys.get(row.run)) for row in rows]
+        return [wait_info(row, keys.get(row.run), given.get(row.run)) for row in rows]
 
     async def _infos(self, heads: Sequence[RunHead]) -> list[RunInfo]:
         """Return runs as people see them, with what they wait for."""
-        infos = [self._head(head) for head in heads]
+        given = await self._input_ids(heads)
+        infos = [self._head(head, given.get(head.row.run)) for head in heads]
         unfinished = [info.number for info in infos if not info.status.is_final]
         waits: dict[int, list[WaitRow]] = {}
         for row in await self.view.waits_of(unfinished) if unfinished else ():
             waits.setdefault(row.run, []).append(row)
         return [
-            dataclasses.replace(info, waits=tuple(wait_info(row, info.key) for row in found))
+            dataclasses.replace(
+                info, waits=tuple(wait_info(row, info.key, info.input_id) for row in found)
+            )
             if (found := waits.get(info.number))
             else info
             for info in infos
         ]
+
+    async def _input_ids(self, heads: Collection[RunHead]) -> dict[int, str]:
+        """Return the ids that were given with the inputs of runs; others have a place in a source.
+
+        A head has it as text, which may be its place as well: the store knows.
+        """
+        ids = {head.row.run: stored_ids_of_text(head.row.label) for head in heads if head.row.label}
+        if not ids:
+            return {}
+        asked = {each for stored in ids.values() for each in stored}
+        found = await self.view.runs_of_inputs(next(iter(heads)).row.job, asked)
+        return {
+            head.row.run: head.row.label
+            for head in heads
+            if any(found.get(each) == head.row.run for each in ids.get(head.row.run, ()))
+        }
 
     async def bad_lines(self, job: JobRow, *, limit: int = 50) -> list[BadLine]:
         """Return the inputs that the job's sources passed over, by source and place."""
@@ -319,14 +340,14 @@ class AsyncHistory:
         record, wrong = problem
         return damaged(self.view.url, f"table record, {described(record)} of run {info.id}", wrong)
 
-    def _head(self, head: RunHead) -> RunInfo:
+    def _head(self, head: RunHead, input_id: str | None = None) -> RunInfo:
         try:
-            return self._info(head)
+            return self._info(head, input_id)
         except _DAMAGE as error:
             place = f"table run, run {run_id(head.row.run)}, its key or note"
             raise damaged(self.view.url, place, error) from error
 
-    def _info(self, head: RunHead) -> RunInfo:
+    def _info(self, head: RunHead, input_id: str | None) -> RunInfo:
         row, codec = head.row, self.codec
         status = STATUS_BY_NUMBER[row.status]
         return RunInfo(
@@ -345,6 +366,7 @@ class AsyncHistory:
             # When it joins its key's queue it gets a new place there.
             is_delayed=status is RunStatus.WAITING and row.due > 0 and row.place == row.run,
             activity=codec.to_json(head.note) if head.note is not None else None,
+            input_id=input_id,
         )
 
 

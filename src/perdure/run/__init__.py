@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from perdure.run.html import shown_moment, table
 __all__ = [
     "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo", "MemoryWrite",
     "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "WaitInfo",
-    "names_two", "run_id", "run_number", "status_named", "wait_info", "which_run",
+    "names_two", "run_id", "run_number", "run_title", "status_named", "wait_info", "which_run",
 ]  # fmt: skip
 
 
@@ -95,6 +96,7 @@ class WaitInfo:
         since: when it was opened, ns since the epoch.
         action: name of the action.
         event: number of the event that it handles.
+        input_id: the id that was given with the run's input, as text; None without.
     """
 
     __journal_name__ = "perdure:WaitInfo"
@@ -107,6 +109,12 @@ class WaitInfo:
     since: int
     action: str
     event: int
+    input_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call the run, see `RunInfo.title`."""
+        return run_title(self.run, self.input_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +139,7 @@ class RunInfo:
             it of unfinished runs alone.
         waits: what its actions wait for from outside; of unfinished runs.
         outputs: what it has sent out by now; `engine.run_info` has it, listings do not.
+        input_id: the id that was given with its input, as text; None without.
     """
 
     __journal_name__ = "perdure:RunInfo"
@@ -151,15 +160,22 @@ class RunInfo:
     activity: Any = None
     waits: tuple[WaitInfo, ...] = ()
     outputs: tuple[OutputInfo, ...] = ()
+    input_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it, and commands take: the id given with its input, or its own."""
+        return run_title(self.id, self.input_id)
 
     def _repr_html_(self) -> str:
         error = self.error or {}
         failed = ": ".join(str(error[part]) for part in ("type", "message") if error.get(part))
         values = [output.value for output in self.outputs]
         return table(
-            f"Run {self.id}",
+            f"Run {self.title}",
             [
-                ("key", self.key), ("sequence", self.sequence), ("given as", self.label),
+                ("id", self.id), ("key", self.key), ("sequence", self.sequence),
+                ("given as", self.label),
                 ("status", self.status.value), ("error", failed), ("activity", self.activity),
                 ("waits for", ", ".join(f"{wait.kind} {wait.name}" for wait in self.waits)),
                 ("due", shown_moment(self.due) if self.is_delayed else ""),
@@ -300,6 +316,7 @@ STATUS_NUMBERS = {
 }
 STATUS_BY_NUMBER = {number: status for status, number in STATUS_NUMBERS.items()}
 RUN_NUMBER_BITS = 40  # a job's runs are numbered from job << 40
+_OWN_ID = re.compile(r"r[0-9a-fA-F]+")
 
 
 def run_id(number: int) -> str:
@@ -318,13 +335,31 @@ def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | No
     Returns:
         The run whose input was given with it, and the one whose own id it is, if they may be.
     """
+    given_run = next((each for each in given if each is not None), None)
     try:
         own: int | None = run_number(job, id_)
     except PerdureError:
         own = None
     if own is not None and own >> RUN_NUMBER_BITS != job:
         own = None  # it is longer than any
-    return next((each for each in given if each is not None), None), own
+    if given_run is not None and not id_.startswith("r"):
+        own = None  # `B01` is short for rB01 only where nobody's input has it
+    return given_run, own
+
+
+def run_title(id_: str, input_id: str | None) -> str:
+    """Return what people call a run, and commands take for it alone.
+
+    Args:
+        id_: its own id.
+        input_id: the id that was given with its input, None without.
+
+    Returns:
+        The id of its input; its own where that may be another run's, or is nothing to type.
+    """
+    if not input_id or not input_id.isprintable() or input_id.startswith("-"):
+        return id_
+    return id_ if _OWN_ID.fullmatch(input_id) else input_id
 
 
 def names_two(id_: str, given: int, own: int) -> PerdureError:
@@ -347,9 +382,9 @@ def run_number(job: int, id_: str) -> int:
         raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
 
 
-def wait_info(row: Any, key: Any) -> WaitInfo:
+def wait_info(row: Any, key: Any, input_id: str | None = None) -> WaitInfo:
     """Return a wait as people see it, from the row that a store has of it."""
     return WaitInfo(
         run=run_id(row.run), key=key, name=row.name, kind=row.kind, question=row.question,
-        since=row.since, action=row.action, event=row.event,
+        since=row.since, action=row.action, event=row.event, input_id=input_id,
     )  # fmt: skip

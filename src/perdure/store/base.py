@@ -317,8 +317,8 @@ class StoreView(abc.ABC):
         """Return these runs, with their notes; those that are not there are left out."""
 
     @abc.abstractmethod
-    async def run_of_input(self, job: int, id: str) -> int | None:
-        """Return the number of the run whose input was given with an id; None without."""
+    async def runs_of_inputs(self, job: int, ids: Collection[str]) -> dict[str, int]:
+        """Return the numbers of the runs whose inputs were given with these ids, by id."""
 
     @abc.abstractmethod
     async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:

@@ -84,6 +84,18 @@ class ViewContract(ContractStores):
             assert (await view.waits(sample.job)).items == [again, rows[2], rows[5]]
             assert await view.waits_of(runs) == [again, rows[2], rows[5]]
 
+    # Ids
+
+    @on_a_loop
+    async def test_ids_that_were_given_with_inputs_name_their_runs(self) -> None:
+        async with self.opened() as (store, sample), store.view() as view:
+            runs = {n: sample.run(n) for n in (1, 2)}
+            other = sample.input("ü", 2, source="file")
+            await store.commit([sample.key(1), *runs.values(), sample.input("ü", 1), other])
+            assert await view.runs_of_inputs(sample.job, ["b", "ü"]) == {"ü": runs[1].run}
+            assert await view.runs_of_inputs(sample.job, []) == {}
+            assert await view.runs_of_inputs(sample.job + 1, ["ü"]) == {}
+
     # Opening
 
     @on_a_loop

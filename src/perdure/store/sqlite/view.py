@@ -200,9 +200,10 @@ class SqliteView(StoreView):
         rows = HEADS.read_many(self._db, self._where, READ["heads"], runs, noted_below)
         return {row.run: RunHead(row, key, note) for row, (key, note) in rows}
 
-    async def run_of_input(self, job: int, id: str) -> int | None:
-        rows = await self._rows(INPUTS, "run_of_input", (job, id))
-        return rows[0].run if rows else None
+    async def runs_of_inputs(self, job: int, ids: Collection[str]) -> dict[str, int]:
+        sql = READ["runs_of_inputs"]
+        rows = await self._read(lambda: INPUTS.read_many(self._db, self._where, sql, ids, job))
+        return {str(row.id): row.run for row, _ in rows}
 
     async def records(self, run: int, *, after: int = 0, limit: int | None = None) -> list[Record]:
         return await self._read(lambda: self._records(run, after, limit))

@@ -134,5 +134,5 @@ ORDER BY run, event, action, call LIMIT :limit;
 SELECT run, event, action, call, name, kind, question, since FROM wait
 WHERE (SELECT status FROM run WHERE run.run = wait.run) < 4 AND run IN (:many)
 ORDER BY run, event, action, call;
--- name: run_of_input
-SELECT id, run, digest FROM input WHERE job = ? AND source = '' AND id = ?;
+-- name: runs_of_inputs
+SELECT id, run, digest FROM input WHERE job = ? AND source = '' AND id IN (:many);
