@@ -281,3 +281,45 @@ DETAILS = {
         commands=("signal hurry",),
     ),
 }
+
+
+def _worked(number: int, key: Any, status: RunStatus, spans: list[tuple[int, int]], **more: Any):
+    """Return a run with calls from and to so many seconds after BEGAN."""
+    calls = tuple(
+        call(
+            n,
+            "agent:ask",
+            "returned",
+            started_at=BEGAN + begin * S,
+            settled_at=BEGAN + end * S,
+        )
+        for n, (begin, end) in enumerate(spans, 1)
+    )
+    ended = BEGAN + spans[-1][1] * S if status.is_final else 0
+    begun = ActionTimeline(
+        name="handle",
+        event=0,
+        event_type="InputEvent",
+        status=status.value,
+        started_at=calls[0].started_at,
+        finished_at=ended,
+        calls=calls,
+        timers=(),
+        cancelled_at=0,
+    )
+    return detail(run(number, key, status, finished_at=ended, **more), (), "", actions=(begun,))
+
+
+LONG_KEY = "a-customer-whose-key-is-a-very-long-text-indeed-0123456789"
+JOB_DETAILS = [
+    _worked(990, "customer-4711", RunStatus.COMPLETED, [(0, 40), (20, 90)]),
+    _worked(991, LONG_KEY, RunStatus.FAILED, [(2, 200), (300, 320)], input_id="order 7"),
+    _worked(992, "customer-4711", RunStatus.COMPLETED, [(90, 100), (400, 500)], sequence=2),
+    _worked(993, {"お客様": "山田太郎"}, RunStatus.CANCELLED, [(5, 65)]),
+    _worked(994, "customer-4712", RunStatus.WAITING, [(0, 60)], input_id="2f1c8b1e-9d0e-4c54-8f5b"),
+    _worked(995, "customer-4713", RunStatus.RUNNING, [(100, 300)]),
+    detail(RUNS[2], (), "", actions=()),
+    detail(
+        run(997, "customer-4713", RunStatus.QUEUED, admitted_at=BEGAN + 200 * S), (), "", actions=()
+    ),
+]

@@ -20,6 +20,7 @@ from tests.golden.data import (
     CALLS,
     COUNTS,
     DETAILS,
+    JOB_DETAILS,
     NOW,
     RUNS,
     WAITS,
@@ -30,6 +31,7 @@ from tests.golden.data import (
 from perdure.cli import inbox, inspect, progress_view, render, stats
 from perdure.cli.main import main
 from perdure.engine.progress import Progress
+from perdure.operate.job_trace import spans_of
 from perdure.operate.stats import summed_up
 from perdure.store.base import JobRow
 
@@ -60,6 +62,8 @@ class StoredRuns:
 
     def wait(self, work: Any) -> Any:
         work.close()
+        if work.__name__ == "job_spans":
+            return [spans_of(detail, NOW) for detail in JOB_DETAILS]
         model = {"input_tokens": 12_400, "output_tokens": 310, "cost": 0.0214}
         answers = call(9, "shop.agents:ask", "returned", outcome={"usage": model, "model": "m-4"})
         asked = detail(RUNS[5], (*CALLS[:2], answers), "completed")
@@ -149,6 +153,7 @@ SCREENS: dict[str, Callable[[int], str]] = {
     "show-failed": _command("show", "r3e9"),
     "show-waiting": _command("show", "r3ea"),
     "trace": _command("trace", "r3e9"),
+    "trace-job": _command("trace", "--job"),
     "inbox": _command("inbox"),
     "stats": _command("stats"),
     "progress": _progress,

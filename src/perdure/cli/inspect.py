@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from perdure.cli.options import (
     DEFAULT_STORE,
@@ -36,7 +37,15 @@ def register(app: typer.Typer) -> None:
         )
     )(runs)
     app.command(epilog=epilog("perdure show r1f", "perdure show r1f --json | jq .actions"))(show)
-    app.command(epilog=epilog("perdure trace r1f", "COLUMNS=200 perdure trace r1f >r1f.txt"))(trace)
+    app.command(
+        cls=_JobAlone,
+        epilog=epilog(
+            "perdure trace r1f",
+            "perdure trace --job",
+            "perdure trace --job reviews --limit 1000",
+            "COLUMNS=200 perdure trace r1f >r1f.txt",
+        ),
+    )(trace)
 
 
 def runs(
@@ -176,16 +185,56 @@ def show(
     print_detail(detail, row.title)
 
 
-def trace(run: RunArgument, store: StoreOption = DEFAULT_STORE, job: JobOption = None) -> None:
-    """Draw a run's timeline: actions, calls, timers, signals.
+class _JobAlone(TyperCommand):
+    """A command whose --job may stand without a name: the one that the store has is meant."""
 
-    Calls whose bars stand above each other were under way at the same time.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args[: args.index("--")] if "--" in args else args
+        if "--job" in named:
+            at = named.index("--job")
+            if at + 1 == len(named) or named[at + 1].startswith("-"):
+                del args[at]
+        return super().parse_args(ctx, args)
+
+
+def trace(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run: the id of its input, or r1f; without it the whole job."
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Of the whole job: runs drawn at most.")
+    ] = 200,
+    store: StoreOption = DEFAULT_STORE,
+    job: JobOption = None,
+) -> None:
+    """Draw the timeline of a run, or of a job.
+
+    Of a run: actions, calls, timers, signals. Calls whose bars stand above each other were under
+    way at the same time. Of a job (`perdure trace --job`): its keys, one below the other, and when
+    the runs of each were queued, at work and waiting.
     """
     with open_job(store, job) as (history, row):
+        if run is None:
+            _trace_job(history, row, limit)
+            return
         detail = history.detail(row, run)
     from perdure.cli.timeline import print_timeline
 
     print_timeline(detail, row.title)
+
+
+def _trace_job(history: History, job: JobRow, limit: int) -> None:
+    from perdure.cli import render
+    from perdure.cli.job_timeline import print_job
+    from perdure.operate.history import blocking
+    from perdure.operate.job_trace import job_spans
+
+    runs = blocking(job_spans)(history, job, limit=limit, now=render.now())
+    more = "" if len(runs) < limit else f" (the newest {limit:,} runs; --limit shows more)"
+    print_job(runs, job.title, more)
 
 
 def print_json(value: Any) -> None:
