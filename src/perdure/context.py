@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import logging
 import random
@@ -21,6 +22,19 @@ from perdure.run.approval import Approval
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def current_context() -> RunnerContext | None:
+    """Return the context of the action whose own code runs here; None anywhere else.
+
+    For libraries that an action's code calls without handing it over. A durable callable has none.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    context: RunnerContext | None = getattr(loop, "action_context", None)
+    return context
 
 
 class ChildRun(Protocol):

@@ -88,6 +88,8 @@ class ActionLoop(asyncio.AbstractEventLoop):
         self.closed = False
         # Gives an event that is made in a turn its id; None where that is not the runtime's.
         self.new_event_id: Callable[[], tuple[str, object]] | None = None
+        # What the action's own code is given, for libraries that it cannot be handed through.
+        self.action_context: object = None
         self.violation: ActionLoopError | None = None
         self.on_violation: Callable[[], None] | None = None  # told on the thread that broke in
         self.tasks: list[ActionTask[Any]] = []
@@ -248,7 +250,7 @@ class ActionLoop(asyncio.AbstractEventLoop):
     def close(self) -> None:
         """Drop everything that is scheduled; later scheduling is refused."""
         self.closed = True
-        self.on_violation = self.new_event_id = None
+        self.on_violation = self.new_event_id = self.action_context = None
         self._ready.clear()
         self.timers.clear()
         for task in self.tasks:

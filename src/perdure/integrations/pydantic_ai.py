@@ -19,10 +19,24 @@ if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent, AgentRunResult
     from pydantic_ai.models import Model
 
+    from perdure.integrations.pydantic_ai_durability import PerdureDurability
+
 DepsT = TypeVar("DepsT")
 OutputT = TypeVar("OutputT")
 
-__all__ = ["DurableAgent"]
+__all__ = ["DurableAgent", "PerdureDurability"]
+
+
+def __getattr__(name: str) -> Any:
+    # Its class is made of one of Pydantic AI's, which a `DurableAgent` needs only when it is made.
+    if name != "PerdureDurability":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from perdure.integrations.pydantic_ai_durability import PerdureDurability
+    except ImportError as error:
+        raise missing_extra(name, "llm", error) from error
+    return PerdureDurability
+
 
 # What `agent.run` takes and an action cannot have, and what to do instead.
 _REFUSED = {

@@ -12,6 +12,7 @@ import datetime
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, cast
 
 from pydantic_ai._utils import disable_threads
@@ -49,6 +50,13 @@ from perdure.integrations.agent_library import (
 from perdure.integrations.pydantic_ai_forms import types_of as types_of
 
 _CONVERSATIONS = uuid.UUID("6e0f4a52-3b0c-4b53-9a2e-0d6f2a0a9a51")
+RUNS: ContextVar[AbstractAgent[Any, Any] | None] = ContextVar("perdure_durable_agent", default=None)
+"""The agent that a `DurableAgent` runs here: a capability of it has nothing to add."""
+
+
+def conversation_of(run_id: str) -> str:
+    """Return the id of the conversation that a run begins."""
+    return str(uuid.uuid5(_CONVERSATIONS, run_id))
 
 
 class AgentCalls(LibraryCalls):
@@ -387,7 +395,7 @@ class DurableRun(AbstractCapability[Any]):
         return str(self._calls.ctx.uuid4())
 
     def get_default_conversation_id(self, run_id: str) -> str:
-        return str(uuid.uuid5(_CONVERSATIONS, run_id))
+        return conversation_of(run_id)
 
     def get_run_clock(self) -> Callable[[], datetime.datetime]:
         return self._calls.ctx.now
@@ -446,13 +454,17 @@ async def run(
     capabilities = [*(options.pop("capabilities", None) or ()), DurableRun(calls, types)]
     options.setdefault("infer_name", False)
     # Plain instructions and validators would go to threads, which the action's loop has none of.
-    with disable_threads():
-        result = await agent.run(
-            user_prompt,
-            model=DurableModel(model, calls) if isinstance(model, Model) else model,
-            capabilities=capabilities,
-            **options,
-        )
+    running = RUNS.set(agent)
+    try:
+        with disable_threads():
+            result = await agent.run(
+                user_prompt,
+                model=DurableModel(model, calls) if isinstance(model, Model) else model,
+                capabilities=capabilities,
+                **options,
+            )
+    finally:
+        RUNS.reset(running)
     messages = result.all_messages()
     calls.stamp(messages, messages[-1].run_id if messages else None)
     return result

@@ -123,7 +123,8 @@ class ActionContext:
             self._run.event_ids(runner.event, runner.name),
             from_making=started.rules is not None,
         )
-        runner.continuation.loop.new_event_id = self._event_ids.made
+        loop = runner.continuation.loop
+        loop.new_event_id, loop.action_context = self._event_ids.made, self
         self.memories = ActionMemories(runner, bases, started)
         self._read_approval = read_as_before if started.rules is None else read_approval
         self._logger: logging.Logger | None = None
