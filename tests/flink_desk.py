@@ -15,6 +15,7 @@ from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, shard_of
 from perdure.engine.flink.failures import FailedRun, read_failure
 from perdure.engine.flink.operator import AgentOperator, Failed
+from perdure.engine.flink.rows import dump
 from perdure.engine.flink.spec import FunctionSpec
 from perdure.llm.vector_store import VectorStore
 from perdure.resource import ResourceType
@@ -76,6 +77,7 @@ class Desk:
         self.outputs: list[Any] = []
         self.failed: list[FailedRun] = []
         self.now = time.time_ns()
+        self.clock = 1_000  # of timers, ms
         self._shard = 0
         self.operator = AgentOperator(self.spec, self, lambda: self.now)
 
@@ -89,11 +91,12 @@ class Desk:
     def give(self, value: Any, key: str = "k", id: str | None = None) -> int:
         shard = shard_of(digest(key), SHARDS)
         encode = Codec().encode
-        self._told(shard, self.operator.element((shard, encode(key), id, encode(value)), self))
+        data = dump((id, encode(key), encode(value)))
+        self._told(shard, self.operator.element(shard, data, self))
         return shard
 
     def tick(self, shard: int) -> None:
-        self._told(shard, self.operator.element((shard, None, None, None), self))
+        self._told(shard, self.operator.element(shard, b"", self))
 
     def pump(self, shard: int, timestamp: int = 1) -> None:
         self._told(shard, self.operator.timer(timestamp, shard, self))
@@ -121,6 +124,9 @@ class Desk:
 
     # State and timers of the current shard
 
+    def select(self, shard: int) -> None:
+        self._shard = shard
+
     def items(self) -> Any:
         return list(self.state.get(self._shard, {}).items())
 
@@ -131,10 +137,10 @@ class Desk:
         self.state.setdefault(self._shard, {})[name] = data
 
     def remove(self, name: str) -> None:
-        del self.state[self._shard][name]
+        self.state.get(self._shard, {}).pop(name, None)
 
     def current_processing_time(self) -> int:
-        return 1_000
+        return self.clock
 
     def register_processing_time_timer(self, timestamp: int) -> None:
         self.timers.append(("processing", self._shard, timestamp))

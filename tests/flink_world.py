@@ -27,6 +27,7 @@ from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, shard_of
 from perdure.engine.flink.failures import read_failure
 from perdure.engine.flink.operator import END, AgentOperator, Failed
+from perdure.engine.flink.rows import dump
 from perdure.engine.flink.spec import FunctionSpec
 
 SHARDS = 8
@@ -161,7 +162,7 @@ class FlinkWorld:
                 "partition": partition,
             }  # fmt: skip
             partitions[partition].append(
-                (shard, codec.encode(key), value["id"], codec.encode(value))
+                (shard, dump((value["id"], codec.encode(key), codec.encode(value))))
             )
             self.given.append(value)
         return partitions
@@ -237,7 +238,7 @@ class Attempt:
             elif timers and choice < 0.6:
                 self._fire(*min(timers))
             elif self._ticks and (choice < 0.8 or not reading):
-                self._callback(self._ticks[-1], (self._ticks.pop(), None, None, None))
+                self._callback(self._ticks[-1], (self._ticks.pop(), b""))
             elif reading:
                 partition = rng.choice(reading)
                 element = job.partitions[partition][job.offsets[partition]]
@@ -268,7 +269,7 @@ class Attempt:
         told = (
             operator.timer(what, shard, self)
             if isinstance(what, int)
-            else operator.element(what, self)
+            else operator.element(*what, self)
         )
         for each in told:
             if isinstance(each, Failed):
@@ -294,6 +295,10 @@ class Attempt:
 
     # State and timers of the current shard
 
+    def select(self, shard: int) -> None:
+        assert self._operators[self._at[shard]] is self._operators[self._at[self._shard]]
+        self._shard = shard
+
     def items(self) -> Iterable[tuple[str, bytes]]:
         return list(self.job.state[self._shard].items())
 
@@ -306,7 +311,7 @@ class Attempt:
         self.job.state[self._shard][name] = data
 
     def remove(self, name: str) -> None:
-        del self.job.state[self._shard][name]
+        self.job.state[self._shard].pop(name, None)
 
     def current_processing_time(self) -> int:
         return self.job.now

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.flink_world import run_seed
+from tests.flink_world import Attempt, run_seed
 
-from perdure.engine.flink.operator import AgentOperator
+from perdure.engine.flink.operator import END, AgentOperator
 from perdure.engine.flink.store import FlinkStore
 from perdure.engine.flink.tables import Change
 
@@ -47,10 +47,11 @@ def test_g6_it_notices_timers_that_are_believed_to_be_set(monkeypatch: pytest.Mo
     armed: set[int] = set()
     arm = AgentOperator._arm
 
-    def arms_once(operator: Any, shard: Any, timers: Any) -> None:
-        shard.is_armed = shard.is_armed or id(timers.job) in armed  # as if it were in the state
-        arm(operator, shard, timers)
-        if shard.is_armed:
+    def arms_once(operator: Any, timers: Any) -> None:
+        if operator._armed is None and id(timers.job) in armed:  # as if it were in the state
+            operator._armed = END
+        arm(operator, timers)
+        if operator._armed is not None:
             armed.add(id(timers.job))
 
     monkeypatch.setattr(AgentOperator, "_arm", arms_once)
@@ -77,18 +78,12 @@ def test_g4_it_notices_rows_that_are_written_without_their_outputs(
 
 
 def test_g6_it_notices_inputs_that_are_not_in_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    hand_over = AgentOperator._hand_over
-    put = AgentOperator._put
+    put = Attempt.put
 
-    def puts_no_inputs(operator: Any, shard: Any, name: str, row: Any) -> None:
+    def puts_no_inputs(attempt: Any, name: str, data: bytes) -> None:
         if name[0] != "i":
-            put(operator, shard, name, row)
+            put(attempt, name, data)
 
-    def hands_all_over(operator: Any, number: int, shard: Any, newest: Any = None) -> None:
-        if newest is not None:
-            hand_over(operator, number, shard, newest)
-
-    monkeypatch.setattr(AgentOperator, "_put", puts_no_inputs)
-    monkeypatch.setattr(AgentOperator, "_hand_over", hands_all_over)
+    monkeypatch.setattr(Attempt, "put", puts_no_inputs)
     monkeypatch.setattr("perdure.engine.flink.host.Host.has_room", True)
     assert is_noticed("instead of")

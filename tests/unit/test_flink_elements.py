@@ -20,6 +20,7 @@ from perdure.engine.flink import orphans
 from perdure.engine.flink.elements import Elements, ticks
 from perdure.engine.flink.failures import FailedRun, encode_failure, read_failure
 from perdure.engine.flink.loopback import at_end_of_threads
+from perdure.engine.flink.rows import load
 from perdure.engine.flink.spec import FunctionSpec, shard_of
 
 SPEC = FunctionSpec(agent="tests.unit.flink_agents:Plain", job="shop", shards=16)
@@ -44,27 +45,25 @@ def pyflink(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_element_has_the_shard_of_its_key_and_both_as_bytes_of_the_codec() -> None:
     value = {"key": ("a", 1), "id": 7, "text": "x"}
-    shard, key, id_, data = Elements(SPEC, "key", "id").of(value)
+    shard, data = Elements(SPEC, "key", "id").of(value)
     assert shard == shard_of(("a", 1), 16)
+    id_, key, encoded = load(data)
     assert id_ == "7"
-    assert key is not None
-    assert data is not None
     assert Codec().decode(key) == ("a", 1)
-    assert Codec().decode(data) == value
+    assert Codec().decode(encoded) == value
 
 
 def test_without_an_id_there_is_none() -> None:
-    assert Elements(SPEC, len, None).of("text")[2] is None
+    assert load(Elements(SPEC, len, None).of("text")[1])[0] is None
 
 
 def test_a_row_reaches_the_agent_as_a_dict() -> None:
     row = Row(["k", "i"])
     row._fields = ["key", "id"]  # type: ignore[attr-defined]
-    _, key, id_, data = Elements(SPEC, "key", "id").of(row)
-    assert key == Codec().encode("k")
-    assert id_ == "i"
-    assert data == Codec().encode({"key": "k", "id": "i"})
-    assert Elements(SPEC, len, None).of(Row([1, 2]))[3] == Codec().encode([1, 2])
+    encode = Codec().encode
+    _, data = Elements(SPEC, "key", "id").of(row)
+    assert load(data) == ["i", encode("k"), encode({"key": "k", "id": "i"})]
+    assert load(Elements(SPEC, len, None).of(Row([1, 2]))[1])[2] == encode([1, 2])
 
 
 @pytest.mark.parametrize(
@@ -81,9 +80,9 @@ def test_a_row_reaches_the_agent_as_a_dict() -> None:
 def test_what_is_no_input_becomes_a_failure_and_fails_nothing(
     value: Any, kind: str, expected: str
 ) -> None:
-    shard, key, _, failure = Elements(SPEC, "key", "id").of(value)
+    shard, data = Elements(SPEC, "key", "id").of(value)
+    _, key, failure = load(data)
     assert (shard, key) == (0, None)
-    assert failure is not None
     failed = read_failure(failure)
     assert failed.error_type == f"perdure.errors.{kind}"
     assert expected in failed.error
@@ -91,7 +90,7 @@ def test_what_is_no_input_becomes_a_failure_and_fails_nothing(
 
 
 def test_there_is_a_tick_for_each_shard() -> None:
-    assert list(ticks(SPEC)) == [(shard, None, None, None) for shard in range(16)]
+    assert list(ticks(SPEC)) == [(shard, b"") for shard in range(16)]
 
 
 def test_a_failure_reads_back() -> None:

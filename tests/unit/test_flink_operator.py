@@ -60,11 +60,49 @@ def test_a_timer_is_set_while_there_is_something_to_fetch_and_not_after() -> Non
         assert len(desk.timers) == 2
         desk.until(lambda: len(desk.outputs) == 2, shard)
         desk.timers.clear()
-        desk.pump(shard)
+        desk.pump(shard, 1_010)
         desk.tick(shard)
         assert desk.timers == []
         desk.give("hello")
         assert desk.timers == [("processing", shard, 1_010)]
+
+
+def test_one_timer_fetches_what_has_happened_in_all_shards_of_a_subtask() -> None:
+    keys = ["a", "b", "c", "d", "e"]
+    with Desk() as desk:
+        shards = [desk.give("hold on", key) for key in keys]
+        assert len(set(shards)) > 1
+        assert [each for each in desk.timers if each[0] == "processing"] == [
+            ("processing", shards[0], 1_010)
+        ]
+        desk.until(lambda: all("r" in desk.kinds(shard) for shard in shards), shards[0])
+        flink_desk.gate.set()
+        desk.until(lambda: len(desk.outputs) == len(keys), shards[0])
+        assert {desk.kinds(shard).strip("km") for shard in shards} == {"nv"}
+        assert len([each for each in desk.timers if each[0] == "processing"]) == 1
+
+
+def test_a_timer_that_flink_has_lost_is_set_again_by_a_tick() -> None:
+    with Desk() as desk:
+        shard = desk.give("hold on")
+        desk.timers.clear()
+        desk.tick(shard)
+        assert desk.timers == []
+        desk.clock += 2_000
+        desk.tick(shard)
+        assert desk.timers == [("processing", shard, desk.clock + 10)]
+        desk.pump(shard, 1_010)  # it came all the same
+        assert len(desk.timers) == 1
+
+
+def test_g20_at_the_end_of_the_input_all_shards_go_on_together() -> None:
+    """Each would wait for the other if one were drained after the other."""
+    with Desk(config={"max-runs-in-flight": 2}) as desk:
+        shards = {desk.give("hold on", key): key for key in ["a", "b", "c", "d", "e", "f"]}
+        assert len(shards) > 1
+        flink_desk.gate.set()
+        desk.pump(min(shards), END)
+        assert len(desk.outputs) == 6
 
 
 def test_g6_a_tick_takes_up_what_a_restored_shard_has() -> None:
@@ -195,7 +233,7 @@ def test_what_fails_leaves_by_the_side_and_the_job_goes_on() -> None:
 
 def test_a_failure_from_before_leaves_as_it_is() -> None:
     with Desk() as desk:
-        told = list(desk.operator.element((0, None, "a", b"whatever"), desk))
+        told = list(desk.operator.element(0, dump(("a", None, b"whatever")), desk))
     assert [each.data for each in told] == [b"whatever"]
     assert desk.state == {}
 

@@ -362,10 +362,7 @@ class JobRuntime:
         return [self.outbox.decoded(stored) for stored in await self._store.outputs(runs)]
 
     async def statuses(self, runs: Collection[int]) -> dict[int, RunStatus]:
-        """Return the stored statuses of those of these runs that there are.
-
-        Of a run that is in flight the ticket knows better.
-        """
+        """Return the stored statuses of those of these runs that there are; tickets know better."""
         found = await self._store.runs(runs)
         return {run: STATUS_BY_NUMBER[row.status] for run, row in found.items()}
 
@@ -394,7 +391,7 @@ class JobRuntime:
             raise RunNotFoundError(f"job {self.job!r} has no run {id_!r}")
         return number
 
-    # Commands
+    # Commands, and time
 
     async def cancel(self, run: int) -> bool:
         """Ask a run to stop; False when it has ended. Durable when this returns.
@@ -445,8 +442,6 @@ class JobRuntime:
         if ticket is not None:
             check_readable(ticket.id, ticket.waits.values(), name, value)
 
-    # Time
-
     def now(self) -> int:
         """Return the job's time, ns since the epoch."""
         return self._world.now()
@@ -486,9 +481,14 @@ class JobRuntime:
         return self._runs.admission.tickets
 
     @property
+    def in_flight(self) -> int:
+        """How many runs go on or wait for their turn, and count for what may be in flight (G20)."""
+        return self._runs.admission.in_flight
+
+    @property
     def counters(self) -> JobCounters:
         """Counts of this process's work on the job, as of now."""
-        in_flight, backlog = self._runs.admission.in_flight, self._runs.backlog
+        in_flight, backlog = self.in_flight, self._runs.backlog
         return dataclasses.replace(
             self._services.counters,
             late_results=self._services.executor.late_results,

@@ -1,4 +1,4 @@
-"""From a value of a stream to what crosses to the agent: shard, key, id, value, as our bytes."""
+"""From a value of a stream to what crosses to the agent: its shard, and the rest as our bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from perdure.codec.codec import Codec
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.engine.flink.failures import encode_failure
 from perdure.engine.flink.reference import load_agent
+from perdure.engine.flink.rows import dump
 from perdure.engine.flink.spec import Element, FunctionSpec, shard_of
 from perdure.engine.inputs import Field, field_of
 from perdure.engine.plan_of import plan_of
@@ -35,7 +36,7 @@ def codec_of(spec: FunctionSpec) -> Codec:
 def ticks(spec: FunctionSpec) -> Iterator[Element]:
     """Yield a tick for every shard."""
     for shard in range(spec.shards):
-        yield shard, None, None, None
+        yield shard, b""
 
 
 class Elements:
@@ -57,8 +58,8 @@ class Elements:
     def of(self, value: Any) -> Element:
         """Return the element of a value.
 
-        One of which there is none, since it has no key, say, becomes (shard, None, id, failure): it
-        must not fail the job, which would read it again.
+        One of which there is none, since it has no key, say, becomes a failure: it must not fail
+        the job, which would read it again.
         """
         value = _plain(value)
         key = id_ = None
@@ -67,12 +68,13 @@ class Elements:
                 id_ = self._text(field_of(value, self._id, "id", self._place))
             key = field_of(value, self._key, "key", self._place)
             shard = shard_of(key, self._spec.shards)
-            return shard, self._codec.encode(key), id_, self._codec.encode(value)
+            encode = self._codec.encode
+            return shard, dump((id_, encode(key), encode(value)))
         except (InputError, EncodeError) as error:
             failure = encode_failure(
                 self._codec, id=id_, run=None, key=key, value=value, error=error
             )
-            return 0, None, id_, failure
+            return 0, dump((id_, None, failure))
 
     def _text(self, id_: Any) -> str:
         if isinstance(id_, str) and id_:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from pyflink.common import Types
+from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor
 
@@ -19,18 +19,26 @@ __all__ = ["AgentFunction"]
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 
-class _MapState:
-    """Flink's state of the current key as the operator wants it.
+class _States:
+    """Flink's state as the operator wants it: of any shard of the subtask, in any callback.
+
+    PyFlink gives a function the state of the key that its callback is for. Which key that is, is
+    known to its backend alone, and may be said to it.
 
     Args:
         state: Flink's.
+        backend: what has it, of PyFlink.
     """
 
-    def __init__(self, state: MapState) -> None:
+    def __init__(self, state: MapState, backend: Any) -> None:
         self._state = state
+        self._set_key = backend.set_current_key
         self.get = state.get
         self.put = state.put
         self.remove = state.remove
+
+    def select(self, shard: int) -> None:
+        self._set_key(Row(shard))
 
     def items(self) -> Any:
         return self._state.items()
@@ -52,7 +60,8 @@ class AgentFunction(KeyedProcessFunction):
         orphans.watch()
         state = runtime_context.get_map_state(MapStateDescriptor("perdure", Types.STRING(), _BYTES))
         self._failed = OutputTag(self._spec.failed_tag, _BYTES)
-        self._operator = AgentOperator(self._spec, _MapState(state), time.time_ns)
+        states = _States(state, runtime_context._keyed_state_backend)
+        self._operator = AgentOperator(self._spec, states, time.time_ns)
         self._operator.open()
 
     def close(self) -> None:
@@ -62,15 +71,17 @@ class AgentFunction(KeyedProcessFunction):
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Take an element."""
-        assert self._operator is not None
-        yield from self._told(self._operator.element(value, ctx.timer_service()))
+        return self._told(self._at_work.element(ctx.get_current_key(), value, ctx.timer_service()))
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Fetch what has happened."""
-        assert self._operator is not None
-        shard = ctx.get_current_key()
-        number = shard if isinstance(shard, int) else shard[0]
-        yield from self._told(self._operator.timer(timestamp, number, ctx.timer_service()))
+        shard, timers = ctx.get_current_key(), ctx.timer_service()
+        return self._told(self._at_work.timer(timestamp, shard, timers))
+
+    @property
+    def _at_work(self) -> AgentOperator:
+        assert self._operator is not None, "it is not open"
+        return self._operator
 
     def _told(self, told: Iterator[Any]) -> Iterator[Any]:
         for each in told:

@@ -6,8 +6,9 @@ import asyncio
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from perdure.codec.failure import encode_failure
@@ -69,7 +70,8 @@ class Host:
     def __init__(self, spec: FunctionSpec) -> None:
         config = Configuration(spec.config)
         self._changes = threading.Condition()
-        self._count = 0  # of changes, for those who wait for one
+        self._waiters = 0  # for a change
+        self._count = 0  # of changes
         self.store = FlinkStore(
             spec.shards,
             keeps_rows=spec.store != "memory://",
@@ -86,9 +88,9 @@ class Host:
                 spec.job,
             )
         self._limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
-        self._inbox: collections.deque[tuple[int, str, WaitingInput]] = collections.deque()
+        self._inbox: collections.deque[tuple[int, int, str, WaitingInput]] = collections.deque()
         self._is_woken = False
-        self._coming = 0  # handed over, and neither admitted nor refused
+        self._admitting = 0  # taken from the inbox, and neither admitted nor refused
         self._error: BaseException | None = None
         self._owners: dict[int, object] = {}
         self.members = 0
@@ -214,58 +216,55 @@ class Host:
     @property
     def has_room(self) -> bool:
         """Whether another input may be handed over (G20): those beyond it stay in the state."""
-        return self._coming + self._runtime.counters.in_flight < self._limit
+        return len(self._inbox) + self._admitting + self._runtime.in_flight < self._limit
 
     def hand_over(self, shard: int, number: int, id_: str, given: WaitingInput) -> None:
         """Have an input admitted: what becomes of it is in the changes of its shard."""
-        self.store.wait(shard, id_, number)
-        with self._changes:
-            self._coming += 1
-        self._inbox.append((shard, id_, given))
+        self._inbox.append((shard, number, id_, given))
         if not self._is_woken:
             self._is_woken = True
             self._loop.call_soon_threadsafe(self._admit_all)
 
     def _admit_all(self) -> None:
         self._is_woken = False
-        inbox = self._inbox
+        inbox, decode = self._inbox, self._runtime.codec.decode
         while inbox:
-            shard, id_, given = inbox.popleft()
+            shard, number, id_, given = inbox.popleft()
+            self._admitting += 1
+            self.store.wait(shard, id_, number)
+            assert given.key is not None, "a failure is no input"
             try:
-                decode = self._runtime.codec.decode
-                item = NewInput(decode(given.value), decode(given.key), id=id_)
+                item = NewInput(
+                    decode(given.value), decode(given.key), id=id_, encoded=(given.value, given.key)
+                )
             except PerdureError as error:
                 self._refused(shard, id_, given, error)
-                self._has_come()
+                self._admitting -= 1
                 continue
             told = self._runtime.admit(item)
-            told.add_done_callback(self._admitted(shard, id_, given))
+            told.add_done_callback(functools.partial(self._admitted, shard, id_, given))
 
     def _admitted(
-        self, shard: int, id_: str, given: WaitingInput
-    ) -> Callable[[asyncio.Future[Admitted]], None]:
-        def admitted(told: asyncio.Future[Admitted]) -> None:
-            if not told.cancelled():
-                error = told.exception()
-                if error is None:
-                    if not told.result().is_new:
-                        self.store.becomes_none(shard, id_, None)
-                elif isinstance(error, InputError | EncodeError | StoreDataError):
-                    self._refused(shard, id_, given, error)
-                elif not isinstance(error, ShardNotHeldError):  # it waits in the state
-                    self._failed(error)
-            self._has_come()
-
-        return admitted
+        self, shard: int, id_: str, given: WaitingInput, told: asyncio.Future[Admitted]
+    ) -> None:
+        self._admitting -= 1
+        if told.cancelled():
+            return
+        error = told.exception()
+        if error is None:
+            if not told.result().is_new:
+                self.store.becomes_none(shard, id_, None)
+                self._changed()
+        elif isinstance(error, InputError | EncodeError | StoreDataError):
+            self._refused(shard, id_, given, error)
+        elif not isinstance(error, ShardNotHeldError):  # it waits in the state
+            self._failed(error)
 
     def _refused(self, shard: int, id_: str, given: WaitingInput, error: BaseException) -> None:
         logger.error("job %s: an input of shard %d is refused: %s", self._job, shard, error)
         told = encode_failure(self._runtime.codec, error)
+        assert given.key is not None, "a failure is no input"
         self.store.becomes_none(shard, id_, (given.id, given.key, given.value, told))
-
-    def _has_come(self) -> None:
-        with self._changes:
-            self._coming -= 1
         self._changed()
 
     # Values
@@ -289,12 +288,18 @@ class Host:
         """Likewise; and the run's rows may go."""
         self._changed()
 
-    # Waiting for a bounded input to be done
+    # What has changed
+
+    def changed(self, owner: object) -> list[int]:
+        """Return the shards of an owner in which something has changed."""
+        owners = self._owners
+        return [shard for shard in self.store.changed() if owners.get(shard) is owner]
 
     def _changed(self) -> None:
-        with self._changes:
-            self._count += 1
-            self._changes.notify_all()
+        self._count += 1
+        if self._waiters:
+            with self._changes:
+                self._changes.notify_all()
 
     @property
     def changes(self) -> int:
@@ -304,4 +309,8 @@ class Host:
     def wait_for_change(self, since: int) -> None:
         """Return when something has changed since `changes` was `since`."""
         with self._changes:
-            self._changes.wait_for(lambda: self._count != since)
+            self._waiters += 1  # before it looks: what changes from here on tells it
+            try:
+                self._changes.wait_for(lambda: self._count != since)
+            finally:
+                self._waiters -= 1

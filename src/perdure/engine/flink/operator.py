@@ -8,6 +8,7 @@ outputs that have left have their rows, and no row tells of an output that has n
 from __future__ import annotations
 
 import collections
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -22,10 +23,14 @@ from perdure.run import run_cancelled, run_id
 __all__ = ["END", "AgentOperator", "Failed", "State", "Timers"]
 
 END: Final = 2**63 - 2  # event time, ms: the end of a bounded input
+_LATE: Final = 1_000  # ms: so much over its time, a timer will not come
 
 
 class State(Protocol):
-    """The state of the current shard, as Flink has it."""
+    """The state of a subtask, as Flink has it, a shard at a time."""
+
+    def select(self, shard: int) -> None:
+        """Have what follows be of a shard, until a callback begins, which selects its own."""
 
     def items(self) -> Iterable[tuple[str, bytes]]:
         """Return all entries."""
@@ -37,7 +42,7 @@ class State(Protocol):
         """Write an entry."""
 
     def remove(self, name: str) -> None:
-        """Remove an entry that is there."""
+        """Remove an entry, if it is there."""
 
 
 class Timers(Protocol):
@@ -62,26 +67,26 @@ class Failed(NamedTuple):
 class _Shard:
     """What is known of a shard since it was touched; the rest is in its state."""
 
-    __slots__ = ("ids", "is_armed", "live", "names", "newest", "waiting")
+    __slots__ = ("has_version", "ids", "newest")
 
-    def __init__(self, names: set[str]) -> None:
-        self.names = names  # of the entries that the state has
-        self.waiting: collections.deque[int] = collections.deque()  # numbers of inputs in the state
-        self.live = 0  # inputs handed over, and runs begun otherwise, that have not ended
-        self.newest = 0
+    def __init__(self) -> None:
+        self.has_version = False
+        self.newest = 0  # number of its newest input
         self.ids: collections.deque[tuple[int, str]] = collections.deque()  # kept since, ns
-        self.is_armed = False
 
 
 class AgentOperator:
     """One subtask of the operator of a job.
+
+    One timer is armed for all its shards together: a timer each would cost more than the runs
+    where many wait for something.
 
     Owns: what it knows of the shards that it has touched. Lifecycle: `open`, callbacks, `close`,
     on one thread, which never waits for a run but at the end of a bounded input.
 
     Args:
         spec: the job.
-        state: the state of the shard that a callback is for.
+        state: the state of the subtask; the shard that a callback is for is selected.
         now: wall-clock time, ns since the epoch.
     """
 
@@ -90,6 +95,10 @@ class AgentOperator:
         self._state = state
         self._now = now
         self._shards: dict[int, _Shard] = {}
+        # Inputs that are only in the state: shards and numbers, in the order in which they came.
+        self._waiting: collections.deque[tuple[int, int]] = collections.deque()
+        self._live = 0  # inputs handed over, and runs begun otherwise, that have not ended
+        self._armed: int | None = None  # when its timer is due
         self._host: Host | None = None
 
     def open(self) -> None:
@@ -110,114 +119,125 @@ class AgentOperator:
 
     # Callbacks
 
-    def element(self, element: Any, timers: Timers) -> Iterator[Any]:
-        """Take an input, a tick, or a failure that is to leave by the side output."""
-        number, key, id_, value = element[0], element[1], element[2], element[3]
-        if key is None and value is not None:
-            yield Failed(bytes(value))
+    def element(self, number: int, data: bytes, timers: Timers) -> Iterator[Any]:
+        """Take an input, a tick, or a failure that is to leave by the side output.
+
+        Args:
+            number: the shard.
+            data: see `Element`.
+            timers: those of the shard.
+        """
+        if not data:
+            self._forget_ids(number, self._touched(number, timers))
+            if self._armed is not None and self._armed < timers.current_processing_time() - _LATE:
+                self._armed = None  # Flink has lost it
+            yield from self._pump()
+            self._arm(timers)
+            return
+        given = WaitingInput(*load(data))
+        if given.key is None:
+            yield Failed(given.value)
             return
         shard = self._touched(number, timers)
-        if key is None:
-            self._forget_ids(number, shard)
+        shard.newest += 1
+        if not shard.has_version:
+            self._put_version(shard)
+        self._state.put(f"i:{hex_of(shard.newest)}", data)
+        if self._waiting or not self._at_work.has_room:
+            self._waiting.append((number, shard.newest))
         else:
-            shard.newest += 1
-            given = WaitingInput(id_, bytes(key), bytes(value))
-            self._put(shard, f"i:{hex_of(shard.newest)}", given)
-            shard.waiting.append(shard.newest)
-            self._hand_over(number, shard, given)
-        yield from self._pump(number, shard) if key is None else ()
-        self._arm(shard, timers)
+            self._hand_over(number, shard.newest, given)
+        if self._armed is None:
+            self._arm(timers)
 
     def timer(self, timestamp: int, number: int, timers: Timers) -> Iterator[Any]:
-        """Fetch what has happened in a shard; at the end of the input wait until it is done."""
-        shard = self._touched(number, timers)
+        """Fetch what has happened; at the end of the input wait until all is done."""
+        self._touched(number, timers)
         if timestamp >= END:
-            yield from self._drain(number, shard)
+            yield from self._drain()
             return
-        shard.is_armed = False
-        yield from self._pump(number, shard)
-        self._arm(shard, timers)
+        if timestamp == self._armed:
+            self._armed = None
+        yield from self._pump()
+        self._arm(timers)
 
-    def _drain(self, number: int, shard: _Shard) -> Iterator[Any]:
+    def _drain(self) -> Iterator[Any]:
         host = self._at_work
         while True:
             since = host.changes
-            yield from self._pump(number, shard)
-            if not (shard.live or shard.waiting):
+            yield from self._pump()
+            if not (self._live or self._waiting):
                 return
-            if host.changes == since:
-                host.wait_for_change(since)
+            host.wait_for_change(since)
+            time.sleep(self._spec.pump_ms / 1000)  # for more of it: there is no timer here
 
     # Shards
 
     def _touched(self, number: int, timers: Timers) -> _Shard:
-        host = self._at_work
         shard = self._shards.get(number)
-        if shard is not None:
-            return shard
+        return self._take(number, timers) if shard is None else shard
+
+    def _take(self, number: int, timers: Timers) -> _Shard:
         entries = [(str(name), bytes(data)) for name, data in self._state.items()]
         found = dict(entries)
         check_version(found.get("v"), found)
-        shard = _Shard(set(found))
-        shard.waiting.extend(sorted(int(name[2:], 16) for name in found if name[0] == "i"))
-        loaded = host.take(number, entries, self)
-        self._shards[number] = shard
-        shard.newest = max([loaded.newest, *shard.waiting])
-        shard.live = loaded.live
+        waiting = sorted(int(name[2:], 16) for name in found if name[0] == "i")
+        loaded = self._at_work.take(number, entries, self)
+        shard = self._shards[number] = _Shard()
+        shard.has_version = bool(found)
+        shard.newest = max([loaded.newest, *waiting])
         shard.ids.extend(sorted((ended_at, id_) for id_, ended_at in loaded.kept))
+        self._live += loaded.live
+        self._waiting.extend((number, each) for each in waiting)
         timers.register_event_time_timer(END)
-        self._hand_over(number, shard)
         return shard
 
-    def _hand_over(self, number: int, shard: _Shard, newest: WaitingInput | None = None) -> None:
-        """Hand inputs over as long as there is room, in their order; the others stay in the state.
+    def _hand_over_waiting(self) -> None:
+        """Hand inputs over as long as there is room; the others stay in the state."""
+        host, waiting = self._at_work, self._waiting
+        while waiting and host.has_room:
+            number, each = waiting.popleft()
+            self._state.select(number)
+            data = self._state.get(f"i:{hex_of(each)}")
+            assert data is not None, f"input {each} of shard {number} is not in the state"
+            self._hand_over(number, each, WaitingInput(*load(bytes(data))))
 
-        Args:
-            number: the shard's number.
-            shard: the shard.
-            newest: the newest of them, where it is known.
-        """
+    def _hand_over(self, number: int, each: int, given: WaitingInput) -> None:
+        self._live += 1
+        id_ = given.id if self._spec.has_ids and given.id is not None else f"#{number}-{each}"
+        self._at_work.hand_over(number, each, id_, given)
+
+    def _arm(self, timers: Timers) -> None:
+        if self._armed is None and (self._live or self._waiting):
+            # Known in memory alone: the timer may not be in the checkpoint.
+            self._armed = timers.current_processing_time() + self._spec.pump_ms
+            timers.register_processing_time_timer(self._armed)
+
+    def _pump(self) -> Iterator[Any]:
         host = self._at_work
-        while shard.waiting and host.has_room:
-            each = shard.waiting.popleft()
-            given = newest if newest is not None and not shard.waiting else None
-            if given is None:
-                data = self._state.get(f"i:{hex_of(each)}")
-                assert data is not None, f"input {each} of shard {number} is not in the state"
-                given = WaitingInput(*load(bytes(data)))
-            shard.live += 1
-            id_ = given.id if self._spec.has_ids and given.id is not None else f"#{number}-{each}"
-            host.hand_over(number, each, id_, given)
-
-    def _arm(self, shard: _Shard, timers: Timers) -> None:
-        if (shard.live or shard.waiting) and not shard.is_armed:
-            shard.is_armed = True  # in memory alone: the timer may not be in the checkpoint
-            now = timers.current_processing_time()
-            timers.register_processing_time_timer(now + self._spec.pump_ms)
-
-    def _pump(self, number: int, shard: _Shard) -> Iterator[Any]:
-        host = self._at_work
-        change = host.store.take_change(number)
-        if change is not None:
-            shard.live += change.begun - change.ended
+        for number in host.changed(self):
+            change = host.store.take_change(number)
+            if change is None:
+                continue
+            self._live += change.begun - change.ended
+            shard, state = self._shards[number], self._state
+            state.select(number)
+            if not shard.has_version:
+                self._put_version(shard)
             for name, row in change.entries.items():
-                if row is not None:
-                    self._put(shard, name, row)
+                if row is None:
+                    state.remove(name)
+                else:
+                    state.put(name, dump(row))
                     if name[0] == "d":
                         shard.ids.append((row[2], name[2:]))
-                elif name in shard.names:
-                    self._state.remove(name)
-                    shard.names.discard(name)
             yield from map(host.codec.decode, change.outputs)
             yield from map(self._failed, change.failures)
-        self._hand_over(number, shard)
+        self._hand_over_waiting()
 
-    def _put(self, shard: _Shard, name: str, row: Any) -> None:
-        if not shard.names:
-            self._state.put("v", dump(VERSION))
-            shard.names.add("v")
-        self._state.put(name, dump(row))
-        shard.names.add(name)
+    def _put_version(self, shard: _Shard) -> None:
+        self._state.put("v", dump(VERSION))
+        shard.has_version = True
 
     def _forget_ids(self, number: int, shard: _Shard) -> None:
         """Forget ids that were kept for long enough, which the next pump removes."""

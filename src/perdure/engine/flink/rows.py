@@ -31,10 +31,10 @@ load: Final = msgspec.msgpack.Decoder().decode
 
 
 class WaitingInput(NamedTuple):
-    """An input that is not a run yet, as an element brought it."""
+    """An input that is not a run yet, as an element brought it; see `Element`."""
 
     id: str | None
-    key: bytes
+    key: bytes | None
     value: bytes
 
 

@@ -16,9 +16,10 @@ __all__ = ["SHARDS", "TICKS_PER_SECOND", "Element", "FunctionSpec", "shard_of"]
 SHARDS: Final = 128  # of a job, unless it says otherwise: its parallelism is at most this
 TICKS_PER_SECOND: Final = 1  # for each shard
 
-# What the stream carries: shard, key, id, value; key and value as the codec writes them. A tick is
-# (shard, None, None, None).
-Element = tuple[int, bytes | None, str | None, bytes | None]
+# What the stream carries: a shard, and an input's id, key and value, the latter two as the codec
+# writes them, all in one as the state has them (`rows.WaitingInput`). Without a key the value is a
+# failure. A tick is (shard, b"").
+Element = tuple[int, bytes]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,6 +99,13 @@ class FlinkStore(ActionStateStore):
             runs = [self._tables.runs[run] for run in self._tables.shards[shard].runs]
         return sum(not STATUS_BY_NUMBER[row.status].is_final for row in runs)
 
+    def changed(self) -> list[int]:
+        """Return the shards in which something has changed since that was asked last."""
+        if not self._tables.changed:
+            return []
+        with self._lock:
+            return sorted(self._tables.changed)
+
     def take_change(self, shard: int) -> Change | None:
         """Return what has changed in a shard since this was asked last; None for nothing."""
         with self._lock:
@@ -107,9 +114,10 @@ class FlinkStore(ActionStateStore):
     def wait(self, shard: int, id_: str, number: int) -> None:
         """Take note of an input that is about to be admitted under an id; see `Tables.wait`."""
         with self._lock:
-            at = self._tables.shards[shard]
-            at.last_input = max(at.last_input, number)
-            self._tables.wait(shard, id_, number)
+            at = self._tables.shards.get(shard)
+            if at is not None:
+                at.last_input = max(at.last_input, number)
+                self._tables.wait(shard, id_, number)
 
     def becomes_none(
         self, shard: int, id_: str, failure: tuple[str | None, bytes, bytes, bytes] | None
@@ -159,16 +167,16 @@ class FlinkStore(ActionStateStore):
         return future
 
     def _write(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            if type(row) not in _WRITERS and not isinstance(row, _SHOWN):
-                raise StoreDataError(f"{self.url} keeps no {type(row).__name__}: nothing was done")
-        tables = self._tables
-        for row in sorted(rows, key=lambda row: _RANK[type(row)]) if len(rows) > 1 else rows:
-            kind = type(row)
-            if kind not in _WRITERS:
-                continue
-            write, number_of = _WRITERS[kind]
-            write(tables, row, (number_of(row) - self._first) % self._shards)
+        for kind in set(map(type, rows)) - _RANK.keys():
+            raise StoreDataError(f"{self.url} keeps no {kind.__name__}: nothing was done")
+        tables, changed = self._tables, self._tables.changed
+        for row in sorted(rows, key=_rank) if len(rows) > 1 else rows:
+            found = _WRITERS.get(type(row))
+            if found is not None:
+                write, number_of = found
+                shard = (number_of(row) - self._first) % self._shards
+                write(tables, row, shard)
+                changed.add(shard)
 
     # What the runtime reads
 
@@ -263,3 +271,7 @@ _WRITERS: dict[type, tuple[Callable[..., None], Callable[[Any], int]]] = {
     StatusRow: (Tables.add_status, _of_run),
 }
 _RANK = {kind: rank for rank, kind in enumerate((*_WRITERS, *_SHOWN))}
+
+
+def _rank(row: Row) -> int:
+    return _RANK[type(row)]

@@ -38,7 +38,8 @@ class Change(NamedTuple):
     Attributes:
         outputs: values of outputs, encoded, in the order in which they were committed.
         failures: what failed.
-        entries: what the state is to have: a value to be encoded, None where the entry goes.
+        entries: what the state is to have: a value to be encoded, None where the entry goes, if
+            it is there.
         begun: how many runs began without an input of the stream.
         ended: how many runs have ended, with the inputs that became none.
     """
@@ -54,8 +55,8 @@ class Shard:
     """What belongs to a shard beside its rows: its newest numbers, and what has changed."""
 
     __slots__ = (
-        "begun", "ended", "entries", "failures", "ids", "keys", "last_input", "last_key",
-        "last_run", "outputs", "runs",
+        "begun", "changed", "ended", "entries", "failures", "grown", "ids", "keys", "last_input",
+        "last_key", "last_run", "outputs", "runs", "written",
     )  # fmt: skip
 
     def __init__(self, newest: Newest) -> None:
@@ -63,19 +64,17 @@ class Shard:
         self.keys: set[int] = set()
         self.runs: set[int] = set()
         self.ids: set[str] = set()  # kept, of inputs whose runs have ended
+        self.written: dict[int, tuple[int, int]] = {}  # of a run: records and outputs in the state
         self.clear()
 
     def clear(self) -> None:
         """Forget what has changed."""
         self.outputs: list[bytes] = []
         self.failures: list[Failure] = []
-        self.entries: dict[str, Any] = {}
+        self.entries: dict[str, Any] = {}  # but for those of runs
+        self.changed: set[int] = set()  # runs whose rows are not as the state has them
+        self.grown: set[int] = set()  # runs with records or outputs that it has not
         self.begun = self.ended = 0
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether anything has happened."""
-        return bool(self.entries or self.outputs or self.failures or self.ended)
 
 
 class Tables:
@@ -104,6 +103,7 @@ class Tables:
         self._waiting: dict[tuple[int, str], collections.deque[int]] = {}  # numbers of inputs
         self._children: dict[int, set[int]] = {}  # by the run that started them
         self._orphans: set[int] = set()  # whose starter has ended
+        self.changed: set[int] = set()  # shards
 
     # Rows, in the order of their kinds
 
@@ -118,36 +118,33 @@ class Tables:
 
     def add_run(self, row: RunRow, shard: int) -> None:
         """Take in a run that was admitted."""
+        at = self.shards[shard]
         self.runs[row.run] = row
-        self.shards[shard].runs.add(row.run)
-        self._number(shard, row.run)
-        self._run_changed(row, shard)
+        at.runs.add(row.run)
+        at.changed.add(row.run)
+        at.last_run = max(at.last_run, row.run)
 
     def add_input(self, row: InputRow, shard: int) -> None:
         """Take in what the input of a run was given with; it waits no longer."""
         self.inputs[row.source, row.id] = (row.run, row.digest)
         self.input_of[row.run] = row
         at = self.shards[shard]
-        self._run_changed(self.runs[row.run], shard)
+        at.changed.add(row.run)
         if row.source == CHILD_SOURCE:
             at.begun += 1
         elif self._keeps_rows:
             self.take_waiting(shard, str(row.id))
 
-    def _run_changed(self, row: RunRow, shard: int) -> None:
-        told = (row, self.input_of.get(row.run), row.run in self._orphans)
-        self.shards[shard].entries[f"r:{hex_of(row.run)}"] = told
-
-    def _number(self, shard: int, number: int) -> None:
-        at = self.shards[shard]
-        at.last_run = max(at.last_run, number)
-
     def add_record(self, record: Record, shard: int) -> None:
         """Take in a record of a run's journal."""
-        records = self.records.setdefault(record.run, [])
-        records.append(record)
-        self.shards[shard].entries[f"j:{hex_of(record.run)}:{len(records):08x}"] = record
-        self._link(record)
+        records = self.records.get(record.run)
+        if records is None:
+            self.records[record.run] = [record]
+        else:
+            records.append(record)
+        self.shards[shard].grown.add(record.run)
+        if record.function == CHILD_SOURCE:
+            self._link(record)
 
     def _link(self, record: Record) -> None:
         """Take note of a run that another has started, once that one knows it."""
@@ -173,21 +170,21 @@ class Tables:
         run, number, id_, value, delivered = row
         if not self._is_child(run):
             value = b""
-        kept = OutputRow(run, number, id_, value, delivered)
-        self.outputs.setdefault(row.run, []).append(kept)
-        at.entries[f"o:{hex_of(row.run)}:{row.number:08x}"] = kept
+        self.outputs.setdefault(run, []).append(OutputRow(run, number, id_, value, delivered))
+        at.grown.add(run)
 
     def add_status(self, row: StatusRow, shard: int) -> None:
         """Take in how a run stands now."""
         old = self.runs.get(row.run)
         if old is None:
             return
-        self._number(shard, row.place)
+        at = self.shards[shard]
+        at.last_run = max(at.last_run, row.place)
         new = self.runs[row.run] = old.as_now(row)
         if STATUS_BY_NUMBER[row.status].is_final:
             self._ended(new, shard)
         else:
-            self._run_changed(new, shard)
+            at.changed.add(row.run)
 
     # Ends
 
@@ -210,26 +207,33 @@ class Tables:
                 self._forget(child, shard)
             else:
                 self._orphans.add(child)
-                self._run_changed(self.runs[child], shard)
+                at.changed.add(child)
         if self._is_child(row.run) and row.run not in self._orphans:
-            self._drop_journal(row.run, shard)
-            self._run_changed(row, shard)
+            self._drop_journal(row.run, at)
+            at.changed.add(row.run)
         else:
             self._forget(row.run, shard)
 
-    def _drop_journal(self, run: int, shard: int) -> None:
-        entries = self.shards[shard].entries
-        for n in range(len(self.records.pop(run, ()))):
-            entries[f"j:{hex_of(run)}:{n + 1:08x}"] = None
+    def _drop_journal(self, run: int, at: Shard) -> None:
+        self.records.pop(run, None)
+        written, outputs = at.written.get(run, (0, 0))
+        if written:
+            hexed = hex_of(run)
+            at.entries.update((f"j:{hexed}:{n + 1:08x}", None) for n in range(written))
+            at.written[run] = (0, outputs)
 
     def _forget(self, run: int, shard: int) -> None:
         """Drop the rows of a run that has ended, and that nobody can ask for."""
         at = self.shards[shard]
-        self._drop_journal(run, shard)
-        for output in self.outputs.pop(run, ()):
-            at.entries[f"o:{hex_of(run)}:{output.number:08x}"] = None
-        at.entries[f"r:{hex_of(run)}"] = None
+        self._drop_journal(run, at)
+        outputs = self.outputs.pop(run, ())
+        if run in at.written:
+            hexed, (_, written) = hex_of(run), at.written.pop(run)
+            at.entries.update((f"o:{hexed}:{o.number:08x}", None) for o in outputs[:written])
+            at.entries[f"r:{hexed}"] = None
         at.runs.discard(run)
+        at.changed.discard(run)
+        at.grown.discard(run)
         self._orphans.discard(run)
         row = self.runs.pop(run)
         given = self.input_of.pop(run, None)
@@ -243,8 +247,10 @@ class Tables:
     def forget_id(self, id_: str, shard: int) -> None:
         """Know the id of an input no longer whose run has ended."""
         self.inputs.pop(("", id_), None)
-        self.shards[shard].ids.discard(id_)
-        self.shards[shard].entries[f"d:{id_}"] = None
+        at = self.shards[shard]
+        at.ids.discard(id_)
+        at.entries[f"d:{id_}"] = None
+        self.changed.add(shard)
 
     # Inputs that are no runs yet
 
@@ -267,6 +273,7 @@ class Tables:
         self.take_waiting(shard, id_)
         at = self.shards[shard]
         at.ended += 1
+        self.changed.add(shard)
         if failure is not None:
             at.failures.append(Failure(0, *failure))
 
@@ -274,17 +281,36 @@ class Tables:
 
     def take_change(self, shard: int) -> Change | None:
         """Return what has changed in a shard since this was asked last; None for nothing."""
-        at = self.shards[shard]
-        if not at.has_changed:
+        if shard not in self.changed:
             return None
+        self.changed.discard(shard)
+        at = self.shards[shard]
         entries = at.entries
-        if not self._keeps_rows:
+        if self._keeps_rows:
+            self._write_runs(at)
+        else:
             entries = {name: row for name, row in entries.items() if name.startswith("i:")}
         if entries:
             entries["n"] = (at.last_run, at.last_key, at.last_input)
         change = Change(at.outputs, at.failures, entries, at.begun, at.ended)
         at.clear()
         return change
+
+    def _write_runs(self, at: Shard) -> None:
+        """Add the entries of runs that go on: those of others that began since are never made."""
+        entries = at.entries
+        for run in at.changed:
+            given, is_orphan = self.input_of.get(run), run in self._orphans
+            entries[f"r:{hex_of(run)}"] = (self.runs[run], given, is_orphan)
+            at.written.setdefault(run, (0, 0))
+        for run in at.grown:
+            hexed, (first, first_output) = hex_of(run), at.written.get(run, (0, 0))
+            records, outputs = self.records.get(run, ()), self.outputs.get(run, ())
+            for n in range(first, len(records)):
+                entries[f"j:{hexed}:{n + 1:08x}"] = records[n]
+            for output in outputs[first_output:]:
+                entries[f"o:{hexed}:{output.number:08x}"] = output
+            at.written[run] = (len(records), len(outputs))
 
     def load(self, shard: int, entries: Iterable[tuple[str, bytes]]) -> list[tuple[str, int]]:
         """Take in a shard as its state has it.
@@ -317,7 +343,9 @@ class Tables:
                 row, given, is_orphan = load(found[name])
                 self._load_run(row, given, is_orphan, shard)
         for run in at.runs:
-            for record in self.records.get(run, ()):
+            records, outputs = self.records.get(run, ()), self.outputs.get(run, ())
+            at.written[run] = (len(records), len(outputs))
+            for record in records:
                 self._link(record)
         at.clear()
         return kept
@@ -337,6 +365,7 @@ class Tables:
     def drop(self, shard: int) -> None:
         """Forget a shard, which another process holds from now on."""
         at = self.shards.pop(shard)
+        self.changed.discard(shard)
         for run in at.runs:
             self.runs.pop(run, None)
             self.records.pop(run, None)

@@ -11,6 +11,7 @@ of its state, and PyFlink loses timers that were set in the bundle before a chec
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import starmap
 from typing import Any, Final
 
 from pyflink.common import Row, Types
@@ -21,15 +22,13 @@ from pyflink.util.java_utils import is_instance_of
 from perdure.engine.flink.elements import Elements, ticks
 from perdure.engine.flink.function import AgentFunction
 from perdure.engine.flink.settings import CHECKPOINTS, options_of
-from perdure.engine.flink.spec import Element, FunctionSpec
+from perdure.engine.flink.spec import FunctionSpec
 from perdure.engine.inputs import Field
 
 __all__ = ["agent_stream", "failed_tag", "operator_name"]
 
 _BYTES: Final = Types.PRIMITIVE_ARRAY(Types.BYTE())
-# A row and no tuple: those of Flink take no nulls.
-_ELEMENT: Final = Types.ROW([Types.INT(), _BYTES, Types.STRING(), _BYTES])
-_KEYED: Final = Types.ROW([Types.INT(), _ELEMENT])
+_KEYED: Final = Types.ROW([Types.INT(), _BYTES])  # an Element, keyed by its shard
 _TICKS_AFTER_CHECKPOINTS: Final = 2  # of a bounded input: at once, and after the first checkpoint
 
 
@@ -60,7 +59,7 @@ def agent_stream(
     j_keyed = elements._j_data_stream.keyBy(
         get_gateway().jvm.KeyByKeySelector(), Types.ROW([Types.INT()]).get_java_type_info()
     )
-    keyed = KeyedStream(j_keyed, _ELEMENT, elements)
+    keyed = KeyedStream(j_keyed, _BYTES, elements)
     outputs = keyed.process(AgentFunction(spec), output_type or Types.PICKLED_BYTE_ARRAY())
     # PyFlink sends a side output that nobody takes down the main stream.
     outputs.get_side_output(failed_tag(spec)).name(f"{name} failed runs")
@@ -81,8 +80,8 @@ class _ToElements(ProcessFunction):
     def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:
         if not self._has_ticked:
             self._has_ticked = True
-            yield from map(_keyed, ticks(self._made_of[0]))
-        yield _keyed(self._elements.of(value))
+            yield from starmap(Row, ticks(self._made_of[0]))
+        yield Row(*self._elements.of(value))
 
 
 class _ToTicks(ProcessFunction):
@@ -92,11 +91,7 @@ class _ToTicks(ProcessFunction):
         self._spec = spec
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:
-        yield from map(_keyed, ticks(self._spec))
-
-
-def _keyed(element: Element) -> Row:
-    return Row(element[0], Row(*element))
+        yield from starmap(Row, ticks(self._spec))
 
 
 def _ticking(spec: FunctionSpec, stream: DataStream) -> Iterator[DataStream]:

@@ -30,6 +30,7 @@ class NewInput(msgspec.Struct, frozen=True):
         older_ids: ids under which the same input may have been admitted before.
         series: what it keeps its order in, if anything.
         place_in_series: from 1.
+        encoded: value and key as the job's codec has written them, where somebody has them so.
     """
 
     value: Any
@@ -44,6 +45,7 @@ class NewInput(msgspec.Struct, frozen=True):
     older_ids: tuple[str, ...] = ()
     series: Series | None = None
     place_in_series: int = 0
+    encoded: tuple[bytes, bytes] | None = None
 
     def refused_before(self) -> Exception | None:
         """Return why an input before it in its series was refused or lost, None if none was."""
@@ -84,7 +86,7 @@ def prepared(item: NewInput, codec: Codec) -> PreparedInput:
         EncodeError: it cannot be journaled.
     """
     try:
-        value, key = codec.encode(item.value), codec.encode(item.key)
+        value, key = item.encoded or (codec.encode(item.value), codec.encode(item.key))
         key_digests = tuple(digests(item.key))
         if item.id is None and not item.source:
             return PreparedInput("", (), b"", value, key_digests, key, item)
