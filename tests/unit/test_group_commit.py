@@ -96,12 +96,30 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def probed(store: FakeStore, times: int = 1) -> None:
-    """Return when the store has been probed again."""
-    wanted = len(store.probes) + times
-    while len(store.probes) < wanted:
-        await asyncio.sleep(0.001)
-    await turns()
+class Pauses:
+    """The pauses before probes, in the running loop: each is over when the test says so."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+        self._over: list[Callable[[], Any]] = []
+        asyncio.get_running_loop().call_later = self._begin  # type: ignore[method-assign]
+
+    def _begin(self, delay: float, over: Callable[[], Any], **more: Any) -> asyncio.Handle:
+        assert delay > 0
+        self._over.append(over)
+        return asyncio.Handle(over, (), asyncio.get_running_loop())
+
+    async def probed(self, times: int = 1) -> None:
+        """Let the next pauses be over; return when the store has been probed after them."""
+        for _ in range(times):
+            wanted = len(self._store.probes) + 1
+            while not self._over:
+                await asyncio.sleep(0)
+            self._over.pop()()
+            assert not self._over, "one probe at a time"
+            while len(self._store.probes) < wanted:
+                await asyncio.sleep(0)
+            await turns()
 
 
 # Batches
@@ -359,6 +377,7 @@ async def test_g25_nothing_overtakes_a_commit_that_failed(begun: bool) -> None:
 @on_host
 async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told() -> None:
     store = LateStore()
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     commits.add([row(1)], store.done(1))
     await turns()
@@ -370,7 +389,7 @@ async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told(
     await turns()
     assert store.told == [(1, "StoreError"), (2, "ok")]
     commits.add([row(3)], store.done(3))
-    await probed(store)
+    await pauses.probed()
     store.begin()
     store.end()
     await commits.drain()
@@ -466,6 +485,7 @@ async def test_slices_of_many_batches_stay_in_order(monkeypatch: pytest.MonkeyPa
 @on_host
 async def test_g25_all_of_a_failed_batch_are_told_before_anything_else_is_written() -> None:
     store = FakeStore(by_hand=True)
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     for n in (1, 2):
         commits.add([row(n)], store.done(n))
@@ -473,7 +493,7 @@ async def test_g25_all_of_a_failed_batch_are_told_before_anything_else_is_writte
     commits.add([row(3)], store.done(3))
     await store.answer(StoreError("disk full"))
     assert store.log == [("write", 1, 2), (1, "StoreError"), (2, "StoreError")]
-    await probed(store)
+    await pauses.probed()
     assert store.log[3:] == [("probe",), ("write", 3)]
     await store.answer()
     await commits.drain()
@@ -483,6 +503,7 @@ async def test_g25_all_of_a_failed_batch_are_told_before_anything_else_is_writte
 @on_host
 async def test_g25_later_rows_of_a_failed_owner_are_dropped() -> None:
     store = FakeStore(by_hand=True)
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     owner, other = Owner(), Owner()
 
@@ -496,7 +517,7 @@ async def test_g25_later_rows_of_a_failed_owner_are_dropped() -> None:
     commits.add([row(3)], store.done(3), owner)
     commits.add([row(4)], store.done(4), other)
     await store.answer(StoreError("disk full"))
-    await probed(store)
+    await pauses.probed()
     await store.answer()
     await commits.drain()
     assert store.batches == [[1, 2], [4]]
@@ -641,16 +662,10 @@ class Watched:
         commits.watch(watcher)
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.002)
-
-
-@pytest.mark.usefixtures("quick")
 @on_host
 async def test_g25_what_was_not_written_waits_and_is_written_in_its_order() -> None:
     store = FakeStore(by_hand=True)
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     Watched(commits, store)
     for n in (1, 2):
@@ -661,12 +676,12 @@ async def test_g25_what_was_not_written_waits_and_is_written_in_its_order() -> N
     await store.answer(full())
     assert store.log == [("write", 1, 2), ("stalled", "disk full")]
     assert commits.stalled
-    await probed(store, 3)
+    await pauses.probed(3)
     commits.add([row(4)], store.done(4))
-    await probed(store)
+    await pauses.probed()
     assert store.batches == [[1, 2]], "nothing but probes"
     store.full = False
-    await probed(store)
+    await pauses.probed()
     assert store.batches == [[1, 2], [1, 2, 3, 4]]
     assert commits.stalled, "what waits has to prove it"
     await store.answer()
@@ -676,10 +691,10 @@ async def test_g25_what_was_not_written_waits_and_is_written_in_its_order() -> N
     assert told == [("writes",), *((n, "ok") for n in (1, 2, 3, 4))]
 
 
-@pytest.mark.usefixtures("quick")
 @on_host
 async def test_g25_what_does_not_wait_fails_when_the_store_has_been_tried() -> None:
     store = FakeStore(by_hand=True)
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     commits.add([row(1)], store.done(1), waits=False)
     commits.add([row(2)], store.done(2))
@@ -689,38 +704,41 @@ async def test_g25_what_does_not_wait_fails_when_the_store_has_been_tried() -> N
     await store.answer(full())
     assert store.told == [(1, "StoreError"), (3, "StoreError")]
     writing = asyncio.ensure_future(commits.write([row(4)]))
+    await turns()
+    assert not writing.done()
+    await pauses.probed()
     with pytest.raises(StoreError, match="does not write, so nothing was written: disk full") as no:
         await writing
     assert no.value.undone
     waiting = asyncio.ensure_future(commits.writes())
     patient = asyncio.ensure_future(commits.write([row(5)], waits=True))
-    await probed(store)
+    await pauses.probed()
     assert not waiting.done()
     assert not patient.done()
     store.full = False
-    await probed(store)
+    await pauses.probed()
     await store.answer()
     await asyncio.gather(waiting, patient)
     assert store.batches == [[1, 2], [2, 5]]
 
 
-@pytest.mark.usefixtures("quick")
 @on_host
 async def test_g25_a_probe_is_as_large_as_what_failed_and_what_waits() -> None:
     store = FakeStore(by_hand=True)
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     large = row(1)._replace(payload=b"x" * 5000)
     commits.add([large], store.done(1))
     await turns()
     store.full = True
     await store.answer(full(undone=False))
-    await probed(store)
+    await pauses.probed()
     commits.add([large], store.done(2))
-    await probed(store)
+    await pauses.probed()
     assert store.probes[-2] >= 5000
     assert store.probes[-1] >= 10_000
     store.full = False
-    await probed(store)
+    await pauses.probed()
     await store.answer()
     assert store.told == [(1, "StoreError"), (2, "ok")]
 
@@ -781,7 +799,6 @@ async def test_g25_draining_tries_a_store_once_more_and_tells_all_that_wait() ->
     assert not store.probes
 
 
-@pytest.mark.usefixtures("quick")
 @on_host
 async def test_g25_a_store_that_fails_in_the_search_for_a_culprit_is_waited_for() -> None:
     store = FakeStore()
@@ -796,10 +813,11 @@ async def test_g25_a_store_that_fails_in_the_search_for_a_culprit_is_waited_for(
         return written
 
     store.commit = commit  # type: ignore[method-assign]
+    pauses = Pauses(store)
     commits = GroupCommit(store)
     for n in (1, 2, 3, 4):
         commits.add([row(n)], store.done(n))
-    await probed(store)
+    await pauses.probed()
     await commits.drain()
     assert store.batches == [[1, 2, 3, 4], [1], [2], [3], [3, 4]]
     assert store.told == [(1, "ok"), (2, "StoreDataError"), (3, "ok"), (4, "ok")]
