@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 from tests.inside import executions_of
@@ -27,10 +28,15 @@ from tests.promises.support import (
 
 from perdure import Agent, LocalEngine, RunStatus
 from perdure.engine.job import Job, Run
+from perdure.journal.record import Record, RecordKind
+from perdure.run import STATUS_NUMBERS
+from perdure.store.base import ActionStateStore, Row, StatusRow
 
 # Without continuations plain actions go one at a time: one that waits for another's outputs would
 # wait for ever, so the tests that do so leave that out.
 KINDS = [COROUTINE, PLAIN]
+
+TURNS = 50  # of the host loop: far more than anything takes that waits for no thread
 
 Steps = Callable[[Any, Any], Generator[Any, Any, None]]
 
@@ -77,24 +83,79 @@ class Legs:
         def commit(rows: Any) -> asyncio.Future[None]:
             host = asyncio.get_running_loop()
             slow: asyncio.Future[None] = host.create_future()
-
-            def over(done: asyncio.Future[None]) -> None:
-                if slow.done():
-                    return
-                error = done.exception()
-                if error is None:
-                    slow.set_result(None)
-                else:
-                    slow.set_exception(error)
-
+            over = functools.partial(_answer, slow)
             host.call_later(seconds, lambda: real(rows).add_done_callback(over))
             return slow
 
         store.commit = commit  # type: ignore[method-assign]
 
+    def hold_commits(self, wanted: Callable[[Sequence[Row]], bool] = lambda rows: True) -> Held:
+        """Hold the next commit whose rows are wanted, and all behind it, until it is released."""
+        return Held(self.engine._store, wanted)
+
     def quick_commits(self) -> None:
-        """Undo `slow_commits`."""
+        """Undo `slow_commits`, and `hold_commits` where nothing is held."""
         self.engine._store.__dict__.pop("commit", None)
+
+
+class Held:
+    """Commits that the test holds: the first that is wanted, and all behind it.
+
+    Attributes:
+        reached: a commit is held.
+    """
+
+    def __init__(self, store: ActionStateStore, wanted: Callable[[Sequence[Row]], bool]) -> None:
+        self.reached = asyncio.Event()
+        self._wanted = wanted
+        self._store = store
+        self._real = store.commit
+        self._held: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+        store.commit = self._commit  # type: ignore[method-assign]
+
+    def _commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        if not (self._held or self._wanted(rows)):
+            return self._real(rows)
+        held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._held.append((rows, held))
+        self.reached.set()
+        return held
+
+    async def is_reached(self) -> None:
+        """Return when a commit is held."""
+        await asyncio.wait_for(self.reached.wait(), SECONDS)
+
+    async def settled(self) -> None:
+        """Return when all has happened that can while the commit is held."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+    def release(self) -> None:
+        """Make what is held, and hold nothing any more."""
+        self._store.commit = self._real  # type: ignore[method-assign]
+        for rows, held in self._held:
+            self._real(rows).add_done_callback(functools.partial(_answer, held))
+        self._held = []
+
+
+def _answer(held: asyncio.Future[None], done: asyncio.Future[None]) -> None:
+    if held.done():
+        return
+    if (error := done.exception()) is None:
+        held.set_result(None)
+    else:
+        held.set_exception(error)
+
+
+def has_kind(kind: RecordKind) -> Callable[[Sequence[Row]], bool]:
+    """Return what says of a commit's rows whether a record of the kind is among them."""
+    return lambda rows: any(isinstance(row, Record) and row.kind == kind for row in rows)
+
+
+def has_status(status: RunStatus) -> Callable[[Sequence[Row]], bool]:
+    """Return what says of a commit's rows whether a run gets the status by one of them."""
+    number = STATUS_NUMBERS[status]
+    return lambda rows: any(isinstance(row, StatusRow) and row.status == number for row in rows)
 
 
 def action_for(kind: str, steps: Steps) -> Callable[[Any, Any], Any]:

@@ -6,10 +6,20 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.promises.legs import Legs, action_for, agent_for, go, until
+from tests.promises.legs import (
+    Held,
+    Legs,
+    action_for,
+    agent_for,
+    go,
+    has_kind,
+    has_status,
+    until,
+)
 from tests.promises.support import SECONDS, State, agent_of, echo, hold, out
 
 from perdure import Event, RunStatus, StoreError
+from perdure.journal.record import RecordKind
 
 SLOW = 0.03  # seconds that a commit takes, so that a cancellation comes while one is under way
 
@@ -42,21 +52,32 @@ def fails(event: Any, ctx: Any) -> Any:
     raise LookupError("as it is meant to")
 
 
-async def submitted(job: Any) -> Any:
+async def submitted(job: Any, held: Held) -> Any:
     """Submit a run and return it when its action has ended and nothing says so in the store."""
     run_ = await job.submit({}, key="a", id=1)
-    await until(lambda: "ended" in State.calls)
+    await held.is_reached()
+    assert State.calls[-1] == "ended"
     return run_
+
+
+async def cancelled(run_: Any, held: Held) -> bool:
+    """Cancel the run while the commit is held; return what that says."""
+    cancelling = asyncio.ensure_future(run_.cancel())
+    await held.settled()
+    assert not run_.status.is_final
+    assert not cancelling.done()
+    held.release()
+    said: bool = await asyncio.wait_for(cancelling, SECONDS)
+    return said
 
 
 def test_g10_cancel_is_false_of_a_run_whose_completion_is_on_its_way(kind: str, store: str) -> None:
     async def test() -> None:
         legs = Legs(store, kind)
-        legs.slow_commits(SLOW)
+        held = legs.hold_commits(has_kind(RecordKind.COMPLETED))
         async with legs.opened(agent_for(kind, one_call)) as job:
-            run_ = await submitted(job)
-            assert not run_.status.is_final
-            assert await run_.cancel() is False
+            run_ = await submitted(job, held)
+            assert await cancelled(run_, held) is False
             assert run_.status is RunStatus.COMPLETED
             assert [output.value for output in await run_.outputs()] == ["seen"]
             assert await run_.cancel() is False
@@ -71,11 +92,10 @@ def test_g10_a_run_cancelled_between_two_actions_is_cancelled_over_a_crash(
 
     async def test() -> None:
         legs = Legs(store, kind)
-        legs.slow_commits(SLOW)
+        held = legs.hold_commits(has_kind(RecordKind.COMPLETED))
         async with legs.crashing(two_actions(kind)) as job:
-            run_ = await submitted(job)
-            assert await run_.cancel() is True
-        legs.quick_commits()
+            run_ = await submitted(job, held)
+            assert await cancelled(run_, held) is True
         assert legs.engine.run_info(run_.id).status is RunStatus.CANCELLED
 
     go(test)
@@ -97,12 +117,14 @@ def test_g6_an_outcome_that_is_written_with_a_cancellation_comes_after_it(
         async with legs.opened(agent_for(kind, held_call)) as job:
             run_ = await job.submit({}, key="a", id=1)
             await until(State.gate.reached.is_set)
-            legs.slow_commits(10 * SLOW)
+            held = legs.hold_commits()
             before = asyncio.create_task(job.submit({}, key="b", id=2))
-            await asyncio.sleep(SLOW)
+            await held.is_reached()
             cancel = asyncio.create_task(run_.cancel())
-            await asyncio.sleep(SLOW)
+            await held.settled()
             State.gate.release()
+            await held.settled()
+            held.release()
             assert await cancel is True
             assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.CANCELLED
             await (await before).wait()
@@ -114,10 +136,10 @@ def test_g6_an_outcome_that_is_written_with_a_cancellation_comes_after_it(
 def test_g10_cancel_is_false_of_a_run_that_is_failing(kind: str, store: str) -> None:
     async def test() -> None:
         legs = Legs(store, kind)
-        legs.slow_commits(SLOW)
+        held = legs.hold_commits(has_status(RunStatus.FAILED))
         async with legs.opened(agent_for(kind, fails)) as job:
-            run_ = await submitted(job)
-            assert await run_.cancel() is False
+            run_ = await submitted(job, held)
+            assert await cancelled(run_, held) is False
             assert run_.status is RunStatus.FAILED
 
     go(test)
@@ -128,12 +150,11 @@ def test_g10_a_run_that_is_being_put_back_can_be_cancelled(kind: str, store: str
         legs = Legs(
             store, kind, error_handling_strategy="retry", max_retries=3, retry_wait_interval=0.0
         )
-        legs.slow_commits(SLOW)
+        held = legs.hold_commits(has_kind(RecordKind.RETRY))
         async with legs.opened(agent_for(kind, fails)) as job:
-            run_ = await submitted(job)
-            assert await run_.cancel() is True
+            run_ = await submitted(job, held)
+            assert await cancelled(run_, held) is True
             assert await asyncio.wait_for(run_.wait(), SECONDS) is RunStatus.CANCELLED
-        legs.quick_commits()
         assert legs.engine.run_info(run_.id).status is RunStatus.CANCELLED
 
     go(test)
@@ -187,6 +208,8 @@ def test_g10_a_run_that_could_not_be_cancelled_goes_on(store: str) -> None:
             real = opened.commit
 
             def commit(rows: Any) -> asyncio.Future[None]:
+                if not has_status(RunStatus.CANCELLED)(rows):
+                    return real(rows)  # that the first one waits
                 failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 asyncio.get_running_loop().call_later(
                     SLOW, failed.set_exception, StoreError("the disk is away")

@@ -11,23 +11,27 @@ from typing import Any
 
 import pytest
 from tests.inside import runtime_of
-from tests.promises.legs import Legs, agent_for, all_wait, go, results, until, waits_for
+from tests.promises.legs import (
+    Legs,
+    agent_for,
+    all_wait,
+    go,
+    has_kind,
+    has_status,
+    results,
+    until,
+    waits_for,
+)
 from tests.promises.support import COROUTINE, SECONDS, State, agent_of, hold, out
-from tests.promises.test_store_failures import Trouble, has_kind, has_type
+from tests.promises.test_store_failures import Trouble, has_type
 
 from perdure import RunStatus, StoreError
 from perdure.journal.record import RecordKind
-from perdure.run import STATUS_NUMBERS, run_number
+from perdure.run import run_number
 from perdure.runtime import backlog
-from perdure.store.base import Row, RunRow, StatusRow
+from perdure.store.base import Row, RunRow
 
-SLOW = 0.05  # seconds that a commit takes, so that who asked can go away meanwhile
 is_signal = has_kind(RecordKind.SIGNAL)
-
-
-def has_status(status: RunStatus) -> Callable[[Sequence[Row]], bool]:
-    number = STATUS_NUMBERS[status]
-    return lambda rows: any(isinstance(row, StatusRow) and row.status == number for row in rows)
 
 
 @pytest.fixture(params=[True, False], ids=["written", "lost"])
@@ -44,21 +48,13 @@ async def abandoned(
     legs: Legs, command: Coroutine[Any, Any, bool], wanted: Callable[[Sequence[Row]], bool]
 ) -> None:
     """Have a command asked for by somebody who goes away while its rows are being written."""
-    legs.slow_commits(SLOW)
-    store = legs.engine._store
-    slow, begun = store.commit, asyncio.Event()
-
-    def commit(rows: Sequence[Row]) -> asyncio.Future[None]:
-        if wanted(rows):
-            begun.set()
-        return slow(rows)
-
-    store.commit = commit  # type: ignore[method-assign]
+    held = legs.hold_commits(wanted)
     asking = asyncio.ensure_future(command)
-    await asyncio.wait_for(begun.wait(), SECONDS)
+    await held.is_reached()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+    held.release()
 
 
 # Signals

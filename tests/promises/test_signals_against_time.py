@@ -9,11 +9,13 @@ import pytest
 from tests.promises.clock import HOUR, Clock
 from tests.promises.legs import (
     KINDS,
+    Held,
     Legs,
     action_for,
     agent_for,
     all_wait,
     go,
+    has_kind,
     results,
     stuck,
     until,
@@ -22,15 +24,36 @@ from tests.promises.support import COROUTINE, State, agent_of, echo, hold, out
 
 import perdure
 from perdure import Agent, Event, RunStatus
+from perdure.journal.record import RecordKind
 
 # A wait that loses
 
 
 async def poke() -> str:
     """Send the run of the test a signal and return before it has reached the action."""
-    State.calls.append(asyncio.ensure_future(State.run.signal("x", "sent")))
-    await asyncio.sleep(0.02)
+    Poked.sending = asyncio.ensure_future((await Poked.run).signal("x", "sent"))
+    await Poked.held.is_reached()
     return "poked"
+
+
+class Poked:
+    """The run that `poke` sends the signal, the commit of that, and what sends it."""
+
+    run: asyncio.Future[Any]
+    held: Held
+    sending: asyncio.Future[bool]
+
+
+async def poked(legs: Legs, job: Any, value: Any) -> Any:
+    """Submit the run that is poked; return it when its signal is durable, after the outcome."""
+    Poked.run = asyncio.get_running_loop().create_future()
+    Poked.held = legs.hold_commits(has_kind(RecordKind.SIGNAL))
+    Poked.run.set_result(await job.submit(value, key="a", id=1))
+    await Poked.held.is_reached()
+    await Poked.held.settled()
+    Poked.held.release()
+    assert await Poked.sending
+    return Poked.run.result()
 
 
 def give_up(ctx: Any, kind: str) -> Any:
@@ -78,16 +101,15 @@ def test_g6_the_next_wait_gets_the_signal_of_one_that_lost(
 
     async def test() -> None:
         legs = Legs(store, kind)
-        legs.slow_commits(0.05)
         State.gate.open = crash == "no crash"
         async with legs.crashing(agent) as job:
-            State.run = await job.submit({}, key="a", id=1)
+            run_ = await poked(legs, job, {})
             if crash == "no crash":
-                assert await results(State.run) == ["sent"]
+                assert await results(run_) == ["sent"]
                 return
             await stuck()
-            await asyncio.sleep(0.2 if crash == "unused" else 0.0)
-        legs.quick_commits()
+            if crash == "unused":  # it is durable that the action took it when the next one is
+                assert await run_.signal("y")
         async with legs.opened(agent) as job:
             again = await job.submit({}, key="a", id=1)
             assert await results(again) == ["sent"]
@@ -105,15 +127,13 @@ def test_g6_the_next_action_gets_the_signal_of_a_wait_that_lost(
 
     async def test() -> None:
         legs = Legs(store, kind)
-        legs.slow_commits(0.05)
         State.gate.open = not crash
         async with legs.crashing(agent) as job:
-            State.run = await job.submit({"slow": slow}, key="a", id=1)
+            run_ = await poked(legs, job, {"slow": slow})
             if not crash:
-                assert await results(State.run) == ["sent"]
+                assert await results(run_) == ["sent"]
                 return
             await stuck()
-        legs.quick_commits()
         async with legs.opened(agent) as job:
             again = await job.submit({"slow": slow}, key="a", id=1)
             assert await results(again) == ["sent"]

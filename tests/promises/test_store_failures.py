@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from tests.promises.legs import all_wait, until
+from tests.promises.legs import all_wait, has_kind, until
 from tests.promises.support import (
     COROUTINE,
     SECONDS,
@@ -66,10 +66,6 @@ class Trouble:
 
 def is_result(row: Row) -> bool:
     return isinstance(row, Record) and row.kind == RecordKind.RESULT
-
-
-def has_kind(kind: RecordKind) -> Callable[[Sequence[Row]], bool]:
-    return lambda rows: any(isinstance(row, Record) and row.kind == kind for row in rows)
 
 
 def has_type(cls: type) -> Callable[[Sequence[Row]], bool]:
