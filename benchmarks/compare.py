@@ -1,6 +1,6 @@
 """CPU of this source against another checkout's, in alternating pairs.
 
-    python benchmarks/compare.py ../other/src [runs calls sequential overlap]
+    python benchmarks/compare.py ../other/src [runs calls plain threads chats ...]
 
 Prints for each workload the median of the ratios new/old, and its 95 % interval by bootstrap. CPU
 is user and system time of the process: other work on the machine disturbs it less than wall time.
@@ -9,6 +9,7 @@ is user and system time of the process: other work on the machine disturbs it le
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import resource
@@ -16,10 +17,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perdure import Agent, InputEvent, LocalEngine, OutputEvent
+from perdure import Agent, InputEvent, LocalEngine, OutputEvent, PerdureError
 
 PAIRS = 9
 HERE = Path(__file__).resolve()
@@ -55,12 +58,45 @@ async def slow_call(event: Any, ctx: Any) -> None:
     ctx.send_event(OutputEvent(output=found))
 
 
-WORKLOADS = {
+def plain_calls(event: Any, ctx: Any) -> None:
+    for n in range(10):
+        ctx.durable_execute_async(echo, n).result()
+    ctx.send_event(OutputEvent(output=1))
+
+
+async def threaded(event: Any, ctx: Any) -> None:
+    calls = [ctx.durable_execute_async(abs, -n) for n in range(10)]
+    ctx.send_event(OutputEvent(output=sum(await asyncio.gather(*calls))))
+
+
+async def sleeping(event: Any, ctx: Any) -> None:
+    for _ in range(5):
+        await ctx.sleep(0.01)
+    ctx.send_event(OutputEvent(output=1))
+
+
+async def remembering(event: Any, ctx: Any) -> None:
+    memory = ctx.short_term_memory
+    for n in range(5):
+        memory.set(f"place{n}", (memory.get(f"place{n}") or 0) + 1)
+    ctx.send_event(OutputEvent(output=1))
+
+
+# An action, and how many inputs it gets.
+ACTIONS: dict[str, tuple[Any, int]] = {
     "runs": (one_call, 4000),
     "calls": (twenty_calls, 400),
     "sequential": (one_by_one, 3),
+    "plain": (plain_calls, 400),
+    "threads": (threaded, 400),
+    "sleeps": (sleeping, 1500),
+    "memory": (remembering, 3000),
     "overlap": (slow_call, 10_000),
 }
+
+
+def opened(folder: str) -> LocalEngine:
+    return LocalEngine(f"sqlite:///{folder}/compare.db", job="compare")
 
 
 async def cpu_of_runs(engine: LocalEngine, agent: Agent, count: int) -> float:
@@ -75,20 +111,92 @@ async def cpu_of_runs(engine: LocalEngine, agent: Agent, count: int) -> float:
 
     async with engine.open(agent) as job:
         await submit_all(count // 100)  # what is done once, such as imports
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        before = cpu_seconds()
         found = await submit_all(count)
-        after = resource.getrusage(resource.RUSAGE_SELF)
+        used = cpu_seconds() - before
     assert sum(map(len, found)) == count
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return used
+
+
+def cpu_of_action(name: str, folder: str) -> float:
+    action, count = ACTIONS[name]
+    agent = Agent().add_action("go", InputEvent, action)
+    return asyncio.run(cpu_of_runs(opened(folder), agent, count))
+
+
+def cpu_of_chats(inside: bool, folder: str) -> float:
+    from agent_workloads import chat_cpu
+
+    return float(chat_cpu(f"{folder}/compare.db", 500, inside)["cpu_ms"])
+
+
+def cpu_of_replay(folder: str) -> float:
+    """Return the CPU seconds of going on with 400 runs of 20 recorded calls each."""
+
+    async def calls_then_stop(event: Any, ctx: Any) -> None:
+        calls = [ctx.durable_execute_async(echo, n) for n in range(20)]
+        total = sum(await asyncio.gather(*calls))
+        if await ctx.durable_execute_async(echo, 1):
+            await ctx.wait_for_signal("go")
+        ctx.send_event(OutputEvent(output=total))
+
+    agent = Agent().add_action("go", InputEvent, calls_then_stop)
+
+    async def until(job: Any, waiting: int) -> None:
+        while (await asyncio.sleep(0.02)) or job.progress.waiting < waiting:
+            pass
+
+    async def live() -> None:
+        async with opened(folder).open(agent) as job:
+            for n in range(400):
+                await job.submit({"k": n}, key=n)
+            await until(job, 400)
+            job.stop_now()
+
+    async def again() -> float:
+        before = cpu_seconds()
+        async with opened(folder).open(agent) as job:
+            for n in range(400):
+                await job.signal(f"r{n + 1}", "go", 1)
+            await job.drain()
+        return cpu_seconds() - before
+
+    with contextlib.suppress(PerdureError):  # it was stopped
+        asyncio.run(live())
+    return asyncio.run(again())
+
+
+def cpu_of_start(folder: str) -> float:
+    """Return the CPU seconds of a process that imports perdure, opens a job and runs nothing."""
+    script = (
+        "from perdure import Agent, InputEvent, LocalEngine\n"
+        "agent = Agent().add_action('go', InputEvent, lambda event, ctx: None)\n"
+        f"LocalEngine('sqlite:///{folder}/s.db', job='s').run(agent, [], key=str)"
+    )
+    before = cpu_seconds(resource.RUSAGE_CHILDREN)
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", script], check=True)
+    return cpu_seconds(resource.RUSAGE_CHILDREN) - before
+
+
+def cpu_seconds(whose: int = resource.RUSAGE_SELF) -> float:
+    used = resource.getrusage(whose)
+    return used.ru_utime + used.ru_stime
+
+
+WORKLOADS: dict[str, Callable[[str], float]] = {
+    **{name: partial(cpu_of_action, name) for name in ACTIONS},
+    "chats": partial(cpu_of_chats, False),
+    "inside": partial(cpu_of_chats, True),
+    "replay": cpu_of_replay,
+    "start": cpu_of_start,
+}
 
 
 def measure(name: str) -> None:
     """Print the CPU seconds of one workload in this process."""
-    action, count = WORKLOADS[name]
     with tempfile.TemporaryDirectory() as folder:
-        engine = LocalEngine(f"sqlite:///{folder}/compare.db", job="compare")
-        agent = Agent().add_action("go", InputEvent, action)
-        print(asyncio.run(cpu_of_runs(engine, agent, count)))
+        print(WORKLOADS[name](folder))
 
 
 def cpu_of(source: Path, name: str) -> float:

@@ -52,6 +52,8 @@ def take_apart(shape: TypeShape, value: Any) -> tuple[dict[str, Any], dict[str, 
         Field values by name, and what it holds beside them: `attrs` (attributes that are no
         fields), and for pydantic models `extra`, `private` and `set` (fields that were given).
     """
+    if shape.in_dict and tuple(held := value.__dict__) == shape.fields:
+        return held.copy(), {}  # as nearly every one is
     fields: dict[str, Any] = {}
     for name in shape.fields:
         try:
@@ -130,6 +132,9 @@ def _build_dataclass(
     shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]
 ) -> Any:
     value: Any = object.__new__(shape.cls)
+    if shape.in_dict and len(fields) == len(shape.fields):
+        value.__dict__.update(fields)
+        return value
     for field in dataclasses.fields(shape.cls):
         if field.name in fields:
             held = fields[field.name]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from perdure.codec.brief import brief
@@ -105,13 +106,15 @@ def _sketch(
     found: list[tuple[bytes, bytes, str]] = []
     while pending:
         place, value = pending.popleft()
-        inside = _children(place, value)
+        inside = () if type(value) in _PLAIN else _children(place, value)
         if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
             pending.extend(inside)
         elif len(found) < 2 * _MAX_PARTS:
-            shown = f"the type of {place} (now {value.name})" if type(value) is _TypeOf else place
-            path = f"{place}:{type(value) is _TypeOf}".encode("utf-8", "replace")
-            found.append((_short(path), _value_hash(value), shown))
+            if type(value) is _TypeOf:
+                shown = f"the type of {place} (now {value.name})"
+                found.append((_short(f"{place}:True"), _short(value.name), shown))
+            else:
+                found.append((_short(f"{place}:False"), _value_hash(value), place))
     return found
 
 
@@ -122,17 +125,17 @@ class _TypeOf:
         self.name = name
 
 
-def _children(place: str, value: Any) -> list[tuple[str, Any]]:
+def _children(place: str, value: Any) -> Sequence[tuple[str, Any]]:
     cls = type(value)
-    if cls in _PLAIN or cls is _TypeOf:
-        return []
+    if cls is _TypeOf:
+        return ()
     if cls is dict:
         inside = [(f"{place}[{_key(key)}]", held) for key, held in value.items()]
     elif cls is list or cls is tuple:
         inside = [(f"{place}[{index}]", held) for index, held in enumerate(value)]
     else:
         inside = list(_fields(place, cls, value))
-    return inside if len(inside) <= _MAX_CHILDREN else []
+    return inside if len(inside) <= _MAX_CHILDREN else ()
 
 
 def _fields(place: str, cls: type, value: Any) -> Iterator[tuple[str, Any]]:
@@ -152,13 +155,13 @@ def _key(key: Any) -> str:
 
 
 def _value_hash(value: Any) -> bytes:
-    if type(value) is _TypeOf:
-        return _short(value.name.encode("utf-8", "surrogatepass"))
     try:
         return digest(value)[:_HASH_SIZE]
     except EncodeError:
         return bytes(_HASH_SIZE)
 
 
-def _short(data: bytes) -> bytes:
+@lru_cache(4096)  # the same few places and names are met at each call
+def _short(text: str) -> bytes:
+    data = text.encode("utf-8", "replace")
     return hashlib.blake2b(data, digest_size=_HASH_SIZE).digest()

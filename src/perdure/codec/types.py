@@ -14,6 +14,7 @@ import sys
 import typing
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import getattr_static, isdatadescriptor
 from typing import Any, Literal, TypeVar, overload
 
 import msgspec
@@ -47,6 +48,8 @@ class TypeShape:
         fields: Names of its fields in order; empty for an enum.
         compared: The fields that count when two instances are compared.
         cached: Names of attributes that the class computes and may keep in an instance.
+        in_dict: It is a dataclass whose instances keep their fields in `__dict__`, and nowhere
+            else: what stands there is what an attribute gives.
     """
 
     cls: type
@@ -54,6 +57,7 @@ class TypeShape:
     fields: tuple[str, ...]
     compared: tuple[str, ...]
     cached: frozenset[str]
+    in_dict: bool = False
 
 
 _shapes: weakref.WeakKeyDictionary[type, TypeShape] = weakref.WeakKeyDictionary()
@@ -107,7 +111,18 @@ def _shape(
         if isinstance(member, functools.cached_property)
     )
     compare = names if compared is None else tuple(compared)
-    return TypeShape(cls=cls, kind=kind, fields=names, compared=compare, cached=cached)
+    in_dict = kind == "dataclass" and _keeps_in_dict(cls, names)
+    return TypeShape(
+        cls=cls, kind=kind, fields=names, compared=compare, cached=cached, in_dict=in_dict
+    )
+
+
+def _keeps_in_dict(cls: type, fields: Iterable[str]) -> bool:
+    return (
+        cls.__dictoffset__ != 0
+        and getattr_static(cls, "__getattribute__") is getattr_static(object, "__getattribute__")
+        and not any(isdatadescriptor(getattr_static(cls, name, None)) for name in fields)
+    )
 
 
 def _is_pydantic_model(cls: type) -> bool:
