@@ -61,7 +61,7 @@ RULES: dict[str, str] = {
     "yaml_agent": "declarations actions integrations engine",
     "flink_agents": "declarations actions integrations engine",
     # `executor` is for `doctor`, which says what continuations this process has.
-    "cli": "engine operate observe connectors config run agent yaml_agent executor",
+    "cli": "engine operate observe connectors config run agent yaml_agent executor web",
     "__main__": "cli",
     "web": "engine operate observe connectors config run",
 }

@@ -245,6 +245,12 @@ class StoreFormatError(StoreError):
     __journal_name__ = "perdure:StoreFormatError"
 
 
+class UnknownCursorError(StoreError, ValueError):
+    """A part of a list was asked for by a cursor that no part of it ended with."""
+
+    __journal_name__ = "perdure:UnknownCursorError"
+
+
 class InputError(PerdureError, ValueError):
     """An input record is bad, or differs from what was submitted under its id before."""
 

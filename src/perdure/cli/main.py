@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema, stats
+from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema, serve, stats
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import (
     AgentDefinitionError,
@@ -42,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run_command.register(app)
+serve.register(app)
 inspect.register(app)
 act.register(app)
 inbox.register(app)

@@ -167,7 +167,7 @@ def run(
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
     check_files(source, sink, agent=agent, config=config, summary=summary_json)
     loaded = load_agent(agent)
-    chosen = _job_name(store, job, loaded)
+    chosen = job_name(store, job, loaded)
     plan = Plan(
         agent=loaded.agent,
         job=chosen.name,
@@ -190,7 +190,7 @@ def run(
         raise typer.Exit(code)
 
 
-def _job_name(store: str, given: str | None, loaded: LoadedAgent) -> ChosenName:
+def job_name(store: str, given: str | None, loaded: LoadedAgent) -> ChosenName:
     """Return the name of the job; say so where it is not the one that a new job has."""
     from perdure.cli import render
     from perdure.operate.job_names import ChosenName, choose_name

@@ -46,7 +46,13 @@ __all__ = [
 T = TypeVar("T", bool, int, float, str)
 
 # Variables of the command line, of examples and of tests.
-_NOT_OPTIONS: Final = ("PERDURE_STORE", "PERDURE_JOB", "PERDURE_EXAMPLE_", "PERDURE_TEST_")
+_NOT_OPTIONS: Final = (
+    "PERDURE_STORE",
+    "PERDURE_JOB",
+    "PERDURE_TOKEN",
+    "PERDURE_EXAMPLE_",
+    "PERDURE_TEST_",
+)
 _AGENT: Final = "agent."
 _OPTIONS: Final[Mapping[str, ConfigOption[Any]]] = {each.name: each for each in all_options()}
 _BY_ENV_NAME: Final = {each.env_name: each.name for each in all_options()}

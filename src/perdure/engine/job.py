@@ -29,10 +29,18 @@ class Run:
     Attributes:
         id: its short id.
         key: its key.
+        is_new: submitting it made it; else it was there, or it was looked up.
     """
 
     def __init__(
-        self, job: OpenJob, number: int, key: Any, ticket: RunTicket | None, stored: RunStatus
+        self,
+        job: OpenJob,
+        number: int,
+        key: Any,
+        ticket: RunTicket | None,
+        stored: RunStatus,
+        *,
+        is_new: bool = False,
     ) -> None:
         self._job = job
         self._number = number
@@ -41,6 +49,7 @@ class Run:
         self._kept = job.runtime.keep_outputs(ticket) if ticket is not None else None
         self.id = ticket.id if ticket is not None else run_id(number)
         self.key = key
+        self.is_new = is_new
 
     def __repr__(self) -> str:
         status = self._ticket.status if self._ticket is not None else self._stored
@@ -162,6 +171,11 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.name!r}{', closed' if self._closed else ''}>"
 
+    @property
+    def machinery(self) -> OpenJob:
+        """What it works with: for what serves it in this process, not for users."""
+        return self._job
+
     # Runs
 
     async def submit(self, value: Any, *, key: Any, id: Any = None, delay: float = 0.0) -> Run:
@@ -186,7 +200,8 @@ class Job:
         status = RunStatus.QUEUED
         if admitted.ticket is None:  # finished before
             status = await runtime.status(admitted.run)
-        return Run(self._job, admitted.run, key, admitted.ticket, status)
+        ticket, is_new = admitted.ticket, admitted.is_new
+        return Run(self._job, admitted.run, key, ticket, status, is_new=is_new)
 
     async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:
         """Send a run a signal, which an action gets from `ctx.wait_for_signal(name)`.
@@ -242,6 +257,31 @@ class Job:
         self._job.loop.check("job.approve(...)")
         answer = Approval(approved=approved, by=by, comment=comment)
         return await self._job.approve(await self._number(run), name, answer)
+
+    async def cancel(self, run: Run | str) -> bool:
+        """Stop a run, as `Run.cancel` does.
+
+        Raises:
+            PerdureError: there is no such run.
+            StoreError: it is not durable, or nobody knows.
+        """
+        self._job.loop.check("job.cancel(...)")
+        return await self._job.runtime.cancel(await self._number(run))
+
+    async def retry(self, run: Run | str) -> bool:
+        """Put a failed or cancelled run back into its key's queue; False when it is neither.
+
+        What succeeded before the failure is not done again. Durable when this returns.
+
+        Args:
+            run: the run, or its id.
+
+        Raises:
+            PerdureError: there is no such run.
+            StoreError: it is not durable, or nobody knows.
+        """
+        self._job.loop.check("job.retry(...)")
+        return await self._job.runtime.retry(await self._number(run))
 
     async def _number(self, run: Run | str) -> int:
         if isinstance(run, str):

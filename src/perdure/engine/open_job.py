@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from perdure.agent.plan import AgentPlan
@@ -52,6 +52,7 @@ class OpenJob:
 
     Attributes:
         loop: refuses other event loops than the job's.
+        before_close: what is to be let go of with the job, such as views of its store.
 
     Owns: the runtime, the pump of the sink, the schedules, what waits for the job. Lifecycle:
     `open`, `drain`, `close`, once each. On one event loop.
@@ -104,6 +105,7 @@ class OpenJob:
         self._ending = False  # no more inputs are read
         self.loop = JobLoop(name)
         self._waiters: set[asyncio.Future[Any]] = set()
+        self.before_close: list[Callable[[], Awaitable[object]]] = []
 
     # Life
 
@@ -168,6 +170,8 @@ class OpenJob:
     async def close(self) -> None:
         """Stop what runs and give the job back; the next owner goes on."""
         self.loop.end()
+        for each in self.before_close:
+            await each()
         await self._close_sink()
         await self.runtime.close()
 
@@ -267,9 +271,13 @@ class OpenJob:
         sent: bool = await self.until_stopped(self.runtime.signal(run, name, value))
         return sent
 
+    def view(self) -> History:
+        """Open the store for looking; blocks, on any thread."""
+        return History.of(self._store)
+
     def find(self, id_: str) -> tuple[int, Any, RunStatus]:
         """Return number, key in readable form and status of the run with an id; blocks."""
-        with History.of(self._store) as history:
+        with self.view() as history:
             info = history.run(history.job(self.runtime.job), id_)
         return info.number, info.key, info.status
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from perdure.codec.codec import Codec
@@ -32,6 +33,7 @@ from perdure.run import (
 )
 from perdure.store.base import (
     ActionStateStore,
+    Changes,
     JobRow,
     Page,
     RunHead,
@@ -45,6 +47,7 @@ from perdure.store.url import open_view
 __all__ = [
     "ALL",
     "AsyncHistory",
+    "Changes",
     "History",
     "JobRow",
     "all_of",
@@ -192,14 +195,14 @@ class AsyncHistory:
         return dataclasses.replace(info, outputs=outputs)
 
     async def outputs_page(
-        self, job: JobRow, *, after: str = "", limit: int = OUTPUTS_AT_ONCE
+        self, job: JobRow, *, run: int | None = None, after: str = "", limit: int = OUTPUTS_AT_ONCE
     ) -> Page[Output]:
-        """Return recorded outputs of a job in the order of their commits, delivered or not.
+        """Return recorded outputs of a job, or of a run, in the order of their commits.
 
         Their values need no code of the agent: an object is a dict of its fields, and an enum the
         name of its member.
         """
-        page = await self.view.outputs(job.job, after=after, limit=limit)
+        page = await self.view.outputs(job.job, run=run, after=after, limit=limit)
         return Page([self._output(stored) for stored in page.items], page.after)
 
     def _output(self, stored: StoredOutput) -> Output:
@@ -459,7 +462,11 @@ class History:
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine over `awaited` returns."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self.begin(work).result()
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin a coroutine over `awaited` on the thread of this; return what it will return."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

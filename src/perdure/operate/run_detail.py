@@ -125,6 +125,7 @@ class RunDetail:
         stopped_at: when, ns since the epoch, else 0.
         commands: what was asked of it and is not carried out yet: "cancel", "retry" or
             "signal NAME".
+        records: number of the journal's records that all this was read from.
     """
 
     run: RunInfo
@@ -138,6 +139,7 @@ class RunDetail:
     stopped: str
     stopped_at: int
     commands: tuple[str, ...]
+    records: int = 0
 
     @property
     def span(self) -> tuple[int, int]:
@@ -192,6 +194,7 @@ def build(
             f"signal {decode_signal(payload or b'')[0]}" if command == "signal" else command
             for command, payload in commands
         ),
+        records=len(records),
     )
 
 

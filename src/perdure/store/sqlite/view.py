@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from perdure.errors import PerdureError, StoreError
+from perdure.errors import PerdureError, StoreError, UnknownCursorError
 from perdure.journal.record import Record
 from perdure.store.base import (
     NUMBER_BITS,
@@ -494,5 +494,7 @@ def _text(cursor: str) -> str | None:
         raise _no_cursor(cursor) from None
 
 
-def _no_cursor(cursor: str) -> StoreError:
-    return StoreError(f"{cursor!r:.40} is no cursor of this list: begin it anew with an empty one")
+def _no_cursor(cursor: str) -> UnknownCursorError:
+    return UnknownCursorError(
+        f"{cursor!r:.40} is no cursor of this list: begin it anew with an empty one"
+    )

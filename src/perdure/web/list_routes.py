@@ -1,0 +1,213 @@
+"""Lists: the runs of the job, who waits for a person, what failed, how many there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perdure.connectors.json_text import to_json
+from perdure.errors import ConfigurationError, EncodeError
+from perdure.operate.history import AsyncHistory, JobRow
+from perdure.operate.lookup import outputs_of
+from perdure.run import RunInfo, RunStatus, status_named
+from perdure.web.bodies import number_in, query_of
+from perdure.web.forms import error_form, milliseconds, run_form, wait_form
+from perdure.web.operations import json_answer
+from perdure.web.problems import Problem
+from perdure.web.service import service_of
+
+__all__ = ["failures", "inbox", "now", "runs"]
+
+MOST = 200  # items of one answer
+_FILTERS = ("status", "key", "text", "since", "until", "after", "limit")
+_SEARCH_SECONDS = 1.0  # after which a search says how far it looked
+
+
+async def runs(request: Request) -> Response:
+    """Answer with the newest runs, newest first."""
+    service = service_of(request)
+    query = query_of(request, _FILTERS)
+    limit = number_in(query, "limit", 1, MOST, 50)
+    wanted = _Wanted(query)
+    most = service.limits.searched_runs
+
+    async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
+        return await _found(history, job, wanted, query.get("after", ""), limit, most)
+
+    return json_answer(await service.reader.read_json(read))
+
+
+class _Wanted:
+    """Which runs are asked for.
+
+    Raises:
+        Problem: the query says nothing that there could be.
+    """
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        try:
+            self.status = status_named(query["status"]) if "status" in query else None
+        except ConfigurationError as error:
+            raise Problem(400, str(error)) from None
+        self.key = query.get("key")
+        self.text = query.get("text", "").casefold()
+        self.since = _time(query, "since")
+        self.until = _time(query, "until")
+
+    @property
+    def is_search(self) -> bool:
+        """Whether runs have to be looked at one by one."""
+        return bool(self.text or self.until)
+
+    async def has(self, history: AsyncHistory, job: JobRow, info: RunInfo) -> bool:
+        """Say whether a run is among them; its status and key are asked of the store."""
+        if self.until and info.admitted_at > self.until:
+            return False
+        if not self.text:
+            return True
+        parts = (info.id, info.label, info.key, info.input, info.activity, info.error)
+        if any(self.text in _words(part) for part in parts if part is not None):
+            return True
+        outputs = await outputs_of(history, job, info.number)
+        return any(self.text in _words(output.value) for output in outputs)
+
+
+def _words(part: Any) -> str:
+    return (part if isinstance(part, str) else to_json(part).decode()).casefold()
+
+
+def _time(query: Mapping[str, str], name: str) -> int:
+    """Return a time of a query in ns since the epoch, 0 without; it comes in ms."""
+    return number_in(query, name, 0, 10**14, 0) * 1_000_000
+
+
+async def _found(
+    history: AsyncHistory, job: JobRow, wanted: _Wanted, after: str, limit: int, most: int
+) -> dict[str, Any]:
+    """Return a part of the list: fewer runs than may be, where a search has looked far enough."""
+    key = await _key(history, job, wanted)
+    deadline = time.monotonic() + _SEARCH_SECONDS
+    found: list[RunInfo] = []
+    looked = oldest = 0
+    while True:
+        # No more than there is room for: the store's cursor is behind all that was read.
+        page = await history.runs_page(
+            job, status=wanted.status, key=key, after=after, limit=limit - len(found)
+        )
+        after = page.after
+        for info in page.items:
+            if info.admitted_at < wanted.since:
+                after = ""  # so are all behind it
+                break
+            looked, oldest = looked + 1, info.admitted_at
+            if await wanted.has(history, job, info):
+                found.append(info)
+        is_far = looked >= most or time.monotonic() > deadline
+        if not after or not wanted.is_search or is_far or 4 * len(found) > 3 * limit:
+            break
+    form: dict[str, Any] = {"runs": [run_form(info) for info in found], "after": after or None}
+    if wanted.is_search:
+        form["looked"] = {"runs": looked, "oldest": milliseconds(oldest), "all": not after}
+    return form
+
+
+async def _key(history: AsyncHistory, job: JobRow, wanted: _Wanted) -> Any:
+    """Return the key that is meant: text, or the JSON value that the text is."""
+    if wanted.key is None:
+        return None
+    if (await history.runs_page(job, key=wanted.key, limit=1)).items:
+        return wanted.key
+    try:
+        value = json.loads(wanted.key)
+        if value is not None and (await history.runs_page(job, key=value, limit=1)).items:
+            return value
+    except (ValueError, EncodeError, RecursionError):
+        pass  # it is no JSON, or nothing that could be a key
+    return wanted.key
+
+
+async def inbox(request: Request) -> Response:
+    """Answer with what runs wait for from outside, those that wait longest first."""
+    service = service_of(request)
+    limit = number_in(query_of(request, ("limit",)), "limit", 1, MOST, 50)
+
+    async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
+        waits = await history.waits(job)
+        return {"count": len(waits), "waits": [wait_form(wait) for wait in waits[:limit]]}
+
+    return json_answer(await service.reader.read_json(read))
+
+
+async def failures(request: Request) -> Response:
+    """Answer with failed runs in groups of one kind and place, the largest first."""
+    service = service_of(request)
+    query = query_of(request, ("limit",))
+    limit = number_in(query, "limit", 1, 10_000, service.limits.searched_runs)
+
+    async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
+        page = await history.runs_page(job, status=RunStatus.FAILED, limit=limit)
+        return {
+            "groups": _groups(page.items),
+            "looked": {"runs": len(page.items), "all": not page.after},
+        }
+
+    return json_answer(await service.reader.read_json(read))
+
+
+def _groups(failed: list[RunInfo]) -> list[dict[str, Any]]:
+    """Return failed runs, the newest first, in groups."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    for info in failed:
+        if info.error is None:
+            continue
+        kind, place = info.error["type"], info.error["place"]
+        # Without a place it is told apart by what was said.
+        where = place or " ".join(info.error["message"].split())[:200]
+        group = groups.setdefault(
+            (kind, where),
+            {
+                "type": kind,
+                "place": place or None,
+                "message": error_form(info.error)["message"],  # type: ignore[index]
+                "count": 0,
+                "first": None,
+                "last": milliseconds(info.finished_at),
+                "example": info.id,
+                "runs": [],
+            },
+        )
+        group["count"] += 1
+        group["first"] = milliseconds(info.finished_at)
+        if len(group["runs"]) < MOST:
+            group["runs"].append(info.id)
+    return sorted(groups.values(), key=lambda group: -group["count"])
+
+
+async def now(request: Request) -> Response:
+    """Answer with how many runs stand how, and what this process has at work."""
+    service = service_of(request)
+    query_of(request, ())
+
+    async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
+        waits = await history.waits(job)
+        return {
+            "job": job.title,
+            "at": time.time_ns() // 1_000_000,
+            "is_running": await history.is_owned(job),
+            "runs": await history.counts(job),
+            "waiting_for_people": len(waits),
+            "longest_waiting": [wait_form(wait) for wait in waits[:5]],
+        }
+
+    form = await service.reader.read(read)
+    served = service.served
+    if served is not None:
+        form["process"] = dataclasses.asdict(served.job.progress)
+        form["writes"] = await served.writes()
+    return json_answer(to_json(form))

@@ -1,0 +1,147 @@
+"""Service: what the routes of one application share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any, cast
+
+from starlette.requests import Request
+
+from perdure.engine.job import Job
+from perdure.engine.served import ServedJob
+from perdure.web.limits import Limits
+from perdure.web.problems import Problem
+from perdure.web.reading import Reader
+from perdure.web.watch import Watch
+
+__all__ = ["Service", "service_of"]
+
+
+class Service:
+    """A job, or a store that is only looked at, as an application shows it.
+
+    Owns: the reader, the watch, the requests that wait for a run. Lifecycle: `drain` when it is to
+    stop, then `close`. On the job's event loop.
+
+    Args:
+        reader: the store.
+        served: the job; None where the store is only looked at.
+        limits: see `Limits`.
+
+    Attributes:
+        is_draining: it is to stop: nothing is begun any more.
+    """
+
+    def __init__(self, reader: Reader, served: ServedJob | None, limits: Limits) -> None:
+        self.reader = reader
+        self.served = served
+        self.limits = limits
+        self.watch = Watch(reader)
+        self.is_draining = False
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._streams = 0
+        if served is not None:
+            served.before_close(self.close)
+
+    def job(self) -> Job:
+        """Return the job, for what changes something.
+
+        Raises:
+            Problem: there is none, or it is to stop.
+        """
+        served = self.served
+        if served is None:
+            raise Problem(
+                403, "this service only shows a store: `perdure serve` runs a job and takes this"
+            )
+        if self.is_draining:
+            raise Problem(503, "the service is about to stop: ask the next one", retry_after=1)
+        if (error := served.stopped_by) is not None:
+            raise Problem(503, f"job {served.job.name!r} was stopped: {error}", retry_after=5)
+        return served.job
+
+    async def writing_job(self) -> Job:
+        """Return the job when its store writes.
+
+        Raises:
+            Problem: it does not, or see `job`.
+        """
+        job = self.job()
+        if self.served is not None and not await self.served.writes():
+            raise Problem(
+                503,
+                f"the store of job {job.name!r} does not write now, so nothing was done: ask again",
+                retry_after=2,
+            )
+        return job
+
+    async def first_of(
+        self, work: asyncio.Task[Any], until: asyncio.Task[Any], seconds: float
+    ) -> None:
+        """Wait for one of two tasks, the time, or the service's end; then both are cancelled."""
+        self._waiting.add(until)
+        try:
+            if not self.is_draining:
+                await asyncio.wait(
+                    (work, until), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            self._waiting.discard(until)
+            until.cancel()
+            work.cancel()
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count an event stream while it lasts."""
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+    def check_streams(self) -> None:
+        """Refuse one stream too many.
+
+        Raises:
+            Problem: there are as many as may be.
+        """
+        if self._streams >= self.limits.streams:
+            raise Problem(
+                503, f"{self.limits.streams:,} event streams are open, as many as may be",
+                retry_after=5,
+            )  # fmt: skip
+
+    def answer_waiting(self) -> None:
+        """Have all requests that wait for a run answered as if their time were over."""
+        for task in list(self._waiting):
+            task.cancel()
+
+    def job_stopped(self) -> asyncio.Future[None]:
+        """Return what fails with what stops the job before it is closed."""
+        if self.served is None:
+            return asyncio.get_running_loop().create_future()
+        return self.served.stopped
+
+    async def runs_ended(self) -> None:
+        """Return when no run is at work; those that wait stay in the store."""
+        if self.served is not None and self.served.stopped_by is None:
+            self.served.job.drain_soon()
+            await self.served.job.drain()
+
+    async def drain(self) -> None:
+        """Begin nothing more, and end the streams; requests under way go on."""
+        self.is_draining = True
+        await self.watch.close()
+
+    async def close(self) -> None:
+        """Let go of the store, and of all who wait."""
+        await self.drain()
+        self.answer_waiting()
+        await self.reader.close()
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that a request is for."""
+    return cast("Service", request.app.state.service)
