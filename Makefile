@@ -24,7 +24,7 @@ ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_race
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test test-core test-flink test-uvloop simulate soak lint typecheck format bench bench-peers docs pictures clean distclean
+.PHONY: help venv demo demo-reviews test test-core test-flink test-uvloop simulate soak soak-flink lint typecheck format bench bench-peers docs pictures clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -44,14 +44,25 @@ test-core: $(STAMP)  ## the tests without those of Flink
 
 # Flink has wheels for Python 3.11 and 3.12, on Linux x86_64 and macOS. Its 700 MB are in an
 # environment of their own, of the same lock; the mini cluster is in pytest's own process.
-test-flink: $(STAMP)  ## the tests of Flink, where Flink has wheels; sets up .venv-flink
-	@if $(PYTHON) -c "import platform, sys; \
+HAS_FLINK = $(PYTHON) -c "import platform, sys; \
 	    sys.exit(not (sys.version_info < (3, 13) and (sys.platform == 'darwin' \
-	        or (sys.platform, platform.machine()) == ('linux', 'x86_64'))))"; then \
+	        or (sys.platform, platform.machine()) == ('linux', 'x86_64'))))"
+NO_FLINK = "\#\#\#\# THE TESTS OF FLINK WERE NOT RUN: Flink has no wheels for this Python or machine \#\#\#\#"
+test-flink: $(STAMP)  ## the tests of Flink, where Flink has wheels; sets up .venv-flink
+	@if $(HAS_FLINK); then \
 	  $(MAKE) --no-print-directory $(FLINK)/.synced && \
 	  $(FLINK)/bin/python -m pytest tests/flink $(PYTEST_ARGS); \
 	else \
-	  echo "#### THE TESTS OF FLINK WERE NOT RUN: Flink has no wheels for this Python or machine ####"; \
+	  echo $(NO_FLINK); \
+	fi
+
+soak-flink: $(STAMP)  ## on clusters of Flink: 1,600 records with two SIGKILLs, 3,163 reviews everywhere
+	@if $(HAS_FLINK); then \
+	  $(MAKE) --no-print-directory $(FLINK)/.synced && \
+	  $(FLINK)/bin/python -m tests.flink.killed && \
+	  $(FLINK)/bin/python -m tests.flink.reviews; \
+	else \
+	  echo $(NO_FLINK); \
 	fi
 
 test-uvloop: $(STAMP)  ## the tests for which the host's event loop matters, on uvloop
@@ -64,6 +75,7 @@ soak: simulate  ## in full what the tests do a part of; three quarters of an hou
 	@$(PYTHON) -m tests.crash.chaos --seconds 600
 	@$(PYTHON) -m tests.damaged_stores --seeds 2000
 	@$(PYTHON) -m tests.flink_world --seeds 500
+	@$(MAKE) --no-print-directory soak-flink
 	@$(MAKE) --no-print-directory test-uvloop PYTEST_ARGS=tests
 
 lint: $(STAMP) typecheck  ## style, format and types

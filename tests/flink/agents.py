@@ -12,6 +12,7 @@ from typing import Any
 from perdure import Agent, InputEvent, OutputEvent, RunnerContext, action
 
 KEYS = 40  # of Steps
+SECONDS = 0.2  # of its calls
 
 
 async def price(item: str) -> int:
@@ -65,14 +66,14 @@ class Steps(Agent):
 
 
 async def noted(name: str, n: int) -> int:
-    """Take 50 ms; leave a line: name, number, process, time in seconds."""
+    """Take a while; leave a line: name, number, process, time in seconds."""
     line = f"{name}\t{n}\t{os.getpid()}\t{time.time():.3f}\n".encode()
     file = os.open(os.environ["PERDURE_TEST_CALLS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(file, line)
     finally:
         os.close(file)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(SECONDS)
     return n
 
 

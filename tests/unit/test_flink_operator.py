@@ -291,10 +291,14 @@ def test_subtasks_of_a_process_share_a_host_that_the_last_one_ends() -> None:
 
 
 def test_limits_of_a_process_are_said_to_be_such(caplog: pytest.LogCaptureFixture) -> None:
-    with Desk(config={"limits": {"api": {"concurrency": 2}}}), Desk():
+    with Desk(config={"limits": {"api": {"concurrency": 2}}}) as one, Desk(config=one.spec.config):
         pass
-    (told,) = [each for each in caplog.messages if "limits hold in each worker process" in each]
-    assert told.startswith("job desk: ")
+    with Desk(config={"max-runs-in-flight": 2}), Desk():
+        pass
+    told = [each for each in caplog.messages if "hold in each worker process" in each]
+    assert [each.split(" hold in")[0] for each in told] == [
+        "job desk: limits", "job desk: max-runs-in-flight",
+    ]  # fmt: skip
 
 
 def test_g23_state_of_another_format_is_refused_by_name() -> None:

@@ -152,6 +152,13 @@ class FlinkCluster:
         told = [self.ask(f"/jobs/{each['id']}/checkpoints") for each in jobs]
         return max((each.get("counts", {}).get("completed", 0) for each in told), default=0)
 
+    def newest_checkpoint(self) -> float:
+        """Return when the newest complete checkpoint began, seconds since the epoch; 0 for none."""
+        jobs = self.ask("/jobs").get("jobs", [])
+        told = [self.ask(f"/jobs/{each['id']}/checkpoints").get("latest", {}) for each in jobs]
+        began = [(each.get("completed") or {}).get("trigger_timestamp", 0) for each in told]
+        return max(began, default=0) / 1000
+
     @property
     def task_managers(self) -> list[int]:
         """The ids of the TaskManagers' processes."""

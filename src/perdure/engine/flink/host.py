@@ -53,6 +53,18 @@ class Loaded(NamedTuple):
     kept: list[tuple[str, int]]
 
 
+def _say_what_is_of_a_process(spec: FunctionSpec, config: Configuration) -> None:
+    in_flight = AgentExecutionOptions.MAX_RUNS_IN_FLIGHT.name
+    bounds = ["limits"] if config.limits() else []
+    bounds += [in_flight] if in_flight in spec.config else []
+    if bounds:
+        logger.warning(
+            "job %s: %s hold in each worker process of Flink, not in all of them together",
+            spec.job,
+            " and ".join(bounds),
+        )
+
+
 class Host:
     """The runtime of one job in this process, for all subtasks of its operator that are here.
 
@@ -82,11 +94,7 @@ class Host:
             listeners=[self], shards=spec.shards,
         )  # fmt: skip
         self._job = spec.job
-        if config.limits():
-            logger.warning(
-                "job %s: limits hold in each worker process of Flink, not in all of them together",
-                spec.job,
-            )
+        _say_what_is_of_a_process(spec, config)
         self._limit = config.get(AgentExecutionOptions.MAX_RUNS_IN_FLIGHT)
         self._inbox: collections.deque[tuple[int, int, str, WaitingInput]] = collections.deque()
         self._is_woken = False
