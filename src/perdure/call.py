@@ -68,7 +68,6 @@ class DurableCall(ActionFuture[T]):
         self,
         loop: asyncio.AbstractEventLoop,
         identity: int,
-        *,
         number: int,
         function: str,
         parker: Parker | None,
@@ -101,7 +100,8 @@ class DurableCall(ActionFuture[T]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the callable raised, or None; suspends like `result`."""
-        self._wait(timeout)
+        if self._parker is not None:
+            self._wait(timeout)
         return super().exception()
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -233,6 +233,12 @@ class CallOptions:
     durable_id: str | None = None
     durable_aliases: tuple[str, ...] = ()
     limit: str | tuple[str, ...] | None = None
+
+    @property
+    def is_lone(self) -> bool:
+        """True where one attempt is all there is, and nothing bounds it."""
+        bounds = (self.timeout, self.retry, self.reconciler, self.limit)
+        return all(bound is None for bound in bounds)
 
     def over(self, other: CallOptions) -> CallOptions:
         """Return these options, with those of `other` where these have none."""

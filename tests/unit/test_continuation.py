@@ -6,11 +6,13 @@ import asyncio
 import contextvars
 import gc
 import sys
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import greenlet
 import pytest
-from tests.unit.action_driver import Driver, on_host
+from tests.unit.action_driver import START, Driver, on_host
 
 from perdure.call import wait
 from perdure.errors import ContextAccessError
@@ -182,6 +184,61 @@ async def test_a_settlement_for_another_call_does_not_continue_a_parked_turn() -
     assert driver.log == []
     driver.settle("a", "a")
     assert driver.log == ["a", "o", "callback"]
+    assert driver.finished
+
+
+class Settled(NamedTuple):
+    name: str
+    at: int
+
+
+def deliver(driver: Driver, settled: deque[Settled], goes_on: Callable[[], bool]) -> None:
+    """Deliver outcomes in turns of one go."""
+    driver.context.turns(settled, lambda s: driver.calls[s.name].set_result(s.name), goes_on)
+
+
+@on_host
+async def test_each_settlement_of_one_go_has_its_own_turn_and_time() -> None:
+    async def wait(d: Driver, name: str) -> None:
+        d.log.append((await d.call(name), d.loop.now - START))
+
+    async def main(d: Driver) -> None:
+        await asyncio.gather(*(wait(d, name) for name in "abc"))
+
+    driver = Driver(main).start()
+    left = deque(Settled(name, START + n) for n, name in enumerate("bca", 1))
+    asked: list[int] = []
+
+    def goes_on() -> bool:
+        asked.append(len(driver.log))
+        return len(driver.log) != 2
+
+    deliver(driver, left, goes_on)
+    assert driver.log == [("b", 1), ("c", 2)]  # there is something to see to before the third
+    assert [s.name for s in left] == ["a"]
+    deliver(driver, left, goes_on)
+    assert driver.log == [("b", 1), ("c", 2), ("a", 3)]
+    assert asked == [1, 2, 3]
+    assert driver.finished
+    assert not left
+
+
+@on_host
+async def test_a_turn_that_parks_in_one_go_leaves_the_rest_to_whoever_comes_next() -> None:
+    async def main(d: Driver) -> None:
+        made = [d.call(name) for name in "abc"]
+        d.log.append(await made[0])
+        d.log.append(d.call_and_block("x"))
+        for call in made[1:]:
+            d.log.append(await call)
+
+    driver = Driver(main).start()
+    left = deque(Settled(name, START) for name in "abxc")
+    deliver(driver, left, lambda: True)
+    assert driver.log == ["a"]
+    while left:
+        deliver(driver, left, lambda: True)
+    assert driver.log == ["a", "x", "b", "c"]
     assert driver.finished
 
 

@@ -139,6 +139,24 @@ async def test_what_one_turn_adds_is_one_commit() -> None:
 
 
 @on_host
+async def test_rows_join_those_added_last_until_these_are_written() -> None:
+    store = FakeStore(by_hand=True)
+    commits = GroupCommit(store)
+    first, other = [row(1)], [row(3)]
+    commits.add(first, store.done(1))
+    assert commits.join(first, row(2))
+    commits.add(other, store.done(3))
+    assert not commits.join(first, row(4))  # it would overtake what came between
+    assert not commits.join([], row(4))
+    await turns()
+    assert not commits.join(other, row(4))  # it is being written
+    await store.answer()
+    assert store.batches == [[1, 2, 3]]
+    assert store.told == [(1, "ok"), (3, "ok")]  # once for all that joined
+    assert not commits.join(other, row(4))
+
+
+@on_host
 async def test_while_one_batch_is_written_the_next_gathers() -> None:
     store = FakeStore(by_hand=True)
     commits = GroupCommit(store)

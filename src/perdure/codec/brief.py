@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-__all__ = ["brief"]
+__all__ = ["BRIEF", "brief"]
+
+BRIEF = 160  # characters of a call's arguments, as its record has them
 
 _MAX_DEPTH = 4
 _SMALL_REPRS = (bool, float, complex, type(None), date, time, timedelta, UUID)
@@ -18,7 +20,7 @@ _EMPTY = (str, list, dict, tuple)  # types whose empty values say nothing in a r
 _BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
 
 
-def brief(args: tuple[Any, ...], kwargs: dict[str, Any], limit: int = 160) -> str:
+def brief(args: tuple[Any, ...], kwargs: dict[str, Any], limit: int = BRIEF) -> str:
     """Return the arguments of a call as short text, such as `'B01', 3, aspect='fit'`.
 
     Takes no more of a value than it shows, calls no `__repr__` of unknown classes, and never

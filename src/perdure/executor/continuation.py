@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -35,6 +35,16 @@ def is_continuation_supported() -> bool:
 
 
 T = TypeVar("T")
+
+
+class Settlement(Protocol):
+    """What a turn delivers, at a time in ns since the epoch."""
+
+    @property
+    def at(self) -> int: ...
+
+
+S = TypeVar("S", bound=Settlement)
 
 
 class Follower(Protocol):
@@ -67,20 +77,13 @@ class TurnHub:
     def run(self, loop: ActionLoop | None, turn: Callable[..., None], *given: Any) -> None:
         """Run `turn` with `loop` as the running loop; return when it ended or parked."""
         idle = self._idle.pop() if self._idle else greenlet.greenlet(self._work)
-        self.resume(loop, idle, turn, given)
+        idle.parent = greenlet.getcurrent()
+        running.within(loop, idle.switch, turn, given)
 
-    def resume(self, loop: ActionLoop | None, parked: greenlet.greenlet, *turn: Any) -> None:
+    def resume(self, loop: ActionLoop | None, parked: greenlet.greenlet) -> None:
         """Continue a turn that parked; return when it ended or parked again."""
-        host = running.enter(loop)
-        hooks = sys.get_asyncgen_hooks()
-        if loop is not None:
-            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         parked.parent = greenlet.getcurrent()
-        try:
-            parked.switch(*turn)
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            running.leave(host)
+        running.within(loop, parked.switch)
 
     @staticmethod
     def park() -> None:
@@ -115,15 +118,7 @@ class DirectHub:
 
     def run(self, loop: ActionLoop | None, turn: Callable[..., None], *given: Any) -> None:
         """Run `turn` with `loop` as the running loop."""
-        host = running.enter(loop)
-        hooks = sys.get_asyncgen_hooks()
-        if loop is not None:
-            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
-        try:
-            turn(*given)
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            running.leave(host)
+        running.within(loop, turn, *given)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -193,17 +188,50 @@ class ContinuationContext:
         if self.finished or self.loop.closed:
             return
         self._hub.run(self.loop, self._turn, at, settle, given)
-        if self._frozen is not None and self._frozen_on is not None and self._frozen_on.done():
-            assert isinstance(self._hub, TurnHub)
-            frozen, self._frozen, self._frozen_on = self._frozen, None, None
-            self._hub.resume(self.loop, frozen)
+        if self._frozen_on is not None and self._frozen_on.done():
+            self._thaw()
+
+    def turns(
+        self, settlements: deque[S], settle: Callable[[S], None], goes_on: Callable[[], bool]
+    ) -> None:
+        """Deliver settlements one by one, with a turn each, as long as `goes_on` says so.
+
+        Args:
+            settlements: what is delivered, and taken from there; where a turn parks, whoever
+                delivers the next one goes on with these.
+            settle: delivers one, in its turn.
+            goes_on: says after a turn whether nothing is to be seen to before the next.
+        """
+        if self.finished or self.loop.closed:
+            return
+        self._hub.run(self.loop, self._turns, settlements, settle, goes_on)
+        if self._frozen_on is not None and self._frozen_on.done():
+            self._thaw()
+
+    def _turns(
+        self, settlements: deque[S], settle: Callable[[S], None], goes_on: Callable[[], bool]
+    ) -> None:
+        while settlements:
+            settlement = settlements.popleft()
+            self._turn(settlement.at, settle, (settlement,))
+            if self._frozen is not None or not goes_on():
+                return
+
+    def _thaw(self) -> None:
+        assert isinstance(self._hub, TurnHub)
+        assert self._frozen is not None
+        frozen, self._frozen, self._frozen_on = self._frozen, None, None
+        self._hub.resume(self.loop, frozen)
 
     def _turn(self, at: int, settle: Callable[..., None], given: tuple[Any, ...]) -> None:
         settle(*given)
-        self.loop.advance(at)
+        loop = self.loop
+        loop.advance(at)
         # A parked turn is still running its callbacks: what is due waits in the ready queue.
         if self._frozen is None:
-            self._pump()
+            loop.run_ready()
+            if self._main is not None and self._main.done():
+                self._go_to_end()
 
     @property
     def is_suspended(self) -> bool:
@@ -262,8 +290,7 @@ class ContinuationContext:
 
     # The turn
 
-    def _pump(self) -> None:
-        self.loop.run_ready()
+    def _go_to_end(self) -> None:
         while not self.finished and self._main is not None and self._main.done():
             if not self._clean_up():
                 return

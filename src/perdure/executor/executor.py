@@ -11,6 +11,8 @@ import functools
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from time import perf_counter
+from types import CoroutineType
 from typing import Any
 
 from perdure.executor import running
@@ -24,7 +26,9 @@ from perdure.executor.continuation import (
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
 from perdure.executor.pool import Invocation, ThreadPool
 from perdure.executor.shutdown import ends_process
-from perdure.executor.steps import StepWatch
+from perdure.executor.steps import LOOK_SECONDS, StepWatch
+
+TASK = "perdure durable call"  # the name of its task, or asyncio makes one of a number
 
 
 class ContinuationActionExecutor:
@@ -105,23 +109,18 @@ class ContinuationActionExecutor:
             )
             self._held.append(again)
             return
-        if is_coroutine:
-            self._run_on_host(invocation, None, at_once=at_once)
-        else:
+        if not is_coroutine:
             self._pool.submit(invocation)
-
-    def _run_on_host(
-        self, invocation: Invocation, returned: Awaitable[Any] | None, *, at_once: bool
-    ) -> None:
-        # With a name, or asyncio makes one of a number.
-        work, name = self._drive(invocation, returned), "perdure durable call"
+            return
+        work = self._drive(invocation, None)
         if at_once:
-            task = running.task_at_once(self._host, work, self._hooks, name=name)
+            task = running.task_at_once(self._host, work, self._hooks, name=TASK)
+            if task.done():
+                return
         else:
-            task = running.later_task(self._host, work, name=name)
-        if not task.done():
-            invocation.task = task
-            self._tasks.add(task)
+            task = running.later_task(self._host, work, name=TASK)
+        invocation.task = task
+        self._tasks.add(task)
 
     def drop(self, invocation: Invocation) -> None:
         """Cancel a coroutine; let a thread go on, drop its late result and replace its thread."""
@@ -215,7 +214,21 @@ class ContinuationActionExecutor:
                 if invocation.on_start is not None:
                     invocation.on_start(invocation)
                 returned = invocation.func(*invocation.args, **invocation.kwargs)
-            value = await self._steps.watched(invocation.func, returned)
+            if type(returned) is CoroutineType:
+                # The first step by hand: what ends in it needs nothing that times further ones.
+                rest: Awaitable[Any] | None = None
+                began = perf_counter()
+                try:
+                    rest = self._steps.rest(invocation.func, returned, returned.send(None))
+                except StopIteration as end:
+                    value = end.value
+                finally:
+                    if (seconds := perf_counter() - began) > LOOK_SECONDS:
+                        self._steps.took(invocation.func, began, began + seconds)
+                if rest is not None:
+                    value = await rest
+            else:
+                value = await returned
         except BaseException as raised:
             if isinstance(raised, asyncio.CancelledError | GeneratorExit):
                 if self._is_asked_to_end(invocation, raised):
@@ -264,7 +277,10 @@ class ContinuationActionExecutor:
         if getattr(type(value), "__await__", None) is None:
             self._finish(invocation, value, error)
         elif not (invocation.dropped or self._closed):
-            self._run_on_host(invocation, value, at_once=False)
+            invocation.task = running.later_task(
+                self._host, self._drive(invocation, value), name=TASK
+            )
+            self._tasks.add(invocation.task)
         else:
             if asyncio.iscoroutine(value):
                 value.close()  # nobody will await it

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from perdure.call import ActionFuture
 from perdure.errors import ActionLoopError, SpinningActionError
-from perdure.executor.running import running_loop
+from perdure.executor.running import TurnLoop, running_loop
 from perdure.printable import printable_logger
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class ActionHandle(asyncio.Handle):
         self._repr = self._source_traceback = None
 
 
-class ActionLoop(asyncio.AbstractEventLoop):
+class ActionLoop(TurnLoop):
     """The event loop of one action.
 
     Owns: the ready queue, the timer heap, the action's tasks and async generators.

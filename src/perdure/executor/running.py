@@ -14,12 +14,25 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 Place: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None]"
+
+
+class TurnLoop(asyncio.AbstractEventLoop):
+    """A loop that turns run on, with its hooks of async generators."""
+
+    def first_iteration(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Hook: an async generator was iterated for the first time."""
+        raise NotImplementedError
+
+    def finalize_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Hook: a generator lost its last reference before it was exhausted."""
+        raise NotImplementedError
+
 
 # The thread's running loop or None, where `asyncio.get_running_loop` raises; no call in between.
 running_loop = asyncio._get_running_loop
@@ -51,6 +64,17 @@ if sys.version_info >= (3, 14):
         asyncio._set_running_loop(loop)
         take_task_up(task)
 
+    def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> None:
+        """Run `work` between `enter` and `leave`, with the hooks of async generators on `loop`."""
+        before, hooks = enter(loop), sys.get_asyncgen_hooks()
+        if loop is not None:
+            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
+        try:
+            work(*given)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            leave(before)
+
 else:
 
     def put_task_aside() -> asyncio.Task[Any] | None:
@@ -72,6 +96,18 @@ else:
     def leave(before: Place) -> None:
         """Put back the running loop as it was at `enter`."""
         asyncio._set_running_loop(before[0])
+
+    def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> None:
+        """Run `work` between `enter` and `leave`, with the hooks of async generators on `loop`."""
+        before, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
+        asyncio._set_running_loop(loop)
+        if loop is not None:
+            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
+        try:
+            work(*given)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            asyncio._set_running_loop(before)
 
 
 if sys.version_info >= (3, 12):
@@ -104,7 +140,7 @@ else:  # `asyncio.timeout` wants a task, and one that has begun cannot be made b
         loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], hooks: Any, *, name: str
     ) -> asyncio.Task[T]:
         """Return a task of `loop` that begins when its turn comes."""
-        return later_task(loop, work, name=name)
+        return asyncio.Task(work, loop=loop, name=name)
 
 
 def later_task(

@@ -1,6 +1,7 @@
 """What a coroutine callable's steps take: one that blocks the host loop is named, once a function.
 
-Nothing polls: each step is timed where it is made, which costs two looks at the clock.
+Nothing polls: each step is timed where it is made, which costs two looks at the clock. The first
+one is made by the executor.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from time import perf_counter
-from types import CoroutineType
 from typing import Any
 
 from perdure.printable import printable_logger, shown_place
@@ -19,7 +19,7 @@ from perdure.printable import printable_logger, shown_place
 logger = printable_logger("perdure")
 
 BLOCKED_SECONDS = 0.1  # that the loop does nothing else before it is said
-_LOOK_SECONDS = BLOCKED_SECONDS / 2  # of one step, after which is looked how long it was in all
+LOOK_SECONDS = BLOCKED_SECONDS / 2  # of one step, after which is looked how long it was in all
 
 
 class StepWatch:
@@ -36,9 +36,17 @@ class StepWatch:
         self._host = host
         self._named: set[object] = set()
 
-    def watched(self, func: Callable[..., Any], made: Awaitable[Any]) -> Awaitable[Any]:
-        """Return what a callable has made, to be awaited; its steps are timed."""
-        return _Steps(made, func, self) if type(made) is CoroutineType else made
+    def rest(
+        self, func: Callable[..., Any], made: Coroutine[Any, Any, Any], waits_for: Any
+    ) -> Awaitable[Any]:
+        """Return the rest of a coroutine, to be awaited at once; its steps are timed.
+
+        Args:
+            func: the callable that has made it.
+            made: the coroutine, after its first step.
+            waits_for: what it has yielded in that.
+        """
+        return _Rest(made, waits_for, func, self)
 
     def took(self, func: Callable[..., Any], began: float, ended: float) -> None:
         """Told of a long step; `began` and `ended` in seconds."""
@@ -68,15 +76,23 @@ class StepWatch:
         )  # fmt: skip
 
 
-class _Steps(Awaitable[Any], Generator[Any, Any, Any]):
-    """A coroutine whose steps are timed."""
+_NOTHING = object()
 
-    __slots__ = ("_coroutine", "_func", "_send", "_watch")
+
+class _Rest(Awaitable[Any], Generator[Any, Any, Any]):
+    """A coroutine after its first step, whose further steps are timed."""
+
+    __slots__ = ("_coroutine", "_func", "_send", "_waits_for", "_watch")
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], func: Callable[..., Any], watch: StepWatch
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        waits_for: Any,
+        func: Callable[..., Any],
+        watch: StepWatch,
     ) -> None:
         self._coroutine = coroutine
+        self._waits_for = waits_for
         self._send = coroutine.send
         self._func = func
         self._watch = watch
@@ -85,12 +101,15 @@ class _Steps(Awaitable[Any], Generator[Any, Any, Any]):
         return self
 
     def __next__(self) -> Any:
+        if self._waits_for is not _NOTHING:
+            first, self._waits_for = self._waits_for, _NOTHING
+            return first
         began = perf_counter()
         try:
             return self._send(None)
         finally:
             ended = perf_counter()
-            if ended - began > _LOOK_SECONDS:
+            if ended - began > LOOK_SECONDS:
                 self._watch.took(self._func, began, ended)
 
     def send(self, value: Any) -> Any:
@@ -102,7 +121,7 @@ class _Steps(Awaitable[Any], Generator[Any, Any, Any]):
             return self._coroutine.throw(*error)
         finally:
             ended = perf_counter()
-            if ended - began > _LOOK_SECONDS:
+            if ended - began > LOOK_SECONDS:
                 self._watch.took(self._func, began, ended)
 
     def close(self) -> None:

@@ -218,6 +218,13 @@ class Journal:
         """True while recorded settlements are still to be fed."""
         return self._cursor < len(self._recorded)
 
+    def new_call(self) -> int:
+        """Number a call where none is recorded; 0 where some are: `call` then looks at it."""
+        if self._outcomes or self._answers or self._begun:
+            return 0
+        self._calls += 1
+        return self._calls
+
     def call(
         self,
         function: str,
@@ -292,7 +299,7 @@ class Journal:
 
     def settle(self) -> int:
         """Return the number of a new settlement: after all that are recorded, fed or not."""
-        if self.replaying:
+        if self._cursor < len(self._recorded):
             self._settled = max(self._settled, self._recorded[-1].n)
         self._settled += 1
         return self._settled

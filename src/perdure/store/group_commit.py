@@ -132,6 +132,18 @@ class GroupCommit:
             self._context.copy().run(self._as_host, self._flush)
             self._is_ahead = False
 
+    def join(self, rows: list[Row], row: Row) -> bool:
+        """Write a row with `rows`, and be called back once for all; False where that is too late.
+
+        That is, where `rows` are not those that were added last, or are being written.
+        """
+        with self._taking:
+            pending = self._pending
+            if not pending or pending[-1].rows is not rows:
+                return False
+            rows.append(row)
+            return True
+
     async def write(self, rows: Sequence[Row], *, waits: bool = False) -> None:
         """Write `rows`; return when they are durable.
 

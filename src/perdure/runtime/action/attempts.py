@@ -15,8 +15,9 @@ from perdure.call import CallOptions
 from perdure.codec.copies import ArgumentsOf, own_arguments
 from perdure.codec.failure import encode_failure
 from perdure.errors import RetryableError
+from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Permit, PermitChain
-from perdure.executor.pool import Invocation
+from perdure.executor.pool import Finish, Invocation
 from perdure.journal.record import Record
 from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
@@ -31,6 +32,51 @@ class Callee(msgspec.Struct, frozen=True):
     is_coroutine: bool
     inline: bool  # on the host loop's thread, without a task; not bounded by a timeout
     is_mutable: bool = False  # its arguments can change: each attempt gets its own
+
+
+class LoneAttempt(Invocation):
+    """A call whose only attempt nothing bounds and nothing else is known of: most are such.
+
+    Owns: its execution, which it is. Lifecycle: from when it is given to the executor until
+    `finish` is told, or `cancel`. On the host loop's thread.
+
+    Attributes:
+        template: the call's record without an outcome.
+        inline: a plain function, to be run on the host loop's thread.
+        over_at: when the whole call has taken too long: never.
+    """
+
+    __slots__ = ("_executor", "inline", "template")
+
+    over_at: int | None = None
+
+    def __init__(
+        self,
+        callee: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        finish: Finish,
+        template: Record,
+        executor: ContinuationActionExecutor,
+        inline: bool,
+    ) -> None:
+        self.func = callee
+        self.args = args
+        self.kwargs = kwargs
+        self.finish = finish
+        self.on_start = self.on_wait = self.key = self.context = self.task = None
+        self.started_at = 0
+        self.dropped = False
+        self.template = template
+        self._executor = executor
+        self.inline = inline
+
+    def cancel(self) -> None:
+        """Stop it."""
+        self._executor.drop(self)
+
+    def process_ends(self) -> None:
+        """The process ends in good order: nothing counts its crashes."""
 
 
 class CallAttempts:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from perdure.call import NO_OPTIONS, CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
-from perdure.codec.copies import own_arguments, own_value
+from perdure.codec.copies import IMMUTABLE, own_arguments, own_value
 from perdure.codec.failure import decode_failure, encode_failure
 from perdure.codec.sketch import sign_call
 from perdure.errors import (
@@ -21,7 +21,7 @@ from perdure.errors import (
 )
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind, StoredPayload
-from perdure.runtime.action.attempts import CallAttempts, Callee
+from perdure.runtime.action.attempts import CallAttempts, Callee, LoneAttempt
 from perdure.runtime.action.children import (
     OUTPUTS,
     SUBMIT,
@@ -56,7 +56,7 @@ class ActionCalls:
         self._calls: dict[int, DurableCall[Any]] = {}
         self._put_off: dict[int, Callable[[], None]] = {}
         self._submissions: frozenset[int] = NO_NUMBERS  # of those that are put off
-        self._running: dict[int, CallAttempts] = {}
+        self._running: dict[int, CallAttempts | LoneAttempt] = {}
         self._converters: dict[int, Callable[[Any], Any]] = {}
         self._children: ChildRuns | None = None
 
@@ -89,31 +89,44 @@ class ActionCalls:
             PerdureError: the run makes more calls than it may.
         """
         info = self._services.function(func)
-        if defaults:
-            options = info.options if options is NO_OPTIONS else options.over(info.options)
-        if options.limit is not None:
-            self._services.check_limit(options.limit)
-        if options.reconciler is not None:
-            check_reconciler(options.reconciler, args, kwargs)
-        function, given = options.durable_id, options.durable_aliases
+        if defaults and options is NO_OPTIONS:
+            options, is_lone = info.options, info.is_lone
+        else:
+            options = options.over(info.options) if defaults else options
+            is_lone = options.is_lone
+        if not is_lone:
+            self._check(options, args, kwargs)
+        function, aliases = options.durable_id, options.durable_aliases
         step, call, template = self._number(
             function or info.name or info.named(),
             args,
             kwargs,
             func=func,
-            names=given if function is None else (function, *given),
+            names=aliases if function is None else (function, *aliases),
             reconciled=options.reconciler is not None,
         )
-        if step.decision is not Decision.REPLAY:
-            # As they are now, whenever it starts: after a replay, or in its turn under a limit.
+        if step.decision is Decision.REPLAY:
+            return call
+        is_lone = is_lone and step.decision is Decision.RUN and step.failed is None
+        # As they are now, whenever it starts: after a replay, or in its turn under a limit.
+        own = None
+        if kwargs or type(func) is functools.partial or not IMMUTABLE.issuperset(map(type, args)):
             own = own_arguments(func, args, kwargs)
-            inline = inline and not info.is_coroutine
-            if own is None:
-                callee = Callee(func, args, kwargs, info.is_coroutine, inline)
-            else:
-                callee = Callee(*own, info.is_coroutine, inline, is_mutable=True)
-            self._start_or_put_off(step, self._beginning(step, template, callee, options))
+        given = own or (func, args, kwargs)
+        inline = inline and not info.is_coroutine
+        if is_lone and (inline or info.is_coroutine) and not hasattr(func, "journal_form"):
+            executor = self._services.executor
+            self._start_lone(LoneAttempt(*given, self._lone_over, template, executor, inline))
+            return call
+        callee = Callee(*given, info.is_coroutine, inline, is_mutable=own is not None)
+        self._start_or_put_off(step, self._beginning(step, template, callee, options))
         return call
+
+    def _check(self, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if options.limit is not None:
+            self._services.check_limit(options.limit)
+        if options.reconciler is not None:
+            check_reconciler(options.reconciler, args, kwargs)
 
     def submit(self, value: Any, key: Any, delay: float) -> DurableCall[ChildHandle]:
         """Make a call that starts another run, exactly once."""
@@ -170,30 +183,31 @@ class ActionCalls:
                 f" {self._services.max_calls}): raise the option if so many are meant"
             )
             raise action.error
-        try:
-            step = self._journal.call(
-                function,
-                digest,
-                detail,
-                reconciled=reconciled,
-                known=functools.partial(CallIdentity, func, names, args, kwargs, parts),
-            )
-        except NonDeterminismError as error:
-            if not self._services.reexecute:
-                action.error = error
-                raise
-            step = action.reexecute(error)
+        number = self._journal.new_call()
+        if number:
+            step = CallStep(number, Decision.RUN)
+        else:
+            try:
+                step = self._journal.call(
+                    function,
+                    digest,
+                    detail,
+                    reconciled=reconciled,
+                    known=functools.partial(CallIdentity, func, names, args, kwargs, parts),
+                )
+            except NonDeterminismError as error:
+                if not self._services.reexecute:
+                    action.error = error
+                    raise
+                step = action.reexecute(error)
+            number = step.number
         call: DurableCall[Any] = DurableCall(
-            loop,
-            loop.next_identity(),
-            number=step.number,
-            function=function,
-            parker=action.continuation.parker,
-            on_cancel=self._cancelled,
-        )
-        self._calls[step.number] = call
+            loop, loop.next_identity(), number, function, action.continuation.parker,
+            self._cancelled,
+        )  # fmt: skip
+        self._calls[number] = call
         template = Record.of_call(
-            action.run_number, action.event, action.name, step.number, function, digest, detail
+            action.run_number, action.event, action.name, number, function, digest, detail
         )
         return step, call, template
 
@@ -239,6 +253,19 @@ class ActionCalls:
         )
         return functools.partial(self._begin, step.number, attempts)
 
+    def _start_lone(self, attempt: LoneAttempt) -> None:
+        number = attempt.template.call
+        if not self._action.is_live:
+            self._put_off[number] = functools.partial(self._start_lone, attempt)
+            return
+        self._running[number] = attempt
+        services = self._services
+        services.counters.calls_made += 1
+        if attempt.inline:
+            services.executor.run_inline(attempt)
+        else:
+            services.executor.start(attempt, is_coroutine=True)
+
     def _begin(self, number: int, attempts: CallAttempts) -> None:
         if attempts.over_at is not None and self._action.start_row is not None:
             # Its time counts from the action's start, which must survive a crash as well.
@@ -265,6 +292,10 @@ class ActionCalls:
             attempts.cancel()
 
     # Their outcomes
+
+    def _lone_over(self, attempt: Any, value: Any, error: BaseException | None) -> None:
+        """Do what `call_over` does for a call of one attempt."""
+        self.call_over(attempt.template, attempt.started_at, value, error)
 
     def call_over(
         self,

@@ -28,6 +28,7 @@ from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
 from perdure.errors import ConfigurationError, ContextAccessError, EncodeError
 from perdure.event import Event, EventType
+from perdure.executor.running import running_loop
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
 from perdure.memory.long_term import LongTermMemory
@@ -325,11 +326,15 @@ class ActionContext:
         **kwargs: Any,
     ) -> DurableCall[Any]:
         runner = self._runner
-        runner.check_turn("durable_execute_async")
+        continuation = runner.continuation
+        if runner.ended or running_loop() is not continuation.loop:
+            runner.check_turn("durable_execute_async")
         options = self._options
         if reconciler is not None or durable_id is not None:
             options = self._options_for(reconciler, durable_id)
-        return runner.continuation.make_call(runner.calls.make, func, args, kwargs, options)
+        if not continuation.is_sequential:
+            return runner.calls.make(func, args, kwargs, options)
+        return continuation.make_call(runner.calls.make, func, args, kwargs, options)
 
     def durable_execute(
         self,

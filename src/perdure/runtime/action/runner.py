@@ -6,6 +6,7 @@ recorded, the executor runs its calls, group commit makes their outcomes durable
 
 from __future__ import annotations
 
+import collections
 import functools
 import random
 from collections.abc import Callable
@@ -22,10 +23,12 @@ from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
 from perdure.runtime.action.log import ActionLog, Line, emit_all
 from perdure.runtime.action.sides import RunOfAction
-from perdure.runtime.action.waits import ActionWaits
+from perdure.runtime.action.waits import ActionWaits, not_waited
 from perdure.store.base import Row
 
 logger = printable_logger("perdure")
+
+TOGETHER = 16  # settlements of an action at most that are delivered in one step of the host loop
 
 
 class ActionRunner:
@@ -70,6 +73,8 @@ class ActionRunner:
         self._fetching = 0  # large outcomes that are on their way from the store
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
+        self._settled: list[Record] = []  # by calls and waits, newest: one commit has them all
+        self._settled_rows: list[Row] = []  # what is written of these
         self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
         self.calls = ActionCalls(self, self._journal)
@@ -162,7 +167,10 @@ class ActionRunner:
             self.start_row = started
         self._last_at = started.at
         self.continuation.loop.on_violation = self._violated
-        self._guarded(self.continuation.start, started.at, main)
+        try:
+            self.continuation.start(started.at, main)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            self._broken(error)
         is_over = self.ended or self.error is not None or self.continuation.finished
         if self._history is NEW and not is_over:
             self._go_live()
@@ -221,16 +229,8 @@ class ActionRunner:
         record = self._journal.next()
         if record is not None and record.kind == RecordKind.TAKEN:
             if not self.waits.has_waited(record.signal_name):
-                raise self._not_waited(record)
+                raise not_waited(self, record)
         return record
-
-    def _not_waited(self, taken: Record) -> NonDeterminismError:
-        return NonDeterminismError(
-            f"{self.where()}: the journal has a signal {taken.signal_name!r} that the action took,"
-            f" as settlement {taken.n}, but at that point it has not waited for one: it took"
-            " another way than when it first ran. Make it depend only on its event, its memory and"
-            " its calls"
-        )
 
     def _go_live(self) -> None:
         self.is_live = True
@@ -276,11 +276,18 @@ class ActionRunner:
             if self._waits is not None and self._waits.looks_first(outcome):
                 return
             at = self._services.now()
-        self.run.stir()
+        if self._waits is not None:  # else the run has not rested
+            self.run.stir()
         if at > self._last_at:
             self._last_at = at
         record = outcome.settled(self._journal.settle(), self._last_at)
-        self.write([record], self._deliver, record)
+        settled = self._settled
+        if 0 < len(settled) < TOGETHER and self._log is None:
+            if self._services.commits.join(self._settled_rows, record):
+                settled.append(record)
+                return
+        self._settled, self._settled_rows = [record], [record]
+        self.write(self._settled_rows, self._deliver_all, self._settled)
 
     def submitted(self) -> None:
         """A run that this action started is durable, and no other is on its way."""
@@ -314,13 +321,37 @@ class ActionRunner:
         if not self.ended:
             then(*given)
 
+    def _deliver_all(self, settled: list[Record]) -> None:
+        """Hand settlements that one commit made durable to the action, each with its own turn."""
+        left = collections.deque(settled)
+        while left and not (self.ended or self.run.dropped):
+            if len(left) == 1 or self.continuation.is_sequential:
+                self._deliver(left.popleft())
+                continue
+            try:
+                self.continuation.turns(left, self._take, self._goes_on)
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                self._broken(error)
+            self._after_turn()
+
+    def _goes_on(self) -> bool:
+        """Say whether another turn may follow: there is nothing to see to after this one."""
+        continuation, loop = self.continuation, self.continuation.loop
+        is_over = continuation.finished or loop.closed or loop.violation is not None
+        if is_over or self.ended or self.error is not None or self.run.dropped:
+            return False
+        return self._waits is None and self._log is None and not (loop.timers or self._note)
+
     def _deliver(self, record: Record) -> None:
         """Hand one durable settlement to the action and run one turn."""
-        self.turn = record.n
-        self._guarded(self.continuation.turn, record.at, self._apply, record)
+        try:
+            self.continuation.turn(record.at, self._take, record)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            self._broken(error)
         self._after_turn()
 
-    def _apply(self, record: Record) -> None:
+    def _take(self, record: Record) -> None:
+        self.turn = record.n
         if record.call:
             self.calls.apply(record)
         elif record.kind == RecordKind.CANCEL:
@@ -346,17 +377,14 @@ class ActionRunner:
 
     # Turns and the end
 
-    def _guarded(self, turn: Callable[..., None], *given: Any) -> None:
-        try:
-            turn(*given)
-        except Exception as error:
-            # Not the action's own failure, which its main task holds: it broke a rule of the loop.
+    def _broken(self, error: BaseException) -> None:
+        """A turn raised: not the action's own failure, which its main task holds."""
+        if not isinstance(error, Exception) and ends_process(error):
+            self._services.supervisor.stop(error)
+        else:
+            # It broke a rule of the loop, or a library called `sys.exit`: this input would end
+            # every process that takes it up.
             self.continuation.fail(error)
-        except (KeyboardInterrupt, SystemExit) as stop:
-            if ends_process(stop):
-                self._services.supervisor.stop(stop)
-            else:  # a library's `sys.exit`: this input would end every process that takes it up
-                self.continuation.fail(stop)
 
     def _after_turn(self) -> None:
         if self.ended or self.run.dropped:

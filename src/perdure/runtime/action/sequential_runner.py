@@ -17,6 +17,7 @@ from perdure.journal.journal import NEW, ActionHistory
 from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action.runner import ActionRunner
 from perdure.runtime.action.sides import RunOfAction
+from perdure.runtime.action.waits import not_waited
 
 
 class SequentialRunner(ActionRunner):
@@ -96,7 +97,7 @@ class SequentialRunner(ActionRunner):
             return  # asked to stop at a call that overlapped with later ones: those are not made
         super()._check_end()
         if (taken := self._journal.take(self._was_never_waited_for)) is not None:
-            raise self._not_waited(taken)
+            raise not_waited(self, taken)
 
     def _was_never_waited_for(self, record: Record) -> bool:
         return record.kind == RecordKind.TAKEN and not self.waits.has_waited(record.signal_name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from perdure.call import DurableCall
-from perdure.errors import UnreadableAnswerError
+from perdure.errors import NonDeterminismError, UnreadableAnswerError
 from perdure.journal.record import Record, RecordKind
 from perdure.printable import printable_logger
 from perdure.runtime.action.open_waits import OpenWaits
@@ -281,3 +281,12 @@ class ActionWaits:
         action = self._action
         taken = Record.taken(action.run_number, action.event, action.name, signal)
         action.settle(taken, min(signal.signal_id, self._services.now()))
+
+
+def not_waited(where: object, taken: Record) -> NonDeterminismError:
+    """Return what says that an action took a signal which it has not waited for this time."""
+    return NonDeterminismError(
+        f"{where}: the journal has a signal {taken.signal_name!r} that the action took, as"
+        f" settlement {taken.n}, but at that point it has not waited for one: it took another way"
+        " than when it first ran. Make it depend only on its event, its memory and its calls"
+    )

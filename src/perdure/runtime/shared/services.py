@@ -70,7 +70,7 @@ class FunctionInfo:
         name: its own in the journal; "" where it has none that lasts, see `named`.
     """
 
-    __slots__ = ("_unnamed", "declared", "is_coroutine", "name", "options", "version")
+    __slots__ = ("_unnamed", "declared", "is_coroutine", "is_lone", "name", "options", "version")
 
     def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
         self.version = NAMES.version  # of what its name was derived from
@@ -83,6 +83,7 @@ class FunctionInfo:
         self.is_coroutine = is_coroutine_callable(func)
         self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
         self.options = self.declared.over(defaults)
+        self.is_lone = self.options.is_lone
 
     def named(self) -> str:
         """Return the callable's own name in the journal.

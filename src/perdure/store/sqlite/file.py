@@ -27,6 +27,7 @@ MIGRATIONS: tuple[str, ...] = (
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0
 CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back
+STATEMENTS = 512  # kept prepared: there is one for each number of rows (`write`)
 
 READ = load_statements("sqlite", "read.sql")
 
@@ -57,6 +58,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            cached_statements=STATEMENTS,
         )
     except sqlite3.Error as error:
         raise translate(error, path) from error

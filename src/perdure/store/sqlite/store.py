@@ -55,7 +55,7 @@ from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
 from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.view import MemoryView, SqliteView
-from perdure.store.sqlite.write import takes_time, transaction, write_rows
+from perdure.store.sqlite.write import commit_rows, takes_time
 
 T = TypeVar("T")
 
@@ -352,12 +352,7 @@ class SqliteStore(ActionStateStore):
         self._patient = patient
 
     def _write(self, rows: Sequence[Row]) -> None:
-        db = self._db
-        if len(rows) == 1:
-            write_rows(db, rows)  # a statement outside a transaction is one
-            return
-        with transaction(db):
-            write_rows(db, rows)
+        commit_rows(self._db, rows)
 
     def _probe(self, size: int) -> None:
         self._be_patient(True)

@@ -2,7 +2,7 @@
 
 Each step of a statement gives the interpreter lock back and takes it again. Under load that costs
 more than the row, and the more the busier the event loop is. So rows go in by as few steps as can
-be, of statements for 256 rows, 64, 16 and 4.
+be, of statements for up to 16 rows, 32, 64, 128 and 256.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import itertools
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from perdure.codec.compressed import LARGE, compressed
-from perdure.journal.record import Record
+from perdure.journal.record import Record, RecordKind
 from perdure.store.base import PAYLOAD_FIELDS, ROW_ORDER, Row, StatusRow
 from perdure.store.documents import DocumentRow
 from perdure.store.sqlite.starts import joined, wide
@@ -25,13 +25,15 @@ from perdure.store.statements import load_statements
 WRITE = load_statements("sqlite", "write.sql")
 STARTED = "RecordWithStart"  # the statement where records have a START inside
 SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
-MANY = (256, 64, 16, 4)  # rows of one statement; SQLite binds 32,766 values (999 before 3.32)
+FEW = 16  # rows up to which there is a statement for each number of them
+MANY = (256, 128, 64, 32, 16)  # for more; SQLite binds 32,766 values (999 before 3.32)
 _MOST_VALUES = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _PAYLOADS = [
     tuple(map(kind._fields.index, PAYLOAD_FIELDS.get(kind, ())))  # type: ignore[attr-defined]
     for kind in ROW_ORDER
 ]
+_KIND = Record._fields.index("kind")
 _VALUES = re.compile(r"VALUES\s*(\((?:\?,\s*)*\?\))")
 
 
@@ -49,30 +51,65 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+class Step(NamedTuple):
+    """A statement of SQLite with what is bound to it; of `many` rows it is run for each."""
+
+    sql: str
+    values: Sequence[Any]
+    many: bool = False
+
+
 def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, kind by kind in their fixed order; the caller holds the transaction."""
+    _run(connection, _steps_of(rows))
+
+
+def commit_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Do what `write_rows` does in a transaction of its own."""
+    steps = _steps_of(rows)
+    if len(steps) == 1 and not steps[0].many:
+        _run(connection, steps)  # a statement outside a transaction is one
+        return
+    with transaction(connection):
+        _run(connection, steps)
+
+
+def _run(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    for sql, values, many in steps:
+        if many:
+            connection.executemany(sql, values)
+        else:
+            connection.execute(sql, values)
+
+
+def _steps_of(rows: Sequence[Row]) -> list[Step]:
     groups: list[list[Any]] = [[] for _ in ROW_ORDER]
-    records, starts = groups[_RANK[Record]], False
+    starts = False
+    records = groups[_RANK[Record]]
+    before: Any = None  # a START, where the last record is one
     for row in rows:
         rank = _RANK[type(row)]
         for index in _PAYLOADS[rank]:
             payload: Any = row[index]
             if type(payload) is bytes and len(payload) > LARGE:
                 row = type(row)._make((*row[:index], compressed(payload), *row[index + 1 :]))
-        group = groups[rank]
-        if group and isinstance(row, Record) and (both := joined(group[-1], row)) is not None:
-            group[-1], starts = both, True
-        else:
-            group.append(row)
+        if isinstance(row, Record):
+            if before is not None and (both := joined(before, row)) is not None:
+                records[-1], starts, before = both, True, None
+                continue
+            before = row if row[_KIND] == RecordKind.START else None
+        groups[rank].append(row)
     if starts:
         records[:] = map(wide, records)
+    steps: list[Step] = []
     for kind, group in zip(ROW_ORDER, groups, strict=True):
         if group:
             name = STARTED if starts and group is records else kind.__name__
             if len(group) == 1:
-                connection.execute(WRITE[name], group[0])
+                steps.append(Step(WRITE[name], group[0]))
             else:
-                _write_group(connection, name, group)
+                _add_steps(steps, name, group)
+    return steps
 
 
 def takes_time(row: Row) -> bool:
@@ -90,17 +127,21 @@ def takes_time(row: Row) -> bool:
     return False
 
 
-def _write_group(connection: sqlite3.Connection, kind: str, rows: list[Any]) -> None:
+def _add_steps(steps: list[Step], kind: str, rows: list[Any]) -> None:
+    """Add what writes rows of one kind, in as few steps as can be."""
     if kind == StatusRow.__name__:
         # A statement for many rows sets each run once, in any order: the newest counts.
         rows = list({row.run: row for row in rows}.values())
     start, left = 0, len(rows)
-    for size in MANY if left >= MANY[-1] else ():
-        while left >= size and (sql := _many(kind, size)):
-            connection.execute(sql, list(itertools.chain.from_iterable(rows[start : start + size])))
-            start, left = start + size, left - size
-    if left:
-        connection.executemany(WRITE[kind], rows[start:])
+    while left:
+        size = left if left <= FEW else next(size for size in MANY if size <= left)
+        sql = _many(kind, size) if size > 1 else WRITE[kind]
+        if not sql:
+            steps.append(Step(WRITE[kind], rows[start:], many=True))
+            return
+        chosen = rows[start : start + size]
+        steps.append(Step(sql, list(itertools.chain.from_iterable(chosen))))
+        start, left = start + size, left - size
 
 
 @functools.cache
