@@ -27,7 +27,6 @@ from perdure.runtime.action.waits import ActionWaits, not_waited
 from perdure.store.base import Row
 
 logger = printable_logger("perdure")
-
 TOGETHER = 16  # settlements of an action at most that are delivered in one step of the host loop
 
 
@@ -73,7 +72,7 @@ class ActionRunner:
         self._fetching = 0  # large outcomes that are on their way from the store
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
-        self._settled: list[Record] = []  # by calls and waits, newest: one commit has them all
+        self._settled: list[Record] = []  # newest settlements, which one commit makes durable
         self._settled_rows: list[Row] = []  # what is written of these
         self._writing = 0  # batches of rows that are not durable yet
         self._last_at = 0  # time of the newest settlement handed to the store
@@ -281,10 +280,9 @@ class ActionRunner:
         if at > self._last_at:
             self._last_at = at
         record = outcome.settled(self._journal.settle(), self._last_at)
-        settled = self._settled
-        if 0 < len(settled) < TOGETHER and self._log is None:
+        if 0 < len(self._settled) < TOGETHER and self._log is None:
             if self._services.commits.join(self._settled_rows, record):
-                settled.append(record)
+                self._settled.append(record)
                 return
         self._settled, self._settled_rows = [record], [record]
         self.write(self._settled_rows, self._deliver_all, self._settled)
@@ -336,9 +334,8 @@ class ActionRunner:
 
     def _goes_on(self) -> bool:
         """Say whether another turn may follow: there is nothing to see to after this one."""
-        continuation, loop = self.continuation, self.continuation.loop
-        is_over = continuation.finished or loop.closed or loop.violation is not None
-        if is_over or self.ended or self.error is not None or self.run.dropped:
+        loop = self.continuation.loop
+        if loop.closed or loop.violation or self.error is not None or self.run.dropped:
             return False
         return self._waits is None and self._log is None and not (loop.timers or self._note)
 
@@ -356,7 +353,7 @@ class ActionRunner:
             self.calls.apply(record)
         elif record.kind == RecordKind.CANCEL:
             self.continuation.cancel()
-        else:  # TIMER or TAKEN
+        else:  # TIMER, TAKEN
             self.waits.apply(record)
 
     # Cancellation
@@ -381,9 +378,7 @@ class ActionRunner:
         """A turn raised: not the action's own failure, which its main task holds."""
         if not isinstance(error, Exception) and ends_process(error):
             self._services.supervisor.stop(error)
-        else:
-            # It broke a rule of the loop, or a library called `sys.exit`: this input would end
-            # every process that takes it up.
+        else:  # against a rule of the loop, or a `sys.exit` that would end each process in turn
             self.continuation.fail(error)
 
     def _after_turn(self) -> None:

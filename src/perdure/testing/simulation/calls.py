@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from perdure.executor.pool import Invocation
 from perdure.journal.record import Record, RecordKind
+from perdure.runtime.action.attempts import LoneAttempt
 from perdure.store.base import InputRow, Row
 from perdure.testing.execution import Attempt, CallKey, Execution, current
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
@@ -319,6 +320,8 @@ class Described(NamedTuple):
 
 def describe(invocation: Invocation) -> Described:
     """Return what an invocation is for."""
+    if isinstance(invocation, LoneAttempt):
+        return Described(invocation.template, reconciles=False, reconciled=False, limits=())
     attempts: Any = getattr(invocation.finish, "__self__", None)
     reconciler = attempts._options.reconciler
     has_one = reconciler is not None
