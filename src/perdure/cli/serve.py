@@ -194,6 +194,7 @@ class _Served:
                     service, tokens, hosts=self._known_as(), origins=self._origins,
                     prefix=self._prefix,
                 )  # fmt: skip
+                server.listen(bound)
                 with server.Stopping(_say) as stopping:
                     self._announce(url)
                     await server.serve(application, service, bound, stopping)

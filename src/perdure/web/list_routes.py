@@ -209,5 +209,5 @@ async def now(request: Request) -> Response:
     served = service.served
     if served is not None:
         form["process"] = dataclasses.asdict(served.job.progress)
-        form["writes"] = await served.writes()
+        form["writes"] = served.writes()
     return json_answer(to_json(form))

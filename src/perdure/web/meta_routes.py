@@ -30,7 +30,7 @@ async def readiness(request: Request) -> Response:
         reason = "the service is about to stop"
     elif served is not None and served.stopped_by is not None:
         reason = "the job was stopped"
-    elif served is not None and not await served.writes():
+    elif served is not None and not served.writes():
         reason = "the store does not write"
     if not reason:
         return json_answer(b'{"status":"ready"}')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import urllib.parse
 from typing import Any
 
@@ -74,8 +73,8 @@ def _given_id(request: Request, body: dict[str, Any]) -> str | int | None:
     return id_
 
 
-def _wait(wait: Any) -> float:
-    """Return the seconds that a client wants to wait.
+def _wait(wait: Any, status: int = 422) -> float:
+    """Return the seconds that a client wants to wait; `status` is of the refusal.
 
     Raises:
         Problem: it is neither a boolean nor such a number.
@@ -85,7 +84,7 @@ def _wait(wait: Any) -> float:
     if isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT:
         return float(wait)
     raise Problem(
-        422,
+        status,
         f"wait is {str(wait)[:40]}: send true or seconds up to {LONGEST_WAIT:g}; a run that takes"
         " longer is answered with 202, and its Location has it",
     )
@@ -95,10 +94,11 @@ async def _has_ended(service: Service, run: Run, request: Request, seconds: floa
     """Wait for a run's end; False where the time is over, or the client has left."""
     if run.status.is_final or not seconds:
         return run.status.is_final
-    ended = asyncio.ensure_future(run.wait())
-    await service.first_of(ended, asyncio.ensure_future(_left(request)), seconds)
-    if ended.done() and not ended.cancelled() and (error := ended.exception()) is not None:
-        raise Problem(503, f"run {run.id} goes on when the job does: {error}", retry_after=5)
+    try:
+        await service.awaited(run.wait(), _left(request), seconds)
+    except Exception as error:
+        text = f"run {run.id} goes on when its job does: {error}"
+        raise Problem(503, text, retry_after=5) from None
     return run.status.is_final
 
 
@@ -168,9 +168,9 @@ async def look(request: Request) -> Response:
 
 def _seconds_in(text: str) -> float:
     try:
-        return _wait(True if text == "true" else float(text))
+        return _wait(True if text == "true" else float(text), status=400)
     except ValueError:
-        return _wait(text)
+        return _wait(text, status=400)
 
 
 async def _wait_for(service: Service, id_: str, request: Request, seconds: float) -> None:

@@ -18,7 +18,7 @@ from perdure.web.connections import BoundedProtocol, Connections
 from perdure.web.limits import Limits
 from perdure.web.service import Service
 
-__all__ = ["bound_socket", "serve", "url_of"]
+__all__ = ["Stopping", "bound_socket", "listen", "serve", "url_of"]
 
 _BACKLOG = 1024
 _SPARE_FILES = 200  # what a process needs besides its connections
@@ -46,6 +46,11 @@ def bound_socket(host: str, port: int) -> socket.socket:
             " for any that is free"
         ) from None
     return made
+
+
+def listen(bound: socket.socket) -> None:
+    """Let clients connect from now on; they are answered when the server has begun."""
+    bound.listen(_BACKLOG)
 
 
 def url_of(bound: socket.socket, prefix: str = "") -> str:

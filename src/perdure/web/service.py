@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -40,7 +40,7 @@ class Service:
         self.limits = limits
         self.watch = Watch(reader)
         self.is_draining = False
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._waiting: set[asyncio.Timeout] = set()
         self._streams = 0
         if served is not None:
             served.before_close(self.close)
@@ -69,7 +69,7 @@ class Service:
             Problem: it does not, or see `job`.
         """
         job = self.job()
-        if self.served is not None and not await self.served.writes():
+        if self.served is not None and not self.served.writes():
             raise Problem(
                 503,
                 f"the store of job {job.name!r} does not write now, so nothing was done: ask again",
@@ -77,20 +77,21 @@ class Service:
             )
         return job
 
-    async def first_of(
-        self, work: asyncio.Task[Any], until: asyncio.Task[Any], seconds: float
+    async def awaited(
+        self, work: Coroutine[Any, Any, Any], left: Coroutine[Any, Any, None], seconds: float
     ) -> None:
-        """Wait for one of two tasks, the time, or the service's end; then both are cancelled."""
-        self._waiting.add(until)
+        """Await `work` until the time is over, `left` returns, or the service is to end."""
+        leaving = asyncio.ensure_future(left)
         try:
-            if not self.is_draining:
-                await asyncio.wait(
-                    (work, until), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                )
+            async with asyncio.timeout(0 if self.is_draining else seconds) as scope:
+                self._waiting.add(scope)
+                leaving.add_done_callback(lambda _: _is_over(scope))
+                await work
+        except TimeoutError:
+            pass
         finally:
-            self._waiting.discard(until)
-            until.cancel()
-            work.cancel()
+            self._waiting.discard(scope)
+            leaving.cancel()
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[None]:
@@ -115,8 +116,8 @@ class Service:
 
     def answer_waiting(self) -> None:
         """Have all requests that wait for a run answered as if their time were over."""
-        for task in list(self._waiting):
-            task.cancel()
+        for scope in list(self._waiting):
+            _is_over(scope)
 
     def job_stopped(self) -> asyncio.Future[None]:
         """Return what fails with what stops the job before it is closed."""
@@ -140,6 +141,12 @@ class Service:
         await self.drain()
         self.answer_waiting()
         await self.reader.close()
+
+
+def _is_over(scope: asyncio.Timeout) -> None:
+    """Have the time of a scope be over now, if it is still in it."""
+    with contextlib.suppress(RuntimeError):  # it has been left
+        scope.reschedule(asyncio.get_running_loop().time())
 
 
 def service_of(request: Request) -> Service:

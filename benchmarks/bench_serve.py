@@ -1,0 +1,92 @@
+"""`perdure serve`: 1,000 requests that wait for a run with a call of 1 s, against a bare endpoint.
+
+Both servers are processes of their own with one event loop; the client is this process, opens a
+connection for each request, and asks them in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from common import HERE, Result, environment, folder, main, median, rounds
+
+REQUESTS = 1000
+MOST = 1.5
+TOKEN = "a-token-of-benchmarks"
+
+
+def bench(options: argparse.Namespace) -> Iterator[Result]:
+    count = REQUESTS // 10 if options.quick else REQUESTS
+    serve = ["-m", "perdure", "serve", "served.py:agent", "--port", "0", "--token", TOKEN]
+    found: list[tuple[float, float]] = []
+    with folder() as path, server("served.py", "bare") as bare:
+        with server(*serve, "--store", str(path / "store.db")) as served:
+            for number in range(rounds(options)):
+                # A run of each key: those of one would wait for each other.
+                asyncio.run(ask(served, count // 10, f"warm-{number}"))
+                asyncio.run(ask(bare, count // 10, f"warm-{number}"))
+                found.append(
+                    (asyncio.run(ask(served, count, f"{number}")),
+                     asyncio.run(ask(bare, count, f"{number}")))
+                )  # fmt: skip
+    ratio = median(took / raw for took, raw in found)
+    yield Result(
+        name=f"{count:,} waiting requests of a call of 1.0 s",
+        measured=median(took for took, _ in found),
+        raw=median(raw for _, raw in found),
+        unit="s",
+        raw_name="a bare Starlette endpoint that sleeps",
+        ratio=ratio,
+        target=f"at most {MOST:g} x",
+        ok=ratio <= MOST,
+        details={"rounds": found},
+    )
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[str]:
+    """Start a server that prints its address; it ends with the block."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=HERE, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def ask(url: str, count: int, name: str) -> float:
+    """Send `count` requests at once; return the seconds until all are answered."""
+    began = time.perf_counter()
+    await asyncio.gather(*(_ask(url, f"{name}-{n}") for n in range(count)))
+    return time.perf_counter() - began
+
+
+async def _ask(url: str, id: str) -> None:
+    parts = urlsplit(url)
+    body = json.dumps({"key": id, "value": 1, "id": id, "wait": True}).encode()
+    head = (
+        f"POST /runs HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(head.encode() + body)
+    answer = await reader.read()
+    writer.close()
+    if b'"outputs":' not in answer or not answer.startswith(b"HTTP/1.1 20"):
+        raise RuntimeError(f"a request was refused: {answer[:300]!r}")
+
+
+if __name__ == "__main__":
+    main(bench)
