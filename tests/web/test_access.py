@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.web.support import OPERATOR, READER, RUNNER, SECRET, client_of, served, start
 
 import perdure.web
 from perdure import ConfigurationError
+from perdure.cli.main import main
 from perdure.web import Limits, Role, Token
 from perdure.web.access import Access, read_token_file
 
@@ -176,3 +179,53 @@ def test_two_clients_do_not_share_a_token() -> None:
 
 def test_a_secret_is_not_shown() -> None:
     assert SECRET not in repr(OPERATOR)
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(perdure.web, "application")
+    monkeypatch.delitem(sys.modules, "perdure.web.application")
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(ConfigurationError, match=r"perdure\.web\.app needs the extra `web`"):
+        perdure.web.app(None)  # type: ignore[arg-type]
+    assert main(["serve", "agent.py:agent"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "perdure: perdure serve needs the extra `web`: pip install 'perdure[web]'"
+    )
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--token", "short"], "8 or more"), (["--token", "with a space"], "without spaces"),
+        (["--no-token", "--token", "long-enough"], "--no-token goes with neither"),
+        (["--token-file", "nowhere"], "nowhere: No such file"),
+    ],
+)  # fmt: skip
+def test_a_token_that_is_none_is_refused_before_anything_is_opened(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", "agent.py:agent", *options]) in (1, 2)
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prefix": "no-slash"}, "prefix 'no-slash' is no path"),
+        ({"prefix": "/a b"}, "is no path"),
+        ({"origins": ["example.org"]}, "https://example.org"), ({"tokens": ["short"]}, "8 or more"),
+    ],
+)  # fmt: skip
+async def test_what_means_nothing_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        async with served(**options):
+            pass
+    with pytest.raises(ConfigurationError, match="limit rate is 0"):
+        Limits(rate=0)

@@ -196,7 +196,7 @@ class _Served:
                 )  # fmt: skip
                 server.listen(bound)
                 with server.Stopping(_say) as stopping:
-                    self._announce(url)
+                    self._announce(url, bound.getsockname()[1])
                     await server.serve(application, service, bound, stopping)
             finally:
                 await job.close()
@@ -243,10 +243,10 @@ class _Served:
         made = Token.made()
         return [made], f"{url}#token={made.secret}"
 
-    def _announce(self, url: str) -> None:
+    def _announce(self, url: str, port: int) -> None:
         if self._tokens == []:
             _say(
-                f"no token is asked (--no-token): whoever reaches {self._host}:{self._port} may"
+                f"no token is asked (--no-token): whoever reaches {self._host}:{port} may"
                 f" read all that job {self._job!r} has, start runs, cancel and answer them"
             )
         _say(f"job {self._job!r}, store {self._store}; Ctrl-C stops, the same command goes on")
