@@ -80,6 +80,8 @@ def no_blocking() -> Iterator[None]:
             # The thread of the sequential fallback is meant to wait; the host never does.
             function.can_block_in("perdure/executor/fallback.py", "park")
             function.can_block_in("perdure/executor/fallback.py", "on_host")
+            # When a job opens it reads the agent's few files, on no thread: see `JobRuntime`.
+            function.can_block_in("perdure/agent/own_source.py", "source_digest")
         yield
 
 
