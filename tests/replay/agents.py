@@ -115,6 +115,15 @@ async def flaky(what: str, seconds: float = 1.0) -> str:
     return f"{what}!"
 
 
+async def busy_once(what: str) -> str:
+    """Fail the first time."""
+    note("busy_once", what)
+    await takes(1)
+    if State.executed.count(("busy_once", what)) == 1:
+        raise BusyError(what)
+    return f"{what}!"
+
+
 async def charge(card: str, amount: decimal.Decimal) -> str:
     note("charge", card, amount)
     await takes(2)
@@ -218,6 +227,15 @@ async def _retry_in_back_off(event: Any, ctx: Any) -> None:
         policy, seconds = RetryPolicy(initial_interval=10, jitter=0), 1
     patient = ctx.with_options(retry=policy)
     out(ctx, await patient.durable_execute_async(flaky, event.input, seconds))
+
+
+async def _waited(event: Any, ctx: Any) -> None:
+    one, patient = ctx.with_options(limit="one"), RetryPolicy(initial_interval=2, jitter=0)
+    calls = [one.durable_execute_async(fetch, f"limited {n}") for n in range(3)]
+    both = one.with_options(retry=patient).durable_execute_async(busy_once, "both")
+    alone = ctx.with_options(retry=patient).durable_execute_async(busy_once, "alone")
+    done = [await each for each in (*calls, both, alone)]
+    out(ctx, [*done, await ctx.durable_execute_async(fetch, "after", 5)])
 
 
 async def _in_doubt(event: Any, ctx: Any) -> None:
@@ -483,6 +501,7 @@ failures_caught = agent_of(_failures_caught)
 plain = agent_of(_plain)
 plain_race = agent_of(_plain_race)
 retry_in_back_off = agent_of(_retry_in_back_off)
+waited = agent_of(_waited)
 in_doubt = agent_of(_in_doubt)
 timers = agent_of(_timers)
 cancelled = agent_of(_cancelled)

@@ -25,6 +25,7 @@ from perdure.engine.job import Job
 from perdure.journal.record import encode_signal
 from perdure.store.base import CommandRow
 
+ONE_AT_A_TIME = {"limits.one.concurrency": 1}
 CENTURIES = 200 * 365 * 86_400.0
 
 
@@ -134,6 +135,10 @@ SCENARIOS: dict[str, Scenario] = {
     "retry_in_back_off": one(
         "A failed attempt and its back-off; an attempt that ends with its process and counts.",
         agents.retry_in_back_off, submits(("fails", "f"), ("crashes", "c")), 5,
+    ),
+    "waited": one(
+        "Calls that waited for a limit, for their retries and for both; one under way.",
+        agents.waited, submits(("", "w")), 12, first=5, config=ONE_AT_A_TIME,
     ),
     "in_doubt": one(
         "A call with a reconciler that is done, another in doubt.",
@@ -279,6 +284,14 @@ EXPECTED: dict[str, Expected] = {
         begin=6,
         outputs={"r1": ["fails!"], "r2": ["crashes!"]},
         executed=[("flaky", "crashes"), ("flaky", "fails")],
+    ),
+    "waited": Expected(
+        begin=14,
+        outputs={
+            "r1": [["limited 0!", "limited 1!", "limited 2!", "both!", "alone!", "after!"]]
+        },
+        executed=fetched("after"),
+        config=ONE_AT_A_TIME,
     ),
     "in_doubt": Expected(
         begin=4,

@@ -112,8 +112,9 @@ def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
     return [f'"{row[1]}"' for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
-# Whose a job is changes with the text of the agents here, like texts of tracebacks.
-LEFT_OUT = {"file": "WHERE kind <> 'agent'"}
+# Whose a job is changes with the text of the agents here, like texts of tracebacks; which processes
+# had it, with the machine.
+LEFT_OUT = {"file": "WHERE kind <> 'agent'", "life": "WHERE false"}
 
 
 def dump(connection: sqlite3.Connection, about: str) -> str:

@@ -62,7 +62,7 @@ MADE = [
 @pytest.mark.parametrize(("made", "row"), MADE)
 def test_g23_a_record_is_stored_as_ever(made: Record, row: tuple[object, ...]) -> None:
     assert type(made) is Record
-    assert tuple(made) == (*row, None)  # without rules of its own
+    assert tuple(made) == (*row, None, None)  # without rules of its own, and nothing waited
 
 
 def test_every_kind_has_a_constructor() -> None:

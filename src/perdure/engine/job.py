@@ -18,7 +18,7 @@ from perdure.printable import quoted_key
 from perdure.run import Output, RunStatus, WaitInfo, run_id, run_number, wait_info
 from perdure.run.approval import Approval
 from perdure.run.html import table
-from perdure.runtime.job_runtime import NewInput, RunTicket
+from perdure.runtime.job_runtime import JobSnapshot, NewInput, RunTicket
 
 LOOK_SECONDS = 0.5  # between two looks at a run that is in the store alone
 
@@ -395,6 +395,15 @@ class Job:
         """Live counts."""
         self._job.loop.check_look("job.progress")
         return self._job.progress
+
+    def snapshot(self) -> JobSnapshot:
+        """Return what the job does at this moment, or did less than a second ago.
+
+        Calls with what each of them waits for, the threads, the limits and their queues, what was
+        executed and is not durable yet: what no store has, so only this process can tell it.
+        """
+        self._job.loop.check_look("job.snapshot()")
+        return self._job.runtime.snapshots.take()
 
     def waiting_runs(self) -> Iterator[Run]:
         """Yield the runs that only time or a signal can continue; not those that are due later."""

@@ -24,7 +24,7 @@ from perdure.executor.continuation import (
     new_hub,
 )
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
-from perdure.executor.pool import Invocation, ThreadPool
+from perdure.executor.pool import Invocation, PoolUsage, ThreadPool
 from perdure.executor.shutdown import ends_process
 from perdure.executor.steps import LOOK_SECONDS, StepWatch
 
@@ -79,6 +79,11 @@ class ContinuationActionExecutor:
     def in_flight(self) -> int:
         """Number of calls started and not over, abandoned ones included."""
         return self._pool.busy + len(self._tasks)
+
+    @property
+    def pool_usage(self) -> PoolUsage:
+        """What the threads for plain callables do at this moment."""
+        return self._pool.usage
 
     def continuation(self, name: str, seed: int, *, is_coroutine: bool) -> ContinuationContext:
         """Return what suspends and continues one action."""

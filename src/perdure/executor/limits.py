@@ -71,6 +71,11 @@ class PermitChain:
         self._released = False
         self._go_on()
 
+    @property
+    def waiting(self) -> bool:
+        """True while it waits for one of them."""
+        return self._permits[-1].waiting
+
     def _go_on(self) -> None:
         if not self._rest:
             try:

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 from perdure.executor.fair_queue import FairQueue
 from perdure.printable import printable_logger
@@ -60,6 +60,15 @@ class Invocation:
         self.dropped = False
         self.context: contextvars.Context | None = None
         self.task: asyncio.Task[None] | None = None
+
+
+class PoolUsage(NamedTuple):
+    """How many invocations execute, wait for a thread, and hang in one that nobody waits for."""
+
+    size: int
+    executing: int
+    waiting: int
+    abandoned: int
 
 
 Finish = Callable[[Invocation, Any, BaseException | None], None]
@@ -111,6 +120,13 @@ class ThreadPool:
         self._stuck = False  # for either reason no thread is left but those that hang
         self._try_again: asyncio.TimerHandle | None = None
         self._pause = FIRST_TRY_AGAIN
+
+    @property
+    def usage(self) -> PoolUsage:
+        """What its threads do at this moment."""
+        executing = sum(1 for each in self._handed if each.started_at)
+        hanging = len(self._abandoned)
+        return PoolUsage(self._size, executing - hanging, self.busy - executing, hanging)
 
     @property
     def busy(self) -> int:

@@ -134,6 +134,7 @@ class Record(NamedTuple):
             attempt that failed see `due_at`, of a SIGNAL `signal_id`.
         rules: of a START the rules that its action is run by to its end (see `RULES`); None for
             those from before rules had numbers, and in the records of every other kind.
+        waited: of RESULT and ERROR what the call waited for, see `waited.py`; None for nothing.
     """
 
     run: int
@@ -149,6 +150,7 @@ class Record(NamedTuple):
     started_at: int = 0
     at: int = 0
     rules: int | None = None
+    waited: int | None = None
 
     # An action: its start and its end
 

@@ -17,6 +17,7 @@ from perdure.journal.record import (
     RecordKind,
     decode_signal,
 )
+from perdure.journal.waited import unpack_waited
 from perdure.run import (
     ChildInfo,
     EventInfo,
@@ -64,6 +65,10 @@ class CallInfo:
         settled_at: when its outcome was journaled, ns since the epoch, 0 before.
         due_at: of one that is "retrying", when the next attempt is due, ns since the epoch, else 0.
         superseded: a retry or a re-execution made the call again.
+        waited_for_thread: how long its attempts waited for a thread of the pool, ns; known of one
+            with an outcome, like what follows, and told from a millisecond on.
+        waited_for_limit: how long for their places under its limits.
+        waited_for_retries: how long from each that failed until the next.
     """
 
     number: int
@@ -77,6 +82,9 @@ class CallInfo:
     settled_at: int
     due_at: int
     superseded: bool
+    waited_for_thread: int = 0
+    waited_for_limit: int = 0
+    waited_for_retries: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,6 +415,7 @@ class _Calls:
         failed = kind in (RecordKind.ERROR, RecordKind.ATTEMPT)
         attempts = before.attempts if before else 1
         started_at = record.at if kind == RecordKind.PENDING else record.started_at
+        waited = unpack_waited(record.waited)
         return CallInfo(
             number=record.call,
             function=record.function,
@@ -419,6 +428,9 @@ class _Calls:
             settled_at=record.at if kind in SETTLEMENTS else 0,
             due_at=record.due_at if kind == RecordKind.ATTEMPT else 0,
             superseded=False,
+            waited_for_thread=waited.thread,
+            waited_for_limit=waited.limit,
+            waited_for_retries=waited.retries,
         )
 
     def _begun_call(self, record: Record, before: CallInfo | None) -> CallInfo:

@@ -6,7 +6,7 @@ import shlex
 
 from perdure.agent.plan import AgentPlan
 from perdure.printable import printable_logger
-from perdure.store.base import JobAgent
+from perdure.store.base import ActionStateStore, JobAgent, JobInfo
 from perdure.store.generations import title
 
 logger = printable_logger("perdure")
@@ -47,3 +47,27 @@ def say_what_began(job: str, generation: int) -> None:
             " is kept and can be looked at: --job %s",
             job, generation, shlex.quote(title(job, generation - 1)),
         )  # fmt: skip
+
+
+async def take_job(
+    store: ActionStateStore, job: str, plan: AgentPlan | None, *, fresh: bool
+) -> JobInfo:
+    """Take a job in its store, and say what is not as it was there.
+
+    Args:
+        store: the store.
+        job: the job's name.
+        plan: its agent; None for whoever only looks at what is unfinished.
+        fresh: begin another generation of it.
+    """
+    if plan is None:
+        return await store.open(job)
+    # Here, though it reads the agent's few files: a thread would be one of the host loop's own
+    # pool, whose end wants another thread of a system that may give none.
+    agent = agent_of(plan)
+    info = await store.open(job, agent, fresh=fresh)
+    if fresh:
+        say_what_began(job, info.generation)
+    else:
+        say_what_changed(job, info.agent, agent)
+    return info

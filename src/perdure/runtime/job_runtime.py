@@ -22,7 +22,7 @@ from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, 
 from perdure.run.approval import check_readable
 from perdure.runtime.action.children import ORIGIN as CHILD_SOURCE
 from perdure.runtime.commands import RunCommands
-from perdure.runtime.job_agent import agent_of, say_what_began, say_what_changed
+from perdure.runtime.job_agent import take_job
 from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
@@ -41,6 +41,7 @@ from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
+from perdure.runtime.snapshot import CallNow, JobSnapshot, Snapshots
 from perdure.runtime.stored_runs import PAGE
 from perdure.store.base import ActionStateStore, JobInfo, ShardInfo
 from perdure.store.group_commit import GroupCommit, StallWatcher
@@ -49,10 +50,12 @@ __all__ = [
     "BACKOFF_SECONDS",
     "CHILD_SOURCE",
     "Admitted",
+    "CallNow",
     "JobCounters",
     "JobFiles",
     "JobListener",
     "JobRuntime",
+    "JobSnapshot",
     "KeptOutputs",
     "NewInput",
     "NotAdmittedError",
@@ -95,6 +98,7 @@ class JobRuntime:
         job_number: its number in the store, of which the ids of runs are made; 0 before `open`.
         outbox: the outputs that wait for a sink; once open.
         files: what is kept of the files that sources and sinks are; once open.
+        snapshots: what the job does at this moment; once open.
         stopped: fails with what stops the job before `close`, after which no run goes on; once
             open. An engine that sees it closes the job.
     """
@@ -119,6 +123,7 @@ class JobRuntime:
         self.stopped: asyncio.Future[None]
         self.outbox: Outbox
         self.files: JobFiles
+        self.snapshots: Snapshots
         self._store = store
         self._plan = plan
         self._config = config
@@ -150,7 +155,8 @@ class JobRuntime:
         self.codec.registry.know_modules(self._plan.modules)
         for annotated in (*self._plan.annotated_types, MemoryRef, Output):
             self.codec.registry.register_annotation(annotated)
-        info = await self._take()
+        agent = None if self._holds else self._plan
+        info = await take_job(self._store, self.job, agent, fresh=self._fresh)
         self._collector.relax()
         self.job_number = info.job
         self.stopped = asyncio.get_running_loop().create_future()
@@ -162,6 +168,7 @@ class JobRuntime:
             self.codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
+            await self._store.goes_on()
             if self._holds:
                 self._runs.begin_nothing()
             if self._shard_count == 1:
@@ -172,21 +179,6 @@ class JobRuntime:
             raise
         if self._world.watches_inbox:
             self._runs.spawn(self._commands.watch())
-
-    async def _take(self) -> JobInfo:
-        """Take the job in its store, and say what is not as it was there."""
-        if self._holds:
-            return await self._store.open(self.job)
-        # Here, though it reads the agent's few files: a thread would be one of the host loop's own
-        # pool, whose end wants another thread of a system that may give none.
-        agent = agent_of(self._plan)
-        if not self._fresh:
-            info = await self._store.open(self.job, agent)
-            say_what_changed(self.job, info.agent, agent)
-            return info
-        info = await self._store.open(self.job, agent, fresh=True)
-        say_what_began(self.job, info.generation)
-        return info
 
     def _make_parts(self, info: JobInfo) -> None:
         self._commits = commits = GroupCommit(
@@ -229,6 +221,7 @@ class JobRuntime:
             lambda runs: make_services(supervisor=runs),
         )
         self._services, self.outbox = self._runs.services, self._runs.outbox
+        self.snapshots = Snapshots(self._runs, lambda: self.counters)
         commits.watch(StallWatcher(self._services.hold_calls, self._services.let_calls_go))
         self.files = JobFiles(self._store, commits, info.job, self.job)
         self._shards = Shards(self._runs, commits)

@@ -33,6 +33,7 @@ from perdure.store.row_types import (
     JobRow,
     KeyRow,
     KeyState,
+    LifeRow,
     MemoryRow,
     OutputRow,
     Page,
@@ -63,6 +64,7 @@ __all__ = [
     "JobRow",
     "KeyRow",
     "KeyState",
+    "LifeRow",
     "MemoryRow",
     "OutputRow",
     "Page",
@@ -120,6 +122,13 @@ class ActionStateStore(abc.ABC):
     @abc.abstractmethod
     async def close(self) -> None:
         """Finish what was begun, give the job back and close."""
+
+    async def goes_on(self) -> None:
+        """Note that this process has the job, where it has unfinished runs to go on with.
+
+        A process is noted at the latest with what it commits first: with this also one that makes
+        calls again and is killed before any of them is over.
+        """
 
     @abc.abstractmethod
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
@@ -363,6 +372,10 @@ class StoreView(abc.ABC):
     @abc.abstractmethod
     async def waits_of(self, runs: Collection[int]) -> list[WaitRow]:
         """Return the open waits of these runs, by run; of finished ones none."""
+
+    @abc.abstractmethod
+    async def lives(self, job: int, *, after: str = "", limit: int = 1000) -> Page[LifeRow]:
+        """Return the processes that had a job, in the order in which they took it."""
 
     @abc.abstractmethod
     async def sink_files(self, job: int) -> list[FileRow]:

@@ -97,6 +97,12 @@ class GroupCommit:
         """True from when a commit failed until the store writes again."""
         return self._stall is not None
 
+    def waiting_rows(self) -> list[Row]:
+        """Return the rows that are not known to be durable, in their order; for snapshots."""
+        with self._taking:
+            asked = [item for batch in self._asked if not batch.is_written for item in batch.items]
+            return [row for item in (*asked, *self._pending) for row in item.rows]
+
     def watch(self, watcher: StallWatcher) -> None:
         """Tell `watcher` of every stall and of its end."""
         self._watchers.append(watcher)

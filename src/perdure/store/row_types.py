@@ -287,6 +287,31 @@ class JobRow(NamedTuple):
         return self.name if is_only else title(self.name, self.generation)
 
 
+class LifeRow(NamedTuple):
+    """A process that had a job.
+
+    Attributes:
+        life: its number, in the order of their beginnings.
+        job: the job's number.
+        host: name of the machine.
+        pid: number of the process there.
+        begun_at: when it took the job, ns since the epoch.
+        seen_at: when it is last known to have had it, ns since the epoch: while it writes, to some
+            seconds; what it has written says the rest.
+        ended_at: when it gave the job back; None while it has it, and where it was killed.
+        code: a digest of the agent's source; "" where there is none.
+    """
+
+    life: int
+    job: int
+    host: str
+    pid: int
+    begun_at: int
+    seen_at: int
+    ended_at: int | None
+    code: str | None
+
+
 class RunHead(NamedTuple):
     """A run as lists show it.
 

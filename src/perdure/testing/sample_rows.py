@@ -80,7 +80,7 @@ class SampleRows:
         return Record(
             run=self.run_number(n), event=3, action="act", n=number, kind=kind, call=number,
             function="module:function", digest=b"\x00\x01", detail="1, a='ä'", payload=b"\xff\x00",
-            started_at=11, at=12,
+            started_at=11, at=12, waited=(1 << 62) + 5,
         )  # fmt: skip
 
     def output(self, n: int, number: int) -> OutputRow:

@@ -30,6 +30,7 @@ from perdure.store.files import SINK, SOURCE, FileRow
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.document_contract import DocumentContract
 from perdure.testing.generation_contract import GenerationContract
+from perdure.testing.life_contract import LifeContract
 from perdure.testing.sample_rows import COMPLETED, FAILED, SampleRows
 from perdure.testing.start_contract import StartContract, StartViewContract
 from perdure.testing.view_contract import ViewContract
@@ -459,7 +460,9 @@ class OwnerContract(DocumentContract, StartContract):
         assert asyncio.run(look()) == 1
 
 
-class StoreContract(OwnerContract, ViewContract, StartViewContract, GenerationContract):
+class StoreContract(
+    OwnerContract, ViewContract, StartViewContract, GenerationContract, LifeContract
+):
     """Tests of a store that can also be looked into from outside (`ActionStateStore.view`)."""
 
 

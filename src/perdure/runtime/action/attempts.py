@@ -19,8 +19,11 @@ from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Finish, Invocation
 from perdure.journal.record import Record
+from perdure.journal.waited import SHORTEST, Waited, pack_waited
 from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
+
+NOT_WAITED = Waited()
 
 
 class Callee(msgspec.Struct, frozen=True):
@@ -71,6 +74,11 @@ class LoneAttempt(Invocation):
         self._executor = executor
         self.inline = inline
 
+    @property
+    def now(self) -> tuple[str, int, int, int]:
+        """What it does, as `CallAttempts.now` says it."""
+        return "running" if self.started_at else "queued", self.started_at, 1, 0
+
     def cancel(self) -> None:
         """Stop it."""
         self._executor.drop(self)
@@ -95,13 +103,14 @@ class CallAttempts:
         before: the record of its last attempt by an earlier process, which had no outcome.
 
     Attributes:
+        template: the call's record without an outcome.
         over_at: when the whole call has taken too long, ns since the epoch; None for never.
     """
 
     __slots__ = (
         "_action", "_attempt", "_before", "_begins", "_bound", "_call_over", "_callee", "_closed",
         "_deadline", "_ended", "_error", "_failure", "_invocation", "_key", "_options", "_permit",
-        "_services", "_template", "_timer", "_waits", "_wake_up", "over_at",
+        "_services", "_since", "_timer", "_waited", "_waits", "_wake_up", "over_at", "template",
     )  # fmt: skip
 
     def __init__(
@@ -117,7 +126,7 @@ class CallAttempts:
         self._action = action
         self._services = action.run.services
         self._callee = callee
-        self._template = template
+        self.template = template
         self._options = options
         self._key = action.run.key_number  # for fairness between keys
         self._call_over = over
@@ -138,6 +147,8 @@ class CallAttempts:
         self._waits = False  # the run says that it waits for a thread that nobody knows to come
         self._timer: Timer | None = None  # of the back-off
         self._deadline: Timer | None = None  # of the whole call
+        self._since = 0  # when it began to wait for its limit or a thread, or the last failed
+        self._waited = NOT_WAITED
 
     def begin(self) -> None:
         """Start the first attempt, or go on waiting for the next."""
@@ -152,6 +163,7 @@ class CallAttempts:
         elif (crashed := self._crashed(before)) is not None:
             self._failed(crashed, before.started_at)
         else:
+            self._since = self._services.now()
             self._wait()
 
     def _crashed(self, before: Record) -> Exception | None:
@@ -168,7 +180,7 @@ class CallAttempts:
 
     @property
     def _name(self) -> str:
-        return f"call {self._template.call} ({self._template.function})"
+        return f"call {self.template.call} ({self.template.function})"
 
     def cancel(self) -> None:
         """Stop: a coroutine is cancelled, a thread's late result dropped, a back-off ended."""
@@ -193,8 +205,22 @@ class CallAttempts:
             over = self._attempt if self._begins else self._attempt - 1
             # As it was before the attempt: the last one failed, or there was none.
             failure = self._failure if over else None
-            before = self._template.attempt(over, failure=failure, at=self._services.now())
+            before = self.template.attempt(over, failure=failure, at=self._services.now())
             self._action.write([before], lambda: None)
+
+    @property
+    def now(self) -> tuple[str, int, int, int]:
+        """What it does, since when, by which attempt, and when the next is due; for snapshots."""
+        attempt = self._attempt + (self._invocation is None)
+        if self._timer is not None:
+            return "backing off", self._since, attempt, self._wake_up
+        invocation = self._invocation
+        if invocation is not None:
+            began = invocation.started_at
+            return "running" if began else "queued", began or self._since, attempt, 0
+        if self._permit is not None and self._permit.waiting:
+            return "limited", self._since, attempt, 0
+        return "recording", self._since, attempt, 0
 
     # One attempt: its turn under a limit, its record, its execution
 
@@ -208,10 +234,12 @@ class CallAttempts:
 
     def _queue(self) -> None:
         self._timer = None
+        if self._since:
+            self._note(retries=self._services.now() - self._since)
         if self._options.limit is None:
             self._record()
             return
-        ended = self._ended
+        ended, self._since = self._ended, self._services.now()
         permit: Permit | PermitChain
         limit, limits = self._options.limit, self._services.limits
         if isinstance(limit, str):
@@ -225,15 +253,17 @@ class CallAttempts:
 
     def _record(self) -> None:
         """Write what has to be durable before the attempt starts."""
+        if self._options.limit is not None:
+            self._note(limit=self._services.now() - self._since)
         if self._options.reconciler is not None:
             if not self._reconciles:
                 # In doubt from here on until its outcome is recorded (G11).
-                pending = self._template.pending(self._attempt, at=self._services.now())
+                pending = self.template.pending(self._attempt, at=self._services.now())
                 self._action.write([pending], self._start)
                 return
         elif self._options.retry is not None and self._counts_crashes():
             self._begins = True
-            begins = self._template.attempt(self._attempt + 1, at=self._services.now())
+            begins = self.template.attempt(self._attempt + 1, at=self._services.now())
             self._action.write([begins], self._start)
             return
         self._start()
@@ -266,6 +296,7 @@ class CallAttempts:
         if self._options.timeout is not None:
             invocation.on_start = self._began
         if not callee.is_coroutine:
+            self._since = self._services.now()
             invocation.on_wait = self._starves
         # Under a limit another's end starts it, which may be that of the whole run: not in there.
         self._services.executor.start(
@@ -281,7 +312,7 @@ class CallAttempts:
 
     def _say(self, what: str | None) -> None:
         action = self._action
-        place = ("calls that wait", f"{self._template.event} {action.name} {self._template.call}")
+        place = ("calls that wait", f"{self.template.event} {action.name} {self.template.call}")
         action.run.set_status(what, place)
         action.run.note()
 
@@ -317,7 +348,24 @@ class CallAttempts:
         assert invocation is not None
         self._services.executor.drop(invocation)
         self._invocation = None
+        self._note_thread(invocation)
         return invocation
+
+    # What it waits for
+
+    def _note_thread(self, invocation: Invocation) -> None:
+        """An attempt is over: note how long it waited for a thread, to its end if none came."""
+        if not (self._callee.is_coroutine or self._callee.inline):
+            begun = invocation.started_at or self._services.now()
+            if begun - self._since >= SHORTEST:
+                self._note(thread=begun - self._since)
+
+    def _note(self, *, thread: int = 0, limit: int = 0, retries: int = 0) -> None:
+        if thread + limit + retries >= SHORTEST:
+            before = self._waited
+            self._waited = Waited(
+                before.thread + thread, before.limit + limit, before.retries + retries
+            )
 
     def _timeout(self) -> TimeoutError:
         options = self._options
@@ -331,7 +379,9 @@ class CallAttempts:
     # Its end
 
     def _over(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
-        self._invocation = None
+        if self._invocation is not None:
+            self._invocation = None
+            self._note_thread(invocation)
         self._ended += 1
         if self._bound is not None:
             self._stop_bound()
@@ -347,7 +397,10 @@ class CallAttempts:
 
     def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:
         self._close()
-        self._call_over(self._template, started_at, value, error)
+        template = self.template
+        if self._waited is not NOT_WAITED:
+            template = template._replace(waited=pack_waited(*self._waited))
+        self._call_over(template, started_at, value, error)
 
     def _failed(self, error: BaseException, started_at: int) -> None:
         """An attempt failed: there is another, or the call has."""
@@ -358,10 +411,11 @@ class CallAttempts:
             return
         self._failure = encode_failure(self._services.codec, error)
         # That its reconciler failed leaves the call in doubt (G11).
-        made = self._template.pending if self._reconciles else self._template.attempt
+        made = self.template.pending if self._reconciles else self.template.attempt
         attempt = made(self._attempt, failure=self._failure, started_at=started_at, at=wake_up)
         self._services.counters.call_retries += 1
         self._wake_up = wake_up
+        self._since = self._services.now()
         self._action.write([attempt], self._wait)
 
     def _next_wake_up(self, error: BaseException) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from msgspec.structs import replace
@@ -344,6 +344,11 @@ class ActionCalls:
             call._log_traceback = False  # an unread failure is no news
 
     # The end
+
+    @property
+    def under_way(self) -> Collection[CallAttempts | LoneAttempt]:
+        """The calls that have been started and are not over."""
+        return self._running.values()
 
     @property
     def running(self) -> bool:

@@ -65,7 +65,7 @@ class RunExecution:
         self.rest = RunRest(ticket, services, state)
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
-        self._active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
+        self.active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
         self._ended: collections.deque[ActionRunner] = collections.deque()  # to be completed
         self._committing = False
         self._refused = False  # the store does not take a row of it
@@ -110,7 +110,7 @@ class RunExecution:
             key = (event, spec.name)
             history = histories.get(key, NEW)
             runner = new_runner(self, spec, event, history, self._identity.seed(event, spec.name))
-            self._active[key] = runner
+            self.active[key] = runner
             begun.append((runner, history, key))
         for runner, history, key in begun:
             if runner.ended or self.dropped:
@@ -139,7 +139,7 @@ class RunExecution:
         """Told by an action that it has ended."""
         if self.dropped:
             return
-        self._ended.append(self._active[event, action])
+        self._ended.append(self.active[event, action])
         if not self._committing:
             self._commit_next()
 
@@ -166,7 +166,7 @@ class RunExecution:
 
     def _forget(self, runner: ActionRunner) -> None:
         # No cycles are left, so that reference counting frees the action at once.
-        del self._active[runner.event, runner.name]
+        del self.active[runner.event, runner.name]
         self._contexts.pop(runner, None)
         runner.release()
 
@@ -185,7 +185,7 @@ class RunExecution:
         triggered = []
         if sent.events and not self._ending.cancel_reason:
             triggered = triggered_by(self.services, sent.events, self._events.decoded)
-        is_last = len(self._active) == 1 and not self._ended and not triggered
+        is_last = len(self.active) == 1 and not self._ended and not triggered
         end = None
         if is_last and not self._ending.is_timed_out:
             end = self._ending.reached(memory, at)
@@ -235,12 +235,12 @@ class RunExecution:
 
     def action_idles(self) -> None:
         """Told that only time or a signal can continue an action: perhaps the run rests."""
-        if not self._active or self.rest.resting:
+        if not self.active or self.rest.resting:
             return
         # One that was asked to stop stays: that is not durable yet, perhaps.
         unsettled = self._committing or self._ended or self.dropped
         if not (unsettled or self._ending.cancel_reason):
-            if all(runner.is_idle for runner in self._active.values()):
+            if all(runner.is_idle for runner in self.active.values()):
                 self.rest.begin()
 
     def stir(self) -> None:
@@ -251,12 +251,12 @@ class RunExecution:
     @property
     def holds_lane(self) -> bool:
         """True when, without continuations, an action of it keeps all other plain ones waiting."""
-        return any(runner.continuation.is_sequential for runner in self._active.values())
+        return any(runner.continuation.is_sequential for runner in self.active.values())
 
     @property
     def wake_up(self) -> int | None:
         """When time continues the run, ns since the epoch; None when only a signal can."""
-        times = [runner.wake_up for runner in self._active.values()]
+        times = [runner.wake_up for runner in self.active.values()]
         return min((t for t in (*times, self.rest.deadline) if t is not None), default=None)
 
     def signal(self, signal: Record) -> None:
@@ -265,7 +265,7 @@ class RunExecution:
             self._offer()
 
     def _offer(self) -> None:
-        for runner in self._active.values():
+        for runner in self.active.values():
             if not runner.ended and runner.is_live:
                 runner.ask()
 
@@ -293,7 +293,7 @@ class RunExecution:
     async def _time_out(self) -> None:
         try:
             await self._come_to_rest()
-            if any(runner.awaits_signals for runner in self._active.values()):
+            if any(runner.awaits_signals for runner in self.active.values()):
                 # What was durable before the deadline comes first, and so do its turns.
                 await self.services.supervisor.signals_until_now(self.ticket)
                 with contextlib.suppress(StoreError):  # with rows of others: its own tell it
@@ -306,7 +306,7 @@ class RunExecution:
 
     async def _come_to_rest(self) -> None:
         """Return when threads of actions that had begun before wait, or have ended (G19)."""
-        while any(runner.is_on_its_way for runner in self._active.values()):  # noqa: ASYNC110
+        while any(runner.is_on_its_way for runner in self.active.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # rare, and such a thread tells nobody
 
     # What actions count and tell
@@ -357,7 +357,7 @@ class RunExecution:
     def tell(self) -> None:
         """Write that the run is running, which a START of an action says, and emit what is held."""
         began = self._state.began or self._completions > self._state.completions
-        runners = list(self._active.values())
+        runners = list(self.active.values())
         is_seen = began
         for runner in runners:
             is_seen = is_seen or runner.start_row is None
@@ -368,7 +368,7 @@ class RunExecution:
 
     def process_ends(self) -> None:
         """The process ends in good order: what is under way is no crash, what was said is told."""
-        for runner in self._active.values():
+        for runner in self.active.values():
             if not runner.ended:
                 runner.calls.process_ends()
                 if runner.has_lines:
@@ -391,7 +391,7 @@ class RunExecution:
         """
         self.stir()
         reason = self._ending.cancelled(reason)
-        runners = [runner for runner in self._active.values() if not runner.ended]
+        runners = [runner for runner in self.active.values() if not runner.ended]
         records = [(runner, runner.cancel_record(reason)) for runner in runners]
         rows: list[Row] = []
         lines = [line for runner in runners for line in runner.cut_log(rows)]
@@ -431,7 +431,7 @@ class RunExecution:
 
     def _end_if_done(self) -> None:
         """End the run when all its actions have, and what they did is written."""
-        if not (self._active or self._ended or self._committing or self.dropped):
+        if not (self.active or self._ended or self._committing or self.dropped):
             self._commit_end(self._ending.all_ended(self.where(), self._memory))
 
     def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
@@ -448,7 +448,7 @@ class RunExecution:
     def _commit_end(self, end: End) -> None:
         # Before what puts the run back, if it is: a retry goes on from what came before that.
         lines, self._said = self._said, []
-        for runner in self._active.values():
+        for runner in self.active.values():
             lines += runner.cut_log(end.rows)
 
         def committed(error: StoreError | None) -> None:
@@ -484,14 +484,14 @@ class RunExecution:
     def _leave(self) -> None:
         self.dropped = True  # nothing of it is written any more
         self.rest.close()
-        if self._active:
-            for runner in list(self._active.values()):
+        if self.active:
+            for runner in list(self.active.values()):
                 self._forget(runner)
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 
     def _close_actions(self, *, are_ended: bool = False) -> None:
-        for runner in self._active.values():
+        for runner in self.active.values():
             if are_ended:
                 runner.end_waits()
             if not runner.ended:

@@ -23,6 +23,7 @@ from perdure.store.base import (
     Command,
     JobRow,
     KeyRow,
+    LifeRow,
     MemoryRow,
     RunRow,
     SinkRow,
@@ -319,6 +320,7 @@ OUTPUTS = Rows(
 INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}")
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
 COMMANDS = Rows("command", Command, _of_first)
+LIVES = Rows("life", LifeRow, _of_first)
 WAITS = Rows("wait", WaitRow, _of_wait)
 FILES = Rows("file", FileRow, lambda row: f"{row[1]!r:.20} {row[2]!r:.60}")
 BAD_LINES = Rows("bad_line", BadLineRow, lambda row: f"{row[1]!r:.60}, position {row[2]!r:.30}")

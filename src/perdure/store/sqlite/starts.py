@@ -23,7 +23,7 @@ def joined(start: tuple[Any, ...], record: Record) -> tuple[Any, ...] | None:
         return None
     if start[:3] != record[:3] or record.kind not in CARRIES_START:
         return None
-    return (*record[:_RULES], start.rules, start.at, start.version)
+    return (*record[:_RULES], start.rules, record.waited, start.at, start.version)
 
 
 def wide(row: tuple[Any, ...]) -> tuple[Any, ...]:

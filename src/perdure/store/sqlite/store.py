@@ -7,6 +7,7 @@ and the disk proves quicker than the way to it, small commits are made in place 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import sqlite3
@@ -52,9 +53,11 @@ from perdure.store.sqlite.file import (
     translate,
 )
 from perdure.store.sqlite.jobs import take_job
+from perdure.store.sqlite.life import Life, has_unfinished
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
+from perdure.store.sqlite.memory_view import MemoryView
 from perdure.store.sqlite.rows import R, Rows, records_in
-from perdure.store.sqlite.view import MemoryView, SqliteView
+from perdure.store.sqlite.view import SqliteView
 from perdure.store.sqlite.write import commit_rows, takes_time
 
 T = TypeVar("T")
@@ -82,6 +85,7 @@ class SqliteStore(ActionStateStore):
         self._connection: sqlite3.Connection | None = None
         self._lock: JobLock | None = None
         self._mark: LogMark | None = None
+        self._life: Life | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._host: asyncio.AbstractEventLoop | None = None
@@ -130,6 +134,11 @@ class SqliteStore(ActionStateStore):
         self._work.put(None)
         self._thread = None
         switching.slow_down()
+
+    async def goes_on(self) -> None:
+        if await self._call(lambda: has_unfinished(self._db, self.job)):
+            with contextlib.suppress(StoreError):  # a full disk: the next commit's
+                await self._call(lambda: self._commit([]))
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         if not self._asked and self._thread is not None and self._pace.allows(len(rows)):
@@ -288,7 +297,7 @@ class SqliteStore(ActionStateStore):
         """
         if self._thread is not None:
             self._left, self._connection = self._connection, None
-            self._thread = self._host = self._lock = self._mark = None
+            self._thread = self._host = self._lock = self._mark = self._life = None
 
     def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
@@ -308,12 +317,16 @@ class SqliteStore(ActionStateStore):
         self._seen_version = -1
         info = take_job(db, self._where, job, agent, fresh=fresh)
         self.job = info.job
+        self._life = Life(info.job, agent.source if agent is not None else "")
         if self._path is not None:
             make_whole(db)
             self._mark = LogMark(lock_path(self._path, job), relaxed=self._relaxed, mode=self._mode)
         return info
 
     def _close(self) -> None:
+        if self._life is not None and self._connection is not None:
+            self._life.end(self._connection)
+            self._life = None
         if self._connection is not None and self._path is not None:
             if self._mark is not None:
                 self._mark.end()
@@ -352,7 +365,12 @@ class SqliteStore(ActionStateStore):
         self._patient = patient
 
     def _write(self, rows: Sequence[Row]) -> None:
-        commit_rows(self._db, rows)
+        life = self._life
+        if life is None or not life.is_due:
+            commit_rows(self._db, rows)
+            return
+        commit_rows(self._db, rows, life.write)
+        life.wrote()
 
     def _probe(self, size: int) -> None:
         self._be_patient(True)
@@ -465,6 +483,10 @@ class MemoryStore(SqliteStore):
         if is_new and self._connection is not None:
             weakref.finalize(self, self._connection.close)
         return info
+
+    def _close(self) -> None:
+        with self._guard:
+            super()._close()
 
     def _write(self, rows: Sequence[Row]) -> None:
         with self._guard:

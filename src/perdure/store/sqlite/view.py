@@ -9,7 +9,6 @@ import functools
 import hashlib
 import sqlite3
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from perdure.store.base import (
     CommandRow,
     JobRow,
     KeyRow,
+    LifeRow,
     MemoryRow,
     Page,
     RunHead,
@@ -50,6 +50,7 @@ from perdure.store.sqlite.rows import (
     INPUTS,
     JOBS,
     KEYS,
+    LIVES,
     MEMORY,
     OUTPUTS,
     RECORDS,
@@ -280,6 +281,10 @@ class SqliteView(StoreView):
         found = await self._read(lambda: WAITS.read_many(self._db, self._where, sql, runs))
         return [row for row, _ in found]
 
+    async def lives(self, job: int, *, after: str = "", limit: int = 1000) -> Page[LifeRow]:
+        rows = await self._rows(LIVES, "lives", (job, _number(after), limit))
+        return _page(rows, limit, lambda row: str(row.life))
+
     async def sink_files(self, job: int) -> list[FileRow]:
         return await self._rows(FILES, "sink_files", (job,))
 
@@ -410,48 +415,6 @@ class SqliteView(StoreView):
             raise
         except Exception as error:
             raise translate(error, self._where) from error
-
-
-class MemoryView(SqliteView):
-    """`memory://` as seen from outside.
-
-    Owns: a thread. The connection is the store's, so only one of them at a time writes.
-
-    Args:
-        connection: returns the store's connection, None before the store was first open.
-        guard: held by whoever writes, and while the view reads.
-        owned: returns the number of the job that has the store open, 0 without.
-    """
-
-    def __init__(
-        self,
-        connection: Callable[[], sqlite3.Connection | None],
-        guard: threading.Lock,
-        owned: Callable[[], int],
-    ) -> None:
-        super().__init__(Path("memory"))
-        self.url = "memory://"
-        self._path = None
-        self._shared = connection
-        self._guard = guard
-        self._owned = owned
-
-    def _open(self) -> None:
-        self._connection = self._shared()
-        if self._connection is None:
-            raise StoreError("nothing has run in this memory:// store yet")
-
-    def _close(self) -> None:
-        self._connection = None
-
-    def _is_owned(self, job: str) -> bool:
-        row = self._db.execute(READ["job"], {"name": job}).fetchone()
-        return row is not None and row[0] == self._owned()
-
-    @contextlib.contextmanager
-    def _one_state(self) -> Iterator[None]:
-        with self._guard, super()._one_state():
-            yield
 
 
 def _bounds(job: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import functools
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from perdure.codec.compressed import LARGE, compressed
@@ -64,14 +64,20 @@ def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     _run(connection, _steps_of(rows))
 
 
-def commit_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    """Do what `write_rows` does in a transaction of its own."""
+def commit_rows(
+    connection: sqlite3.Connection,
+    rows: Sequence[Row],
+    also: Callable[[sqlite3.Connection], None] | None = None,
+) -> None:
+    """Do what `write_rows` does in a transaction of its own, and `also` what else belongs to it."""
     steps = _steps_of(rows)
-    if len(steps) == 1 and not steps[0].many:
+    if len(steps) == 1 and not steps[0].many and also is None:
         _run(connection, steps)  # a statement outside a transaction is one
         return
     with transaction(connection):
         _run(connection, steps)
+        if also is not None:
+            also(connection)
 
 
 def _run(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:

@@ -9,7 +9,8 @@ ALTER TABLE record ADD COLUMN rules INTEGER;
 -- epoch) and after which completion of its run: one row less for each action.
 ALTER TABLE record ADD COLUMN start_at INTEGER;
 ALTER TABLE record ADD COLUMN start_n INTEGER;
--- Not used: how a payload is compressed is said by its first bytes, in every table.
+-- In use for what a call waited for (journal/waited.py): how a payload is compressed is said by its
+-- first bytes, in every table.
 ALTER TABLE record ADD COLUMN codec INTEGER;
 -- Who sent a command, where that is known.
 ALTER TABLE command ADD COLUMN by TEXT;

@@ -42,7 +42,8 @@ SELECT run, job, key, sequence, label, value, status, place, attempt, error, adm
 -- Without the outcomes of over 64 kB; a compressed one says from its third byte on what it was.
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail,
-       CASE WHEN large THEN NULL ELSE payload END, started_at, at, rules, start_at, start_n,
+       CASE WHEN large THEN NULL ELSE payload END, started_at, at, rules, codec,
+       start_at, start_n,
        CASE WHEN large THEN number END
 FROM (SELECT *, kind IN (2, 3) AND (length(payload) > 65536 OR
           substr(payload, 1, 2) = x'027a' AND substr(payload, 3, 4) > x'00010000') AS large

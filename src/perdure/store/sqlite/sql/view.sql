@@ -67,7 +67,7 @@ SELECT run FROM run WHERE run < :before
     ORDER BY run DESC LIMIT :limit;
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail, payload, started_at, at,
-       rules, start_at, start_n
+       rules, codec, start_at, start_n
 FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
 -- How many of the first rows of a run have a START inside.
 -- name: starts_inside
@@ -134,5 +134,8 @@ ORDER BY run, event, action, call LIMIT :limit;
 SELECT run, event, action, call, name, kind, question, since FROM wait
 WHERE (SELECT status FROM run WHERE run.run = wait.run) < 4 AND run IN (:many)
 ORDER BY run, event, action, call;
+-- name: lives
+SELECT life, job, host, pid, begun_at, seen_at, ended_at, code FROM life
+WHERE job = ? AND life > ? ORDER BY life LIMIT ?;
 -- name: runs_of_inputs
 SELECT id, run, digest FROM input WHERE job = ? AND source = '' AND id IN (:many);

@@ -11,11 +11,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO input (job, source, id, run, digest) VALUES (?, ?, ?, ?, ?);
 -- name: Record
 INSERT INTO record (run, event, action, n, kind, call, function, digest, detail, payload,
-                    started_at, at, rules) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                    started_at, at, rules, codec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: RecordWithStart
 INSERT INTO record (run, event, action, n, kind, call, function, digest, detail, payload,
-                    started_at, at, rules, start_at, start_n)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                    started_at, at, rules, codec, start_at, start_n)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: StatusRow
 UPDATE run SET status = ?, place = ?, attempt = ?, error = ?, finished_at = ? WHERE run = ?;
 -- name: StatusRow_many

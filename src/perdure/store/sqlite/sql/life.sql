@@ -1,0 +1,9 @@
+-- The processes that had a job.
+-- name: begin
+INSERT INTO life (job, host, pid, begun_at, seen_at, code) VALUES (?, ?, ?, ?, ?, ?);
+-- name: seen
+UPDATE life SET seen_at = ? WHERE life = ?;
+-- name: end
+UPDATE life SET seen_at = ?, ended_at = ? WHERE life = ?;
+-- name: is_unfinished
+SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_unfinished WHERE job = ? AND status < 4);

@@ -1,0 +1,73 @@
+"""How the processes that had a job ended, as those who look from outside are told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from perdure import Agent, InputEvent, LocalEngine
+from perdure.operate.history import AsyncHistory
+from perdure.operate.lives import lives
+from perdure.store.base import JobRow, LifeRow, Page
+
+JOB = JobRow(job=1, name="job", created_at=0)
+ROWS = [
+    LifeRow(3, 1, "one", 70, 100, 190, 190, "c0ffee"),
+    LifeRow(5, 1, "one", 71, 200, 200, None, None),
+    LifeRow(8, 1, "two", 72, 300, 350, None, ""),
+]
+
+
+class View:
+    """A view of a job that three processes had."""
+
+    url = "memory://"
+
+    def __init__(self, owned: bool) -> None:
+        self.owned = owned
+
+    async def lives(self, job: int, *, after: str) -> Page[LifeRow]:
+        return Page(ROWS[2:], "") if after else Page(ROWS[:2], "5")
+
+    async def is_owned(self, job: str) -> bool:
+        return self.owned
+
+
+@pytest.mark.parametrize(("owned", "last"), [(True, "running"), (False, "killed")])
+def test_a_process_that_neither_has_the_job_nor_gave_it_back_was_killed(
+    owned: bool, last: str
+) -> None:
+    view: Any = View(owned)
+    found = asyncio.run(lives(AsyncHistory(view), JOB))
+    assert [each.status for each in found] == ["ended", "killed", last]
+    assert [(each.number, each.pid, each.ended_at, each.code) for each in found] == [
+        (3, 70, 190, "c0ffee"), (5, 71, 0, ""), (8, 72, 0, ""),
+    ]  # fmt: skip
+
+
+class Idle(Agent):
+    async def does_nothing(self, event: InputEvent, ctx: Any) -> None: ...
+
+
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///{}/lives.db"])
+def test_an_open_job_is_seen_to_run_and_a_closed_one_to_have_ended(
+    store: str, tmp_path: Any
+) -> None:
+    engine = LocalEngine(store.format(tmp_path), job="job")
+    agent = Agent().add_action("nothing", [InputEvent], Idle().does_nothing)
+
+    async def statuses() -> list[str]:
+        async with AsyncHistory(engine._store.view()) as history:
+            return [each.status for each in await lives(history, await history.job("job"))]
+
+    async def main() -> list[list[str]]:
+        seen = []
+        for _ in range(2):
+            async with engine.open(agent) as job:
+                await (await job.submit(1, key="k")).wait()
+                seen.append(await statuses())
+        return [*seen, await statuses()]
+
+    assert asyncio.run(main()) == [["running"], ["ended", "running"], ["ended", "ended"]]
