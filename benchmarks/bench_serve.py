@@ -14,8 +14,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
 from common import HERE, Result, environment, folder, main, median, rounds
 
 REQUESTS = 1000
@@ -26,7 +28,7 @@ TOKEN = "a-token-of-benchmarks"
 def bench(options: argparse.Namespace) -> Iterator[Result]:
     count = REQUESTS // 10 if options.quick else REQUESTS
     serve = ["-m", "perdure", "serve", "served.py:agent", "--port", "0", "--token", TOKEN]
-    found: list[tuple[float, float]] = []
+    found: list[tuple[Asked, Asked]] = []
     with folder() as path, server("served.py", "bare") as bare:
         with server(*serve, "--store", str(path / "store.db")) as served:
             for number in range(rounds(options)):
@@ -37,11 +39,11 @@ def bench(options: argparse.Namespace) -> Iterator[Result]:
                     (asyncio.run(ask(served, count, f"{number}")),
                      asyncio.run(ask(bare, count, f"{number}")))
                 )  # fmt: skip
-    ratio = median(took / raw for took, raw in found)
+    ratio = median(ours.seconds / raw.seconds for ours, raw in found)
     yield Result(
         name=f"{count:,} waiting requests of a call of 1.0 s",
-        measured=median(took for took, _ in found),
-        raw=median(raw for _, raw in found),
+        measured=median(ours.seconds for ours, _ in found),
+        raw=median(raw.seconds for _, raw in found),
         unit="s",
         raw_name="a bare Starlette endpoint that sleeps",
         ratio=ratio,
@@ -49,27 +51,56 @@ def bench(options: argparse.Namespace) -> Iterator[Result]:
         ok=ratio <= MOST,
         details={"rounds": found},
     )
+    yield Result(
+        name="CPU of the server for each of these",
+        measured=1e3 * median(ours.cpu / count for ours, _ in found),
+        raw=1e3 * median(raw.cpu / count for _, raw in found),
+        unit="ms",
+        raw_name="the bare endpoint",
+        ratio=median(ours.cpu / raw.cpu for ours, raw in found),
+        target="none",
+        ok=True,
+    )
+
+
+class Asked(NamedTuple):
+    """Seconds until all were answered, and the CPU seconds of the server for them."""
+
+    seconds: float
+    cpu: float
+
+
+class Server(NamedTuple):
+    """A server's address, and its process."""
+
+    url: str
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that it has taken."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[str]:
+def server(*arguments: str) -> Iterator[Server]:
     """Start a server that prints its address; it ends with the block."""
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=HERE, env=environment(), stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield Server(process.stdout.readline().strip(), psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait()
 
 
-async def ask(url: str, count: int, name: str) -> float:
-    """Send `count` requests at once; return the seconds until all are answered."""
-    began = time.perf_counter()
-    await asyncio.gather(*(_ask(url, f"{name}-{n}") for n in range(count)))
-    return time.perf_counter() - began
+async def ask(server: Server, count: int, name: str) -> Asked:
+    """Send `count` requests at once, and wait until all are answered."""
+    began, cpu = time.perf_counter(), server.cpu()
+    await asyncio.gather(*(_ask(server.url, f"{name}-{n}") for n in range(count)))
+    return Asked(time.perf_counter() - began, server.cpu() - cpu)
 
 
 async def _ask(url: str, id: str) -> None:

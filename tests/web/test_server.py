@@ -49,6 +49,15 @@ class Client:
             except ConnectionError:
                 return b""
 
+    async def is_cut_off(self) -> bool:
+        """Find out by writing whether the server has ended the connection; nothing is read."""
+        self.send(b" ")
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            return True
+        return self.writer.is_closing()
+
     def close(self) -> None:
         self.writer.close()
 
@@ -220,21 +229,24 @@ async def test_what_is_no_request_is_refused(sent: bytes) -> None:
 
 
 async def test_a_client_that_takes_nothing_is_let_go() -> None:
-    async with serving(send_seconds=SOON) as served:
+    async with serving(send_seconds=SOON, receive_seconds=PATIENCE) as served:
         large = {"key": "k", "value": {"echo": "x" * 12_000_000}, "id": "large", "wait": True}
         client = await served.client()
         client.ask("POST", "/runs", large)
 
-        async def is_gone() -> bool:
-            client.send(b" ")  # its reader is full: writing tells
-            try:
-                await client.writer.drain()
-            except ConnectionError:
-                return True
-            return client.writer.is_closing()
-
-        await until(is_gone)
+        await until(lambda: client.is_cut_off())
         assert (await served.ask("GET", "/runs/large/value?path=key"))[0] == 200
+
+
+async def test_a_stream_that_nobody_reads_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(send_seconds=SOON, receive_seconds=PATIENCE) as served:
+        run = await served.job.submit({"echo": "x" * 12_000_000}, key="k", id="large")
+        await run.wait()
+        client = await served.client()
+        client.ask("GET", "/runs/large/outputs", Accept="text/event-stream")
+        await client.reader.readuntil(b"event: output")
+        await until(lambda: client.is_cut_off())
+    assert "Exception in ASGI" not in caplog.text
 
 
 async def test_idle_connections_make_room_for_those_that_ask() -> None:

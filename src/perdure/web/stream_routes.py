@@ -11,8 +11,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from perdure.connectors.json_text import to_json
 from perdure.errors import PerdureError
@@ -158,11 +160,19 @@ def _event(name: str, data: Any, id: str | None = None) -> ServerSentEvent:
     return ServerSentEvent(to_json(data).decode(), event=name, id=id, sep="\n")
 
 
+class _Stream(EventSourceResponse):
+    """An event stream that just ends where its client takes nothing."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(SendTimeoutError):
+            await super().__call__(scope, receive, send)
+
+
 def _stream(service: Service, events: AsyncGenerator[ServerSentEvent]) -> Response:
     service.check_streams()
-    return EventSourceResponse(
+    return _Stream(
         _told(service, events), ping=PING_SECONDS, sep="\n",
-        send_timeout=service.limits.send_seconds,
+        send_timeout=service.limits.send_seconds + 5,  # our own server's connections end before
     )  # fmt: skip
 
 
