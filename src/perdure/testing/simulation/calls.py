@@ -328,4 +328,4 @@ def describe(invocation: Invocation) -> Described:
     reconciles = has_one and invocation.func == reconciler
     limit = attempts._options.limit
     limits = (limit,) if isinstance(limit, str) else tuple(limit or ())
-    return Described(attempts._template, reconciles, has_one, limits)
+    return Described(attempts.template, reconciles, has_one, limits)
