@@ -10,6 +10,7 @@ import pytest
 
 from perdure import (
     Agent,
+    ChatMessage,
     ChatModel,
     ChatRequestEvent,
     ChatResponseEvent,
@@ -20,10 +21,14 @@ from perdure import (
     ResourceType,
     RunnerContext,
     RunsFailedError,
+    Tool,
     ToolCall,
     action,
     ask,
+    chat,
+    is_continuation_supported,
 )
+from perdure.operate.history import History
 from perdure.testing import ScriptedChatModel, simulate
 
 
@@ -122,3 +127,76 @@ def test_a_response_event_has_its_text_and_its_output() -> None:
 
     text, output = output_of(Judge())
     assert (text, output) == (FITTING, {"score": 4})
+
+
+# In a plain action, which cannot await
+
+
+@pytest.mark.parametrize("continuations", ["auto", "off"])
+def test_a_plain_action_gets_the_answer_without_await(continuations: str, tmp_path: Any) -> None:
+    said: list[str] = []
+
+    def go(event: Any, ctx: Any) -> None:
+        text = ask(ctx, "model", "say it")
+        verdict = ask(ctx, "model", "judge it", output_schema=Verdict)
+        after = ctx.durable_execute_async(str.upper, "after").result()
+        whole = chat(ctx, "model", "again")
+        said.append(text)
+        ctx.send_event(OutputEvent(output=[text, verdict.score, after, whole.text]))
+
+    def answers(messages: Any, *_more: Any) -> str:
+        if len(messages) > 1:  # it was told that the first answer does not fit
+            return FITTING
+        return {"say it": "plain", "judge it": "no verdict", "again": "more"}[messages[0].content]
+
+    script = ScriptedChatModel(answers)
+    agent = Agent().add_action("go", [InputEvent], go)
+    agent.add_resource("model", ResourceType.CHAT_MODEL, ChatModel("any", connection=script))
+    store = f"sqlite:///{tmp_path / 'ask.db'}"
+    engine = LocalEngine(store, config={"continuations": continuations})
+    found = engine.run(agent, [{"k": "a"}], key="k")
+    assert [each.value for each in found] == [["plain", 4, "AFTER", "more"]]
+    with History.open(store) as history:
+        (action,) = history.detail(history.choose_job(None), "r1").actions
+    names = [call.function for call in action.calls]
+    assert names == ["chat:model"] * 3 + [names[3], "chat:model"]  # as in an `async def` one
+
+
+def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+@pytest.mark.parametrize("continuations", ["auto", "off"])
+def test_tools_of_a_plain_action_need_continuations(continuations: str) -> None:
+    def go(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=ask(ctx, "model", "twice 2 and 3")))
+
+    calls = [ToolCall(id=str(n), name="double", arguments={"number": n}) for n in (2, 3)]
+    script = ScriptedChatModel([ChatMessage.assistant("", calls), "4 and 6"])
+    model = ChatModel("any", connection=script, tools=[Tool(double, name="double")])
+    agent = Agent().add_action("go", [InputEvent], go)
+    agent.add_resource("model", ResourceType.CHAT_MODEL, model)
+    engine = LocalEngine("memory://", config={"continuations": continuations})
+    if continuations == "auto" and is_continuation_supported():
+        assert [each.value for each in engine.run(agent, [{"k": "a"}], key="k")] == ["4 and 6"]
+        return
+    with pytest.raises(RunsFailedError, match="write it as `async def`"):
+        engine.run(agent, [{"k": "a"}], key="k")
+
+
+def test_a_plain_action_that_asks_survives_a_crash_at_any_moment() -> None:
+    def go(event: Any, ctx: Any) -> None:
+        texts = [ask(ctx, "model", f"number {n}") for n in range(3)]
+        ctx.send_event(OutputEvent(output=texts))
+
+    def answers(messages: Any, *_more: Any) -> str:
+        return f"said {messages[-1].content}"
+
+    def agent() -> Agent:
+        model = ChatModel("any", connection=ScriptedChatModel(answers))
+        made = Agent().add_action("go", [InputEvent], go)
+        return made.add_resource("model", ResourceType.CHAT_MODEL, model)
+
+    done = simulate(agent, [{"k": "a"}], key="k", seeds=2)
+    assert done.crashes > 5

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from perdure.actions.conversation import Conversation
+from perdure.actions.plain import finished
 from perdure.actions.tool_call import call_tools
 from perdure.context import RunnerContext
 from perdure.llm.chat_model import BaseChatModelSetup
@@ -63,18 +64,20 @@ def _taken_up(event: ToolResponseEvent, ctx: RunnerContext) -> Conversation | No
     return conversation
 
 
-async def chat(
+def chat(
     ctx: RunnerContext,
     model: str | BaseChatModelSetup,
     messages: str | ChatMessage | Sequence[ChatMessage | str] = (),
     *,
     prompt_args: Mapping[str, Any] | None = None,
     output_schema: Any = None,
-) -> ChatResponseEvent:
-    """Chat inside an `async def` action, tools included, and return the final answer.
+) -> Coroutine[Any, Any, ChatResponseEvent]:
+    """Chat inside an action, tools included, and return the final answer.
 
     The same as a ChatRequestEvent, without events in between: each request and each tool call is a
-    durable call of this action. Several overlap with `asyncio.gather`.
+    durable call of this action. In an `async def` action it is awaited, and several overlap with
+    `asyncio.gather`; in a plain `def` action it returns the answer itself, and suspends the action
+    until there is one.
 
     Args:
         ctx: The context of the action.
@@ -93,6 +96,18 @@ async def chat(
         OutputSchemaError: the answers did not fit the schema.
         BaseException: what the chat model's last attempt raised.
     """
+    found: Coroutine[Any, Any, ChatResponseEvent]
+    found = finished(ctx, _chat(ctx, model, messages, prompt_args, output_schema))
+    return found
+
+
+async def _chat(
+    ctx: RunnerContext,
+    model: str | BaseChatModelSetup,
+    messages: str | ChatMessage | Sequence[ChatMessage | str],
+    prompt_args: Mapping[str, Any] | None,
+    output_schema: Any,
+) -> ChatResponseEvent:
     setup = _opened(ctx, model)
     request = ChatRequestEvent(setup.name, messages)
     conversation = Conversation.begin(
@@ -127,7 +142,7 @@ async def ask(
 ) -> Any: ...
 
 
-async def ask(
+def ask(
     ctx: RunnerContext,
     model: str | BaseChatModelSetup,
     messages: str | ChatMessage | Sequence[ChatMessage | str] = (),
@@ -135,15 +150,26 @@ async def ask(
     output_schema: Any = None,
     prompt_args: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Ask a chat model inside an `async def` action, tools included, and return what it answers.
+    """Ask a chat model inside an action, tools included, and return what it answers.
 
-    `chat` for those who want the answer and nothing about it; arguments and errors are its own.
+    `chat` for those who want the answer and nothing about it; arguments and errors are its own, and
+    a plain `def` action gets the answer itself, without `await`, as from `chat`.
 
     Returns:
         The structured output where `output_schema`, or the chat model, asks for one; else the text.
     """
+    return finished(ctx, _ask(ctx, model, messages, output_schema, prompt_args))
+
+
+async def _ask(
+    ctx: RunnerContext,
+    model: str | BaseChatModelSetup,
+    messages: str | ChatMessage | Sequence[ChatMessage | str],
+    output_schema: Any,
+    prompt_args: Mapping[str, Any] | None,
+) -> Any:
     setup = _opened(ctx, model)
-    answer = await chat(ctx, setup, messages, prompt_args=prompt_args, output_schema=output_schema)
+    answer = await _chat(ctx, setup, messages, prompt_args, output_schema)
     is_text = output_schema is None and setup.output_schema is None
     return answer.text if is_text else answer.output
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from perdure.actions.approval import approval
 from perdure.actions.bounds import bounded, is_of_the_callee
+from perdure.actions.plain import refuse_tasks
 from perdure.actions.tool_results import ToolResultForm
 from perdure.call import NO_OPTIONS
 from perdure.config.configuration import AgentExecutionOptions
@@ -63,6 +64,7 @@ async def call_tools(
     Raises:
         BaseException: What a tool with `on_error="raise"` raised.
     """
+    refuse_tasks()
     calls = list(calls)
     form = ToolResultForm(ctx, len(calls))
     places = asyncio.Semaphore(ctx.config.get(AgentExecutionOptions.TOOL_CALL_PARALLELISM))

@@ -67,6 +67,7 @@ class ThreadedContinuation(ContinuationContext):
     ) -> None:
         super().__init__(name, seed, hub)
         self.parker = self
+        self.loop.is_sequential = True
         self._lane = lane
         self._progress = threading.Condition()
         self._closed = False

@@ -90,6 +90,7 @@ class ActionLoop(TurnLoop):
         self.new_event_id: Callable[[], tuple[str, object]] | None = None
         # What the action's own code is given, for libraries that it cannot be handed through.
         self.action_context: object = None
+        self.is_sequential = False  # the action's code runs outside of its turns (G19)
         self.violation: ActionLoopError | None = None
         self.on_violation: Callable[[], None] | None = None  # told on the thread that broke in
         self.tasks: list[ActionTask[Any]] = []
