@@ -48,7 +48,7 @@ def test_a_key_is_shown_one_way() -> None:
     assert shown_key(["a", 1]) == quoted_key(["a", 1]) == '["a", 1]'
     assert shown_key("k" * 200).endswith("…")
     error = RunsFailedError(
-        failed=[_Failed(id="r1", key=family, error={"type": "E", "message": EVIL})]
+        failed=[_Failed(id="r1", title="r1", key=family, error={"type": "E", "message": EVIL})]
     )
     assert f"key '{family}'" in str(error)
     assert not ACTING.search(str(error))
