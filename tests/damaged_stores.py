@@ -21,6 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, action
 from perdure.cli.main import main
 from perdure.errors import (
@@ -34,7 +36,7 @@ from perdure.errors import (
 NAME = "job.db"
 JOB = "job"
 INPUTS = [{"id": key, "n": n} for n in range(3) for key in ("a", "b", "c")]
-HANGS_SECONDS = 60.0
+SETTLED = 4 * 9 + 6  # calls that are over in a store that was left: of each third run one waits
 
 _gate: asyncio.Event | None = None  # while a base is made, some calls wait for ever
 
@@ -117,23 +119,36 @@ class Bases:
         engine = LocalEngine(f"sqlite:///{unfinished / NAME}", job=JOB)
         with contextlib.suppress(PerdureError):  # it was stopped
             async with engine.open(Sums) as job:
-                await self._begin(job)
-                for name in (NAME, f"{NAME}-wal", f"{NAME}-{JOB}.mark"):
-                    shutil.copy(unfinished / name, killed / name)
+                await self._begin(job, unfinished)
+                while not _copied(unfinished, killed):
+                    await asyncio.sleep(0.01)
                 job.stop_now()
         _gate = None
 
-    async def _begin(self, job: Any) -> None:
+    async def _begin(self, job: Any, folder: Path) -> None:
         for number, each in enumerate(INPUTS):
             await job.submit(each, key=each["id"], id=str(number))
-        while job.progress.calls_made < 12:
+        while _settled(folder / NAME) < SETTLED:
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
 
     def copy(self, random_: random.Random, folder: Path) -> Path:
         """Copy one of them to a new folder and return its file."""
         shutil.copytree(random_.choice(self._folders), folder)
         return folder / NAME
+
+
+def _settled(path: Path) -> int:
+    """Return how many calls are over in a store."""
+    with _open(path) as db:
+        sql = "SELECT count(*) FROM record WHERE kind IN (2, 3)"  # RESULT, ERROR
+        return int(db.execute(sql).fetchone()[0])
+
+
+def _copied(source: Path, target: Path) -> bool:
+    """Copy the files of a store that is in use; say whether nothing was written meanwhile."""
+    files = [source / name for name in (NAME, f"{NAME}-wal", f"{NAME}-{JOB}.mark")]
+    copied = [shutil.copy(file, target / file.name) for file in files]
+    return [file.read_bytes() for file in files] == [copy.read_bytes() for copy in copied]
 
 
 # What is done to them
@@ -189,11 +204,12 @@ def swap(random_: random.Random, path: Path) -> str:
     """Give a row a value of another one of its table."""
     with _open(path) as db:
         table, column = _column(random_, db)
-        other = f'(SELECT "{column}" FROM "{table}" ORDER BY random() LIMIT 1)'
-        sql = f'UPDATE "{table}" SET "{column}" = {other} {_some_row(random_, db, table)}'
+        values = [row[0] for row in db.execute(f'SELECT "{column}" FROM "{table}"')] or [None]
+        value = random_.choice(values)
+        sql = f'UPDATE "{table}" SET "{column}" = ? {_some_row(random_, db, table)}'
         with contextlib.suppress(sqlite3.IntegrityError):
-            db.execute(sql)
-        return sql
+            db.execute(sql, (value,))
+        return f"{sql}: {value!r:.60}"
 
 
 def drop(random_: random.Random, path: Path) -> str:
@@ -287,7 +303,7 @@ def examine(seed: int, bases: Bases, folder: Path) -> str:
     untouched = _files(folder)
     try:
         _look(random_, path)
-        ended = asyncio.run(asyncio.wait_for(_run(path), HANGS_SECONDS))
+        ended = asyncio.run(asyncio.wait_for(_run(path), PATIENCE))
     except Failure as error:
         raise Failure(f"{what}: {error}") from error.__cause__
     except TimeoutError:
