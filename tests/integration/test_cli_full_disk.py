@@ -81,14 +81,15 @@ class Folder:
         lines = (self.path / "out.jsonl").read_text("utf-8").splitlines()
         return sorted(json.loads(line) for line in lines)
 
-    def wait_for_two_calls(self, process: subprocess.Popen[str]) -> None:
-        """Return when both are under way: one that ends first may keep the other from beginning."""
-        while not (self.path / "calls.log").exists() or len(self.calls()) < 2:
+    def wait_for_calls(self, process: subprocess.Popen[str], count: int = 2) -> None:
+        """Return when all are under way: one that ends first may keep another from beginning."""
+        while len(self.calls()) < count:
             assert process.poll() is None
             time.sleep(0.01)
 
     def calls(self) -> list[str]:
-        return (self.path / "calls.log").read_text("utf-8").split()
+        log = self.path / "calls.log"
+        return log.read_text("utf-8").split() if log.exists() else []
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_a_full_disk_while_calls_end(folder: Folder, number: signal.Signals, cod
     folder.inputs(LARGE, LARGE)
     (folder.path / "go").unlink()
     process = folder.start(limit=LIMIT)
-    folder.wait_for_two_calls(process)
+    folder.wait_for_calls(process)
     (folder.path / "go").touch()
     stalled(process)
     assert "2 inputs (0 completed, 2 unfinished); 2 calls made" in ends(process, number, code)
@@ -149,11 +150,12 @@ def test_a_full_disk_while_calls_end(folder: Folder, number: signal.Signals, cod
 def test_a_full_disk_in_recovery(folder: Folder) -> None:
     folder.inputs(LARGE, LARGE)
     process = folder.start()
-    folder.wait_for_two_calls(process)
+    folder.wait_for_calls(process)
     process.kill()
     process.communicate()
-    (folder.path / "go").touch()
     process = folder.start(limit=LIMIT)
+    folder.wait_for_calls(process, 4)
+    (folder.path / "go").touch()
     stalled(process)
     ends(process, signal.SIGTERM, 143)
     assert folder.finish() == [[0, LARGE], [1, LARGE]]
