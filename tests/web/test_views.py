@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.web.support import GATES, SECRET, client_of, served, start, until_status, watching
+from tests.web.support import GATES, SECRET, client_of, served, start, until, until_status, watching
 
 import perdure.web
 from perdure.operate.history import History
@@ -137,6 +138,28 @@ async def test_now_counts_runs_and_what_is_at_work() -> None:
         assert now["process"]["calls_made"] == 1
 
 
+async def test_what_is_under_way_is_seen_where_the_job_is_run() -> None:
+    async with served() as (client, _):
+        await start(client, {"gate": "g"}, id="s")
+        await until_status(client, "s", "running")
+
+        async def seen() -> bool:
+            return bool((await client.get("/live")).json()["calls"])
+
+        await until(seen)
+        (call,) = (await client.get("/live?run=r1")).json()["calls"]
+        assert (call["run"], call["action"], call["state"]) == ("r1", "work", "running")
+        assert (await client.get("/live?run=r2")).json()["calls"] == []
+        GATES["g"].set()
+        detail = (await client.get("/runs/s?wait=60")) and (
+            await client.get("/runs/s/detail")
+        ).json()
+        assert detail["actions"][0]["calls"][0]["waited"] == {"thread": 0, "limit": 0, "retries": 0}
+        (process,) = detail["processes"]
+        assert (process["pid"], process["status"]) == (os.getpid(), "running")
+        assert (await client.get("/processes")).json() == {"count": 1, "processes": [process]}
+
+
 async def test_the_stream_of_a_run_counts_its_records() -> None:
     async with served() as (client, job):
         app = perdure.web.app(job, tokens=[SECRET])
@@ -241,9 +264,13 @@ async def test_a_store_is_shown_without_its_job(tmp_path: Path) -> None:
             assert (await beside.get("/now")).json()["is_running"]
     async with shown(url) as alone:
         assert (await alone.get("/runs/a")).json() == mine
-        assert (await alone.get("/runs/a/detail")).json() == detail
+        ended = (await alone.get("/runs/a/detail")).json()
+        (process,) = ended.pop("processes")
+        assert process["status"] == "ended"
+        assert ended == {name: value for name, value in detail.items() if name != "processes"}
         assert (await alone.get("/job")).json()["is_served"] is False
         assert (await alone.get("/now")).json()["is_running"] is False
+        assert (await alone.get("/live")).json() == {"is_visible": False}
         async with watching(alone.app, "/runs/a/stream") as stream:
             assert (await stream.event())[0] == "records"
         for path, body in (("/runs", {"key": 1, "value": 1}), ("/runs/a/cancel", {})):

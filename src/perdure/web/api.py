@@ -8,6 +8,7 @@ from perdure.web import (
     act_routes,
     detail_routes,
     list_routes,
+    live_routes,
     meta_routes,
     run_routes,
     stream_routes,
@@ -155,6 +156,19 @@ _OF_JOB = (
         " first is `position`, to read everything behind; `reset`: read everything again. Their"
         " ids are positions, which outlive the connection and the service.",
         parameters=(Parameter("since", "A position."), _LAST), problems=(503,), streams=True,
+    ),
+    Operation(
+        method="GET", path="/live", handler=live_routes.live, role=Role.READ, name="getLive",
+        text="What the job does now, at most a second old: calls with what each waits for, threads,"
+        " limits. Only the process that has the job sees it: elsewhere `is_visible` is false.",
+        parameters=(Parameter("run", "Only calls of the run with this short id."),),
+        answers={200: ref("Live")},
+    ),
+    Operation(
+        method="GET", path="/processes", handler=live_routes.processes, role=Role.READ,
+        name="listProcesses", text="The processes that had the job, the newest first: one that was"
+        " killed is a crash, after which its calls without an outcome are made again.",
+        answers={200: ref("Processes")},
     ),
     Operation(
         method="GET", path="/job", handler=meta_routes.job, role=Role.READ, name="getJob",

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.journal_lines import JournalLine, journal_lines
+from perdure.operate.lives import lives
 from perdure.operate.run_detail import RunDetail
 from perdure.web.bodies import number_in, query_of
 from perdure.web.forms import CUT, detail_form, milliseconds
@@ -27,7 +28,16 @@ async def detail(request: Request) -> Response:
     cut, id_ = number_in(query, "cut", 0, CUT, CUT), id_in(request)
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
-        return detail_form(await history.detail(job, id_), cut)
+        found = await history.detail(job, id_)
+        first, last = found.run.admitted_at, found.span[1]
+        is_over = found.run.status.is_final
+        during = [
+            life
+            for life in await lives(history, job)
+            if max(life.ended_at, life.seen_at) >= first or life.status == "running"
+            if life.begun_at <= last or not is_over
+        ]
+        return detail_form(found, during, cut)
 
     return json_answer(await service_of(request).reader.read_json(read))
 

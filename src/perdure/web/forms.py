@@ -8,10 +8,11 @@ is longer than was asked for: TEXT is how it begins, and `/runs/RUN/value?path=P
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perdure.connectors.json_text import to_json
+from perdure.operate.lives import LifeInfo
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import ChildInfo, EventInfo, MemoryWrite, RunInfo, SignalInfo, WaitInfo
 
@@ -21,6 +22,7 @@ __all__ = [
     "detail_form",
     "error_form",
     "milliseconds",
+    "process_form",
     "run_form",
     "shown",
     "text_form",
@@ -102,17 +104,33 @@ def run_form(info: RunInfo, cut: int = CUT) -> dict[str, Any]:
     }
 
 
-def detail_form(detail: RunDetail, cut: int = CUT) -> dict[str, Any]:
+def process_form(life: LifeInfo) -> dict[str, Any]:
+    """Return a process that had the job."""
+    return {
+        "number": life.number,
+        "host": life.host,
+        "pid": life.pid,
+        "begun_at": milliseconds(life.begun_at),
+        "seen_at": milliseconds(life.seen_at),
+        "ended_at": milliseconds(life.ended_at),
+        "code": life.code or None,
+        "status": life.status,
+    }
+
+
+def detail_form(detail: RunDetail, processes: Iterable[LifeInfo], cut: int = CUT) -> dict[str, Any]:
     """Return everything that a run did: what its timeline is drawn from.
 
     Args:
         detail: what it did.
+        processes: those that had its job meanwhile.
         cut: see `shown`.
     """
     return {
         "run": {**run_form(detail.run, cut), "error": error_form(detail.run.error, whole=True)},
         "records": detail.records,
         "span": [milliseconds(at) for at in detail.span],
+        "processes": [process_form(life) for life in processes],
         "events": [_event_form(event, cut) for event in detail.events],
         "actions": [_action_form(action, cut) for action in detail.actions],
         "memory": [_memory_form(i, write, cut) for i, write in enumerate(detail.memory)],
@@ -186,6 +204,11 @@ def _call_form(call: CallInfo, path: str, cut: int) -> dict[str, Any]:
         "started_at": milliseconds(call.started_at),
         "settled_at": milliseconds(call.settled_at),
         "due_at": milliseconds(call.due_at),
+        "waited": {
+            "thread": call.waited_for_thread / 1e6,
+            "limit": call.waited_for_limit / 1e6,
+            "retries": call.waited_for_retries / 1e6,
+        },
         "superseded": call.superseded,
     }
 

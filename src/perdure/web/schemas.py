@@ -43,6 +43,7 @@ STATUS: Final[Schema] = {
     "type": "string",
     "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled"],
 }
+_SPAN: Final[Schema] = {"type": "number", "description": "Milliseconds."}
 _RESULT = {
     "id": TEXT,
     "status": STATUS,
@@ -104,6 +105,7 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
             "attempts": NUMBER, "outcome": maybe(ref("Value")), "error": maybe(ref("Error")),
             "usage": {"type": ["object", "null"]}, "started_at": TIME, "settled_at": TIME,
             "due_at": TIME, "superseded": FLAG,
+            "waited": form({"thread": _SPAN, "limit": _SPAN, "retries": _SPAN}),
         }
     ),
     "Action": form(
@@ -116,11 +118,35 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
     "Detail": form(
         {
             "run": ref("RunHead"), "records": NUMBER, "span": listed(TIME),
+            "processes": listed(ref("Process")),
             "events": listed({"type": "object"}), "actions": listed(ref("Action")),
             "memory": listed({"type": "object"}), "outputs": listed({"type": "object"}),
             "retried_at": listed(TIME), "signals": listed({"type": "object"}),
             "children": listed({"type": "object"}), "stopped": maybe(TEXT), "stopped_at": TIME,
             "commands": listed(TEXT),
+        }
+    ),
+    "Process": form(
+        {
+            "number": NUMBER, "host": TEXT, "pid": NUMBER, "begun_at": TIME, "seen_at": TIME,
+            "ended_at": TIME, "code": maybe(TEXT), "status": TEXT,
+        }
+    ),
+    "Processes": form({"count": NUMBER, "processes": listed(ref("Process"))}),
+    "Live": form(
+        {
+            "is_visible": FLAG, "at": TIME, "calls": listed(ref("LiveCall")),
+            "calls_by_state": {"type": "object", "additionalProperties": NUMBER},
+            "pool": {"type": "object"}, "limits": {"type": "object"}, "in_flight": NUMBER,
+            "waiting": NUMBER, "queued": NUMBER, "store_writes": FLAG,
+        },
+        "at", "calls", "calls_by_state", "pool", "limits", "in_flight", "waiting", "queued",
+        "store_writes",
+    ),
+    "LiveCall": form(
+        {
+            "run": TEXT, "event": NUMBER, "action": TEXT, "number": NUMBER, "function": TEXT,
+            "arguments": TEXT, "state": TEXT, "since": TIME, "attempt": NUMBER, "due": TIME,
         }
     ),
     "Record": form(
