@@ -66,15 +66,20 @@ class Steps(Agent):
 
 
 async def noted(name: str, n: int) -> int:
-    """Take a while; leave a line: name, number, process, time in seconds."""
-    line = f"{name}\t{n}\t{os.getpid()}\t{time.time():.3f}\n".encode()
+    """Take a while; leave lines before and after: name, number, process, time in seconds."""
+    leave(name, n)
+    await asyncio.sleep(SECONDS)
+    leave(f"{name} done", n)
+    return n
+
+
+def leave(what: str, n: int) -> None:
+    line = f"{what}\t{n}\t{os.getpid()}\t{time.time():.3f}\n".encode()
     file = os.open(os.environ["PERDURE_TEST_CALLS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(file, line)
     finally:
         os.close(file)
-    await asyncio.sleep(SECONDS)
-    return n
 
 
 def key_of(n: int) -> int:

@@ -82,6 +82,18 @@ def test_one_timer_fetches_what_has_happened_in_all_shards_of_a_subtask() -> Non
         assert len([each for each in desk.timers if each[0] == "processing"]) == 1
 
 
+def test_a_run_that_lasts_holds_no_other_record_up() -> None:
+    with Desk() as desk:
+        shard = desk.give("hold on", "a")
+        for key in ["b", "c", "d", "e"]:
+            desk.give("hello", key)
+        desk.until(lambda: len(desk.outputs) == 4, shard)
+        assert ["hold on", 1] not in desk.outputs
+        flink_desk.gate.set()
+        desk.pump(shard, END)
+        assert desk.outputs[-1] == ["hold on", 1]
+
+
 def test_a_timer_that_flink_has_lost_is_set_again_by_a_tick() -> None:
     with Desk() as desk:
         shard = desk.give("hold on")

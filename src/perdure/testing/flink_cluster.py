@@ -148,16 +148,23 @@ class FlinkCluster:
 
     def completed_checkpoints(self) -> int:
         """Return how many checkpoints the newest job has completed."""
-        jobs = self.ask("/jobs").get("jobs", [])
-        told = [self.ask(f"/jobs/{each['id']}/checkpoints") for each in jobs]
-        return max((each.get("counts", {}).get("completed", 0) for each in told), default=0)
+        return int(self._checkpoints().get("counts", {}).get("completed", 0))
+
+    def restores(self) -> int:
+        """Return how often the newest job was restored from a checkpoint."""
+        return int(self._checkpoints().get("counts", {}).get("restored", 0))
 
     def newest_checkpoint(self) -> float:
         """Return when the newest complete checkpoint began, seconds since the epoch; 0 for none."""
-        jobs = self.ask("/jobs").get("jobs", [])
-        told = [self.ask(f"/jobs/{each['id']}/checkpoints").get("latest", {}) for each in jobs]
-        began = [(each.get("completed") or {}).get("trigger_timestamp", 0) for each in told]
-        return max(began, default=0) / 1000
+        completed = self._checkpoints().get("latest", {}).get("completed") or {}
+        return float(completed.get("trigger_timestamp", 0)) / 1000
+
+    def _checkpoints(self) -> Any:
+        jobs = self.ask("/jobs/overview").get("jobs", [])
+        if not jobs:
+            return {}
+        newest = max(jobs, key=lambda each: int(each["start-time"]))
+        return self.ask(f"/jobs/{newest['jid']}/checkpoints")
 
     @property
     def task_managers(self) -> list[int]:
