@@ -185,12 +185,7 @@ class Killing:
             self._failed.append(error)
 
     def _kill(self) -> None:
-        before = len(self._second())
-        self._until(lambda: len(self._second()) >= before + IN_THE_MIDST)  # after the kill before
-        kept = self._second()
-        # The second of them began after the first was complete, and has all that had settled.
-        completed = self._cluster.completed_checkpoints()
-        self._until(lambda: self._cluster.completed_checkpoints() >= completed + FIRST_KILL)
+        kept = self._kept()
         before = len(self.calls)
         self._until(lambda: len(self.calls) >= before + IN_THE_MIDST)
         self._until(self._victims)
@@ -201,6 +196,22 @@ class Killing:
         self.kills.append(Kill(at, [each.pid for each in workers], kept, began))
         # It is dead, and its worker ends itself: the other TaskManager's goes on with its work.
         self._until(lambda: not alive(workers))
+
+    def _kept(self) -> set[int]:
+        """Wait for two checkpoints; return numbers whose first call the second of them has."""
+        while True:
+            self._until(lambda: self._cluster.restores() >= len(self.kills))
+            restores, kept = self._cluster.restores(), self._settled()
+            if self._cluster.restores() == restores:  # else they may have been made again
+                return kept
+
+    def _settled(self) -> set[int]:
+        before = len(self._second())
+        self._until(lambda: len(self._second()) >= before + IN_THE_MIDST)
+        settled, completed = self._second(), self._cluster.completed_checkpoints()
+        # The second of them began after the first was complete, and has all that had settled.
+        self._until(lambda: self._cluster.completed_checkpoints() >= completed + FIRST_KILL)
+        return settled
 
     def _victims(self) -> list[tuple[int, list[psutil.Process]]]:
         """The TaskManagers that have workers: one may have taken another with it."""
