@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
-from tests.promises.legs import Legs
+from tests.promises.legs import Legs, until
 from tests.promises.support import (
     OFF,
     ONE,
@@ -26,6 +28,7 @@ from tests.promises.support import (
 
 from perdure import LocalEngine, NonDeterminismError, RunCancelledError
 from perdure.executor.fallback import ThreadedContinuation
+from perdure.journal.record import RecordKind
 
 
 def nap_first(ctx: Any) -> list[Any]:
@@ -98,6 +101,17 @@ async def stuck_until(leg: int) -> int:
     return leg
 
 
+async def recorded(sqlite: str, kind: RecordKind, count: int = 1) -> None:
+    """Return when so many records of the kind are durable."""
+
+    def found() -> int:
+        with contextlib.closing(sqlite3.connect(sqlite.removeprefix("sqlite:///"))) as db:
+            (row,) = db.execute("SELECT count(*) FROM record WHERE kind = ?", [kind])
+        return int(row[0])
+
+    await until(lambda: found() >= count)
+
+
 def legs_of(store: str, *kinds: str) -> list[Legs]:
     return [Legs(store, kind) for kind in kinds]
 
@@ -111,12 +125,12 @@ def test_g19_a_run_goes_to_and_fro(sqlite: str) -> None:
 
     async def main() -> list[Any]:
         agent = agent_of(act)
-        for legs in legs_of(sqlite, PLAIN, OFF):
+        for leg, legs in enumerate(legs_of(sqlite, PLAIN, OFF), 1):
             State.gate.reached.clear()
             async with legs.crashing(agent) as job:
                 await job.submit("in", key="k", id="one")
                 await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
-                await asyncio.sleep(0.05)  # until what has come is durable
+                await recorded(sqlite, RecordKind.RESULT, leg)
         async with legs_of(sqlite, PLAIN)[0].opened(agent) as job:
             run = await job.submit("in", key="k", id="one")
             return [output.value for output in await asyncio.wait_for(run.outputs(), SECONDS)]
@@ -145,7 +159,7 @@ def test_g19_a_signal_that_was_taken_is_kept_for_its_wait(sqlite: str) -> None:
             run = await job.submit("in", key="k", id="one")
             await run.signal("go", "signalled")
             await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
-            await asyncio.sleep(0.3)  # the second wait is over
+            await recorded(sqlite, RecordKind.TIMER)  # the second wait is over
         async with resumed.opened(agent) as job:
             run = await job.submit("in", key="k", id="one")
             return [output.value for output in await asyncio.wait_for(run.outputs(), SECONDS)]
@@ -169,7 +183,7 @@ def test_g19_a_call_in_flight_is_not_made_again_when_the_run_was_to_stop(sqlite:
         async with begun.crashing(agent) as job:
             run = await job.submit("in", key="k", id="one")
             await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
-            await asyncio.sleep(0.05)
+            await recorded(sqlite, RecordKind.RESULT)
             State.gate.reached.clear()
             await run.cancel()
             await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
