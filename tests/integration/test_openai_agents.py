@@ -259,7 +259,9 @@ def test_approvals_pass_through_the_state() -> None:
 
 def test_what_has_no_place_in_an_action_is_refused() -> None:
     plain = agent_of(lambda *_: [assistant_message("x")])
-    refused = failure_of(asking(plain, session=sdk.SQLiteSession("s")))
+    session = sdk.SQLiteSession("s")
+    refused = failure_of(asking(plain, session=session))
+    session.close()
     assert "session= cannot be used in an action" in refused
     shell = agent_of(lambda *_: [], tools=[sdk.LocalShellTool(executor=lambda _: "")])
     assert "LocalShellTool runs on this machine" in failure_of(asking(shell))
