@@ -7,6 +7,7 @@ long, each with another seed, and says what was done.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import signal
@@ -187,7 +188,7 @@ class Round:
 
     def _recorded(self) -> dict[tuple[int, str], int]:
         """Return when the outcome of each call was recorded, from the journal itself."""
-        with sqlite3.connect(self.folder / "store.db") as journal:
+        with contextlib.closing(sqlite3.connect(self.folder / "store.db")) as journal:
             rows = journal.execute(
                 "SELECT function, detail, at FROM record WHERE kind IN (?, ?) AND call > 0",
                 (RecordKind.RESULT, RecordKind.ERROR),

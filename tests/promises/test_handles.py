@@ -103,17 +103,17 @@ def test_an_input_s_id_names_a_run_in_every_command(
     monkeypatch.setenv("PERDURE_STORE", "runs.db")
     monkeypatch.setenv("PERDURE_JOB", "named")
     assert main(["show", "a-1"]) == 0
-    assert "run r1" in capsys.readouterr().out
+    assert "run a-1 (r1)" in capsys.readouterr().out
     assert main(["trace", "a-1"]) == 0
     assert main(["retry", "a-1"]) == 0
-    assert "run r1 (key 'fail') will be retried" in capsys.readouterr().out
+    assert "run a-1 (key 'fail') will be retried" in capsys.readouterr().out
     assert main(["show", "a-2"]) == 1
     assert "give the id of its input" in capsys.readouterr().err
     done = subprocess.run(
         [sys.executable, "-m", "perdure", "runs"], capture_output=True,
         text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.splitlines()[1].startswith("r1")
+    assert done.stdout.splitlines()[1].split()[:2] == ["a-1", "r1"]
 
 
 def test_runs_are_listed_by_the_name_of_a_status_and_one_has_its_outputs(store: str) -> None:
