@@ -110,6 +110,7 @@ class Held:
         self._wanted = wanted
         self._store = store
         self._real = store.commit
+        store.takes_late = False  # a commit has all its rows when they are looked at
         self._held: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
         store.commit = self._commit  # type: ignore[method-assign]
 
