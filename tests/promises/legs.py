@@ -51,11 +51,17 @@ class Legs:
     def __init__(self, store: str, kind: str = COROUTINE, **config: Any) -> None:
         self._store = store
         self._config = config_of(kind, **config)
-        self.engine = LocalEngine(store, config=self._config)
+        self.engine = self._made()
+
+    def _made(self) -> LocalEngine:
+        engine = LocalEngine(self._store, config=self._config)
+        # A commit has all its rows when a test looks at it, holds or fails it, from the first on.
+        engine._store.takes_late = False
+        return engine
 
     def _next(self) -> None:
         if self._store != "memory://":
-            self.engine = LocalEngine(self._store, config=self._config)
+            self.engine = self._made()
 
     @contextlib.asynccontextmanager
     async def crashing(self, agent: Any) -> AsyncIterator[Job]:
@@ -110,7 +116,6 @@ class Held:
         self._wanted = wanted
         self._store = store
         self._real = store.commit
-        store.takes_late = False  # a commit has all its rows when they are looked at
         self._held: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
         store.commit = self._commit  # type: ignore[method-assign]
 

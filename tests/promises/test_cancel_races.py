@@ -202,11 +202,10 @@ def test_g10_a_run_that_could_not_be_cancelled_goes_on(store: str) -> None:
     async def test() -> None:
         legs = Legs(store)
         async with legs.opened(agent_for("coroutine", says)) as job:
-            first, second = [await job.submit(n, key="a") for n in (1, 2)]
-            await until(lambda: first.status is RunStatus.WAITING)
             opened = legs.engine._store
             real = opened.commit
-            opened.takes_late = False  # a commit has all its rows when they are looked at
+            first, second = [await job.submit(n, key="a") for n in (1, 2)]
+            await until(lambda: first.status is RunStatus.WAITING)
 
             def commit(rows: Any) -> asyncio.Future[None]:
                 if not has_status(RunStatus.CANCELLED)(rows):

@@ -168,7 +168,6 @@ class JobRuntime:
             self.codec.errors.fix()
             if self._before_recovery is not None:
                 await self._before_recovery()
-            await self._store.goes_on()
             if self._holds:
                 self._runs.begin_nothing()
             if self._shard_count == 1:

@@ -123,13 +123,6 @@ class ActionStateStore(abc.ABC):
     async def close(self) -> None:
         """Finish what was begun, give the job back and close."""
 
-    async def goes_on(self) -> None:
-        """Note that this process has the job, where it has unfinished runs to go on with.
-
-        A process is noted at the latest with what it commits first: with this also one that makes
-        calls again and is killed before any of them is over.
-        """
-
     @abc.abstractmethod
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         """Write `rows` in one transaction; the future is done when they are durable.

@@ -22,7 +22,6 @@ class LifeContract(ContractStores):
         store = self.make_store()
         sample = SampleRows(await store.open(self.job, JobAgent("Agent", "c0ffee")))
         async with store.view() as view:
-            await store.goes_on()  # with nothing
             assert (await view.lives(sample.job)).items == []
             await store.commit([sample.key(1), sample.run(1)])
             (life,) = (await view.lives(sample.job)).items
@@ -41,18 +40,16 @@ class LifeContract(ContractStores):
             assert [each.job for each in (await view.lives(of_other.job)).items] == [of_other.job]
 
     @on_a_loop
-    async def test_a_process_that_goes_on_with_runs_is_known_before_it_commits(self) -> None:
+    async def test_processes_are_known_in_the_order_in_which_they_had_the_job(self) -> None:
         async with self.opened() as (store, sample):
             await store.commit([sample.key(1), sample.run(1)])
         async with self.opened(store) as (again, _), again.view() as view:
-            await again.goes_on()
+            await again.commit([sample.status(1, COMPLETED)])
             first, second = (await view.lives(sample.job)).items
             assert (first.ended_at is None, second.ended_at is None) == (False, True)
             assert first.life < second.life
             page = await view.lives(sample.job, limit=1)
             assert page.items == [first]
             assert (await view.lives(sample.job, after=page.after)).items == [second]
-            await again.commit([sample.status(1, COMPLETED)])
         async with self.opened(store) as (idle, _), idle.view() as view:
-            await idle.goes_on()
             assert len((await view.lives(sample.job)).items) == 2

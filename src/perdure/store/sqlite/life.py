@@ -10,7 +10,7 @@ import time
 
 from perdure.store.statements import load_statements
 
-__all__ = ["Life", "has_unfinished"]
+__all__ = ["Life"]
 
 EVERY_SECONDS = 10.0  # between two times that it is seen
 _SQL = load_statements("sqlite", "life.sql")
@@ -64,8 +64,3 @@ class Life:
             now = time.time_ns()
             with contextlib.suppress(sqlite3.Error):
                 db.execute(_SQL["end"], (now, now, self._life))
-
-
-def has_unfinished(db: sqlite3.Connection, job: int) -> bool:
-    """Say whether a job has unfinished runs."""
-    return bool(db.execute(_SQL["is_unfinished"], (job,)).fetchone()[0])

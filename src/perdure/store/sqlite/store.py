@@ -7,7 +7,6 @@ and the disk proves quicker than the way to it, small commits are made in place 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import queue
 import sqlite3
@@ -53,7 +52,7 @@ from perdure.store.sqlite.file import (
     translate,
 )
 from perdure.store.sqlite.jobs import take_job
-from perdure.store.sqlite.life import Life, has_unfinished
+from perdure.store.sqlite.life import Life
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
 from perdure.store.sqlite.memory_view import MemoryView
 from perdure.store.sqlite.rows import R, Rows, records_in
@@ -134,11 +133,6 @@ class SqliteStore(ActionStateStore):
         self._work.put(None)
         self._thread = None
         switching.slow_down()
-
-    async def goes_on(self) -> None:
-        if await self._call(lambda: has_unfinished(self._db, self.job)):
-            with contextlib.suppress(StoreError):  # a full disk: the next commit's
-                await self._call(lambda: self._commit([]))
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         if not self._asked and self._thread is not None and self._pace.allows(len(rows)):

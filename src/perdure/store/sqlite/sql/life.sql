@@ -5,5 +5,3 @@ INSERT INTO life (job, host, pid, begun_at, seen_at, code) VALUES (?, ?, ?, ?, ?
 UPDATE life SET seen_at = ? WHERE life = ?;
 -- name: end
 UPDATE life SET seen_at = ?, ended_at = ? WHERE life = ?;
--- name: is_unfinished
-SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_unfinished WHERE job = ? AND status < 4);
