@@ -25,12 +25,12 @@ import msgspec
 from perdure.codec.instances import build_instance, take_apart
 from perdure.codec.types import TypeShape, describe
 
-__all__ = ["IMMUTABLE", "ArgumentsOf", "own_arguments", "own_value"]
+__all__ = ["ArgumentsOf", "own_arguments", "own_value"]
 
 T = TypeVar("T")
 Memo = dict[int, Any]
 
-IMMUTABLE = frozenset(
+_IMMUTABLE = frozenset(
     (
         type(None), bool, int, float, complex, str, bytes, datetime.datetime, datetime.date,
         datetime.time, datetime.timedelta, datetime.timezone, zoneinfo.ZoneInfo, decimal.Decimal,
@@ -58,7 +58,7 @@ def own_arguments(
         args: its positional arguments.
         kwargs: its keyword arguments.
     """
-    immutable = IMMUTABLE.issuperset
+    immutable = _IMMUTABLE.issuperset
     if (
         immutable(map(type, args))
         and (not kwargs or immutable(map(type, kwargs.values())))
@@ -99,7 +99,7 @@ def _members(kwargs: dict[str, Any], memo: Memo) -> dict[str, Any]:
 
 def _copy(value: Any, memo: Memo) -> Any:
     cls = type(value)
-    if cls in IMMUTABLE:
+    if cls in _IMMUTABLE:
         return value
     known = memo.get(id(value))
     if known is not None:
@@ -117,14 +117,14 @@ def _copy(value: Any, memo: Memo) -> Any:
 
 
 def _dict(value: dict[Any, Any], memo: Memo) -> Any:
-    if not IMMUTABLE.issuperset(map(type, value)):
+    if not _IMMUTABLE.issuperset(map(type, value)):
         own = memo[id(value)] = type(value)()
         for key, held in value.items():
             own[_copy(key, memo)] = _copy(held, memo)
         return own
     own = memo[id(value)] = value.copy()
     for key, held in value.items():
-        if type(held) not in IMMUTABLE:
+        if type(held) not in _IMMUTABLE:
             own[key] = _copy(held, memo)
     return own
 
@@ -132,7 +132,7 @@ def _dict(value: dict[Any, Any], memo: Memo) -> Any:
 def _list(value: list[Any], memo: Memo) -> Any:
     own = memo[id(value)] = value.copy()
     for index, held in enumerate(value):
-        if type(held) not in IMMUTABLE:
+        if type(held) not in _IMMUTABLE:
             own[index] = _copy(held, memo)
     return own
 

@@ -64,17 +64,6 @@ if sys.version_info >= (3, 14):
         asyncio._set_running_loop(loop)
         take_task_up(task)
 
-    def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> None:
-        """Run `work` between `enter` and `leave`, with the hooks of async generators on `loop`."""
-        before, hooks = enter(loop), sys.get_asyncgen_hooks()
-        if loop is not None:
-            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
-        try:
-            work(*given)
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            leave(before)
-
 else:
 
     def put_task_aside() -> asyncio.Task[Any] | None:
@@ -97,17 +86,17 @@ else:
         """Put back the running loop as it was at `enter`."""
         asyncio._set_running_loop(before[0])
 
-    def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> None:
-        """Run `work` between `enter` and `leave`, with the hooks of async generators on `loop`."""
-        before, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(loop)
-        if loop is not None:
-            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
-        try:
-            work(*given)
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(before)
+
+def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> None:
+    """Run `work` between `enter` and `leave`, with the hooks of async generators on `loop`."""
+    before, hooks = enter(loop), sys.get_asyncgen_hooks()
+    if loop is not None:
+        sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
+    try:
+        work(*given)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+        leave(before)
 
 
 if sys.version_info >= (3, 12):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from perdure.call import NO_OPTIONS, CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
-from perdure.codec.copies import IMMUTABLE, own_arguments, own_value
+from perdure.codec.copies import own_arguments, own_value
 from perdure.codec.failure import decode_failure, encode_failure
 from perdure.codec.sketch import sign_call
 from perdure.errors import (
@@ -109,9 +109,7 @@ class ActionCalls:
             return call
         is_lone = is_lone and step.decision is Decision.RUN and step.failed is None
         # As they are now, whenever it starts: after a replay, or in its turn under a limit.
-        own = None
-        if kwargs or type(func) is functools.partial or not IMMUTABLE.issuperset(map(type, args)):
-            own = own_arguments(func, args, kwargs)
+        own = own_arguments(func, args, kwargs)
         given = own or (func, args, kwargs)
         inline = inline and not info.is_coroutine
         if is_lone and (inline or info.is_coroutine) and not hasattr(func, "journal_form"):
