@@ -1,0 +1,334 @@
+// Draws a layout on a canvas: what of it is visible, and no more.
+
+import { clock, day, length, marks } from "./axis.js";
+import { HEADER, ROW, STRIP } from "./layout.js";
+import { paintBar, patternsOf } from "./paint.js";
+
+export const AXIS = 28; // px: the time axis, always in sight
+const LEAST_MARK = 84; // px between two marks of the axis
+const FONT = 12;
+
+/**
+ * Draw what is visible.
+ *
+ * @param context 2D context, scaled so that its unit is a CSS pixel.
+ * @param layout of `layOut`.
+ * @param view {begin, end: positions of the axis, top: px above what is seen, width, height: px,
+ *   selected, hovered: ids, pointer: px or null}
+ * @param colours custom properties of the page by name.
+ * @returns {bars, lanes, labels}: how many of each were drawn.
+ */
+export function draw(context, layout, view, colours) {
+  const scene = {
+    context, layout, view, colours, patterns: patternsOf(context, colours),
+    x: (time) => xOf(layout, view, time),
+    counts: { bars: 0, lanes: 0, labels: 0 },
+    widths: widthsOf(context),
+  };
+  context.clearRect(0, 0, view.width, view.height);
+  context.textBaseline = "middle";
+  drawGrid(scene);
+  context.save();
+  context.beginPath();
+  context.rect(0, AXIS, view.width, view.height - AXIS);
+  context.clip();
+  drawFolds(scene);
+  drawBeginnings(scene, false);
+  for (const lane of layout.lanes) drawLane(scene, lane);
+  drawArrows(scene);
+  drawBeginnings(scene, true);
+  context.restore();
+  drawPointer(scene);
+  return scene.counts;
+}
+
+/** Return the px of a time. */
+export function xOf(layout, view, time) {
+  const share = (layout.axis.position(time) - view.begin) / (view.end - view.begin);
+  return share * view.width;
+}
+
+/** Return the position of the axis below a px. */
+export function positionAt(view, x) {
+  return view.begin + (x / view.width) * (view.end - view.begin);
+}
+
+/** Return what is below a point: {bar, lane}, either may be undefined. */
+export function hit(layout, view, x, y) {
+  if (y < AXIS) return {};
+  const at = y - AXIS + view.top;
+  const lane = layout.lanes.find((each) => at >= each.y && at < each.y + each.height);
+  if (!lane) return {};
+  const row = Math.floor((at - lane.y - HEADER) / ROW);
+  if (row < 0) return { lane, bar: lane.bar };
+  let best;
+  for (const bar of lane.rows[row] ?? []) {
+    const from = xOf(layout, view, bar.begin) - 3;
+    const to = Math.max(xOf(layout, view, bar.end), from + 6) + 3;
+    if (x >= from && x <= to) best = bar;
+  }
+  return { lane, bar: best };
+}
+
+function drawGrid({ context, layout, view, colours, x }) {
+  context.fillStyle = colours.ground;
+  context.fillRect(0, 0, view.width, AXIS);
+  context.font = `11px ${colours.sans}`;
+  const least = ((view.end - view.begin) / view.width) * LEAST_MARK;
+  let taken = -Infinity;
+  let shownDay = "";
+  for (const { time, step } of marks(layout.axis, view.begin, view.end, least)) {
+    const at = Math.round(x(time)) + 0.5;
+    line(context, at, AXIS - 5, at, view.height, colours.line);
+    const today = day(time);
+    const text = today === shownDay || step >= 86_400_000 ? clock(time, step) : `${today}, ${clock(time, step)}`;
+    const width = context.measureText(text).width;
+    if (at - 2 < taken || at + width + 4 > view.width) continue;
+    shownDay = today;
+    context.fillStyle = colours.dim;
+    context.fillText(text, at + 4, AXIS / 2);
+    taken = at + width + 14;
+  }
+  line(context, 0, AXIS - 0.5, view.width, AXIS - 0.5, colours.line);
+}
+
+/** Draw lines of time that was idle: two strokes, and between them how long. */
+function drawFolds({ context, layout, view, colours, x }) {
+  context.font = `11px ${colours.sans}`;
+  let taken = -Infinity;
+  for (const fold of layout.axis.folds) {
+    const from = x(fold.from);
+    const to = x(fold.to);
+    if (to < 0 || from > view.width) continue;
+    context.fillStyle = colours.sunken;
+    context.fillRect(from, AXIS, to - from, view.height);
+    line(context, Math.round(from) + 0.5, AXIS, Math.round(from) + 0.5, view.height, colours.faint, [2, 3]);
+    line(context, Math.round(to) - 0.5, AXIS, Math.round(to) - 0.5, view.height, colours.faint, [2, 3]);
+    const text = length(fold.to - fold.from);
+    const width = context.measureText(text).width + 8;
+    const middle = Math.min(Math.max((from + to) / 2, width / 2), view.width - width / 2);
+    if (middle - width / 2 < taken) continue;
+    taken = middle + width / 2;
+    context.fillStyle = colours.ground;
+    context.fillRect(middle - width / 2, view.height - 21, width, 16);
+    context.fillStyle = colours.dim;
+    context.textAlign = "center";
+    context.fillText(text, middle, view.height - 13);
+    context.textAlign = "left";
+  }
+}
+
+function drawLane(scene, lane) {
+  const { context, layout, view, colours, x } = scene;
+  const y = AXIS + lane.y - view.top;
+  if (y > view.height || y + lane.height < AXIS) return;
+  scene.counts.lanes += 1;
+  line(context, 0, Math.round(y) + 0.5, view.width, Math.round(y) + 0.5, colours.line);
+  lane.rows.forEach((row, index) => {
+    const top = y + HEADER + index * ROW;
+    if (top > view.height || top + ROW < AXIS) return;
+    drawRow(scene, row, top);
+  });
+  const from = Math.max(x(lane.bar.begin), -2);
+  const to = Math.min(x(lane.bar.end), view.width + 2);
+  if (to > 0 && from < view.width) {
+    context.fillStyle = lane.status === "failed" ? colours.failed : colours.faint;
+    context.fillRect(from, y + HEADER - 4, Math.max(to - from, 2), 2);
+  }
+  const edge = AXIS + (layout.beginnings.length ? STRIP : 0);
+  drawName(scene, lane, Math.min(Math.max(y, edge), y + lane.height - HEADER));
+}
+
+/** Draw an action's name; it stays in sight while anything of its lane is. */
+function drawName(scene, lane, y) {
+  const { context, view, colours } = scene;
+  const indent = 10 + lane.depth * 16;
+  const isSelected = view.selected === lane.bar.id;
+  context.font = `600 ${FONT}px ${colours.sans}`;
+  const name = scene.widths.cut(lane.name, view.width - indent - 20);
+  const width = context.measureText(name).width;
+  context.font = `${FONT}px ${colours.sans}`;
+  const note = lane.status === "completed" ? "" : ` ${lane.status}`;
+  const more = scene.widths.cut(`  on ${eventName(lane.type)}${lane.event ? ` ${lane.event}` : ""}`, view.width - indent - width - 90);
+  const moreWidth = context.measureText(more).width;
+  const noteWidth = note ? context.measureText(note).width + 8 : 0;
+  context.fillStyle = isSelected ? colours.sunken : colours.ground;
+  context.globalAlpha = 0.9;
+  context.fillRect(0, y + 1, indent + width + moreWidth + noteWidth + 8, HEADER - 6);
+  context.globalAlpha = 1;
+  if (isSelected) {
+    context.fillStyle = colours.accent;
+    context.fillRect(0, y + 1, 3, HEADER - 6);
+  }
+  context.font = `600 ${FONT}px ${colours.sans}`;
+  context.fillStyle = lane.status === "failed" ? colours.failed : colours.text;
+  context.fillText(name, indent, y + HEADER / 2 - 2);
+  context.font = `${FONT}px ${colours.sans}`;
+  context.fillStyle = colours.dim;
+  context.fillText(more, indent + width, y + HEADER / 2 - 2);
+  if (note) {
+    context.fillStyle = lane.status === "failed" ? colours.failed : colours.dim;
+    context.fillText(note, indent + width + moreWidth + 4, y + HEADER / 2 - 2);
+  }
+}
+
+/** Return an event's type as people say it: `_input_event` is "input". */
+export function eventName(type) {
+  const own = /^_(.+)_event$/.exec(type ?? "");
+  return own ? own[1].replaceAll("_", " ") : type || "event";
+}
+
+/** Draw the bars of a row; of those that fall on one pixel the first. */
+function drawRow(scene, row, top) {
+  const { view, x, layout } = scene;
+  let index = firstVisible(row, layout.axis.time(view.begin));
+  let drawn = -Infinity;
+  for (; index < row.length; index += 1) {
+    const bar = row[index];
+    const from = x(bar.begin);
+    if (from > view.width) break;
+    const to = Math.max(x(bar.end), from + 1.5);
+    if (to < 0 || (to < drawn + 1 && bar.id !== view.selected)) continue;
+    drawn = to;
+    const [before, next] = [row[index - 1], row[index + 1]];
+    const room = (next ? x(next.begin) : view.width) - to;
+    const roomBefore = from - Math.max(before ? x(before.end) : 0, 0);
+    paintBar(scene, bar, { from, to, top, height: ROW, room, roomBefore });
+    scene.counts.bars += 1;
+  }
+}
+
+/** Return the index of the first bar that ends behind a time. */
+function firstVisible(row, time) {
+  let low = 0;
+  let high = row.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (row[middle].end < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Draw where processes began: a crash is a line over everything. */
+function drawBeginnings(scene, isAbove) {
+  const { context, layout, view, colours, x } = scene;
+  let taken = -Infinity;
+  for (const each of layout.beginnings) {
+    const at = Math.round(x(each.at)) + 0.5;
+    const since = x(each.since ?? each.at);
+    if (at < -200 || since > view.width) continue;
+    const colour = each.isCrash ? colours.failed : colours.faint;
+    if (isAbove) {
+      line(context, at, AXIS, at, view.height, colour, each.isCrash ? [] : [4, 4], each.isCrash ? 1.5 : 1);
+      taken = drawBeginningsName(scene, each, at, taken);
+    } else if (each.isCrash) {
+      context.globalAlpha = 0.08;
+      context.fillStyle = colour;
+      context.fillRect(since, AXIS, at - since, view.height);
+      context.globalAlpha = 1;
+    }
+  }
+}
+
+/** Write what began on its line, shorter where another is near; return the px that it ends at. */
+function drawBeginningsName({ context, view, colours }, each, at, taken) {
+  context.font = `600 11px ${colours.sans}`;
+  const long = each.isCrash && each.since < each.at ? `crash · ${each.label}` : each.label;
+  for (const text of [long, each.label, `${each.process.number}`]) {
+    const width = context.measureText(text).width + 12;
+    const left = at + width > view.width ? at - width : at;
+    if (left < taken) continue;
+    context.fillStyle = each.isCrash ? colours.failed : colours.sunken;
+    context.fillRect(left, AXIS, width, 18);
+    context.fillStyle = each.isCrash ? colours.ground : colours.dim;
+    context.fillText(text, left + 6, AXIS + 9.5);
+    return left + width + 2;
+  }
+  return taken;
+}
+
+/** Draw from the selected bar's action: which event began it, and which actions its events began. */
+function drawArrows({ context, layout, view, colours, x }) {
+  const selected = layout.bars.get(view.selected);
+  if (!selected) return;
+  const { detail, action } = selected;
+  const lanes = layout.lanes.filter((lane) => lane.detail === detail);
+  const own = selected.lane;
+  const cause = detail.events.find((event) => event.number === action.event);
+  const source = lanes.find((lane) => cause && lane.event === cause.source_event && lane.name === cause.action);
+  const sent = detail.events.filter((e) => e.source_event === action.event && e.action === action.name);
+  const arrow = (from, to) => {
+    const [x0, y0] = [x(from.bar.end), AXIS + from.y + HEADER - 3 - view.top];
+    const [x1, y1] = [x(to.bar.begin), AXIS + to.y + HEADER - 3 - view.top];
+    if (Math.max(x0, x1) < -500 || Math.min(x0, x1) > view.width + 500) return;
+    context.strokeStyle = colours.accent;
+    context.fillStyle = colours.accent;
+    context.lineWidth = 1.5;
+    context.beginPath();
+    context.moveTo(x0, y0);
+    const bend = Math.max(24, Math.min(Math.abs(x1 - x0) / 2, 80));
+    context.bezierCurveTo(x0 + bend, y0, x1 - bend, y1, x1 - 5, y1);
+    context.stroke();
+    context.beginPath();
+    context.moveTo(x1, y1);
+    context.lineTo(x1 - 7, y1 - 3.5);
+    context.lineTo(x1 - 7, y1 + 3.5);
+    context.fill();
+  };
+  if (source && source !== own) arrow(source, own);
+  for (const event of sent) {
+    for (const lane of lanes) if (lane.event === event.number) arrow(own, lane);
+  }
+}
+
+/** Draw a hair line below the pointer, with its time in the axis. */
+function drawPointer({ context, layout, view, colours }) {
+  if (view.pointer === null || view.pointer === undefined) return;
+  const at = Math.round(view.pointer) + 0.5;
+  line(context, at, AXIS, at, view.height, colours.faint, [2, 2]);
+  const time = layout.axis.time(positionAt(view, view.pointer));
+  const text = `${clock(time, 1)}  +${length(Math.max(time - layout.axis.first, 0))}`;
+  context.font = `11px ${colours.sans}`;
+  const width = context.measureText(text).width + 12;
+  const left = Math.min(Math.max(at - width / 2, 0), view.width - width);
+  context.fillStyle = colours.text;
+  context.fillRect(left, 4, width, AXIS - 9);
+  context.fillStyle = colours.ground;
+  context.fillText(text, left + 6, AXIS / 2);
+}
+
+function line(context, x0, y0, x1, y1, colour, dashes = [], width = 1) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.setLineDash(dashes);
+  context.beginPath();
+  context.moveTo(x0, y0);
+  context.lineTo(x1, y1);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+const MOST_WIDTHS = 4000;
+const measured = new Map();
+
+/** Return what cuts texts to a width; the widths are kept, since most frames have the same. */
+function widthsOf(context) {
+  const width = (text) => {
+    const key = context.font + text;
+    let found = measured.get(key);
+    if (found === undefined) {
+      if (measured.size > MOST_WIDTHS) measured.clear();
+      found = context.measureText(text).width;
+      measured.set(key, found);
+    }
+    return found;
+  };
+  const cut = (text, room) => {
+    if (room < 12) return "";
+    if (width(text) <= room) return text;
+    const share = Math.floor((text.length * room) / width(text)) - 1;
+    return share > 0 ? `${text.slice(0, share)}…` : "";
+  };
+  return { width, cut };
+}

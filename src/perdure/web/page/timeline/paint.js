@@ -1,0 +1,180 @@
+// How one bar looks: each part has a shape of its own beside its colour.
+
+const INSET = 3; // px above and below a bar in its row
+const TEXT_ROOM = 6;
+const LEAST_TEXT = 56; // px: a bar with less room than this, and than its label needs, has none
+
+let kept = { key: "", patterns: null };
+
+/** Return the fill patterns of a theme: `held` is striped, `queued` dotted, `replayed` hatched. */
+export function patternsOf(context, colours) {
+  const key = `${colours.held} ${colours.queued} ${colours.ground} ${colours.replayed}`;
+  if (kept.key !== key) {
+    const patterns = {
+      held: tile(context, 4, (c) => stroke(c, colours.held, [[1, 0, 1, 4]], 1.6)),
+      queued: tile(context, 4, (c) => {
+        c.fillStyle = colours.queued;
+        c.fillRect(0, 0, 2, 2);
+        c.fillRect(2, 2, 2, 2);
+      }),
+      replayed: tile(context, 6, (c) =>
+        stroke(c, colours.ground, [[-1, 7, 7, -1], [-4, 4, 4, -4], [2, 10, 10, 2]], 1.6),
+      ),
+    };
+    kept = { key, patterns };
+  }
+  return kept.patterns;
+}
+
+function tile(context, size, paint) {
+  const canvas = context.canvas.ownerDocument.createElement("canvas");
+  canvas.width = size;
+  canvas.height = size;
+  paint(canvas.getContext("2d"));
+  return context.createPattern(canvas, "repeat");
+}
+
+function stroke(context, colour, lines, width) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  for (const [x0, y0, x1, y1] of lines) {
+    context.beginPath();
+    context.moveTo(x0, y0);
+    context.lineTo(x1, y1);
+    context.stroke();
+  }
+}
+
+/**
+ * Paint a bar.
+ *
+ * @param scene of `draw`.
+ * @param place {from, to, top, height: px, room, roomBefore: px free behind and before it}
+ */
+export function paintBar(scene, bar, place) {
+  const { context, view, colours, x } = scene;
+  const isSelected = view.selected === bar.id;
+  const isHovered = view.hovered === bar.id;
+  const y = Math.round(place.top) + INSET;
+  const height = place.height - 2 * INSET;
+  const box = { from: Math.max(place.from, -4), to: Math.min(place.to, view.width + 4), y, height };
+  if (bar.call?.superseded) context.globalAlpha = 0.45;
+  if (bar.parts.length) {
+    for (const part of bar.parts) paintPart(scene, bar, part, box);
+    if (bar.replayed) {
+      context.fillStyle = scene.patterns.replayed;
+      context.fillRect(box.from, y, box.to - box.from, height);
+    }
+    for (const at of bar.notches) {
+      context.fillStyle = colours.text;
+      context.fillRect(Math.round(x(at)) - 1, y - 2, 2, height + 4);
+    }
+    if (bar.isOpen) paintOpenEnd(scene, box);
+  } else paintLine(scene, bar, box);
+  context.globalAlpha = 1;
+  if (isSelected || isHovered) {
+    context.strokeStyle = isSelected ? colours.accent : colours.dim;
+    context.lineWidth = isSelected ? 2 : 1;
+    context.strokeRect(box.from - 1.5, y - 1.5, Math.max(box.to - box.from, 2) + 3, height + 3);
+  }
+  paintLabel(scene, bar, box, place);
+}
+
+function paintPart(scene, bar, part, box) {
+  const { context, colours, patterns, x } = scene;
+  const from = Math.max(x(part.from), box.from);
+  const to = Math.min(Math.max(x(part.to), from + 1), Math.max(box.to, from + 1));
+  if (to < 0 || from > scene.view.width) return;
+  const { y, height } = box;
+  if (part.kind === "backoff") {
+    context.strokeStyle = colours.backoff;
+    context.lineWidth = 1.5;
+    context.setLineDash([3, 3]);
+    context.beginPath();
+    context.moveTo(from, y + height / 2);
+    context.lineTo(to, y + height / 2);
+    context.stroke();
+    context.setLineDash([]);
+  } else if (part.kind === "held" || part.kind === "queued") {
+    context.fillStyle = patterns[part.kind];
+    context.fillRect(from, y + 2, to - from, height - 4);
+  } else {
+    context.fillStyle = colourOf(part.kind, bar, colours);
+    context.fillRect(from, y, to - from, height);
+  }
+}
+
+function colourOf(kind, bar, colours) {
+  if (kind === "failed") return colours.failed;
+  if (kind === "committing") return colours.committing;
+  if (kind === "child") return colours.faint;
+  if (bar.replayed) return colours.replayed;
+  return bar.isOpen ? colours.running : colours.done;
+}
+
+function paintOpenEnd({ context, colours }, box) {
+  context.fillStyle = colours.running;
+  context.fillRect(box.to - 2, box.y - 2, 2, box.height + 4);
+}
+
+function paintLine({ context, colours, x }, bar, box) {
+  const colour = bar.kind === "wait" ? colours.waiting : colours.dim;
+  const middle = Math.round(box.y + box.height / 2) + 0.5;
+  context.strokeStyle = colour;
+  context.lineWidth = bar.isOpen ? 2 : 1;
+  context.setLineDash(bar.kind === "sleep" ? [2, 3] : []);
+  context.beginPath();
+  context.moveTo(box.from, middle);
+  context.lineTo(box.to, middle);
+  context.stroke();
+  context.setLineDash([]);
+  context.fillStyle = colour;
+  context.fillRect(box.from, box.y + 2, 1, box.height - 4);
+  context.fillRect(box.to - 1, box.y + 2, 1, box.height - 4);
+  for (const at of bar.notches) diamond(context, x(at), middle);
+}
+
+function diamond(context, x, y) {
+  context.beginPath();
+  context.moveTo(x, y - 4);
+  context.lineTo(x + 4, y);
+  context.lineTo(x, y + 4);
+  context.lineTo(x - 4, y);
+  context.fill();
+}
+
+/** Write the label in a bar, or beside it where there is room. */
+function paintLabel(scene, bar, box, { room, roomBefore }) {
+  const { context, colours, widths, view } = scene;
+  context.font = `11px ${colours.sans}`;
+  const middle = box.y + box.height / 2 + 0.5;
+  const right = Math.min(box.to, view.width);
+  const needed = widths.width(bar.label) + 2 * TEXT_ROOM;
+  const solid = bar.parts.at(-1);
+  const isPlain = solid && !bar.replayed && !["backoff", "held", "queued"].includes(solid.kind);
+  const solidFrom = solid ? Math.max(scene.x(solid.from), 0) : 0;
+  const inside = isPlain ? right - solidFrom : right - Math.max(box.from, 0);
+  const isBehind = box.to < view.width && room > inside;
+  if (isPlain && inside >= (isBehind || roomBefore >= needed ? needed : LEAST_TEXT)) {
+    write(scene, widths.cut(bar.label, inside - 2 * TEXT_ROOM), solidFrom + TEXT_ROOM, middle, "on");
+  } else if (box.to < view.width && room >= Math.min(needed, 2 * LEAST_TEXT)) {
+    write(scene, widths.cut(bar.label, room - TEXT_ROOM), box.to + TEXT_ROOM, middle, "beside");
+  } else if (!isPlain && inside >= Math.min(needed, 80)) {
+    const text = widths.cut(bar.label, inside - 2 * TEXT_ROOM);
+    context.fillStyle = colours.ground;
+    const from = Math.max(box.from, 0) + TEXT_ROOM;
+    context.fillRect(from - 3, box.y + 1, widths.width(text) + 6, box.height - 2);
+    write(scene, text, from, middle, "beside");
+  } else if (box.from > 0 && roomBefore >= Math.min(needed, 2 * LEAST_TEXT)) {
+    const text = widths.cut(bar.label, roomBefore - TEXT_ROOM);
+    write(scene, text, box.from - TEXT_ROOM - widths.width(text), middle, "beside");
+  }
+}
+
+function write(scene, text, x, y, where) {
+  const { context, colours } = scene;
+  if (!text) return;
+  context.fillStyle = where === "on" ? colours.onBar : colours.text;
+  context.fillText(text, x, y);
+  scene.counts.labels += 1;
+}

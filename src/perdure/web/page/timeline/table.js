@@ -1,0 +1,34 @@
+// The timeline in words, for screen readers: a table of the same bars.
+
+import { clock, length } from "./axis.js";
+
+const MOST = 1000;
+
+/** Fill a table with the bars of a layout. */
+export function fillTable(table, layout) {
+  const { ownerDocument } = table;
+  const row = (tag, cells) => {
+    const line = ownerDocument.createElement("tr");
+    for (const text of cells) {
+      const cell = ownerDocument.createElement(tag);
+      cell.textContent = text;
+      line.append(cell);
+    }
+    return line;
+  };
+  const rows = [row("th", ["action", "what", "status", "began", "took"])];
+  let left = MOST;
+  let passed = 0;
+  for (const lane of layout.lanes) {
+    for (const bar of [lane.bar, ...lane.bars]) {
+      if (left-- <= 0) {
+        passed += 1;
+        continue;
+      }
+      const took = length(bar.end - bar.begin);
+      rows.push(row("td", [lane.name, bar.label, bar.status, clock(bar.begin, 1), took]));
+    }
+  }
+  if (passed) rows.push(row("td", [`and ${passed} more, in the tab Journal`]));
+  table.replaceChildren(...rows);
+}
