@@ -21,6 +21,7 @@ from perdure.web.limits import Limits
 from perdure.web.meta_routes import document_route
 from perdure.web.openapi import document
 from perdure.web.operations import Operation, routes_of
+from perdure.web.page_files import BELOW, ROOT, page_routes
 from perdure.web.problems import answer_of
 from perdure.web.reading import Reader
 from perdure.web.service import Service
@@ -29,7 +30,7 @@ __all__ = ["guarded", "served", "service_of_job", "service_of_store"]
 
 logger = printable_logger("perdure")
 
-OPEN_PATHS = frozenset({*PROBES, "/openapi.json"})  # what needs no token: it tells of no run
+OPEN_PATHS = frozenset({*PROBES, "/openapi.json", ROOT})  # need no token: they tell of no run
 _PREFIX = re.compile(r"(/[\w.~-]+)*")
 
 
@@ -99,11 +100,12 @@ def guarded(
         handler=document_route(functools.cache(lambda: document(OPERATIONS, prefix))),
     )  # fmt: skip
     routes = Starlette(
-        routes=routes_of((*OPERATIONS, documented)), exception_handlers={HTTPException: answer_of}
+        routes=[*page_routes(), *routes_of((*OPERATIONS, documented))],
+        exception_handlers={HTTPException: answer_of},
     )
     routes.router.redirect_slashes = False
     routes.state.service = service
     return Guard(
         routes, service, Access(tokens), hosts=list(hosts), origins=origins, prefix=prefix,
-        open_paths=OPEN_PATHS,
+        open_paths=OPEN_PATHS, open_below=BELOW,
     )  # fmt: skip

@@ -45,6 +45,7 @@ class Guard:
         origins: whose pages may write, besides the service's own.
         prefix: path below which a proxy shows the service; it may be cut off, or not.
         open_paths: paths that need no token.
+        open_below: nor does what is below this one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Guard:
         origins: Collection[str],
         prefix: str,
         open_paths: Collection[str],
+        open_below: str,
     ) -> None:
         self._inner = inner
         self._service = service
@@ -65,6 +67,7 @@ class Guard:
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self._prefix = prefix
         self._open_paths = frozenset(open_paths)
+        self._open_below = open_below
         self._under_way = 0
         limits = service.limits
         self._rates = Rates(limits.rate, limits.burst)
@@ -118,7 +121,7 @@ class Guard:
                 retry_after=1,
             )  # fmt: skip
         client = (scope.get("client") or ("",))[0]
-        if path not in self._open_paths:
+        if path not in self._open_paths and not path.startswith(self._open_below):
             token = self._token(headers, client)
             scope["perdure.token"] = token
             wait = self._rates.wait_of(f"t:{token.name}" if token else f"a:{client}")

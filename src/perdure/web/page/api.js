@@ -1,0 +1,101 @@
+/** Requests to the service: JSON in, JSON out, errors as `Problem`. */
+
+import { BASE, token } from "./token.js";
+
+/** What the service refused, or that it could not be reached (status 0). */
+export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail one line: what, where, what to do next
+   * @param {number} [retryAfter] seconds after which it may be asked again
+   */
+  constructor(status, detail, retryAfter = 0) {
+    super(detail);
+    this.name = "Problem";
+    this.status = status;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
+  }
+}
+
+let askForToken = async () => {
+  throw new Problem(401, "a token is needed");
+};
+
+/**
+ * Say what asks the person for a token; it resolves when there is another one.
+ *
+ * @param {(detail: string) => Promise<void>} ask
+ */
+export function onUnknown(ask) {
+  askForToken = ask;
+}
+
+/** @returns {URL} the address of a path of the service */
+export function address(path, query = {}) {
+  const url = new URL(path.replace(/^\//, ""), BASE);
+  for (const [name, value] of query instanceof URLSearchParams ? query : Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+/** @returns {string} a path of the service, its parts encoded: `pathOf("runs", id, "detail")` */
+export function pathOf(...parts) {
+  return `/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+/**
+ * Send a request with the token; asks for another one where it is refused.
+ *
+ * @returns {Promise<Response>} one that is ok
+ * @throws {Problem}
+ */
+export async function send(url, options = {}) {
+  for (;;) {
+    const used = token();
+    const headers = { ...options.headers };
+    if (used) headers.Authorization = `Bearer ${used}`;
+    let response;
+    try {
+      response = await fetch(url, { ...options, headers, credentials: "omit", cache: "no-store" });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(0, "the service does not answer: is it running?");
+    }
+    if (response.ok) return response;
+    const problem = await problemIn(response);
+    if (problem.status !== 401) throw problem;
+    if (used === token()) await askForToken(used ? problem.detail : "");
+  }
+}
+
+async function problemIn(response) {
+  let detail = "";
+  try {
+    detail = (await response.json()).detail;
+  } catch {
+    // A proxy's answer, perhaps: the status says what there is to say.
+  }
+  const after = Number(response.headers.get("Retry-After")) || 0;
+  return new Problem(response.status, detail || `HTTP ${response.status}`, after);
+}
+
+export const api = {
+  /** @returns {Promise<any>} what a GET answers */
+  async get(path, query = {}, { signal } = {}) {
+    return (await send(address(path, query), { signal })).json();
+  },
+
+  /** @returns {Promise<string>} what a GET answers, as text */
+  async text(path, query = {}, { signal } = {}) {
+    return (await send(address(path, query), { signal })).text();
+  },
+
+  /** @returns {Promise<any>} what a POST answers */
+  async post(path, body = {}, { signal } = {}) {
+    const headers = { "Content-Type": "application/json" };
+    const options = { method: "POST", headers, body: JSON.stringify(body), signal };
+    return (await send(address(path), options)).json();
+  },
+};

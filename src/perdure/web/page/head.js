@@ -1,0 +1,91 @@
+/** The page's head: whose job it is, the screens, whether what is shown is live. */
+
+import { h, replace } from "./dom.js";
+import { foreign, line } from "./format.js";
+import { SCREENS } from "./screens.js";
+
+const STATES = {
+  connecting: ["connecting", "Connecting…"],
+  live: ["live", "Live"],
+  lost: ["lost", "Connection lost, trying again"],
+  hidden: ["connecting", "Paused while hidden"],
+  ended: ["ended", "Ended"],
+};
+
+/**
+ * Draw the head.
+ *
+ * @param {Object} job what GET /job says
+ * @returns {{state: Function, mark: Function, watch: Function}}
+ */
+export function drawHead(job) {
+  const links = new Map(SCREENS.map(({ name, screen }) => [name, linkTo(name, screen)]));
+  const state = h("span", { class: "live is-connecting", role: "status" });
+  const kind = job.is_served ? null : h("span", {
+    class: "tag", title: "This page shows a store, and changes nothing in it",
+  }, "read-only");
+  replace(document.getElementById("head"),
+    h("a", { class: "brand", href: "#/", "aria-label": "perdure, first screen" },
+      h("span", { class: "mark", "aria-hidden": "true" }), h("span", { class: "brand-name" }, "perdure")),
+    foreign(line(job.job, 80), { class: "job", title: `job ${line(job.job)}, store ${line(job.store)}` }),
+    kind,
+    h("nav", { "aria-label": "Screens" }, ...links.values()),
+    state);
+
+  return {
+    /** Tell how the page's stream stands. */
+    state(name, why = "") {
+      const [look, words] = STATES[name];
+      state.className = `live is-${look}`;
+      state.title = why;
+      replace(state, h("span", { class: "live-dot", "aria-hidden": "true" }),
+        h("span", { class: "live-words" }, words));
+    },
+
+    /** Mark a screen as the one that is shown. */
+    mark(name) {
+      for (const [each, link] of links) {
+        if (each === name) link.setAttribute("aria-current", "page");
+        else link.removeAttribute("aria-current");
+      }
+    },
+
+    /** Keep the numbers beside the screens' names; `stream` tells when to look. */
+    watch(stream) {
+      for (const { name, screen } of SCREENS) {
+        if (screen.number) watchNumber(links.get(name), screen.number, stream);
+      }
+    },
+  };
+}
+
+function linkTo(name, screen) {
+  return h("a", { href: `#/${name}` }, screen.title, h("span", { class: "number", hidden: true }));
+}
+
+/** Show a number beside a name, read again when something changed, one request at a time. */
+function watchNumber(link, read, stream) {
+  const shown = link.querySelector(".number");
+  let isReading = false;
+  let isStale = false;
+  const look = async () => {
+    if (isReading) {
+      isStale = true;
+      return;
+    }
+    isReading = true;
+    do {
+      isStale = false;
+      try {
+        const number = await read();
+        shown.hidden = !number;
+        replace(shown, String(number));
+      } catch {
+        shown.hidden = true; // the stream says what is wrong
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    } while (isStale);
+    isReading = false;
+  };
+  stream.subscribe((change) => (change.statuses || change.runs.length) && look());
+}
