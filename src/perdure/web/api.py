@@ -140,6 +140,15 @@ _OF_JOB = (
         " at work.", answers={200: ref("Now")},
     ),
     Operation(
+        method="GET", path="/summaries", handler=list_routes.summaries, role=Role.READ,
+        name="getSummaries", text="Heads of runs with what their calls were, for lists. Those that"
+        " it had no time for are `left`: ask for them again.",
+        parameters=(
+            Parameter("runs", "Their short ids, with commas; 100 at most.", is_required=True),
+        ),
+        answers={200: ref("Summaries")},
+    ),
+    Operation(
         method="GET", path="/inbox", handler=list_routes.inbox, role=Role.READ, name="getInbox",
         text="What runs wait for from outside, those that wait longest first.",
         parameters=(_LIMIT,), answers={200: ref("Inbox")},

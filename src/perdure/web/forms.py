@@ -26,6 +26,7 @@ __all__ = [
     "run_form",
     "shown",
     "text_form",
+    "usage_form",
     "wait_form",
 ]
 
@@ -200,7 +201,7 @@ def _call_form(call: CallInfo, path: str, cut: int) -> dict[str, Any]:
         "attempts": call.attempts,
         "outcome": shown(call.outcome, path, cut) if call.status == "returned" else None,
         "error": error_form(call.error, whole=True),
-        "usage": _usage(call.outcome),
+        "usage": usage_form(call.outcome),
         "started_at": milliseconds(call.started_at),
         "settled_at": milliseconds(call.settled_at),
         "due_at": milliseconds(call.due_at),
@@ -213,16 +214,17 @@ def _call_form(call: CallInfo, path: str, cut: int) -> dict[str, Any]:
     }
 
 
-def _usage(outcome: Any) -> dict[str, Any] | None:
-    """Return what a call took that returned a message of a model."""
+def usage_form(outcome: Any) -> dict[str, Any] | None:
+    """Return what a call took that returned a message of a model; None of any other."""
     usage = outcome.get("usage") if isinstance(outcome, Mapping) else None
     if not isinstance(usage, Mapping) or not isinstance(usage.get("input_tokens"), int):
         return None
+    output, cost = usage.get("output_tokens"), usage.get("cost")
     return {
         "model": text_form(str(outcome.get("model") or ""), 200) or None,
         "input_tokens": usage["input_tokens"],
-        "output_tokens": usage.get("output_tokens") or 0,
-        "cost": usage.get("cost"),
+        "output_tokens": output if isinstance(output, int) else 0,
+        "cost": cost if isinstance(cost, (int, float)) else None,
     }
 
 

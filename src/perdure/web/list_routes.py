@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +16,21 @@ from perdure.connectors.json_text import to_json
 from perdure.errors import ConfigurationError, EncodeError
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lookup import outputs_of
-from perdure.run import RunInfo, RunStatus, status_named
+from perdure.run import RunInfo, RunStatus, run_number, status_named
 from perdure.web.bodies import number_in, query_of
 from perdure.web.forms import error_form, milliseconds, run_form, wait_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem
 from perdure.web.service import service_of
 
-__all__ = ["failures", "inbox", "now", "runs"]
+__all__ = ["failures", "inbox", "now", "runs", "summaries"]
 
 MOST = 200  # items of one answer
 _FILTERS = ("status", "key", "text", "since", "until", "after", "limit")
+_SUMMED = 100  # runs of one answer of summaries
+_SUM_SECONDS = 0.3  # after which what is left of them is for the next answer
+_SUM_CUT = 1024  # bytes of a value there: one line of it is shown
+_ID = re.compile(r"r[0-9a-f]{1,12}")
 _SEARCH_SECONDS = 1.0  # after which a search says how far it looked
 
 
@@ -130,6 +135,29 @@ async def _key(history: AsyncHistory, job: JobRow, wanted: _Wanted) -> Any:
     except (ValueError, EncodeError, RecursionError):
         pass  # it is no JSON, or nothing that could be a key
     return wanted.key
+
+
+async def summaries(request: Request) -> Response:
+    """Answer with heads and summaries of the runs that are named."""
+    service = service_of(request)
+    wanted = query_of(request, ("runs",)).get("runs", "").split(",")
+    if len(wanted) > _SUMMED or not all(_ID.fullmatch(each) for each in wanted):
+        raise Problem(400, f"name 1 to {_SUMMED} runs by their short ids: runs=r1,r2")
+    known = service.summaries
+
+    async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
+        deadline = time.monotonic() + _SUM_SECONDS
+        found = await history.infos({run_number(job.job, each) for each in wanted})
+        forms: list[dict[str, Any]] = []
+        left: list[str] = []
+        for info in found.values():
+            if forms and time.monotonic() > deadline:
+                left.append(info.id)
+            else:
+                forms.append({**run_form(info, _SUM_CUT), "work": await known.of(history, info)})
+        return {"runs": forms, "left": left}
+
+    return json_answer(await service.reader.read_json(read))
 
 
 async def inbox(request: Request) -> Response:

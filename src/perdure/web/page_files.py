@@ -11,9 +11,8 @@ import asyncio
 import functools
 import hashlib
 import html
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -43,11 +42,8 @@ _POLICY = (
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """All files of the page, by their paths below its folder, and what they are together."""
-
-    __journal_name__ = "perdure:_Files"
+class _Files(NamedTuple):
+    """All files of the page, by their paths below its folder, and what names them together."""
 
     by_path: dict[str, bytes]
     digest: str

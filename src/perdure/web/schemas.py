@@ -92,6 +92,30 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
     "Runs": form(
         {"runs": listed(ref("RunHead")), "after": maybe(TEXT), "looked": _LOOKED}, "looked"
     ),
+    "Summaries": form(
+        {
+            "runs": listed(
+                {
+                    "allOf": [
+                        ref("RunHead"),
+                        form(
+                            {
+                                "work": form(
+                                    {
+                                        "calls": NUMBER, "failed_calls": NUMBER,
+                                        "input_tokens": NUMBER, "output_tokens": NUMBER,
+                                        "cost": {"type": ["number", "null"]},
+                                        "map": listed(listed(ANYTHING)),
+                                    }
+                                )
+                            }
+                        ),
+                    ]
+                }
+            ),
+            "left": listed(TEXT),
+        }
+    ),
     "Outputs": form(
         {
             "id": TEXT,

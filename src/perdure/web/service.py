@@ -14,6 +14,7 @@ from perdure.engine.served import ServedJob
 from perdure.web.limits import Limits
 from perdure.web.problems import Problem
 from perdure.web.reading import Reader
+from perdure.web.summaries import Summaries
 from perdure.web.watch import Watch
 
 __all__ = ["Service", "service_of"]
@@ -39,6 +40,7 @@ class Service:
         self.served = served
         self.limits = limits
         self.watch = Watch(reader)
+        self.summaries = Summaries()
         self.is_draining = False
         self._waiting: set[asyncio.Timeout] = set()
         self._streams = 0

@@ -1,0 +1,94 @@
+/** What is done to several runs at once. */
+
+import { h, replace } from "./dom.js";
+import { FINAL } from "./status.js";
+
+const AT_ONCE = 4; // requests under way
+
+const ACTS = {
+  retry: { word: "Retry", done: "put back", fits: ({ status }) => ["failed", "cancelled"].includes(status) },
+  cancel: { word: "Cancel", done: "cancelled", fits: ({ status }) => !FINAL.has(status) },
+};
+
+/**
+ * Make the bar that acts on the runs that are chosen.
+ *
+ * @param {Object} context see `main.js`
+ * @param {function(): Object[]} chosen heads of the runs
+ * @param {function(): void} clear chooses none
+ * @returns {{element: HTMLElement, show: function(): void}}
+ */
+export function actBar(context, chosen, clear) {
+  const words = h("span", { role: "status" });
+  const buttons = new Map(Object.entries(ACTS).map(([name, act]) => [name, h("button", {
+    type: "button", class: name === "cancel" ? "danger" : "", onclick: () => ask(name),
+  }, act.word)]));
+  const element = h("div", { class: "act-bar", hidden: true }, words, ...buttons.values(),
+    h("button", { type: "button", class: "quiet", onclick: clear }, "Select none"));
+
+  const show = () => {
+    const heads = chosen();
+    element.hidden = !heads.length;
+    replace(words, `${heads.length} selected`);
+    for (const [name, button] of buttons) {
+      const fitting = heads.filter(ACTS[name].fits).length;
+      button.disabled = !fitting;
+      replace(button, fitting && fitting < heads.length ? `${ACTS[name].word} ${fitting}` : ACTS[name].word);
+    }
+  };
+
+  const ask = async (name) => {
+    const heads = chosen().filter(ACTS[name].fits);
+    if (name === "cancel" && !(await confirmed(heads.length))) return;
+    for (const button of buttons.values()) button.disabled = true;
+    await actOn(context, heads.map(({ id }) => id), name);
+    clear();
+  };
+  return { element, show };
+}
+
+/**
+ * Retry or cancel runs, and tell what came of it.
+ *
+ * @param {Object} context
+ * @param {string[]} ids
+ * @param {"retry"|"cancel"} name
+ */
+export async function actOn(context, ids, name) {
+  const waiting = [...ids];
+  const refused = [];
+  const work = async () => {
+    for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
+      try {
+        await context.api.post(`/runs/${id}/${name}`);
+      } catch (error) {
+        refused.push(error.message);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  const done = ids.length - refused.length;
+  if (done) context.say(`${done === 1 ? "1 run" : `${done} runs`} ${ACTS[name].done}`);
+  if (refused.length) {
+    context.say(`${refused.length} not ${ACTS[name].done}: ${refused[0]}`, "error");
+  }
+}
+
+function confirmed(number) {
+  return new Promise((resolve) => {
+    const end = (answer) => {
+      dialog.close();
+      dialog.remove();
+      resolve(answer);
+    };
+    const dialog = h("dialog", { "aria-labelledby": "confirm-title", oncancel: () => end(false) },
+      h("form", { onsubmit: (event) => { event.preventDefault(); end(true); } },
+        h("h2", { id: "confirm-title" }, number === 1 ? "Cancel 1 run?" : `Cancel ${number} runs?`),
+        h("p", { class: "dim" }, "They never complete. What they did stays done; a retry goes on from there."),
+        h("div", { class: "buttons" },
+          h("button", { type: "button", onclick: () => end(false) }, "Keep"),
+          h("button", { class: "primary", autofocus: true }, "Cancel them"))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
