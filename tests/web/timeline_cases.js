@@ -1,6 +1,6 @@
 // Cases of tests/web/test_timeline_layout.py: what a timeline is laid out like. Run by any engine.
 
-import { Axis, clock, length, marks, merged } from "../../src/perdure/web/page/timeline/axis.js";
+import { Axis, clock, marks, merged } from "../../src/perdure/web/page/timeline/axis.js";
 import { argumentsOf, shortName } from "../../src/perdure/web/page/timeline/bars.js";
 import { layOut, summaryOf } from "../../src/perdure/web/page/timeline/layout.js";
 import { Window } from "../../src/perdure/web/page/timeline/window.js";
@@ -295,11 +295,6 @@ export const cases = {
     const layout = layOut(run([], { status: "queued", last: 0 }), { now: T + 500 });
     equal([layout.lanes.length, layout.height], [0, 0]);
     if (!(layout.axis.length > 0)) throw new Error("no axis");
-  },
-
-  "lengths of time are told in two digits that count"() {
-    const wanted = [[0.02, "20 µs"], [3.14, "3.1 ms"], [412.4, "412 ms"], [1234, "1.23 s"], [59_900, "59.9 s"], [61_000, "1 min 1 s"], [HOUR, "1 h"], [26 * HOUR, "1 d 2 h"]];
-    for (const [ms, text] of wanted) equal(length(ms), text, ms);
   },
 
   "times of day are as exact as their mark"() {

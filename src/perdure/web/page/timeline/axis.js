@@ -146,20 +146,3 @@ export function clock(time, step) {
 export function day(time) {
   return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short" });
 }
-
-/** Return a length of time in short: two digits that count. */
-export function length(ms) {
-  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
-  if (ms < 999.5) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / SECOND).toFixed(ms < 9950 ? 2 : 1)} s`;
-  if (ms < HOUR) return split(ms, MINUTE, "min", SECOND, "s");
-  if (ms < DAY) return split(ms, HOUR, "h", MINUTE, "min");
-  return split(ms, DAY, "d", HOUR, "h");
-}
-
-function split(ms, large, largeName, small, smallName) {
-  const parts = Math.round(ms / small);
-  const whole = Math.floor((parts * small) / large);
-  const rest = parts - (whole * large) / small;
-  return rest ? `${whole} ${largeName} ${rest} ${smallName}` : `${whole} ${largeName}`;
-}

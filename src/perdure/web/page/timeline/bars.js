@@ -1,18 +1,13 @@
 // The bars of one action: its calls with what happened to each, its sleeps, waits and child runs.
 
+import { line } from "../format.js";
+
+const LONGEST = 200; // characters of a label
 const STATES = {
   queued: "queued", limited: "held", running: "running", "backing off": "backoff",
   recording: "committing", committing: "committing",
 };
 export const SUBMIT = "perdure:submit"; // the call that starts another run
-
-const UNPRINTED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu; // control characters, and marks that turn text around
-const LONGEST = 200;
-
-/** Return text as a canvas may have it: one line, in its own direction. */
-export function inOneLine(text) {
-  return text.slice(0, LONGEST).replace(UNPRINTED, "\uFFFD");
-}
 
 /** Return the name of a function without its module. */
 export function shortName(identity) {
@@ -42,7 +37,7 @@ export function barsOf(detail, action, scene) {
   found.push(...sleepBars(detail, action, at));
   found.push(...waitBars(detail, action, at, scene));
   found.push(...childBars(detail, action, at, scene));
-  found.forEach((bar, order) => Object.assign(bar, { order, label: inOneLine(bar.label) }));
+  found.forEach((bar, order) => Object.assign(bar, { order, label: line(bar.label, LONGEST) }));
   return found;
 }
 
@@ -186,7 +181,7 @@ function before(action, time) {
   return found;
 }
 
-function line(kind, id, label, begin, end, more) {
+function thin(kind, id, label, begin, end, more) {
   return {
     id, kind, label, begin, end: Math.max(end, begin), parts: [], notches: [], isBusy: false,
     isOpen: false, status: "", ...more,
@@ -195,7 +190,7 @@ function line(kind, id, label, begin, end, more) {
 
 function sleepBars(detail, action, at) {
   return action.timers.map((due, index) =>
-    line("sleep", `${at}/timer${index}`, "sleep", before(action, due), due, { action, detail }),
+    thin("sleep", `${at}/timer${index}`, "sleep", before(action, due), due, { action, detail }),
   );
 }
 
@@ -206,13 +201,13 @@ function waitBars(detail, action, at, scene) {
     const begin = Math.min(before(action, signal.taken_at), signal.came_at ?? signal.taken_at);
     const more = { action, detail, signal, notches: [signal.came_at], isBusy: false };
     const id = `${at}/signal${index}`;
-    return line("wait", id, `waited for ${signal.name}`, begin, signal.taken_at, more);
+    return thin("wait", id, `waited for ${signal.name}`, begin, signal.taken_at, more);
   });
   detail.run.waits.filter(isOwn).forEach((wait, index) => {
     const label = wait.question ? `waits: ${wait.question}` : `waits for ${wait.name}`;
     const more = { action, detail, wait, isOpen: true, status: "waiting" };
     const begin = wait.since ?? before(action, scene.last);
-    found.push(line("wait", `${at}/wait${index}`, label, begin, scene.last, more));
+    found.push(thin("wait", `${at}/wait${index}`, label, begin, scene.last, more));
   });
   return found;
 }
@@ -229,6 +224,6 @@ function childBars(detail, action, at, scene) {
         action, detail, child, status: run.status, isBusy: true, isOpen: !run.finished_at,
         parts: [{ kind: run.status === "failed" ? "failed" : "child", from: run.admitted_at, to: end }],
       };
-      return line("child", `${at}/run${child.id}`, label, run.admitted_at, end, more);
+      return thin("child", `${at}/run${child.id}`, label, run.admitted_at, end, more);
     });
 }

@@ -1,6 +1,7 @@
 // Draws a layout on a canvas: what of it is visible, and no more.
 
-import { clock, day, length, marks } from "./axis.js";
+import { duration } from "../format.js";
+import { clock, day, marks } from "./axis.js";
 import { HEADER, ROW, STRIP } from "./layout.js";
 import { paintBar, patternsOf } from "./paint.js";
 
@@ -104,7 +105,7 @@ function drawFolds({ context, layout, view, colours, x }) {
     context.fillRect(from, AXIS, to - from, view.height);
     line(context, Math.round(from) + 0.5, AXIS, Math.round(from) + 0.5, view.height, colours.faint, [2, 3]);
     line(context, Math.round(to) - 0.5, AXIS, Math.round(to) - 0.5, view.height, colours.faint, [2, 3]);
-    const text = length(fold.to - fold.from);
+    const text = duration(fold.to - fold.from);
     const width = context.measureText(text).width + 8;
     const middle = Math.min(Math.max((from + to) / 2, width / 2), view.width - width / 2);
     if (middle - width / 2 < taken) continue;
@@ -288,7 +289,7 @@ function drawPointer({ context, layout, view, colours }) {
   const at = Math.round(view.pointer) + 0.5;
   line(context, at, AXIS, at, view.height, colours.faint, [2, 2]);
   const time = layout.axis.time(positionAt(view, view.pointer));
-  const text = `${clock(time, 1)}  +${length(Math.max(time - layout.axis.first, 0))}`;
+  const text = `${clock(time, 1)}  +${duration(Math.max(time - layout.axis.first, 0))}`;
   context.font = `11px ${colours.sans}`;
   const width = context.measureText(text).width + 12;
   const left = Math.min(Math.max(at - width / 2, 0), view.width - width);

@@ -3,9 +3,10 @@
 // Pure: takes what `GET /runs/{run}/detail` answers, and gives rows and bars in ms and pixels. It
 // draws nothing and knows no document.
 
+import { line } from "../format.js";
 import { Axis, merged } from "./axis.js";
 import { beginningsOf, replayedBy } from "./processes.js";
-import { barsOf, inOneLine } from "./bars.js";
+import { barsOf } from "./bars.js";
 
 export const HEADER = 26; // px: the row of an action's name
 export const ROW = 20; // px: a row of bars
@@ -37,10 +38,9 @@ export function layOut(detail, options = {}) {
   busy.push(...beginnings.map(({ at }) => [at, at]));
   const margin = Math.min(last - first, merged(busy).reduce((sum, [a, b]) => sum + b - a, 0) || 100);
   const axis = new Axis(first - margin * MARGIN, last + margin * 2 * MARGIN, busy, folds);
-  const scale = width / axis.length;
   let y = beginnings.length ? STRIP : 0;
   const lanes = sections.map((section) => {
-    const lane = { ...section, y, rows: packed(section.bars, axis, scale) };
+    const lane = { ...section, y, rows: packed(section.bars, axis, width) };
     lane.height = HEADER + lane.rows.length * ROW + BELOW;
     y += lane.height;
     return lane;
@@ -80,11 +80,11 @@ function sectionsOf(detail, options, depth, prefix) {
     const id = `${prefix}${action.event}/${encodeURIComponent(action.name)}`;
     const first = action.started_at ?? last;
     const bar = {
-      id, kind: "action", label: inOneLine(action.name), status: action.status, begin: first, end, action,
+      id, kind: "action", label: line(action.name), status: action.status, begin: first, end, action,
       detail, parts: [], notches: [], isBusy: false, isOpen: action.status === "unfinished",
     };
     found.push({
-      name: inOneLine(action.name), event: action.event, type: inOneLine(action.event_type ?? ""), depth, action,
+      name: line(action.name), event: action.event, type: line(action.event_type ?? ""), depth, action,
       detail, status: action.status, bar, bars, first, last: end, replay,
     });
     for (const child of bars.filter((each) => each.kind === "child")) {
@@ -120,7 +120,8 @@ function endOf(action, detail, bars, last) {
 }
 
 /** Put bars into as few rows as keep them apart: `rows`, each in order of time. */
-function packed(bars, axis, scale) {
+function packed(bars, axis, width) {
+  const scale = width / axis.length;
   const rows = [];
   const ends = [];
   const isLabelled = bars.length <= LABELLED;
@@ -130,14 +131,16 @@ function packed(bars, axis, scale) {
     const end = Math.max(axis.position(bar.end) * scale, begin + 2);
     const room = isLabelled ? Math.min((bar.label.length + 1) * CHARACTER + 8, 260) : 0;
     const inside = end - begin >= room; // then its label is in it
-    let row = ends.findIndex((taken) => taken + LEAST_GAP <= begin);
+    const isBefore = !inside && end + room > width; // then it stands before the bar
+    const from = isBefore ? Math.max(begin - room, 0) : begin;
+    let row = ends.findIndex((taken) => taken + LEAST_GAP <= from);
     if (row < 0) {
       row = rows.length;
       rows.push([]);
     }
     rows[row].push(bar);
     bar.row = row;
-    ends[row] = inside ? end : end + room;
+    ends[row] = inside || isBefore ? end : end + room;
   }
   return rows;
 }

@@ -109,7 +109,7 @@ function colourOf(kind, bar, colours) {
   if (kind === "committing") return colours.committing;
   if (kind === "child") return colours.faint;
   if (bar.replayed) return colours.replayed;
-  return bar.isOpen ? colours.running : colours.done;
+  return bar.isOpen ? colours.running : colours.bar;
 }
 
 function paintOpenEnd({ context, colours }, box) {

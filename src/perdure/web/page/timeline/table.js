@@ -1,6 +1,7 @@
 // The timeline in words, for screen readers: a table of the same bars.
 
-import { clock, length } from "./axis.js";
+import { duration } from "../format.js";
+import { clock } from "./axis.js";
 
 const MOST = 1000;
 
@@ -25,7 +26,7 @@ export function fillTable(table, layout) {
         passed += 1;
         continue;
       }
-      const took = length(bar.end - bar.begin);
+      const took = duration(bar.end - bar.begin);
       rows.push(row("td", [lane.name, bar.label, bar.status, clock(bar.begin, 1), took]));
     }
   }

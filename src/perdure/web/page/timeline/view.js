@@ -1,6 +1,6 @@
 // The timeline as an element: a canvas that is zoomed, panned and selected in, and a hidden table.
 
-import { length } from "./axis.js";
+import { duration } from "../format.js";
 import { AXIS, draw, hit, positionAt } from "./draw.js";
 import { HEADER, ROW, layOut } from "./layout.js";
 import { Gestures } from "./gestures.js";
@@ -9,10 +9,11 @@ import { fillTable } from "./table.js";
 
 const COLOURS = [
   "ground", "raised", "sunken", "line", "text", "dim", "faint", "accent", "done", "running",
-  "waiting", "failed", "replayed", "held", "queued", "backoff", "committing", "on-bar",
+  "waiting", "failed", "replayed", "held", "queued", "backoff", "committing", "on-bar", "bar",
 ];
 const TALLEST = 0.62; // of the screen
 const LEAST_HEIGHT = 120; // px
+const FOLD_NOTE = 26; // px below all lanes: how long what is folded was
 const TABLE_EVERY = 2000; // ms between two renewals of the table of a run that goes on
 
 /**
@@ -58,9 +59,9 @@ export class Timeline {
     this.canvas.setAttribute("aria-roledescription", "timeline");
     this.tip = make("div", "timeline-tip", this.element);
     this.tip.hidden = true;
-    this.said = make("div", "hidden-text", this.element);
+    this.said = make("div", "unheard", this.element);
     this.said.setAttribute("aria-live", "polite");
-    this.table = make("table", "hidden-text", make("div", "hidden-text", this.element));
+    this.table = make("table", "unheard", make("div", "unheard", this.element));
     this.context = this.canvas.getContext("2d", { alpha: true });
   }
 
@@ -86,7 +87,7 @@ export class Timeline {
     this.layout = layOut(this.detail, options);
     const screen = this.element.ownerDocument.defaultView.innerHeight;
     const most = Math.max(screen * TALLEST, LEAST_HEIGHT * 2);
-    const height = Math.round(Math.min(Math.max(this.layout.height + 26, LEAST_HEIGHT), most)) + AXIS;
+    const height = Math.round(Math.min(Math.max(this.layout.height + (this.layout.axis.folds.length ? FOLD_NOTE : 0), LEAST_HEIGHT), most)) + AXIS;
     this.canvas.style.height = `${height}px`;
     this.window.take(this.layout, width, height - AXIS, this.shown);
     this.shown = undefined;
@@ -213,9 +214,9 @@ export class Timeline {
   /** Return a bar in one line. */
   words(bar) {
     const parts = bar.parts.filter((part) => WORDS[part.kind]).map(
-      (part) => `${WORDS[part.kind]} ${length(part.to - part.from)}`,
+      (part) => `${WORDS[part.kind]} ${duration(part.to - part.from)}`,
     );
-    const whole = length(bar.end - bar.begin);
+    const whole = duration(bar.end - bar.begin);
     const told = parts.length > 1 && bar.notches.length === 0 ? ` (${parts.join(", ")})` : "";
     const tries = bar.notches.length && bar.call ? `, ${bar.call.attempts} attempts` : "";
     const replayed = bar.replayed ? `, replayed by process ${bar.replayed}` : "";

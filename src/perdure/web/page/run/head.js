@@ -1,0 +1,107 @@
+// The head of a run: how it stands, what it waits for and how to end that, and where its time went.
+
+import { h } from "../dom.js";
+import { clock, day } from "../timeline/axis.js";
+import { age, cost, count, duration, oneLine, printable } from "../format.js";
+import { badge } from "../status.js";
+
+/**
+ * Return the head as nodes.
+ *
+ * @param detail the run.
+ * @param summary of `summaryOf`.
+ * @param actions what the viewer may do: `{approve(wait, approved, comment), signal(wait, text),
+ *   cancel(), retry()}`, each may be missing; null: this only shows.
+ */
+export function headOf(detail, summary, actions) {
+  const { run } = detail;
+  return [titleRow(run, actions), ...waitRows(run, actions), errorRow(detail), sumsRow(detail, summary)];
+}
+
+function titleRow(run, actions) {
+  const since = run.finished_at ?? run.waits[0]?.since ?? run.admitted_at;
+  const isOver = Boolean(run.finished_at);
+  return h("div", { class: "run-title" },
+    badge(run.status),
+    h("h1", {}, h("bdi", {}, printable(run.title))),
+    run.title !== run.id && h("span", { class: "dim" }, run.id),
+    h("span", { class: "pair" }, h("span", { class: "dim" }, "key "), h("bdi", {}, printable(oneLine(run.key)))),
+    h("span", { class: "dim" }, isOver || run.waits.length ? "since " : "started ", shortly(since), " · ", age(since)),
+    run.attempts > 1 && h("span", { class: "dim" }, `put back ${run.attempts - 1} ×`),
+    h("span", { class: "room" }),
+    !isOver && actions?.cancel && h("button", { type: "button", class: "quiet", onclick: actions.cancel }, "Cancel run"),
+    ["failed", "cancelled"].includes(run.status) && actions?.retry &&
+      h("button", { type: "button", class: "primary", onclick: actions.retry }, "Retry"),
+  );
+}
+
+/** Return a time of today as such, others with their day. */
+function shortly(at) {
+  const isToday = day(at) === day(Date.now());
+  return isToday ? clock(at, 1000) : `${day(at)}, ${clock(at, 60_000)}`;
+}
+
+function waitRows(run, actions) {
+  if (run.due) return [h("div", { class: "run-wait" }, h("span", {}, "Waits for its time: due "), age(run.due))];
+  if (run.status === "waiting" && !run.waits.length) {
+    return [h("div", { class: "run-wait" }, h("span", {}, "Waits for time: a timer or the next attempt of a call."))];
+  }
+  return run.waits.map((wait) => {
+    const isApproval = wait.kind === "approval";
+    const field = h("input", {
+      type: "text", placeholder: isApproval ? "comment" : 'value, such as {"paid": true}',
+      "aria-label": isApproval ? "Comment" : `Value of signal ${wait.name}`,
+    });
+    const controls = isApproval ? actions?.approve && [
+      field,
+      h("button", { type: "button", class: "primary", onclick: () => actions.approve(wait, true, field.value) }, "Approve"),
+      h("button", { type: "button", onclick: () => actions.approve(wait, false, field.value) }, "Refuse"),
+    ] : actions?.signal && [
+      field,
+      h("button", { type: "button", class: "primary", onclick: () => actions.signal(wait, field.value) }, "Send"),
+    ];
+    return h("div", { class: "run-wait", "data-name": wait.name },
+      h("span", { class: "run-wait-for" }, isApproval ? "Waits for a person" : "Waits for signal ", !isApproval && h("b", {}, printable(wait.name))),
+      wait.question && h("bdi", { class: "question" }, printable(wait.question)),
+      h("span", { class: "dim" }, isApproval ? `${printable(wait.name)}, ` : "", age(wait.since)),
+      h("span", { class: "room" }),
+      controls,
+    );
+  });
+}
+
+function errorRow({ run }) {
+  if (!run.error) return null;
+  return h("div", { class: "run-error", role: "note" },
+    h("strong", {}, printable(run.error.type.split(".").at(-1))),
+    h("bdi", {}, printable(run.error.message)),
+    run.error.place && h("span", { class: "dim mono" }, printable(run.error.place.split(/[\\/]/).slice(-2).join("/"))),
+  );
+}
+
+/** Say where the time went: the answer to "why was it slow", and the key to the bars' shapes. */
+function sumsRow(detail, summary) {
+  const item = (kind, name, ms) => ms >= 0.5 && h("span", { class: "sum" }, h("i", { class: `swatch swatch-${kind}` }), `${name} `, h("b", {}, duration(ms)));
+  let [inputs, outputs, money, models] = [0, 0, 0, 0];
+  for (const action of detail.actions) {
+    for (const { usage } of action.calls) {
+      if (!usage) continue;
+      models += 1;
+      inputs += usage.input_tokens;
+      outputs += usage.output_tokens;
+      money += usage.cost ?? 0;
+    }
+  }
+  return h("div", { class: "run-sums" },
+    h("span", { class: "sum" }, "took ", h("b", {}, duration(summary.whole))),
+    h("span", { class: "sum" }, h("b", {}, count(summary.calls)), summary.calls === 1 ? " call" : " calls"),
+    summary.overlap > 0 && h("span", { class: "sum", title: "time of all calls together, by the time in which any was under way" }, "overlap ", h("b", {}, `${summary.overlap.toFixed(1)} ×`)),
+    item("running", "ran", summary.running),
+    item("held", "held by a limit", summary.held),
+    item("queued", "queued for a thread", summary.queued),
+    item("backoff", "backed off", summary.backoff),
+    item("wait", "slept and waited", summary.waiting),
+    models > 0 && h("span", { class: "sum" }, h("b", {}, `${count(inputs)} → ${count(outputs)}`), " tokens"),
+    money > 0 && h("span", { class: "sum" }, h("b", {}, cost(money))),
+  );
+}

@@ -1,0 +1,159 @@
+// The tabs below the timeline: events, memory, journal, raw JSON. Each is made when it is shown.
+
+import { clock } from "../timeline/axis.js";
+import { eventName } from "../timeline/draw.js";
+import { shortName } from "../timeline/bars.js";
+import { h, replace } from "../dom.js";
+import { bytes, count, exact, oneLine, printable } from "../format.js";
+
+const MOST_EVENTS = 2000;
+const RAW = 400_000; // characters of JSON that are shown
+const NAMES = ["Events", "Memory", "Journal", "Raw JSON"];
+
+/**
+ * The tabs. Lifecycle: that of its element.
+ *
+ * @param source `records(after)`: {records, after} of the journal, a promise.
+ * @param listeners `select(id of a bar)`, `tab(name)`.
+ */
+export class Tabs {
+  constructor(source, listeners, current = NAMES[0]) {
+    this.source = source;
+    this.listeners = listeners;
+    this.current = NAMES.includes(current) ? current : NAMES[0];
+    this.body = h("div", { class: "tab-body", role: "tabpanel", tabindex: "-1" });
+    this.bar = h("div", { class: "tabs", role: "tablist", onkeydown: (event) => this.#key(event) });
+    this.element = h("section", { class: "run-tabs" }, this.bar, this.body);
+  }
+
+  /** Show a run, or its newest state. */
+  show(detail) {
+    this.detail = detail;
+    replace(this.bar, NAMES.map((name) =>
+      h("button", {
+        type: "button", role: "tab", "aria-selected": String(name === this.current),
+        tabindex: name === this.current ? "0" : "-1", onclick: () => this.open(name),
+      }, name, this.#count(name))));
+    this.#fill();
+  }
+
+  #count(name) {
+    const { events, memory, records } = this.detail;
+    const number = { Events: events.length, Memory: memory.length, Journal: records }[name];
+    return number ? h("span", { class: "dim" }, ` ${count(number)}`) : null;
+  }
+
+  open(name) {
+    this.current = name;
+    this.records = null;
+    this.listeners.tab?.(name === NAMES[0] ? null : name);
+    this.show(this.detail);
+  }
+
+  #key(event) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const next = (NAMES.indexOf(this.current) + by + NAMES.length) % NAMES.length;
+    this.open(NAMES[next]);
+    this.bar.children[next].focus();
+  }
+
+  #fill() {
+    const parts = { Events: () => this.#events(), Memory: () => this.#memory(), Journal: () => this.#journal(), "Raw JSON": () => this.#raw() };
+    parts[this.current]();
+  }
+
+  /** Events as a tree: an event, the actions that it triggered, the events that they sent. */
+  #events() {
+    const { detail } = this;
+    const known = new Map(detail.events.map((event) => [event.number, event]));
+    const rows = [];
+    const add = (event, depth) => {
+      if (rows.length >= MOST_EVENTS) return;
+      rows.push(this.#eventRow(event, depth));
+      for (const action of detail.actions) {
+        if (action.event !== event.number) continue;
+        rows.push(this.#actionRow(action, depth + 1));
+        for (const each of known.values()) {
+          if (each.source_event === action.event && each.action === action.name) add(each, depth + 2);
+        }
+      }
+    };
+    for (const event of known.values()) {
+      if (event.source_event === null || !known.has(event.source_event)) add(event, 0);
+    }
+    replace(this.body, h("div", { class: "tree" }, rows));
+  }
+
+  #eventRow(event, depth) {
+    return h("div", { class: "tree-row", style: { "padding-left": `${depth * 18 + 12}px` } },
+      h("span", { class: "dim" }, "◇"),
+      h("span", {}, printable(eventName(event.type)), h("span", { class: "dim" }, ` ${event.number}`)),
+      h("bdi", { class: "one-line mono dim" }, printable(oneLine(event.attributes))),
+    );
+  }
+
+  #actionRow(action, depth) {
+    const id = `${action.event}/${encodeURIComponent(action.name)}`;
+    return h("button", {
+      type: "button", class: "tree-row tree-action", style: { "padding-left": `${depth * 18 + 12}px` },
+      onclick: () => this.listeners.select(id),
+    },
+    h("span", { class: "dim" }, "→"),
+    h("strong", {}, printable(action.name)),
+    h("span", { class: action.status === "failed" ? "failed" : "dim" }, action.status),
+    h("span", { class: "dim" }, action.calls.length ? `${count(action.calls.length)} calls` : ""));
+  }
+
+  #memory() {
+    const { memory } = this.detail;
+    if (!memory.length) return replace(this.body, h("p", { class: "empty" }, "It wrote nothing to memory."));
+    return replace(this.body, h("table", { class: "plain" },
+      h("thead", {}, h("tr", {}, ["memory", "path", "value", "by"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, memory.map((write) => h("tr", {},
+        h("td", { class: "dim" }, write.memory),
+        h("td", { class: "mono" }, printable(write.path)),
+        h("td", { class: "one-line mono" }, write.deleted ? h("em", {}, "deleted") : printable(oneLine(write.written))),
+        h("td", {}, printable(write.action)),
+      )))));
+  }
+
+  async #journal() {
+    const { detail, source } = this;
+    const table = h("tbody", {});
+    const more = h("p", { class: "empty" });
+    replace(this.body, h("table", { class: "plain" },
+      h("thead", {}, h("tr", {}, ["no.", "at", "kind", "action", "call", "what", "size"].map((name) => h("th", { scope: "col" }, name)))),
+      table), more);
+    const load = async (after) => {
+      const found = await source.records(after);
+      table.append(...found.records.map(recordRow));
+      replace(more, found.after === null ? "" : h("button", { type: "button", onclick: () => load(found.after) }, "More records"));
+    };
+    try {
+      await load(0);
+    } catch (error) {
+      replace(more, `The journal of ${detail.run.id} could not be read: ${error.message ?? error.detail}`);
+    }
+  }
+
+  #raw() {
+    const text = JSON.stringify(this.detail, null, 2);
+    const cut = text.length > RAW;
+    replace(this.body,
+      h("pre", { class: "value raw" }, printable(cut ? text.slice(0, RAW) : text)),
+      cut && h("p", { class: "empty" }, `${bytes(text.length)} in all: GET /runs/${this.detail.run.id}/detail, or perdure trace ${this.detail.run.id} --format json`));
+  }
+}
+
+function recordRow(record) {
+  return h("tr", {},
+    h("td", { class: "figure dim" }, String(record.number)),
+    h("td", { class: "figure" }, h("time", { title: exact(record.at) }, clock(record.at, 1))),
+    h("td", {}, record.kind),
+    h("td", {}, printable(record.action ?? "")),
+    h("td", { class: "figure dim" }, record.call ? String(record.call) : ""),
+    h("td", { class: "one-line mono" }, record.function ? `${printable(shortName(record.function))}(${printable(record.detail ?? "")})` : printable(record.detail ?? "")),
+    h("td", { class: "figure dim" }, record.size ? bytes(record.size) : ""),
+  );
+}
