@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from perdure.operate.lives import LifeInfo
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import (
     BadLine,
@@ -311,6 +312,14 @@ def _worked(number: int, key: Any, status: RunStatus, spans: list[tuple[int, int
 
 
 LONG_KEY = "a-customer-whose-key-is-a-very-long-text-indeed-0123456789"
+LIVES = [
+    LifeInfo(
+        number=number, host="desk", pid=4000 + number, begun_at=begun, seen_at=begun + S,
+        ended_at=0, code="", status=status,
+    )
+    for number, begun, status in ((3, BEGAN - 60 * S, "killed"), (4, BEGAN + 2 * S, "running"))
+]  # fmt: skip
+
 JOB_DETAILS = [
     _worked(990, "customer-4711", RunStatus.COMPLETED, [(0, 40), (20, 90)]),
     _worked(991, LONG_KEY, RunStatus.FAILED, [(2, 200), (300, 320)], input_id="order 7"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.golden.screens import FOLDER, SCREENS, WIDTHS, drawn, path_of
+from tests.golden.screens import FILES, FOLDER, SCREENS, WIDTHS, drawn, path_of, written
 
 
 def main() -> None:
@@ -12,6 +12,8 @@ def main() -> None:
     for name in SCREENS:
         for width in WIDTHS:
             path_of(name, width).write_text(drawn(name, width), encoding="utf-8")
+    for name in FILES:
+        (FOLDER / name).write_text(written(name), encoding="utf-8")
     print(f"{len(SCREENS) * len(WIDTHS)} screens in {FOLDER}")
 
 

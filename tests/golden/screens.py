@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import time
@@ -21,6 +22,7 @@ from tests.golden.data import (
     COUNTS,
     DETAILS,
     JOB_DETAILS,
+    LIVES,
     NOW,
     RUNS,
     WAITS,
@@ -30,10 +32,14 @@ from tests.golden.data import (
 
 from perdure.cli import inbox, inspect, progress_view, render, stats
 from perdure.cli.main import main
+from perdure.connectors.json_text import to_json
 from perdure.engine.progress import Progress
 from perdure.operate.job_trace import spans_of
 from perdure.operate.stats import summed_up
 from perdure.store.base import JobRow
+from perdure.web.forms import detail_form
+from perdure.web.perfetto import trace_events
+from perdure.web.trace_file import WHOLE
 
 FOLDER = Path(__file__).parent / "screens"
 PIPE = 0
@@ -62,6 +68,8 @@ class StoredRuns:
 
     def wait(self, work: Any) -> Any:
         work.close()
+        if work.__name__ == "lives_during":
+            return LIVES
         if work.__name__ == "job_spans":
             return [spans_of(detail, NOW) for detail in JOB_DETAILS]
         model = {"input_tokens": 12_400, "output_tokens": 310, "cost": 0.0214}
@@ -168,6 +176,25 @@ def drawn(name: str, width: int) -> str:
 def plain(text: str) -> str:
     """Return text without what colours it and moves the cursor."""
     return _ESCAPES.sub("", text)
+
+
+def _form() -> dict[str, Any]:
+    """Return the detail of a run as a file has it."""
+    form = detail_form(DETAILS["r3e9"], LIVES, WHOLE)
+    loaded: dict[str, Any] = json.loads(to_json(form))
+    return loaded
+
+
+# `perdure trace --format ...`, in lines.
+FILES: dict[str, Callable[[], Any]] = {
+    "trace-detail.json": _form,
+    "trace-perfetto.json": lambda: trace_events(_form(), "support"),
+}
+
+
+def written(name: str) -> str:
+    """Return a file that the command line makes."""
+    return json.dumps(FILES[name](), ensure_ascii=False, indent=1) + "\n"
 
 
 def path_of(name: str, width: int) -> Path:

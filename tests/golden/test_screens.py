@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import pytest
 from rich.cells import cell_len
 from tests.golden.data import CALLS, OPEN_CALLS, RUNS
-from tests.golden.screens import PIPE, SCREENS, WIDTHS, drawn, path_of
+from tests.golden.screens import (
+    FILES,
+    FOLDER,
+    PIPE,
+    SCREENS,
+    WIDTHS,
+    drawn,
+    path_of,
+    written,
+)
 
 from perdure.cli import render
 from perdure.cli.tables import Table
@@ -20,6 +29,12 @@ NARROW = [width for width in WIDTHS if width != PIPE]
 def test_a_screen_is_as_it_was_looked_at(name: str, width: int) -> None:
     kept = path_of(name, width).read_text(encoding="utf-8")
     assert drawn(name, width) == kept, "if it is meant: python -m tests.golden.renew, and look"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_as_it_was_looked_at(name: str) -> None:
+    kept = (FOLDER / name).read_text(encoding="utf-8")
+    assert written(name) == kept, "if it is meant: python -m tests.golden.renew, and look"
 
 
 @pytest.mark.parametrize("width", NARROW)

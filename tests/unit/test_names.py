@@ -32,6 +32,7 @@ INTERNAL = {
     "operate.stats", "runtime", "store", "yaml_agent",
     "integrations.llm_models", "integrations.mcp_session", "integrations.openai_agents_run",
     "integrations.pydantic_ai_durability", "integrations.pydantic_ai_run", "testing",
+    "web.trace_file",
 }  # fmt: skip
 INTERNAL_CLASSES = {"Cell", "CallOptions"}  # cells of memory, options of calls
 

@@ -22,6 +22,8 @@ from perdure.errors import EncodeError
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
+    from perdure.operate.lives import LifeInfo
+    from perdure.operate.run_detail import RunDetail
     from perdure.run import RunInfo
 
 
@@ -44,6 +46,8 @@ def register(app: typer.Typer) -> None:
             "perdure trace --job",
             "perdure trace --job reviews --limit 1000",
             "COLUMNS=200 perdure trace r1f >r1f.txt",
+            "perdure trace r1f --format html -o r1f.html",
+            "perdure trace r1f --format perfetto -o r1f.json",
         ),
     )(trace)
 
@@ -177,12 +181,13 @@ def show(
     """Show a run: events, actions, calls, signals, outputs, error."""
     with open_job(store, job) as (history, row):
         detail = history.detail(row, run)
+        processes = [] if as_json else _processes(history, row, detail)
     if as_json:
         print_json(dataclasses.replace(detail, run=_with_first_attempt(detail.run)))
         return
     from perdure.cli.report import print_detail
 
-    print_detail(detail, row.title)
+    print_detail(detail, row.title, processes)
 
 
 class _JobAlone(TyperCommand):
@@ -207,23 +212,53 @@ def trace(
     limit: Annotated[
         int, typer.Option(metavar="N", min=1, help="Of the whole job: runs drawn at most.")
     ] = 200,
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="F",
+            help="text, json, html (a file for a browser) or perfetto (for ui.perfetto.dev).",
+        ),
+    ] = "text",
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where it goes, instead of stdout."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     job: JobOption = None,
 ) -> None:
     """Draw the timeline of a run, or of a job.
 
-    Of a run: actions, calls, timers, signals. Calls whose bars stand above each other were under
-    way at the same time. Of a job (`perdure trace --job`): its keys, one below the other, and when
-    the runs of each were queued, at work and waiting.
+    Of a run: actions, calls, timers, signals, crashes. Calls whose bars stand above each other were
+    under way at the same time. Of a job (`perdure trace --job`): its keys, one below the other, and
+    when the runs of each were queued, at work and waiting.
+
+    With --format html it is one file that shows the run as the web page does, to be sent to a
+    colleague: values included.
     """
+    from perdure.cli.trace_files import check_format, made, write
+
+    check_format(format, output, run)
     with open_job(store, job) as (history, row):
         if run is None:
             _trace_job(history, row, limit)
             return
         detail = history.detail(row, run)
+        processes = _processes(history, row, detail)
+        text = "" if format == "text" else made(history, row, detail, format)
+    if format != "text":
+        write(text, output, format, detail.run.title)
+        return
     from perdure.cli.timeline import print_timeline
 
-    print_timeline(detail, row.title)
+    print_timeline(detail, row.title, processes)
+
+
+def _processes(history: History, job: JobRow, detail: RunDetail) -> list[LifeInfo]:
+    """Return the processes that had a run's job while it went on."""
+    from perdure.operate.lives import lives_during
+
+    return history.wait(lives_during(history.awaited, job, detail))
 
 
 def _trace_job(history: History, job: JobRow, limit: int) -> None:

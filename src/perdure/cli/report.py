@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
@@ -9,6 +12,7 @@ from rich.text import Text
 from perdure.cli import render
 from perdure.cli.tables import Table, labelled, wrapped
 from perdure.engine.waiting import answer_command
+from perdure.operate.lives import LifeInfo
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import RunStatus, WaitInfo
 
@@ -16,10 +20,16 @@ LABEL = 12  # cells before what is said of a run
 LIMIT = 400  # characters shown of one value; --json has all of it
 
 
-def print_detail(detail: RunDetail, job: str) -> None:
-    """Print everything of a run, a section for each kind of thing."""
+def print_detail(detail: RunDetail, job: str, processes: Sequence[LifeInfo] = ()) -> None:
+    """Print everything of a run, a section for each kind of thing.
+
+    Args:
+        detail: the run.
+        job: name of its job.
+        processes: those that had the job meanwhile.
+    """
     console = render.make_console()
-    _print_head(console, detail, job)
+    _print_head(console, detail, job, processes)
     _print_events(console, detail)
     for action in detail.actions:
         _print_action(console, action)
@@ -42,7 +52,9 @@ def print_detail(detail: RunDetail, job: str) -> None:
         _print_error(console, detail.run.error)
 
 
-def _print_head(console: Console, detail: RunDetail, job: str) -> None:
+def _print_head(
+    console: Console, detail: RunDetail, job: str, processes: Sequence[LifeInfo]
+) -> None:
     run = detail.run
     own = f" ({run.id})" if run.title != run.id else ""
     console.print(
@@ -60,6 +72,7 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
         ("stopped", _stopped(detail)),
         ("finished", _finished(detail)),
         ("attempts", str(run.attempts + 1)),
+        ("crashes", _crashes(processes)),
         ("put back", ", ".join(render.moment(at) for at in detail.retried_at)),
         ("input", render.compact(run.input, LIMIT)),
     ]
@@ -68,6 +81,16 @@ def _print_head(console: Console, detail: RunDetail, job: str) -> None:
             _print_waits(console, run.waits)
         elif value:
             _print_row(console, name, value)
+
+
+def _crashes(processes: Sequence[LifeInfo]) -> str:
+    """Return which processes were killed meanwhile, and when another one went on."""
+    return "; ".join(
+        f"process {life.number} was killed"
+        + (f", process {after.number} began {render.moment(after.begun_at)}" if after else "")
+        for life, after in zip_longest(processes, processes[1:])
+        if life is not None and life.status == "killed"
+    )
 
 
 def _print_row(console: Console, name: str, value: str) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from perdure.cli import render
 from perdure.cli.tables import wrapped
+from perdure.operate.lives import LifeInfo
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.printable import printable
 from perdure.run import ChildInfo, SignalInfo
@@ -20,10 +22,12 @@ DURATION_WIDTH = 9
 _BLOCKS = {
     "action": "─", "returned": "█", "raised": "▓", "in doubt": "░", "retrying": "▒", "begun": "▒",
     "interrupted": "▒", "child": "═", "timer": "◆", "signal": "◇", "times": "×",
+    "crash": "╋", "over": "│",
 }  # fmt: skip
 _ASCII = {
     "action": "-", "returned": "#", "raised": "x", "in doubt": "?", "retrying": "~", "begun": "~",
     "interrupted": "~", "child": "=", "timer": "*", "signal": "o", "times": "x",
+    "crash": "+", "over": "|",
 }  # fmt: skip
 
 
@@ -58,10 +62,16 @@ class Row:
         return f"{self.name}{cut.plain}{ellipsis if room > 0 else ''}{self.mark}"
 
 
-def print_timeline(detail: RunDetail, job: str) -> None:
-    """Print the timeline of a run, as wide as the terminal."""
+def print_timeline(detail: RunDetail, job: str, processes: Sequence[LifeInfo] = ()) -> None:
+    """Print the timeline of a run, as wide as the terminal.
+
+    Args:
+        detail: the run.
+        job: name of its job.
+        processes: those that had the job meanwhile.
+    """
     width, console = render.screen_width(), render.make_console(width=render.PIPE_WIDTH)
-    for line in timeline(detail, job, width, _marks()):
+    for line in timeline(detail, job, width, _marks(), processes):
         for part in wrapped(console, line, width, indent=4):
             console.print(part)
 
@@ -70,7 +80,13 @@ def _marks() -> dict[str, str]:
     return _BLOCKS if render.can_print("".join(_BLOCKS.values())) else _ASCII
 
 
-def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> Iterator[Text]:
+def timeline(
+    detail: RunDetail,
+    job: str,
+    width: int,
+    marks: dict[str, str],
+    processes: Sequence[LifeInfo] = (),
+) -> Iterator[Text]:
     """Return the lines of the picture.
 
     Args:
@@ -78,6 +94,7 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         job: name of its job.
         width: characters of a line at most, unless it is too narrow for any picture.
         marks: what bars are drawn with, and the sign before a number of attempts.
+        processes: those that had the job meanwhile: a crash is a line over all others.
     """
     run = detail.run
     first, last = detail.span
@@ -87,9 +104,10 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
         f", {render.duration(last - first)} from {render.moment_and_age(first)}",
         f", {_before(detail, first)}",
     )
-    rows = [_signal_row(signal) for signal in detail.signals]
+    crashes = _crash_rows(processes, first, last)
+    rows = [*crashes, *(_signal_row(signal) for signal in detail.signals)]
     rows += [row for action in detail.actions for row in _rows(action, detail, last, marks)]
-    if not rows:
+    if not detail.actions and not detail.signals:
         due = f": it is due {render.moment_and_age(run.due)}" if run.is_delayed else ""
         yield Text(f"nothing is recorded of it yet{due}")
         return
@@ -97,8 +115,10 @@ def timeline(detail: RunDetail, job: str, width: int, marks: dict[str, str]) -> 
     label_width = min(longest, max(12, width * 2 // 5))
     bar_width = max(NARROWEST_BAR, width - label_width - DURATION_WIDTH - 4)
     yield Text(f"{'':{label_width}} {_axis(bar_width, last - first)}")
+    picture = Picture(first, last, label_width, bar_width, marks)
+    over = {picture.column(row.begin) for row in crashes}
     for row in rows:
-        yield from _lines(row, first, last, label_width, bar_width, marks)
+        yield from picture.lines(row, over)
 
 
 def _before(detail: RunDetail, first: int) -> str:
@@ -115,6 +135,15 @@ def _before(detail: RunDetail, first: int) -> str:
 def _signal_row(signal: SignalInfo) -> Row:
     note = "" if signal.taken_at else " (not taken)"
     return _point(f"signal {signal.name}{note}", "signal", signal.came_at, "magenta")
+
+
+def _crash_rows(processes: Sequence[LifeInfo], first: int, last: int) -> list[Row]:
+    """Return where a process went on after one that was killed, while the run was at work."""
+    return [
+        _point(f"crash: process {after.number} begins", "crash", after.begun_at, "bold red")
+        for life, after in pairwise(processes)
+        if life.status == "killed" and first <= after.begun_at <= last
+    ]
 
 
 def _point(label: str, kind: str, at: int, style: str) -> Row:
@@ -185,25 +214,54 @@ def _axis(width: int, span: int) -> str:
     return "0" + end.rjust(width - 1)
 
 
-def _lines(
-    row: Row, first: int, last: int, label_width: int, bar_width: int, marks: dict[str, str]
-) -> Iterator[Text]:
-    """Return a row: a line, or two where the label needs one of its own."""
-    scale = bar_width / max(last - first, 1)
-    left = max(min(int((row.begin - first) * scale), bar_width - 1), 0)
-    right = min(max(math.ceil((row.end - first) * scale), left + 1), bar_width)
-    if row.is_point:
-        right = left + 1
-    bar = " " * left + marks[row.kind] * (right - left)
-    took = "" if row.is_point else render.duration(row.end - row.begin)
-    ellipsis = "~" if marks is _ASCII else "…"
-    label = row.label_within(label_width, ellipsis)
-    if cell_len(label) > label_width:
-        yield Text(row.label_within(label_width + bar_width, ellipsis))
-        label = ""
-    space = " " * (label_width - cell_len(label))
-    line = Text.assemble(
-        f"{label}{space} ", (f"{bar:<{bar_width}}", row.style), f" {took:>{DURATION_WIDTH}}"
-    )
-    line.rstrip()
-    yield line
+@dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    """Where things are: the time of the whole width in ns, and widths in cells."""
+
+    first: int
+    last: int
+    label_width: int
+    bar_width: int
+    marks: dict[str, str]
+
+    def column(self, at: int) -> int:
+        """Return the column of a time."""
+        scale = self.bar_width / max(self.last - self.first, 1)
+        return max(min(int((at - self.first) * scale), self.bar_width - 1), 0)
+
+    def lines(self, row: Row, over: Set[int]) -> Iterator[Text]:
+        """Return a row: a line, or two where the label needs one of its own.
+
+        Args:
+            row: the row.
+            over: columns in which a crash is drawn over all rows.
+        """
+        scale = self.bar_width / max(self.last - self.first, 1)
+        left = self.column(row.begin)
+        right = min(max(math.ceil((row.end - self.first) * scale), left + 1), self.bar_width)
+        if row.is_point:
+            right = left + 1
+        took = "" if row.is_point else render.duration(row.end - row.begin)
+        ellipsis = "~" if self.marks is _ASCII else "…"
+        label = row.label_within(self.label_width, ellipsis)
+        if cell_len(label) > self.label_width:
+            yield Text(row.label_within(self.label_width + self.bar_width, ellipsis))
+            label = ""
+        space = " " * (self.label_width - cell_len(label))
+        line = Text.assemble(
+            f"{label}{space} ", *self._cells(row, left, right, over), f" {took:>{DURATION_WIDTH}}"
+        )
+        line.rstrip()
+        yield line
+
+    def _cells(self, row: Row, left: int, right: int, over: Set[int]) -> Iterator[tuple[str, str]]:
+        """Yield the cells of a row in pieces with their styles."""
+        bar = self.marks[row.kind] * (right - left)
+        if not over:
+            yield " " * left + bar + " " * (self.bar_width - right), row.style
+            return
+        crash = self.marks["over"]
+        for begin, end in ((0, left), (right, self.bar_width)):
+            if begin:
+                yield bar, row.style
+            yield "".join(crash if at in over else " " for at in range(begin, end)), "red"

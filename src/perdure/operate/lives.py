@@ -6,9 +6,10 @@ import dataclasses
 import functools
 
 from perdure.operate.history import AsyncHistory, all_of
+from perdure.operate.run_detail import RunDetail
 from perdure.store.base import JobRow
 
-__all__ = ["LifeInfo", "lives"]
+__all__ = ["LifeInfo", "lives", "lives_during"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +57,19 @@ async def lives(history: AsyncHistory, job: JobRow) -> list[LifeInfo]:
             status="ended" if row.ended_at else "running" if row.life == last else "killed",
         )
         for row in rows
+    ]
+
+
+async def lives_during(history: AsyncHistory, job: JobRow, detail: RunDetail) -> list[LifeInfo]:
+    """Return the processes that had a job while one of its runs went on, in their order."""
+    first, last = detail.run.admitted_at, detail.span[1]
+    is_over = detail.run.status.is_final
+    found = await lives(history, job)
+    # One that was killed had the job for longer than it was seen, until the next at most.
+    begins = [life.begun_at for life in found[1:]] + [last]
+    return [
+        life
+        for life, next_begins in zip(found, begins, strict=True)
+        if life.status == "running" or (life.ended_at or next_begins) >= first
+        if life.begun_at <= last or not is_over
     ]

@@ -9,17 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perdure.operate.history import AsyncHistory, JobRow
-from perdure.operate.journal_lines import JournalLine, journal_lines
-from perdure.operate.lives import lives
+from perdure.operate.journal_lines import journal_lines
+from perdure.operate.lives import lives_during
 from perdure.operate.run_detail import RunDetail
 from perdure.web.bodies import number_in, query_of
-from perdure.web.forms import CUT, detail_form, milliseconds
+from perdure.web.forms import CUT, detail_form, line_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem
 from perdure.web.run_routes import id_in
 from perdure.web.service import service_of
 
-__all__ = ["detail", "line_form", "records", "value"]
+__all__ = ["detail", "records", "value"]
 
 
 async def detail(request: Request) -> Response:
@@ -29,15 +29,7 @@ async def detail(request: Request) -> Response:
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
         found = await history.detail(job, id_)
-        first, last = found.run.admitted_at, found.span[1]
-        is_over = found.run.status.is_final
-        during = [
-            life
-            for life in await lives(history, job)
-            if max(life.ended_at, life.seen_at) >= first or life.status == "running"
-            if life.begun_at <= last or not is_over
-        ]
-        return detail_form(found, during, cut)
+        return detail_form(found, await lives_during(history, job, found), cut)
 
     return json_answer(await service_of(request).reader.read_json(read))
 
@@ -58,23 +50,6 @@ async def records(request: Request) -> Response:
         }
 
     return json_answer(await service_of(request).reader.read_json(read))
-
-
-def line_form(line: JournalLine) -> dict[str, Any]:
-    """Return a record as answers and streams have it."""
-    return {
-        "number": line.number,
-        "kind": line.kind,
-        "event": line.event,
-        "action": line.action or None,
-        "settlement": line.settlement or None,
-        "call": line.call or None,
-        "function": line.function or None,
-        "detail": line.detail or None,
-        "size": line.size,
-        "started_at": milliseconds(line.started_at),
-        "at": milliseconds(line.at),
-    }
 
 
 async def value(request: Request) -> Response:

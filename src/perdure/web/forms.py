@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perdure.connectors.json_text import to_json
+from perdure.operate.journal_lines import JournalLine
 from perdure.operate.lives import LifeInfo
 from perdure.operate.run_detail import ActionTimeline, CallInfo, RunDetail
 from perdure.run import ChildInfo, EventInfo, MemoryWrite, RunInfo, SignalInfo, WaitInfo
@@ -21,6 +22,7 @@ __all__ = [
     "call_path",
     "detail_form",
     "error_form",
+    "line_form",
     "milliseconds",
     "process_form",
     "run_form",
@@ -116,6 +118,23 @@ def process_form(life: LifeInfo) -> dict[str, Any]:
         "ended_at": milliseconds(life.ended_at),
         "code": life.code or None,
         "status": life.status,
+    }
+
+
+def line_form(line: JournalLine) -> dict[str, Any]:
+    """Return a record as answers and streams have it."""
+    return {
+        "number": line.number,
+        "kind": line.kind,
+        "event": line.event,
+        "action": line.action or None,
+        "settlement": line.settlement or None,
+        "call": line.call or None,
+        "function": line.function or None,
+        "detail": line.detail or None,
+        "size": line.size,
+        "started_at": milliseconds(line.started_at),
+        "at": milliseconds(line.at),
     }
 
 

@@ -23,8 +23,7 @@ from perdure.operate.journal_lines import JournalLine, journal_lines
 from perdure.operate.lookup import run_numbered
 from perdure.run import RunInfo, run_id
 from perdure.web.bodies import query_of
-from perdure.web.detail_routes import line_form
-from perdure.web.forms import error_form
+from perdure.web.forms import error_form, line_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem, problem_of
 from perdure.web.run_routes import id_in, info_of, values_of
