@@ -84,3 +84,14 @@ def leave(what: str, n: int) -> None:
 
 def key_of(n: int) -> int:
     return n % KEYS
+
+
+class Rated(Agent):
+    """Rates what a row of a table says; of the third one it says too much."""
+
+    @action(InputEvent)
+    async def rate(self, event: InputEvent, ctx: RunnerContext) -> None:
+        row: dict[str, Any] = event.input
+        length = await ctx.durable_execute_async(price, row["text"])
+        told = {"n": row["n"], "length": length, "at": row["at"], "tags": row["tags"]}
+        ctx.send_event(OutputEvent(output={**told, "more": 1} if row["n"] == 3 else told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import threading
 import uuid
@@ -13,7 +14,8 @@ import pytest
 from pyflink.common import Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from tests.flink.agents import Broken, Doubled, Shop
+from pyflink.table import DataTypes, StreamTableEnvironment
+from tests.flink.agents import Broken, Doubled, Rated, Shop
 from tests.flink.mini_cluster import Collected, Stumbles, environment, fail_soon, until
 
 from perdure import FlinkEngine, FlinkJobError, LocalEngine
@@ -172,3 +174,38 @@ def test_inputs_that_are_none_leave_by_the_side_output() -> None:
     assert "has no field 'key' for the key" in told[0].error
     assert "has the id None" in told[1].error
     assert told[2].error_type == "perdure.errors.EncodeError"
+
+
+def test_a_table_comes_in_and_goes_out_and_what_does_not_fit_its_row_fails_alone() -> None:
+    rows = [(f"p{n % 2}", n, "x" * n, noon(n), ["a", None]) for n in range(1, 6)]
+    field, made, failed = DataTypes.FIELD, Collected(), Collected()
+    columns = [
+        field("product", DataTypes.STRING()),
+        field("n", DataTypes.BIGINT()),
+        field("text", DataTypes.STRING()),
+        field("at", DataTypes.TIMESTAMP(3)),
+        field("tags", DataTypes.ARRAY(DataTypes.STRING())),
+    ]
+    row_type = Types.ROW_NAMED(
+        ["n", "length", "at", "tags"],
+        [Types.LONG(), Types.INT(), Types.SQL_TIMESTAMP(), Types.BASIC_ARRAY(Types.STRING())],
+    )
+    with FlinkEngine(job=job_name()) as engine:
+        env = environment(engine)
+        tables = StreamTableEnvironment.create(env)
+        given = tables.from_elements(rows, DataTypes.ROW(columns))
+        outputs = engine.apply(Rated, given, key="product", id="n", output_type=row_type)
+        failed.take(outputs.get_side_output(engine.failed))
+        table = tables.from_data_stream(outputs)
+        made.take(tables.to_data_stream(table.select(table.n, table.length, table.at)))
+        engine.execute(env)
+    assert sorted(tuple(each) for each in made.values) == [(n, n, noon(n)) for n in (1, 2, 4, 5)]
+    (told,) = map(read_failure, failed.values)
+    assert (told.id, told.key, told.value["more"]) == ("3", "p1", 1)
+    assert told.error.startswith("output is {'n': 3, ")
+    assert "also has more" in told.error
+
+
+def noon(day: int) -> datetime.datetime:
+    """As SQL has it, of no time zone."""
+    return datetime.datetime(2026, 11, day, 12, 0)  # noqa: DTZ001

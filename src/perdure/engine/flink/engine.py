@@ -16,6 +16,7 @@ from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.engine.flink import settings
 from perdure.engine.flink.java import use_java
 from perdure.engine.flink.loopback import keeper, prepare
+from perdure.engine.flink.output_types import shape_of
 from perdure.engine.flink.reference import load_agent, reference_to
 from perdure.engine.flink.refusals import check_plan
 from perdure.engine.flink.spec import SHARDS, FunctionSpec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pyflink.common import JobClient, JobExecutionResult
     from pyflink.common.typeinfo import TypeInformation
     from pyflink.datastream import DataStream, OutputTag, StreamExecutionEnvironment
+    from pyflink.table import Table
 
 __all__ = ["FlinkEngine"]
 
@@ -120,7 +122,7 @@ class FlinkEngine:
     def apply(
         self,
         agent: AnyAgent | str,
-        stream: DataStream,
+        stream: DataStream | Table,
         *,
         key: Field,
         id: Field | None = None,
@@ -131,14 +133,17 @@ class FlinkEngine:
         Args:
             agent: a class, or an instance of one, whose constructor takes nothing; an attribute of
                 a module; a function of a module that makes an agent; or `module:attribute`.
-            stream: the inputs; a Row reaches the agent as a dict of its fields.
+            stream: the inputs; a Row reaches the agent as a dict of its fields. A table that rows
+                are only added to is the stream of its rows.
             key: the key of an input: a field name or a function of the value. Runs of a key are
                 executed in the order in which the stream brings its inputs.
             id: its idempotency id, likewise: what the source knows it by, topic, partition and
                 offset, say. What a run makes is named after it: without, ids come from a counter in
                 the state, and after a failure may be given to other inputs.
             output_type: Flink's type of the outputs; without, they leave as Flink's own pickled
-                bytes.
+                bytes. As a row leaves a dict, a dataclass or a model with just its fields, and
+                `StreamTableEnvironment.from_data_stream` makes a table of these. An output that
+                does not fit leaves by the side output.
 
         Raises:
             AgentDefinitionError: workers could not import the agent.
@@ -152,6 +157,7 @@ class FlinkEngine:
             )
         spec = dataclasses.replace(self._spec, agent=reference_to(agent), has_ids=id is not None)
         check_plan(plan_of(load_agent(spec.agent), self.config), spec.store)
+        stream = _as_stream(stream)
         env = stream.get_execution_environment()
         settings.complete(env)
         if env.get_parallelism() > spec.shards:
@@ -167,6 +173,8 @@ class FlinkEngine:
             )
         from perdure.engine.flink.topology import agent_stream  # now that Java is known
 
+        if output_type is not None:
+            spec = dataclasses.replace(spec, output_shape=shape_of(output_type))
         outputs = agent_stream(spec, stream, key, id, output_type)
         self._spec, self._is_applied = spec, True
         return outputs
@@ -210,7 +218,7 @@ class FlinkEngine:
             _cancel(client)
             raise
         finally:
-            if attached:
+            if attached and client in self._clients:  # `close` of another thread takes them
                 self._clients.remove(client)
 
     def close(self) -> None:
@@ -227,6 +235,21 @@ class FlinkEngine:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+def _as_stream(stream: DataStream | Table) -> DataStream:
+    from pyflink.datastream import DataStream
+
+    if isinstance(stream, DataStream):
+        return stream
+    to_data_stream = getattr(getattr(stream, "_t_env", None), "to_data_stream", None)
+    if to_data_stream is None:
+        raise ConfigurationError(
+            f"apply was given a {type(stream).__name__}: pass a DataStream, or a table of a"
+            " StreamTableEnvironment"
+        )
+    rows: DataStream = to_data_stream(stream)
+    return rows
 
 
 def _ended(client: JobClient, keep: Callable[[], None]) -> JobExecutionResult:

@@ -15,9 +15,11 @@ from typing import Any, Final, NamedTuple, Protocol
 from perdure.codec.failure import decode_failure
 from perdure.engine.flink.failures import encode_failure
 from perdure.engine.flink.host import Host
+from perdure.engine.flink.output_types import fitted
 from perdure.engine.flink.rows import VERSION, WaitingInput, check_version, dump, hex_of, load
 from perdure.engine.flink.spec import FunctionSpec
-from perdure.engine.flink.tables import Failure
+from perdure.engine.flink.tables import Failure, Leaving
+from perdure.errors import EncodeError
 from perdure.run import run_cancelled, run_id
 
 __all__ = ["END", "AgentOperator", "Failed", "State", "Timers"]
@@ -231,7 +233,7 @@ class AgentOperator:
                     state.put(name, dump(row))
                     if name[0] == "d":
                         shard.ids.append((row[2], name[2:]))
-            yield from map(host.codec.decode, change.outputs)
+            yield from map(self._leaving, change.outputs)
             yield from map(self._failed, change.failures)
         self._hand_over_waiting()
 
@@ -246,15 +248,38 @@ class AgentOperator:
             while shard.ids and shard.ids[0][0] <= until:
                 self._at_work.store.forget_id(number, shard.ids.popleft()[1])
 
+    def _leaving(self, output: Leaving) -> Any:
+        """Return the value of an output; as a failure, one that Flink does not take as its type."""
+        value = self._at_work.codec.decode(output.value)
+        if self._spec.output_shape is None:
+            return value
+        try:
+            return fitted(value, self._spec.output_shape)
+        except EncodeError as error:
+            return self._refused(output.run, output.id, output.key, value, error)
+
     def _failed(self, failure: Failure) -> Failed:
-        codec = self._at_work.codec
-        run = run_id(failure.run) if failure.run else None
-        error: BaseException = run_cancelled(run or "")
+        codec, error = self._at_work.codec, None
         if failure.error:
             error = decode_failure(codec, failure.error)
-        key, value = _decoded(codec, failure.key), _decoded(codec, failure.value)
+        return self._refused(
+            failure.run, failure.id, failure.key, _decoded(codec, failure.value), error
+        )
+
+    def _refused(
+        self, number: int, id_: str | None, key: bytes, value: Any, error: BaseException | None
+    ) -> Failed:
+        """Return what leaves by the side output; without an error the run was cancelled."""
+        codec, run = self._at_work.codec, run_id(number) if number else None
         return Failed(
-            encode_failure(codec, id=failure.id, run=run, key=key, value=value, error=error)
+            encode_failure(
+                codec,
+                id=id_ if self._spec.has_ids else None,
+                run=run,
+                key=_decoded(codec, key),
+                value=value,
+                error=error or run_cancelled(run or ""),
+            )
         )
 
 

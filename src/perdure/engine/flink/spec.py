@@ -35,6 +35,8 @@ class FunctionSpec:
         ids_ttl: seconds for which the ids of finished inputs are kept; None keeps none.
         has_ids: elements have ids of the user's; without, ids come from a counter of their shard.
         pump_ms: how often outputs are fetched while runs are live, milliseconds.
+        output_shape: what Flink's type of the outputs wants of them, as plain data
+            (`output_types.shape_of`); None takes any.
         failed_tag: name of the side output that takes failed runs, encoded by the codec.
     """
 
@@ -46,6 +48,7 @@ class FunctionSpec:
     ids_ttl: float | None = None
     has_ids: bool = True
     pump_ms: int = 10
+    output_shape: tuple[Any, ...] | None = None
     failed_tag: str = "perdure-failed"
 
 

@@ -32,11 +32,20 @@ class Failure(NamedTuple):
     error: bytes
 
 
+class Leaving(NamedTuple):
+    """An output that leaves, with whose it is; key and value are encoded still."""
+
+    run: int
+    id: str | None
+    key: bytes
+    value: bytes
+
+
 class Change(NamedTuple):
     """What has happened in a shard since it was asked last: all of it, or nothing of it.
 
     Attributes:
-        outputs: values of outputs, encoded, in the order in which they were committed.
+        outputs: what leaves, in the order in which it was committed.
         failures: what failed.
         entries: what the state is to have: a value to be encoded, None where the entry goes, if
             it is there.
@@ -44,7 +53,7 @@ class Change(NamedTuple):
         ended: how many runs have ended, with the inputs that became none.
     """
 
-    outputs: list[bytes]
+    outputs: list[Leaving]
     failures: list[Failure]
     entries: dict[str, Any]
     begun: int
@@ -69,7 +78,7 @@ class Shard:
 
     def clear(self) -> None:
         """Forget what has changed."""
-        self.outputs: list[bytes] = []
+        self.outputs: list[Leaving] = []
         self.failures: list[Failure] = []
         self.entries: dict[str, Any] = {}  # but for those of runs
         self.changed: set[int] = set()  # runs whose rows are not as the state has them
@@ -166,8 +175,10 @@ class Tables:
     def add_output(self, row: OutputRow, shard: int) -> None:
         """Take in an output: it leaves with the next change of its shard."""
         at = self.shards[shard]
-        at.outputs.append(row.value)
         run, number, id_, value, delivered = row
+        at.outputs.append(
+            Leaving(run, self._given_id(run), self.keys[self.runs[run].key].value, value)
+        )
         if not self._is_child(run):
             value = b""
         self.outputs.setdefault(run, []).append(OutputRow(run, number, id_, value, delivered))
@@ -192,11 +203,15 @@ class Tables:
         given = self.input_of.get(run)
         return given is not None and given.source == CHILD_SOURCE
 
+    def _given_id(self, run: int) -> str | None:
+        """Return the id that the input of a run came with; None for one that another started."""
+        given = self.input_of.get(run)
+        return None if given is None or given.source == CHILD_SOURCE else str(given.id)
+
     def _ended(self, row: RunRow, shard: int) -> None:
         at = self.shards[shard]
         at.ended += 1
-        given = self.input_of.get(row.run)
-        id_ = None if given is None or given.source == CHILD_SOURCE else str(given.id)
+        id_ = self._given_id(row.run)
         if id_ is not None and not self._keeps_rows:
             self.take_waiting(shard, id_)
         if row.status in (FAILED, CANCELLED):

@@ -132,6 +132,24 @@ def _is_unbounded(stream: DataStream) -> bool:
     bounded = jvm.org.apache.flink.api.connector.source.Boundedness.BOUNDED
     # `toString`, since an enum's constants come as objects of their own through the gateway.
     return any(
-        is_instance_of(each, kind) and each.getBoundedness().toString() != bounded.toString()
+        is_instance_of(each, kind)
+        and each.getBoundedness().toString() != bounded.toString()
+        and not _reads_a_format(each)
         for each in stream._j_data_stream.getTransformation().getTransitivePredecessors()
+    )
+
+
+def _reads_a_format(source: Any) -> bool:
+    """Whether a source reads what an input format has, to its end: Flink calls that unbounded.
+
+    A table of `from_elements` is one.
+    """
+    flink = get_gateway().jvm.org.apache.flink.streaming.api
+    return bool(
+        is_instance_of(source, flink.transformations.LegacySourceTransformation)
+        and is_instance_of(source.getOperatorFactory(), flink.operators.SimpleOperatorFactory)
+        and is_instance_of(
+            source.getOperator().getUserFunction(),
+            flink.functions.source.legacy.InputFormatSourceFunction,
+        )
     )
