@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from perdure.cli.main import app, main
 
 COMMANDS = [
-    "run", "serve", "runs", "show", "trace", "retry", "cancel", "approve", "signal", "inbox",
-    "outputs", "stats", "doctor", "schema",
+    "run", "serve", "ui", "runs", "show", "trace", "retry", "cancel", "approve", "signal",
+    "inbox", "outputs", "stats", "doctor", "schema",
 ]  # fmt: skip
 
 

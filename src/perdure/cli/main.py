@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema, serve, stats
+from perdure.cli import act, doctor, inbox, inspect, outputs, run_command, schema, serve, stats, ui
 from perdure.cli.options import Invocation, epilog
 from perdure.errors import (
     AgentDefinitionError,
@@ -43,6 +43,7 @@ app = typer.Typer(
 )
 run_command.register(app)
 serve.register(app)
+ui.register(app)
 inspect.register(app)
 act.register(app)
 inbox.register(app)

@@ -108,7 +108,7 @@ def serve(
     from perdure.web import needed
 
     needed("perdure serve")
-    tokens = _tokens(token, token_file, no_token=no_token)
+    tokens = given_tokens(token, token_file, no_token=no_token)
     loaded = load_agent(agent)
     chosen = job_name(store, job, loaded)
     served = _Served(
@@ -131,7 +131,7 @@ def serve(
         raise typer.Exit(code)
 
 
-def _tokens(token: str | None, path: str | None, *, no_token: bool) -> list[Token] | None:
+def given_tokens(token: str | None, path: str | None, *, no_token: bool) -> list[Token] | None:
     """Return the tokens that are good; none where nobody is asked, None for one to be made."""
     from perdure.web.access import Token, read_token_file
 
@@ -142,6 +142,16 @@ def _tokens(token: str | None, path: str | None, *, no_token: bool) -> list[Toke
     tokens = [Token(token)] if token else []
     tokens += read_token_file(path) if path else []
     return tokens or None
+
+
+def tokens_and_url(tokens: list[Token] | None, url: str) -> tuple[list[Token], str]:
+    """Return the tokens that are good, and the address: with the one that was made, if one was."""
+    from perdure.web.access import Token
+
+    if tokens is not None:
+        return tokens, url
+    made = Token.made()
+    return [made], f"{url}#token={made.secret}"
 
 
 class _Served:
@@ -188,14 +198,16 @@ class _Served:
             engine = LocalEngine(store=self._store, job=self._job, config=self.config)
             job = await engine.start(self._agent, fresh=self._fresh, abandon=self._abandon)
             try:
-                tokens, url = self._token_and_url(server.url_of(bound, self._prefix.rstrip("/")))
+                tokens, url = tokens_and_url(
+                    self._tokens, server.url_of(bound, self._prefix.rstrip("/"))
+                )
                 service = service_of_job(job, Limits())
                 application = guarded(
                     service, tokens, hosts=self._known_as(), origins=self._origins,
                     prefix=self._prefix,
                 )  # fmt: skip
                 server.listen(bound)
-                with server.Stopping(_say) as stopping:
+                with server.Stopping(say) as stopping:
                     self._announce(url, bound.getsockname()[1])
                     await server.serve(application, service, bound, stopping)
             finally:
@@ -234,26 +246,18 @@ class _Served:
 
         return [*LOCAL_HOSTS, self._host, *self._hosts]
 
-    def _token_and_url(self, url: str) -> tuple[list[Token], str]:
-        """Return the tokens, and the address with the one that was made now, if one was."""
-        from perdure.web.access import Token
-
-        if self._tokens is not None:
-            return self._tokens, url
-        made = Token.made()
-        return [made], f"{url}#token={made.secret}"
-
     def _announce(self, url: str, port: int) -> None:
         if self._tokens == []:
-            _say(
+            say(
                 f"no token is asked (--no-token): whoever reaches {self._host}:{port} may"
                 f" read all that job {self._job!r} has, start runs, cancel and answer them"
             )
-        _say(f"job {self._job!r}, store {self._store}; Ctrl-C stops, the same command goes on")
+        say(f"job {self._job!r}, store {self._store}; Ctrl-C stops, the same command goes on")
         print(url, flush=True)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell the person at the command line."""
     from perdure.cli import render
 
     render.say(text, error=True)
