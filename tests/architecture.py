@@ -61,13 +61,15 @@ RULES: dict[str, str] = {
     "yaml_agent": "declarations actions integrations engine",
     "flink_agents": "declarations actions integrations engine",
     # `executor` is for `doctor`, which says what continuations this process has.
-    "cli": "engine operate observe connectors config run agent yaml_agent executor web",
+    "cli": (
+        "engine operate observe connectors config run agent yaml_agent flink_agents executor web"
+    ),
     "__main__": "cli",
     "web": "engine operate observe connectors config run",
 }
 
-MAX_ROOMS = 30
-MAX_ARROWS = 160
+MAX_ROOMS = 31
+MAX_ARROWS = 165
 
 _DOTTED = re.compile(r"perdure(?:\.\w+)+")
 

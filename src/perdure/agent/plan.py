@@ -172,6 +172,8 @@ class AgentPlan:
             AgentDefinitionError: The agent has no actions, or they contradict each other.
         """
         instance = _instance_of(agent)
+        # An agent that was written for another library brings the built-in actions of that one.
+        builtin = getattr(instance, "_perdure_builtin", builtin)
         name = type(instance).__name__
         own = action_functions(instance)
         if not own:

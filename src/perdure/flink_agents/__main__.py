@@ -1,0 +1,43 @@
+"""`python -m perdure.flink_agents JOB.py ARGS`: a script of Flink Agents, as it is."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+
+from perdure.errors import PerdureError
+from perdure.flink_agents.installing import install
+
+
+def main(arguments: list[str]) -> int:
+    """Run a script with `flink_agents` meaning what is here.
+
+    Args:
+        arguments: The script's path, and its own arguments.
+    """
+    if not arguments or not os.path.isfile(arguments[0]):
+        named = f"there is no file {arguments[0]!r}" if arguments else "no script is named"
+        sys.stderr.write(f"perdure.flink_agents: {named}: python -m perdure.flink_agents JOB.py\n")
+        return 2
+    try:
+        install()
+        sys.argv = arguments
+        sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))
+        runpy.run_path(arguments[0], run_name="__main__")
+    except PerdureError as error:
+        sys.stderr.write(f"perdure.flink_agents: {error}\n")
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pyflink":
+            raise
+        sys.stderr.write(
+            f"perdure.flink_agents: {arguments[0]} imports {error.name}, which is not installed:"
+            " pip install 'perdure[flink]'\n"
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Flink Agents' public API."""

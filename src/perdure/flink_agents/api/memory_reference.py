@@ -1,0 +1,46 @@
+"""References to values in memory, which events may carry instead of the values."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from perdure.flink_agents.api.memory_type import MemoryType
+
+__all__ = ["MemoryRef", "MemoryType"]
+
+
+class _HasMemories(Protocol):
+    @property
+    def sensory_memory(self) -> Any: ...
+
+    @property
+    def short_term_memory(self) -> Any: ...
+
+
+class MemoryRef(BaseModel):
+    """Where a value is in memory.
+
+    Attributes:
+        memory_type: Which memory.
+        path: The path in it.
+    """
+
+    __journal_name__ = "perdure:flink_agents.MemoryRef"
+
+    memory_type: MemoryType
+    path: str
+
+    @staticmethod
+    def create(memory_type: MemoryType, path: str) -> MemoryRef:
+        """Return a reference."""
+        return MemoryRef(memory_type=memory_type, path=path)
+
+    def resolve(self, ctx: _HasMemories) -> Any:
+        """Return the value."""
+        is_sensory = self.memory_type == MemoryType.SENSORY
+        return (ctx.sensory_memory if is_sensory else ctx.short_term_memory).get(self)
+
+    def __hash__(self) -> int:
+        return hash((self.memory_type, self.path))

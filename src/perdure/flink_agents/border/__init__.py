@@ -1,0 +1,1 @@
+"""Where what is theirs becomes what is ours, and back."""

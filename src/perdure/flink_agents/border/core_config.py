@@ -1,0 +1,61 @@
+"""Their configuration as one of the core: what both have goes over, the rest is warned about."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final
+
+from perdure.config.configuration import all_options
+from perdure.flink_agents.plan.configuration import AgentConfiguration
+from perdure.printable import printable_logger
+
+__all__ = ["core_config"]
+
+logger = printable_logger("perdure")
+
+# Read by the built-in actions here; in the core these words are about runs.
+_READ_HERE: Final = frozenset(
+    {
+        "error-handling-strategy",
+        "max-retries",
+        "retry-wait-interval",
+        "tool-call.batch.timeout.ms",
+        "tool-call.parallel",
+        "tool-call.num-async-threads",
+        "short-term-memory.state-ttl.visibility",
+        "agent-run.begin-event",
+    }
+)
+# Theirs that mean nothing here: what they are about is another way here, or is not.
+_WITHOUT_MEANING: Final = (
+    "kafka",
+    "fluss",
+    "event-log",
+    "actionStateStoreBackend",
+    "eventLoggerType",
+    "event-listeners",
+    "baseLogDir",
+    "prettyPrint",
+    "job-identifier",
+    "memory.generate-event",
+    "long-term-memory.mem0.",
+)
+_CORE: Final = frozenset(each.name for each in all_options())
+_warned: set[str] = set()
+
+
+def core_config(config: AgentConfiguration) -> dict[str, Any]:
+    """Return what the core is configured with.
+
+    Any key may be set; one that Flink Agents has and that means nothing here is warned about, once.
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.conf_data.items():
+        if key in _READ_HERE:
+            continue
+        if key in _CORE:
+            found[key] = value.value if isinstance(value, Enum) else value
+        elif key.startswith(_WITHOUT_MEANING) and key not in _warned:
+            _warned.add(key)
+            logger.warning("the option %r has no meaning here and is passed over", key)
+    return found

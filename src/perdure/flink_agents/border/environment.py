@@ -1,0 +1,90 @@
+"""What every environment has: resources, agents, inputs and the agent for them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from perdure.flink_agents.api.resource import ResourceType, check_registrable
+from perdure.flink_agents.plan.configuration import AgentConfiguration
+
+__all__ = ["AgentBuilder", "Environment"]
+
+
+class AgentBuilder(ABC):
+    """Inputs, and the agent that is applied to them."""
+
+    @abstractmethod
+    def apply(self, agent: Any) -> AgentBuilder:
+        """Say which agent: an Agent, or the name of one that a YAML file declares."""
+
+    @abstractmethod
+    def to_list(self) -> list[dict[Any, Any]]:
+        """Return the list that `execute` fills with `{key: output}`."""
+
+    @abstractmethod
+    def to_datastream(self, output_type: Any = None) -> Any:
+        """Return the outputs as a DataStream of Flink."""
+
+    @abstractmethod
+    def to_table(self, schema: Any, output_type: Any = None) -> Any:
+        """Return the outputs as a table of Flink."""
+
+
+class Environment(ABC):
+    """Where agents are run, and the resources that all of them have."""
+
+    def __init__(self) -> None:
+        self._resources: dict[ResourceType, dict[str, Any]] = {each: {} for each in ResourceType}
+        self._agents: dict[str, Any] = {}
+
+    @property
+    def resources(self) -> dict[ResourceType, dict[str, Any]]:
+        """Added resources by type and name."""
+        return self._resources
+
+    @property
+    def agents(self) -> dict[str, Any]:
+        """Agents by name that YAML files declare."""
+        return self._agents
+
+    @abstractmethod
+    def get_config(self, path: str | None = None) -> AgentConfiguration:
+        """Return the configuration, which may be changed until `execute`.
+
+        Args:
+            path: A YAML file whose `agent:` section is read first.
+        """
+
+    @abstractmethod
+    def from_list(self, input: list[dict[str, Any]]) -> AgentBuilder:
+        """Take inputs from a list, which is read at `execute`.
+
+        Args:
+            input: Each a mapping with `value` or `v`, and perhaps `key` or `k`.
+        """
+
+    @abstractmethod
+    def from_datastream(self, input: Any, key_selector: Any = None) -> AgentBuilder:
+        """Take inputs from a DataStream of Flink."""
+
+    @abstractmethod
+    def from_table(self, input: Any, key_selector: Any = None) -> AgentBuilder:
+        """Take inputs from a table of Flink."""
+
+    @abstractmethod
+    def execute(self, job_name: str | None = None) -> None:
+        """Run the agent on all inputs, and wait until it is done."""
+
+    def add_resource(self, name: str, resource_type: ResourceType, instance: Any) -> Self:
+        """Add a resource for all agents; an agent's own of that name wins.
+
+        Raises:
+            ValueError: The name is taken.
+            NotImplementedError: Resources of this type cannot be added from Python.
+        """
+        check_registrable(resource_type)
+        if name in self._resources[resource_type]:
+            raise ValueError(f"{resource_type.value} {name} already defined")
+        self._resources[resource_type][name] = instance
+        return self

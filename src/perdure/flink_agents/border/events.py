@@ -1,0 +1,68 @@
+"""Events where they cross: theirs become events of the core when sent, and theirs again."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic_core import to_jsonable_python
+
+from perdure.event import Event as CoreEvent
+from perdure.event import EventType
+from perdure.flink_agents.api.events.event import Event, EventId, _row
+from perdure.flink_agents.border.known_events import BUILT_IN_EVENTS
+
+__all__ = ["mark_sent", "to_core", "to_theirs"]
+
+_EXTRAS: Final = "_extras"  # among the attributes of ours: what theirs have beside theirs
+_VALUES: Final = {EventType.InputEvent: "input", EventType.OutputEvent: "output"}
+
+
+def to_core(event: Event) -> CoreEvent:
+    """Return an event as the core sends it, under the id that it has.
+
+    Inputs and outputs stay objects; what else an event holds becomes plain data.
+    """
+    value = _VALUES.get(event.type)
+    if value is not None and value in event.attributes:
+        attributes = dict(event.attributes)
+    else:
+        attributes = to_jsonable_python(event.attributes, fallback=_row)
+    extras = _extras(event)
+    if extras:
+        attributes[_EXTRAS] = extras
+    core = CoreEvent.rebuilt(event.type, attributes, event.id.hex)
+    core._made_by = getattr(event.id, "made_by", None)
+    return core
+
+
+def mark_sent(event: Event, core: CoreEvent) -> None:
+    """Give an event the id that it was sent under: sent again, it has another."""
+    if event.id.hex != core.id:
+        event.__dict__["id"] = EventId.of(core)
+
+
+def _extras(event: Event) -> dict[str, Any]:
+    dumped = event.model_dump(mode="json", fallback=_row)
+    return {name: value for name, value in dumped.items() if name not in Event.model_fields}
+
+
+def to_theirs(core: CoreEvent) -> Event:
+    """Return an event as an action gets it: a built-in one as its class, others as `Event`."""
+    attributes = dict(core.attributes)
+    extras = attributes.pop(_EXTRAS, {})
+    upstream = core.upstream_event_id
+    event = Event(
+        id=EventId.of(core),
+        type=core.type,
+        attributes=attributes,
+        upstream_event_id=None if upstream is None else _uuid(upstream),
+        upstream_action_name=core.upstream_action_name,
+        **extras,
+    )
+    known = BUILT_IN_EVENTS.get(core.type)
+    return event if known is None else known.from_event(event)
+
+
+def _uuid(id: str) -> UUID:
+    return UUID(EventId.of(CoreEvent.rebuilt("_", {}, id)).hex)

@@ -1,0 +1,127 @@
+"""Held: a resource of theirs, held by one of the core, which opens and closes it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from perdure.errors import ConfigurationError
+from perdure.flink_agents.api.resource import Resource, ResourceDescriptor, ResourceType
+from perdure.flink_agents.api.resource_context import ResourceContext
+from perdure.flink_agents.border.server_of_tools import ServerOfTools
+from perdure.flink_agents.border.straight_calls import name_resource
+from perdure.resource import Resource as CoreResource
+from perdure.resource import ResourceContext as CoreResourceContext
+from perdure.resource import ResourceType as CoreResourceType
+
+__all__ = ["Held", "core_type", "found_in"]
+
+
+def core_type(type: ResourceType) -> CoreResourceType | None:
+    """Return the core's name of a type of resource; None where it has none."""
+    try:
+        return CoreResourceType(type.value)
+    except ValueError:
+        return None
+
+
+def found_in(find: Callable[[str, CoreResourceType], Any], name: str, type: ResourceType) -> Any:
+    """Return the user's own object of a resource.
+
+    Raises:
+        KeyError: There is none.
+    """
+    core = core_type(type)
+    try:
+        found = None if core is None else find(name, core)
+    except ConfigurationError as error:
+        raise KeyError(str(error)) from None
+    if found is None:
+        raise KeyError(f"there is no {type.value} {name!r}")
+    return found.theirs if isinstance(found, Held) else found
+
+
+class Held(CoreResource):
+    """A resource of theirs, or its descriptor.
+
+    Owns: the object that is made of a descriptor. Lifecycle: made and opened when the job opens,
+    closed when it closes.
+
+    Args:
+        type: What sort of resource it is.
+        source: It, or its descriptor.
+    """
+
+    __journal_name__ = "perdure:flink_agents.Held"
+
+    def __init__(self, type: CoreResourceType, source: Resource | ResourceDescriptor) -> None:
+        self._type = type
+        self._source = source
+        self._theirs: Resource | None = None
+
+    def resource_type(self) -> CoreResourceType:  # type: ignore[override]  # of each one
+        return self._type
+
+    @property
+    def theirs(self) -> Resource:
+        """The user's own object."""
+        if self._theirs is None:
+            raise ConfigurationError(f"the {self._type.value} {self.name!r} is not open yet")
+        return self._theirs
+
+    def open(self) -> Awaitable[None] | None:
+        self._theirs = self._made()
+        self._theirs.resource_context = _Context(self.context)
+        name_resource(self._theirs, self.name)
+        theirs: Any = self._theirs  # its open() may be a coroutine function
+        opening = theirs.open()
+        return opening if inspect.isawaitable(opening) else None
+
+    def _made(self) -> Resource:
+        if isinstance(self._source, ResourceDescriptor):
+            cls = self._source.clazz
+            arguments = dict(self._source.arguments)
+            try:
+                return cls(**arguments)
+            except TypeError as error:
+                raise ConfigurationError(
+                    f"the {self._type.value} {self.name!r}: {cls.__module__}.{cls.__qualname__}"
+                    f" refuses its arguments: {error}"
+                ) from error
+        return self._source
+
+    def close(self) -> Awaitable[None] | None:
+        theirs: Any = self._theirs
+        self._theirs = None
+        if theirs is None:
+            return None
+        name_resource(theirs, None)
+        closing = theirs.close()
+        return closing if inspect.isawaitable(closing) else None
+
+    def provided(self) -> Iterable[CoreResource]:
+        theirs: Any = self._theirs
+        if not isinstance(theirs, ServerOfTools):
+            return
+        for each in theirs.offered():
+            held = Held(core_type(each.resource_type()) or self._type, each)
+            held.name = getattr(each, "name", "")
+            held._theirs = each
+            yield held
+
+
+class _Context(ResourceContext):
+    """Where a resource of theirs finds others."""
+
+    def __init__(self, core: CoreResourceContext) -> None:
+        self._core = core
+
+    def get_resource(self, name: str, resource_type: ResourceType) -> Any:
+        return found_in(self._core.get_resource, name, resource_type)
+
+    def generate_available_skills_prompt(self, *skill_names: str) -> str:
+        raise NotImplementedError("Agent Skills are not supported here yet")
+
+    def get_skill_dirs(self, *skill_names: str) -> list[str]:
+        raise NotImplementedError("Agent Skills are not supported here yet")

@@ -1,0 +1,1 @@
+"""Flink Agents' compiled plans: of these, the configuration."""

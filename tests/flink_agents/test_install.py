@@ -1,0 +1,120 @@
+"""`flink_agents` is `perdure.flink_agents`, module by module, whichever is imported first."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pickle
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import perdure.flink_agents
+from perdure.errors import ConfigurationError
+from perdure.flink_agents.installing import install
+
+ROOM = Path(perdure.flink_agents.__file__).parent
+MODULES = sorted(
+    ".".join(path.relative_to(ROOM).with_suffix("").parts).removesuffix(".__init__")
+    for path in ROOM.rglob("*.py")
+    if path.name != "__main__.py" and path != ROOM / "__init__.py"
+)
+
+BOTH_ORDERS = f"""
+import importlib, sys
+import perdure.flink_agents
+perdure.flink_agents.install()
+for number, name in enumerate({MODULES!r}):
+    names = [f"flink_agents.{{name}}", f"perdure.flink_agents.{{name}}"]
+    if number % 2 == int(sys.argv[1]):
+        names.reverse()
+    first, second = map(importlib.import_module, names)
+    assert first is second, name
+    assert first.__name__ == first.__spec__.name == f"perdure.flink_agents.{{name}}", name
+    parent, _, last = name.rpartition(".")
+    holder = importlib.import_module("flink_agents." + parent if parent else "flink_agents")
+    assert getattr(holder, last) is first, name
+import flink_agents
+assert flink_agents is perdure.flink_agents
+importlib.reload(importlib.import_module("flink_agents.api.prompts.utils"))
+print(len({MODULES!r}))
+"""
+
+
+@pytest.mark.parametrize("order", ["0", "1"])
+def test_every_module_is_one_object_by_both_names(order: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH_ORDERS, order], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert int(done.stdout) > 40
+
+
+def test_classes_are_the_same_pickled_and_copied() -> None:
+    ours = importlib.import_module("perdure.flink_agents.api.chat_message").ChatMessage
+    theirs = importlib.import_module("flink_agents.api.chat_message").ChatMessage
+    message = theirs(content="hello")
+
+    assert ours is theirs
+    assert isinstance(pickle.loads(pickle.dumps(message)), ours)
+    assert copy.deepcopy(message) == message.model_copy() == message
+
+
+def test_an_events_id_survives_copies_and_pickles() -> None:
+    event = importlib.import_module("flink_agents.api.events.event").Event(type="x")
+
+    assert copy.deepcopy(event).id == pickle.loads(pickle.dumps(event)).id == event.id
+
+
+def test_it_is_refused_when_the_real_package_is_there(monkeypatch) -> None:
+    real = types.ModuleType("flink_agents")
+    real.__file__ = "/site-packages/flink_agents/__init__.py"
+    monkeypatch.setitem(sys.modules, "flink_agents", real)
+    with pytest.raises(ConfigurationError, match="imported already, from /site-packages"):
+        install()
+
+
+def test_what_is_not_here_is_not_found() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"flink_agents\.nothing"):
+        importlib.import_module("flink_agents.nothing")
+
+
+def test_importing_perdure_loads_no_pydantic() -> None:
+    said = "import sys, perdure; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+SCRIPT = """
+import sys
+from flink_agents.api.events.event import InputEvent
+print(__name__, InputEvent(input=sys.argv[1:]).input)
+"""
+
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "perdure.flink_agents", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_script_runs_as_it_is(tmp_path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(SCRIPT)
+    done = run_script(str(script), "--input", "3")
+
+    assert (done.returncode, done.stdout) == (0, "__main__ ['--input', '3']\n"), done.stderr
+
+
+def test_a_script_is_told_in_one_line_what_it_lacks(tmp_path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text("import pyflink.datastream\n")
+    for arguments, said in ((str(script), "perdure[flink]"), ("nowhere.py", "nowhere.py")):
+        if importlib.util.find_spec("pyflink") is not None and arguments != "nowhere.py":
+            continue
+        done = run_script(arguments)
+        assert done.returncode != 0
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
