@@ -1,33 +1,35 @@
-"""Tests in a real browser: one Chromium for all that a process runs."""
+"""The browser that tests of the page look with: Chromium as the machine has it, one a file."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-
-pytest.importorskip("playwright")
-
-from playwright.sync_api import Browser
 from tests.browser.world import CHROMIUM, chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_NONE = f"#### THE TESTS OF THE PAGE WERE NOT RUN: there is no {CHROMIUM} ####"
 
 
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out.
-
-    Playwright's event loop is this thread's running one as long as a browser is open, so that here
-    a loop that is left behind means nothing; what needs one has a thread of its own.
-    """
+    """Keep the settings of whoever runs the tests out; the driver's loop runs from test to test."""
     for name in [name for name in os.environ if name.startswith("PERDURE_")]:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Yield the browser; where there is none the test is skipped."""
+    """A headless Chromium; where there is none the test is skipped, in CI it fails."""
     if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}: the page is not looked at")
+        if os.environ.get("CI"):
+            pytest.fail(_NONE)
+        pytest.skip(_NONE)
     with chromium() as found:
         yield found
+    assert asyncio._get_running_loop() is None

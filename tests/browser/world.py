@@ -123,6 +123,10 @@ class Site:
         if self.job is not None:
             await self.job.close()
 
+    def streams(self) -> int:
+        """How many event streams are open."""
+        return self._service._streams
+
     def submit(self, value: Any, *, key: Any = "k", id: str | None = None) -> str:
         """Start a run; return its id once it is durable."""
         assert self.job is not None

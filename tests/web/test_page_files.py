@@ -56,6 +56,19 @@ async def test_the_page_finds_its_files_where_an_application_mounts_it() -> None
                 assert (await client.get(address)).status_code == 200
 
 
+async def test_files_are_packed_for_who_takes_that() -> None:
+    async with served(token=None) as (client, _):
+        address = next(a for a in addresses((await client.get("/")).text) if a.endswith(".js"))
+        plain = await client.get(address, headers={"Accept-Encoding": "identity"})
+        packed = await client.get(address, headers={"Accept-Encoding": "gzip, br"})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.text == plain.text == (PAGE / "main.js").read_text("utf-8")
+        sizes = [int(each.headers["content-length"]) for each in (plain, packed)]
+        assert sizes[1] < sizes[0] / 2 < len(plain.content)
+        assert plain.headers["vary"] == packed.headers["vary"] == "accept-encoding"
+
+
 async def test_only_files_of_the_page_are_handed_out() -> None:
     async with served(token=None) as (client, _):
         (folder,) = {path.rsplit("/", 1)[0] for path in addresses((await client.get("/")).text)}

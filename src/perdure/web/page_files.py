@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gzip
 import hashlib
 import html
 from pathlib import Path
@@ -46,6 +47,7 @@ class _Files(NamedTuple):
     """All files of the page, by their paths below its folder, and what names them together."""
 
     by_path: dict[str, bytes]
+    packed: dict[str, bytes]
     digest: str
 
 
@@ -60,7 +62,8 @@ def _files() -> _Files:
     digest = hashlib.sha256()
     for name, data in found.items():
         digest.update(b"%s\0%d\0%s" % (name.encode(), len(data), data))
-    return _Files(found, digest.hexdigest()[:16])
+    packed = {name: gzip.compress(data, mtime=0) for name, data in found.items()}
+    return _Files(found, packed, digest.hexdigest()[:16])
 
 
 def page_routes() -> list[Route]:
@@ -86,7 +89,14 @@ async def _file(request: Request) -> Response:
     data = files.by_path.get(path)
     if data is None or request.path_params["digest"] != files.digest or path == _INDEX:
         raise HTTPException(404)
-    return _answer(request, data, path, _FOR_GOOD)
+    answer = _answer(request, data, path, _FOR_GOOD)
+    if answer.status_code == 200 and "gzip" in request.headers.get("accept-encoding", ""):
+        packed = Response(files.packed[path], headers=answer.headers)
+        packed.headers["content-length"] = str(len(packed.body))
+        packed.headers["content-encoding"] = "gzip"
+        answer = packed
+    answer.headers["vary"] = "accept-encoding"
+    return answer
 
 
 def _answer(request: Request, data: bytes, path: str, kept: str) -> Response:

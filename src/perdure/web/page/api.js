@@ -4,11 +4,6 @@ import { BASE, token } from "./token.js";
 
 /** What the service refused, or that it could not be reached (status 0). */
 export class Problem extends Error {
-  /**
-   * @param {number} status
-   * @param {string} detail one line: what, where, what to do next
-   * @param {number} [retryAfter] seconds after which it may be asked again
-   */
   constructor(status, detail, retryAfter = 0) {
     super(detail);
     this.name = "Problem";
@@ -22,11 +17,7 @@ let askForToken = async () => {
   throw new Problem(401, "a token is needed");
 };
 
-/**
- * Say what asks the person for a token; it resolves when there is another one.
- *
- * @param {(detail: string) => Promise<void>} ask
- */
+/** Say what asks the person for a token; it resolves when there is another one. */
 export function onUnknown(ask) {
   askForToken = ask;
 }
@@ -85,11 +76,6 @@ export const api = {
   /** @returns {Promise<any>} what a GET answers */
   async get(path, query = {}, { signal } = {}) {
     return (await send(address(path, query), { signal })).json();
-  },
-
-  /** @returns {Promise<string>} what a GET answers, as text */
-  async text(path, query = {}, { signal } = {}) {
-    return (await send(address(path, query), { signal })).text();
   },
 
   /** @returns {Promise<any>} what a POST answers */

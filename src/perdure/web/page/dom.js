@@ -10,8 +10,8 @@ const SVG = "http://www.w3.org/2000/svg";
  *
  * @param {string} tag
  * @param {Object|null} attributes `onNAME` is a listener, `style` and `dataset` are objects,
- *   `class` may be a list; true is an attribute without a value; null, undefined and false none.
- * @param {...(Node|string|number|Array|null|false)} children lists are taken apart, null left out
+ *   `class` may be a list; true is an attribute without a value, null and false none
+ * @param {...(Node|string|number|Array|null|false)} children lists are taken apart
  * @returns {HTMLElement}
  */
 export function h(tag, attributes, ...children) {

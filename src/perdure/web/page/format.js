@@ -52,18 +52,10 @@ export function exact(at) {
   return at === null || at === undefined ? "" : EXACT.format(at).replace(",", ".");
 }
 
-/**
- * Make an element that says how long ago something was, and keeps saying so; hovering tells when.
- *
- * @param {number|null} at
- * @returns {HTMLElement}
- */
+/** Make an element that says how long ago something was, and keeps saying so; hovering tells when. */
 export function age(at) {
   if (at === null || at === undefined) return h("span", null);
-  const made = h("time", {
-    datetime: new Date(at).toISOString(), title: exact(at), dataset: { at },
-  }, ago(at));
-  return made;
+  return h("time", { datetime: new Date(at).toISOString(), title: exact(at), dataset: { at } }, ago(at));
 }
 
 /** Renew all ages on the page; the page's one clock calls it. */

@@ -12,12 +12,7 @@ const STATES = {
   ended: ["ended", "Ended"],
 };
 
-/**
- * Draw the head.
- *
- * @param {Object} job what GET /job says
- * @returns {{state: Function, mark: Function, watch: Function}}
- */
+/** Draw the head; `job` is what GET /job says. */
 export function drawHead(job) {
   const links = new Map(SCREENS.map(({ name, screen }) => [name, linkTo(name, screen)]));
   const state = h("span", { class: "live is-connecting", role: "status" });

@@ -5,11 +5,7 @@ import { h, replace } from "./dom.js";
 
 /** Gives one answer to one wait. */
 export class Answer {
-  /**
-   * @param {Object} wait
-   * @param {Object} context
-   * @param {function(string): void} onSaid told the outcome in words, once it counts
-   */
+  /** `onSaid` is told the outcome in words, once it counts. */
   constructor(wait, context, onSaid) {
     this.wait = wait;
     this.context = context;
@@ -46,12 +42,7 @@ export class Answer {
   }
 }
 
-/**
- * Make the form of an answer.
- *
- * @param {Answer} answer
- * @returns {{element: HTMLElement, onKey: function(string): boolean}}
- */
+/** Make the form of an answer; its `onKey` tells whether a key was for it. */
 export function answerForm(answer) {
   const wrong = h("p", { class: "error", role: "alert", hidden: true });
   const run = async (work) => {

@@ -17,10 +17,8 @@ export class JobStream {
   }
 
   /**
-   * Be told of changes.
+   * Be told of changes: their `runs`, `statuses`, and `all` where everything is to be read again.
    *
-   * @param {function({runs: string[], statuses: boolean, all: boolean}): void} listener `all`: what
-   *   was read before may be anything now, so read it again
    * @returns {function(): void} which ends it
    */
   subscribe(listener) {

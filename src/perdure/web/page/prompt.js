@@ -6,12 +6,7 @@ import { keepToken } from "./token.js";
 
 let asking = null;
 
-/**
- * Ask for a token; resolves when one was given. All who ask at one time get the same.
- *
- * @param {string} detail what was wrong with the one before; empty where there was none
- * @returns {Promise<void>}
- */
+/** Ask for a token until one is given; `detail` is what was wrong with the one before, if any. */
 export function askForToken(detail) {
   asking ??= shown(detail).finally(() => (asking = null));
   return asking;

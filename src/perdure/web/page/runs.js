@@ -71,8 +71,7 @@ class RunsScreen {
   }
 
   onChange(change) {
-    this.list.changed(change);
-    this.isStale ||= change.statuses || change.all;
+    this.isStale ||= this.list.changed(change);
     this.lookSoon();
   }
 

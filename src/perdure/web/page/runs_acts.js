@@ -10,14 +10,7 @@ const ACTS = {
   cancel: { word: "Cancel", done: "cancelled", fits: ({ status }) => !FINAL.has(status) },
 };
 
-/**
- * Make the bar that acts on the runs that are chosen.
- *
- * @param {Object} context see `main.js`
- * @param {function(): Object[]} chosen heads of the runs
- * @param {function(): void} clear chooses none
- * @returns {{element: HTMLElement, show: function(): void}}
- */
+/** Make the bar that acts on the runs whose heads `chosen` returns; `clear` chooses none. */
 export function actBar(context, chosen, clear) {
   const words = h("span", { role: "status" });
   const buttons = new Map(Object.entries(ACTS).map(([name, act]) => [name, h("button", {
@@ -47,13 +40,7 @@ export function actBar(context, chosen, clear) {
   return { element, show };
 }
 
-/**
- * Retry or cancel runs, and tell what came of it.
- *
- * @param {Object} context
- * @param {string[]} ids
- * @param {"retry"|"cancel"} name
- */
+/** Retry or cancel runs, by `name`, and tell what came of it. */
 export async function actOn(context, ids, name) {
   const waiting = [...ids];
   const refused = [];

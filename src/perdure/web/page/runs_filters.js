@@ -26,12 +26,7 @@ export function isFiltered(query) {
   return ["status", "key", "text", "age"].some((name) => query.get(name));
 }
 
-/**
- * Make the bar of filters.
- *
- * @param {function(Object): void} set changes parts of the address's query
- * @returns {{element: HTMLElement, show: function(URLSearchParams), counts: function(Object)}}
- */
+/** Make the bar of filters; `set` changes parts of the address's query. */
 export function filterBar(set) {
   let shown = new URLSearchParams();
   const numbers = new Map(STATUSES.map((status) => [status, h("span", { class: "chip-number" })]));

@@ -8,11 +8,7 @@ const SUMMED = 40; // summaries of one answer
 
 /** Owns: requests under way. Lifecycle: `close`. */
 export class RunList {
-  /**
-   * @param {Object} api
-   * @param {Object} filters query of GET /runs
-   * @param {function(): void} onChange told when anything of it changed
-   */
+  /** `filters`: query of GET /runs; `onChange` is told when anything changed. */
   constructor(api, filters, onChange) {
     this.api = api;
     this.filters = filters;
@@ -75,16 +71,23 @@ export class RunList {
     this.rows.push(row);
   }
 
-  /** Note what changed; rows are renewed when they are seen. */
+  /**
+   * Note what changed; rows are renewed when they are seen.
+   *
+   * @returns {boolean} whether there may be other runs, or the numbers of them be others
+   */
   changed({ runs, statuses, all }) {
+    let hasOther = statuses || all;
     for (const id of runs) {
       const row = this.byId.get(id);
       if (row) row.isStale = true;
+      else hasOther = true;
     }
-    if (!statuses && !all) return;
+    if (!statuses && !all) return hasOther;
     for (const row of this.rows) {
       if (all || !FINAL.has(row.head.status)) row.isStale = true;
     }
+    return true;
   }
 
   /** Read the newest runs, and keep those that are not in the list for `takePending`. */
@@ -124,11 +127,7 @@ export class RunList {
     this.onChange();
   }
 
-  /**
-   * Read anew what has changed of these rows, and what was never read; one request at a time.
-   *
-   * @returns {Promise<boolean>} whether anything was read
-   */
+  /** Read anew what has changed of these rows, or was never read; tell whether anything was. */
   async renew(rows) {
     const wanted = rows.filter((row) => row.isStale || !row.work).slice(0, SUMMED);
     if (this.isSumming || !wanted.length) return false;

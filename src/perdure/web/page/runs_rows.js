@@ -36,27 +36,29 @@ export class Rows {
   }
 
   /** Draw what is seen of these rows; elements of rows that are the same objects stay. */
-  show(rows, isAnew = false) {
+  show(rows) {
     const { height } = this;
     const [first, end] = this.range(rows.length);
     const from = Math.max(0, first - SPARE);
     const to = Math.min(rows.length, end + SPARE);
     this.body.style.height = `${rows.length * height}px`;
     const wanted = new Set();
-    for (let i = from; i < to; i += 1) {
+    let below = null; // elements stand in the order of the rows: so they are read, and walked by keys
+    for (let i = to - 1; i >= from; i -= 1) {
       const row = rows[i];
       const { id } = row.head;
       wanted.add(id);
       let known = this.drawn.get(id);
-      if (!known || known.row !== row || isAnew) {
+      if (known?.row !== row) {
         const element = this.draw(row);
         if (known) this.swap(known.element, element);
-        else this.body.append(element);
+        else this.body.insertBefore(element, below);
         known = { row, element };
         this.drawn.set(id, known);
       }
-      known.element.style.transform = `translateY(${i * height}px)`;
-      known.element.setAttribute("aria-rowindex", String(i + 2));
+      below = known.element;
+      below.style.transform = `translateY(${i * height}px)`;
+      below.setAttribute("aria-rowindex", String(i + 2));
     }
     for (const [id, { element }] of this.drawn) {
       if (wanted.has(id)) continue;
@@ -73,13 +75,7 @@ export class Rows {
   }
 }
 
-/**
- * Make the element of a run's row.
- *
- * @param {{head: Object, work: Object|null}} row
- * @param {{isChosen: boolean, choose: function(Event)|null, byKey: function(string)}} options
- * @returns {HTMLElement}
- */
+/** @returns {HTMLElement} a run's row; `choose` and `byKey` are called by what is in it */
 export function rowElement({ head, work }, { isChosen, choose, byKey }) {
   const title = oneLine({ value: head.title }, 80);
   return h("div", { class: ["run-row", isChosen && "is-chosen"], role: "row", dataset: { id: head.id } },

@@ -15,12 +15,8 @@ const LONGEST_SILENCE = 40_000; // the service sends a comment each 15 s
  * Follow a stream.
  *
  * @param {string} path
- * @param {Object} options
- * @param {Object} [options.query]
- * @param {string|number} [options.after] id to go on behind
- * @param {Object<string, function(any, string): void>} options.on by the events' names; `end` and
- *   `problem` are events too, and after `end` the stream is closed
- * @param {function("connecting"|"live"|"lost"|"hidden"|"ended", string=): void} [options.state]
+ * @param {Object} options `after`: id to go on behind; `on`: functions of data and id by the names
+ *   of events; `state`: told "connecting", "live", "lost" with why, "hidden", "ended"
  * @returns {{close: function(): void, last: function(): string}}
  */
 export function follow(path, { query = {}, after = "", on, state = () => {} }) {
@@ -124,8 +120,7 @@ async function readEvents(body, abort, receive) {
 }
 
 /** Makes events of the text of a stream, as it comes. */
-export class Parser {
-  /** @param {function({name: string, data: string, id: string|null}): void} receive */
+class Parser {
   constructor(receive) {
     this.receive = receive;
     this.rest = "";
