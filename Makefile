@@ -24,7 +24,7 @@ ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_race
 PYTHONS := $(or $(addprefix python,$(PYTHON_VERSION)),python3 python3.14 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reviews test test-core test-flink test-uvloop simulate soak soak-flink lint typecheck format bench bench-peers docs pictures clean distclean
+.PHONY: help venv demo demo-reviews test test-core test-flink test-uvloop simulate soak soak-flink lint typecheck format bench bench-page bench-peers docs pictures clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ format: $(STAMP)  ## put the code into its form
 
 bench: $(STAMP)  ## run the benchmarks
 	@set -e; for file in benchmarks/bench_*.py; do $(PYTHON) "$$file"; done
+
+bench-page: $(STAMP)  ## the page alone: lists of 100,000 runs, a timeline of 5,000 calls; needs chromium
+	@$(PYTHON) benchmarks/bench_page.py
 
 bench-peers: $(STAMP) $(PEERS)/.ready  ## the same cases beside DBOS, LangGraph, absurd and Restate; needs npm
 	@$(PYTHON) benchmarks/peers/run.py $(PEERS)/venv/bin/python \

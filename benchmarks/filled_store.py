@@ -18,19 +18,26 @@ JOB = 1
 REVIEW = "The jacket is warm and fits well, but one of the two zips jams now and then. " * 3
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
+RECORD = (
+    "number, run, event, action, n, kind, call, function, digest, detail, payload, started_at, at"
+)
 # One key a run, so that every index grows with the number of runs.
 STATEMENTS = (
     "INSERT INTO key SELECT :first + i, :job, key_digest(i), key_value(i), 1 FROM n",
-    """INSERT INTO run SELECT :first + i, :job, :first + i, 1, printf('order-%07d', i),
+    """INSERT INTO run (run, job, key, sequence, label, value, status, place, attempt, error,
+       admitted_at, finished_at) SELECT :first + i, :job, :first + i, 1, printf('order-%07d', i),
        input_value(i), :status, :first + i, 0, NULL, :now + i * 1000, :now + i * 1000 + 900
        FROM n""",
     """INSERT INTO input SELECT :job, '', printf('order-%07d', i), :first + i, randomblob(16)
        FROM n""",
-    """INSERT INTO record SELECT NULL, :first + i, 0, 'go', 0, :start, 0, '', NULL, '', NULL, 0,
+    f"""INSERT INTO record ({RECORD})
+       SELECT NULL, :first + i, 0, 'go', 0, :start, 0, '', NULL, '', NULL, 0,
        :now + i * 1000 FROM n""",
-    """INSERT INTO record SELECT NULL, :first + i, 0, 'go', 1, :result, 1, 'workloads:trivial',
+    f"""INSERT INTO record ({RECORD})
+       SELECT NULL, :first + i, 0, 'go', 1, :result, 1, 'workloads:trivial',
        randomblob(16), 'order', result_value(i), :now + i * 1000, :now + i * 1000 + 500 FROM n""",
-    """INSERT INTO record SELECT NULL, :first + i, 0, 'go', 1, :completed, 0, '', NULL, '',
+    f"""INSERT INTO record ({RECORD})
+       SELECT NULL, :first + i, 0, 'go', 1, :completed, 0, '', NULL, '',
        :completion, 0, :now + i * 1000 + 900 FROM n""",
     "INSERT INTO memory SELECT :first + i, 'last', result_value(i), :now + i * 1000 + 900 FROM n",
     """INSERT INTO output SELECT NULL, :first + i, 1, lower(hex(randomblob(16))), result_value(i),

@@ -142,7 +142,9 @@ export function clock(time, step) {
   return `${seconds}.${String(Math.floor(ms)).padStart(3, "0").slice(0, digits)}`;
 }
 
+const DAYS = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
 /** Return a day in short. */
 export function day(time) {
-  return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  return DAYS.format(time);
 }

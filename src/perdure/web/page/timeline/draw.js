@@ -24,9 +24,10 @@ export function draw(context, layout, view, colours) {
     context, layout, view, colours, patterns: patternsOf(context, colours),
     x: (time) => xOf(layout, view, time),
     counts: { bars: 0, lanes: 0, labels: 0 },
-    widths: widthsOf(context),
+    widths: widthsOf(context, `11px ${colours.sans}`),
   };
-  context.clearRect(0, 0, view.width, view.height);
+  context.fillStyle = colours.ground;
+  context.fillRect(0, 0, view.width, view.height);
   context.textBaseline = "middle";
   drawGrid(scene);
   context.save();
@@ -38,6 +39,7 @@ export function draw(context, layout, view, colours) {
   for (const lane of layout.lanes) drawLane(scene, lane);
   drawArrows(scene);
   drawBeginnings(scene, true);
+  drawFoldNotes(scene);
   context.restore();
   drawPointer(scene);
   return scene.counts;
@@ -93,29 +95,35 @@ function drawGrid({ context, layout, view, colours, x }) {
   line(context, 0, AXIS - 0.5, view.width, AXIS - 0.5, colours.line);
 }
 
-/** Draw lines of time that was idle: two strokes, and between them how long. */
+/** Draw time that was idle: a strip between two strokes. */
 function drawFolds({ context, layout, view, colours, x }) {
-  context.font = `11px ${colours.sans}`;
-  let taken = -Infinity;
   for (const fold of layout.axis.folds) {
-    const from = x(fold.from);
-    const to = x(fold.to);
+    const from = Math.round(x(fold.from)) + 0.5;
+    const to = Math.round(x(fold.to)) - 0.5;
     if (to < 0 || from > view.width) continue;
     context.fillStyle = colours.sunken;
     context.fillRect(from, AXIS, to - from, view.height);
-    line(context, Math.round(from) + 0.5, AXIS, Math.round(from) + 0.5, view.height, colours.faint, [2, 3]);
-    line(context, Math.round(to) - 0.5, AXIS, Math.round(to) - 0.5, view.height, colours.faint, [2, 3]);
+    line(context, from, AXIS, from, view.height, colours.faint, [2, 3]);
+    line(context, to, AXIS, to, view.height, colours.faint, [2, 3]);
+  }
+}
+
+/** Write how long each idle time was, at its foot and over everything. */
+function drawFoldNotes({ context, layout, view, colours, x }) {
+  context.font = `11px ${colours.sans}`;
+  let taken = -Infinity;
+  for (const fold of layout.axis.folds) {
+    const [from, to] = [x(fold.from), x(fold.to)];
+    if (to < 0 || from > view.width) continue;
     const text = duration(fold.to - fold.from);
     const width = context.measureText(text).width + 8;
-    const middle = Math.min(Math.max((from + to) / 2, width / 2), view.width - width / 2);
-    if (middle - width / 2 < taken) continue;
-    taken = middle + width / 2;
+    const left = Math.min(Math.max((from + to - width) / 2, 0), view.width - width);
+    if (left < taken) continue;
+    taken = left + width;
     context.fillStyle = colours.ground;
-    context.fillRect(middle - width / 2, view.height - 21, width, 16);
+    context.fillRect(left, view.height - 21, width, 16);
     context.fillStyle = colours.dim;
-    context.textAlign = "center";
-    context.fillText(text, middle, view.height - 13);
-    context.textAlign = "left";
+    context.fillText(text, left + 4, view.height - 12.5);
   }
 }
 
@@ -125,6 +133,7 @@ function drawLane(scene, lane) {
   if (y > view.height || y + lane.height < AXIS) return;
   scene.counts.lanes += 1;
   line(context, 0, Math.round(y) + 0.5, view.width, Math.round(y) + 0.5, colours.line);
+  context.font = `11px ${colours.sans}`; // of the labels; see `widths`
   lane.rows.forEach((row, index) => {
     const top = y + HEADER + index * ROW;
     if (top > view.height || top + ROW < AXIS) return;
@@ -145,12 +154,14 @@ function drawName(scene, lane, y) {
   const { context, view, colours } = scene;
   const indent = 10 + lane.depth * 16;
   const isSelected = view.selected === lane.bar.id;
-  context.font = `600 ${FONT}px ${colours.sans}`;
-  const name = scene.widths.cut(lane.name, view.width - indent - 20);
+  const bold = `600 ${FONT}px ${colours.sans}`;
+  context.font = bold;
+  const name = widthsOf(context, bold).cut(lane.name, view.width - indent - 20);
   const width = context.measureText(name).width;
-  context.font = `${FONT}px ${colours.sans}`;
+  const plain = `${FONT}px ${colours.sans}`;
+  context.font = plain;
   const note = lane.status === "completed" ? "" : ` ${lane.status}`;
-  const more = scene.widths.cut(`  on ${eventName(lane.type)}${lane.event ? ` ${lane.event}` : ""}`, view.width - indent - width - 90);
+  const more = widthsOf(context, plain).cut(`  on ${eventName(lane.type)}${lane.event ? ` ${lane.event}` : ""}`, view.width - indent - width - 90);
   const moreWidth = context.measureText(more).width;
   const noteWidth = note ? context.measureText(note).width + 8 : 0;
   context.fillStyle = isSelected ? colours.sunken : colours.ground;
@@ -313,15 +324,19 @@ function line(context, x0, y0, x1, y1, colour, dashes = [], width = 1) {
 const MOST_WIDTHS = 4000;
 const measured = new Map();
 
-/** Return what cuts texts to a width; the widths are kept, since most frames have the same. */
-function widthsOf(context) {
+/**
+ * Return what cuts texts of a font to a width; widths are kept, since most frames have the same.
+ * The context must have that font: to ask it for its own is slow.
+ */
+function widthsOf(context, font) {
+  if (!measured.has(font)) measured.set(font, new Map());
+  const known = measured.get(font);
   const width = (text) => {
-    const key = context.font + text;
-    let found = measured.get(key);
+    let found = known.get(text);
     if (found === undefined) {
-      if (measured.size > MOST_WIDTHS) measured.clear();
+      if (known.size > MOST_WIDTHS) known.clear();
       found = context.measureText(text).width;
-      measured.set(key, found);
+      known.set(text, found);
     }
     return found;
   };

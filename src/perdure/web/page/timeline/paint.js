@@ -146,7 +146,6 @@ function diamond(context, x, y) {
 /** Write the label in a bar, or beside it where there is room. */
 function paintLabel(scene, bar, box, { room, roomBefore }) {
   const { context, colours, widths, view } = scene;
-  context.font = `11px ${colours.sans}`;
   const middle = box.y + box.height / 2 + 0.5;
   const right = Math.min(box.to, view.width);
   const needed = widths.width(bar.label) + 2 * TEXT_ROOM;

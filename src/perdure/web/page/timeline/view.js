@@ -62,7 +62,7 @@ export class Timeline {
     this.said = make("div", "unheard", this.element);
     this.said.setAttribute("aria-live", "polite");
     this.table = make("table", "unheard", make("div", "unheard", this.element));
-    this.context = this.canvas.getContext("2d", { alpha: true });
+    this.context = this.canvas.getContext("2d", { alpha: false });
   }
 
   /**
