@@ -1,6 +1,7 @@
 // The head of a run: how it stands, what it waits for and how to end that, and where its time went.
 
 import { h } from "../dom.js";
+import { dim, tailOf } from "./parts.js";
 import { clock, day } from "../timeline/axis.js";
 import { age, cost, count, duration, oneLine, printable } from "../format.js";
 import { badge } from "../status.js";
@@ -24,10 +25,10 @@ function titleRow(run, actions) {
   return h("div", { class: "run-title" },
     badge(run.status),
     h("h1", {}, h("bdi", {}, printable(run.title))),
-    run.title !== run.id && h("span", { class: "dim" }, run.id),
-    h("span", { class: "pair" }, h("span", { class: "dim" }, "key "), h("bdi", {}, printable(oneLine(run.key)))),
-    h("span", { class: "dim" }, isOver || run.waits.length ? "since " : "started ", shortly(since), " · ", age(since)),
-    run.attempts > 1 && h("span", { class: "dim" }, `put back ${run.attempts - 1} ×`),
+    run.title !== run.id && dim(run.id),
+    h("span", { class: "pair" }, dim("key "), h("bdi", {}, printable(oneLine(run.key)))),
+    dim(isOver || run.waits.length ? "since " : "started ", shortly(since), " · ", age(since)),
+    run.attempts > 1 && dim(`put back ${run.attempts - 1} ×`),
     h("span", { class: "room" }),
     !isOver && actions?.cancel && h("button", { type: "button", class: "quiet", onclick: actions.cancel }, "Cancel run"),
     ["failed", "cancelled"].includes(run.status) && actions?.retry &&
@@ -63,7 +64,7 @@ function waitRows(run, actions) {
     return h("div", { class: "run-wait", "data-name": wait.name },
       h("span", { class: "run-wait-for" }, isApproval ? "Waits for a person" : "Waits for signal ", !isApproval && h("b", {}, printable(wait.name))),
       wait.question && h("bdi", { class: "question" }, printable(wait.question)),
-      h("span", { class: "dim" }, isApproval ? `${printable(wait.name)}, ` : "", age(wait.since)),
+      dim(isApproval ? `${printable(wait.name)}, ` : "", age(wait.since)),
       h("span", { class: "room" }),
       controls,
     );
@@ -75,7 +76,7 @@ function errorRow({ run }) {
   return h("div", { class: "run-error", role: "note" },
     h("strong", {}, printable(run.error.type.split(".").at(-1))),
     h("bdi", {}, printable(run.error.message)),
-    run.error.place && h("span", { class: "dim mono" }, printable(run.error.place.split(/[\\/]/).slice(-2).join("/"))),
+    run.error.place && h("span", { class: "dim mono" }, printable(tailOf(run.error.place))),
   );
 }
 

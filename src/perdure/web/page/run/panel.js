@@ -4,6 +4,7 @@ import { clock } from "../timeline/axis.js";
 import { shortName } from "../timeline/bars.js";
 import { eventName } from "../timeline/draw.js";
 import { h } from "../dom.js";
+import { dim, tailOf } from "./parts.js";
 import { cost, count, duration, exact, printable } from "../format.js";
 import { badge } from "../status.js";
 import { valuePanel } from "../value.js";
@@ -44,8 +45,8 @@ function titleOf(bar) {
 
 /** Return facts as a list: [name, value] each; those without value are left out. */
 export function facts(rows) {
-  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  const known = rows.filter(([, value]) => value);
+  return h("dl", { class: "facts" }, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 function section(title, ...children) {
@@ -62,9 +63,7 @@ function moment(ms) {
 
 function callParts(bar, context) {
   const call = bar.call;
-  const found = [h("p", { class: "panel-status" }, stateBadge(bar), h("span", { class: "dim" }, duration(bar.end - bar.begin)))];
-  found.push(h("p", { class: "durable" }, durability(bar)));
-  found.push(facts(timesOf(bar)));
+  const found = [standing(bar, stateBadge(bar)), h("p", { class: "durable" }, durability(bar)), facts(timesOf(bar))];
   if (call?.error) found.push(errorPart(call.error, call.status === "retrying" ? "Last attempt failed" : "Error"));
   if (call && isChat(bar)) found.push(...chatParts(bar));
   else {
@@ -80,6 +79,11 @@ function stateBadge(bar) {
   const kinds = { returned: "completed", raised: "failed", "in doubt": "waiting", retrying: "waiting", "backing off": "waiting", limited: "waiting", queued: "queued" };
   const made = badge(kinds[state] ?? "running");
   return h("span", { class: made.className }, `${[...made.textContent.trim()][0]} ${state}`);
+}
+
+/** Return how something stands, and for how long it was. */
+function standing(bar, status) {
+  return h("p", { class: "panel-status" }, status, dim(duration(bar.end - bar.begin)));
 }
 
 /** Say whether a crash would have the call made again. */
@@ -100,10 +104,10 @@ function timesOf(bar) {
   const waited = call?.waited ?? { thread: 0, limit: 0, retries: 0 };
   const ran = call?.settled_at && call.attempts === 1 ? duration(call.settled_at - call.started_at) : "";
   return [
-    ["held by a limit", waited.limit ? duration(waited.limit) : ""],
-    ["queued for a thread", waited.thread ? duration(waited.thread) : ""],
+    ["held by a limit", waited.limit && duration(waited.limit)],
+    ["queued for a thread", waited.thread && duration(waited.thread)],
     ["ran", ran],
-    ["backed off", waited.retries ? duration(waited.retries) : ""],
+    ["backed off", waited.retries && duration(waited.retries)],
     ["attempts", call && call.attempts > 1 ? `${call.attempts} (drawn evenly: the journal has the sum of the pauses)` : ""],
     ["began", moment(call ? call.started_at : bar.begin)],
     ["settled", moment(call?.settled_at)],
@@ -122,8 +126,8 @@ export function errorPart(error, title = "Error") {
     (error.notes ?? []).map((note) => h("p", { class: "dim" }, printable(note))),
     frames.length > 0 && h("ol", { class: "frames" }, frames.slice(0, 8).map((frame) =>
       h("li", {},
-        h("span", { class: "mono" }, `${printable(frame.file.split(/[\\/]/).slice(-2).join("/"))}:${frame.line}`),
-        h("span", { class: "dim" }, ` in ${printable(frame.name)}`),
+        h("span", { class: "mono" }, `${printable(tailOf(frame.file))}:${frame.line}`),
+        dim(` in ${printable(frame.name)}`),
         frame.code && h("pre", {}, printable(frame.code)),
       ))),
     error.traceback && h("details", {}, h("summary", {}, "whole traceback"), h("pre", { class: "value" }, printable(error.traceback))),
@@ -174,7 +178,7 @@ function actionParts(bar, context) {
   const sent = detail.events.filter((e) => e.source_event === action.event && e.action === action.name);
   const failed = action.status === "failed" && detail.run.error;
   return [
-    h("p", { class: "panel-status" }, h("span", {}, action.status), h("span", { class: "dim" }, duration(bar.end - bar.begin))),
+    standing(bar, h("span", {}, action.status)),
     facts([
       ["began", moment(action.started_at)],
       ["finished", moment(action.finished_at)],
@@ -191,7 +195,7 @@ function waitParts(bar, context) {
   const { wait, signal } = bar;
   if (wait) {
     return [
-      h("p", { class: "panel-status" }, badge("waiting"), h("span", { class: "dim" }, duration(bar.end - bar.begin))),
+      standing(bar, badge("waiting")),
       wait.question && h("p", { class: "question" }, printable(wait.question)),
       facts([["for", `${wait.kind} ${wait.name}`], ["since", moment(wait.since)]]),
     ];
@@ -212,7 +216,7 @@ function sleepParts(bar) {
 function childParts(bar, context, listeners) {
   const { run, id } = bar.child;
   return [
-    h("p", { class: "panel-status" }, badge(run.status), h("span", { class: "dim" }, duration(bar.end - bar.begin))),
+    standing(bar, badge(run.status)),
     h("p", {},
       h("button", { type: "button", onclick: () => listeners.open(id) }, "Show in the timeline"), " ",
       h("button", { type: "button", onclick: () => listeners.go(id) }, "Go to the run"),

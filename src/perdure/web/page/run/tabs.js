@@ -4,6 +4,7 @@ import { clock } from "../timeline/axis.js";
 import { eventName } from "../timeline/draw.js";
 import { shortName } from "../timeline/bars.js";
 import { h, replace } from "../dom.js";
+import { dim } from "./parts.js";
 import { bytes, count, exact, oneLine, printable } from "../format.js";
 
 const MOST_EVENTS = 2000;
@@ -40,7 +41,7 @@ export class Tabs {
   #count(name) {
     const { events, memory, records } = this.detail;
     const number = { Events: events.length, Memory: memory.length, Journal: records }[name];
-    return number ? h("span", { class: "dim" }, ` ${count(number)}`) : null;
+    return number ? dim(` ${count(number)}`) : null;
   }
 
   open(name) {
@@ -87,9 +88,9 @@ export class Tabs {
 
   #eventRow(event, depth) {
     return h("div", { class: "tree-row", style: { "padding-left": `${depth * 18 + 12}px` } },
-      h("span", { class: "dim" }, "◇"),
-      h("span", {}, printable(eventName(event.type)), h("span", { class: "dim" }, ` ${event.number}`)),
-      h("bdi", { class: "one-line mono dim" }, printable(oneLine(event.attributes))),
+      dim("◇"),
+      h("span", {}, printable(eventName(event.type)), dim(` ${event.number}`)),
+      h("bdi", { class: "cut mono dim" }, printable(oneLine(event.attributes))),
     );
   }
 
@@ -99,10 +100,10 @@ export class Tabs {
       type: "button", class: "tree-row tree-action", style: { "padding-left": `${depth * 18 + 12}px` },
       onclick: () => this.listeners.select(id),
     },
-    h("span", { class: "dim" }, "→"),
+    dim("→"),
     h("strong", {}, printable(action.name)),
     h("span", { class: action.status === "failed" ? "failed" : "dim" }, action.status),
-    h("span", { class: "dim" }, action.calls.length ? `${count(action.calls.length)} calls` : ""));
+    dim(action.calls.length ? `${count(action.calls.length)} calls` : ""));
   }
 
   #memory() {
@@ -113,7 +114,7 @@ export class Tabs {
       h("tbody", {}, memory.map((write) => h("tr", {},
         h("td", { class: "dim" }, write.memory),
         h("td", { class: "mono" }, printable(write.path)),
-        h("td", { class: "one-line mono" }, write.deleted ? h("em", {}, "deleted") : printable(oneLine(write.written))),
+        h("td", { class: "cut mono" }, write.deleted ? h("em", {}, "deleted") : printable(oneLine(write.written))),
         h("td", {}, printable(write.action)),
       )))));
   }
@@ -153,7 +154,7 @@ function recordRow(record) {
     h("td", {}, record.kind),
     h("td", {}, printable(record.action ?? "")),
     h("td", { class: "figure dim" }, record.call ? String(record.call) : ""),
-    h("td", { class: "one-line mono" }, record.function ? `${printable(shortName(record.function))}(${printable(record.detail ?? "")})` : printable(record.detail ?? "")),
+    h("td", { class: "cut mono" }, record.function ? `${printable(shortName(record.function))}(${printable(record.detail ?? "")})` : printable(record.detail ?? "")),
     h("td", { class: "figure dim" }, record.size ? bytes(record.size) : ""),
   );
 }

@@ -8,6 +8,7 @@ import { paintBar, patternsOf } from "./paint.js";
 export const AXIS = 28; // px: the time axis, always in sight
 const LEAST_MARK = 84; // px between two marks of the axis
 const FONT = 12;
+const CHIP = 18; // px: the height of a text on a ground of its own
 
 /**
  * Draw what is visible.
@@ -109,22 +110,27 @@ function drawFolds({ context, layout, view, colours, x }) {
 }
 
 /** Write how long each idle time was, at its foot and over everything. */
-function drawFoldNotes({ context, layout, view, colours, x }) {
-  context.font = `11px ${colours.sans}`;
+function drawFoldNotes(scene) {
+  const { layout, view, colours, x } = scene;
   let taken = -Infinity;
   for (const fold of layout.axis.folds) {
     const [from, to] = [x(fold.from), x(fold.to)];
-    if (to < 0 || from > view.width) continue;
-    const text = duration(fold.to - fold.from);
-    const width = context.measureText(text).width + 8;
-    const left = Math.min(Math.max((from + to - width) / 2, 0), view.width - width);
-    if (left < taken) continue;
-    taken = left + width;
-    context.fillStyle = colours.ground;
-    context.fillRect(left, view.height - 21, width, 16);
-    context.fillStyle = colours.dim;
-    context.fillText(text, left + 4, view.height - 12.5);
+    if (to < 0 || from > view.width || (from + to) / 2 < taken) continue;
+    const middle = (from + to) / 2;
+    taken = chip(scene, duration(fold.to - fold.from), middle, view.height - 21, colours.ground, colours.dim);
   }
+}
+
+/** Write a text around a px, within what is seen; return the px that it ends at. */
+function chip({ context, view, colours, widths }, text, middle, top, back, colour) {
+  context.font = `11px ${colours.sans}`;
+  const width = widths.width(text) + 12;
+  const left = Math.min(Math.max(middle - width / 2, 0), view.width - width);
+  context.fillStyle = back;
+  context.fillRect(left, top, width, CHIP);
+  context.fillStyle = colour;
+  context.fillText(text, left + 6, top + CHIP / 2 + 0.5);
+  return left + width;
 }
 
 function drawLane(scene, lane) {
@@ -150,38 +156,32 @@ function drawLane(scene, lane) {
 }
 
 /** Draw an action's name; it stays in sight while anything of its lane is. */
-function drawName(scene, lane, y) {
-  const { context, view, colours } = scene;
-  const indent = 10 + lane.depth * 16;
+function drawName({ context, view, colours }, lane, y) {
+  const fonts = [`600 ${FONT}px ${colours.sans}`, `${FONT}px ${colours.sans}`];
+  const strong = lane.status === "failed" ? colours.failed : colours.text;
+  const number = lane.event ? ` ${lane.event}` : "";
+  const note = lane.status === "completed" ? "" : `  ${lane.status}`;
+  const texts = [
+    [lane.name, fonts[0], strong],
+    [`  on ${eventName(lane.type)}${number}`, fonts[1], colours.dim],
+    [note, fonts[1], note && strong === colours.failed ? strong : colours.dim],
+  ];
+  let at = 10 + lane.depth * 16;
   const isSelected = view.selected === lane.bar.id;
-  const bold = `600 ${FONT}px ${colours.sans}`;
-  context.font = bold;
-  const name = widthsOf(context, bold).cut(lane.name, view.width - indent - 20);
-  const width = context.measureText(name).width;
-  const plain = `${FONT}px ${colours.sans}`;
-  context.font = plain;
-  const note = lane.status === "completed" ? "" : ` ${lane.status}`;
-  const more = widthsOf(context, plain).cut(`  on ${eventName(lane.type)}${lane.event ? ` ${lane.event}` : ""}`, view.width - indent - width - 90);
-  const moreWidth = context.measureText(more).width;
-  const noteWidth = note ? context.measureText(note).width + 8 : 0;
-  context.fillStyle = isSelected ? colours.sunken : colours.ground;
-  context.globalAlpha = 0.9;
-  context.fillRect(0, y + 1, indent + width + moreWidth + noteWidth + 8, HEADER - 6);
-  context.globalAlpha = 1;
-  if (isSelected) {
-    context.fillStyle = colours.accent;
-    context.fillRect(0, y + 1, 3, HEADER - 6);
+  for (const [text, font, colour] of texts) {
+    context.font = font;
+    const widths = widthsOf(context, font);
+    const shown = widths.cut(text, view.width - at - 20);
+    const to = at + widths.width(shown);
+    context.fillStyle = isSelected ? colours.sunken : colours.ground;
+    context.fillRect(at - 10, y + 1, to - at + 14, HEADER - 6);
+    context.fillStyle = colour;
+    context.fillText(shown, at, y + HEADER / 2 - 2);
+    at = to;
   }
-  context.font = `600 ${FONT}px ${colours.sans}`;
-  context.fillStyle = lane.status === "failed" ? colours.failed : colours.text;
-  context.fillText(name, indent, y + HEADER / 2 - 2);
-  context.font = `${FONT}px ${colours.sans}`;
-  context.fillStyle = colours.dim;
-  context.fillText(more, indent + width, y + HEADER / 2 - 2);
-  if (note) {
-    context.fillStyle = lane.status === "failed" ? colours.failed : colours.dim;
-    context.fillText(note, indent + width + moreWidth + 4, y + HEADER / 2 - 2);
-  }
+  if (!isSelected) return;
+  context.fillStyle = colours.accent;
+  context.fillRect(0, y + 1, 3, HEADER - 6);
 }
 
 /** Return an event's type as people say it: `_input_event` is "input". */
@@ -200,7 +200,7 @@ function drawRow(scene, row, top) {
     const from = x(bar.begin);
     if (from > view.width) break;
     const to = Math.max(x(bar.end), from + 1.5);
-    if (to < 0 || (to < drawn + 1 && bar.id !== view.selected)) continue;
+    if (to < 0 || (to < drawn + 1 && bar.id !== view.selected && bar.status !== "raised")) continue;
     drawn = to;
     const [before, next] = [row[index - 1], row[index + 1]];
     const room = (next ? x(next.begin) : view.width) - to;
@@ -243,19 +243,17 @@ function drawBeginnings(scene, isAbove) {
   }
 }
 
-/** Write what began on its line, shorter where another is near; return the px that it ends at. */
-function drawBeginningsName({ context, view, colours }, each, at, taken) {
-  context.font = `600 11px ${colours.sans}`;
+/** Write what began beside its line, shorter where another is near; return the px that it ends at. */
+function drawBeginningsName(scene, each, at, taken) {
+  const { colours, view, widths } = scene;
+  const back = each.isCrash ? colours.failed : colours.sunken;
+  const colour = each.isCrash ? colours.ground : colours.dim;
   const long = each.isCrash && each.since < each.at ? `crash · ${each.label}` : each.label;
-  for (const text of [long, each.label, `${each.process.number}`]) {
-    const width = context.measureText(text).width + 12;
-    const left = at + width > view.width ? at - width : at;
-    if (left < taken) continue;
-    context.fillStyle = each.isCrash ? colours.failed : colours.sunken;
-    context.fillRect(left, AXIS, width, 18);
-    context.fillStyle = each.isCrash ? colours.ground : colours.dim;
-    context.fillText(text, left + 6, AXIS + 9.5);
-    return left + width + 2;
+  scene.context.font = `11px ${colours.sans}`;
+  for (const text of [long, `${each.process.number}`]) {
+    const half = widths.width(text) / 2 + 6;
+    const middle = at + 2 * half > view.width ? at - half : at + half;
+    if (middle - half >= taken) return chip(scene, text, middle, AXIS, back, colour);
   }
   return taken;
 }
@@ -295,19 +293,14 @@ function drawArrows({ context, layout, view, colours, x }) {
 }
 
 /** Draw a hair line below the pointer, with its time in the axis. */
-function drawPointer({ context, layout, view, colours }) {
-  if (view.pointer === null || view.pointer === undefined) return;
+function drawPointer(scene) {
+  const { context, layout, view, colours } = scene;
+  if (view.pointer === null) return;
   const at = Math.round(view.pointer) + 0.5;
   line(context, at, AXIS, at, view.height, colours.faint, [2, 2]);
   const time = layout.axis.time(positionAt(view, view.pointer));
-  const text = `${clock(time, 1)}  +${duration(Math.max(time - layout.axis.first, 0))}`;
-  context.font = `11px ${colours.sans}`;
-  const width = context.measureText(text).width + 12;
-  const left = Math.min(Math.max(at - width / 2, 0), view.width - width);
-  context.fillStyle = colours.text;
-  context.fillRect(left, 4, width, AXIS - 9);
-  context.fillStyle = colours.ground;
-  context.fillText(text, left + 6, AXIS / 2);
+  const text = `${clock(time, 1)}  +${duration(Math.max(time - layout.first, 0))}`;
+  chip(scene, text, at, 5, colours.text, colours.ground);
 }
 
 function line(context, x0, y0, x1, y1, colour, dashes = [], width = 1) {

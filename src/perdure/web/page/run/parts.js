@@ -1,0 +1,13 @@
+// What several parts of a run's sheet are made of.
+
+import { h } from "../dom.js";
+
+/** Return text that stands back. */
+export function dim(...children) {
+  return h("span", { class: "dim" }, children);
+}
+
+/** Return the end of a file's path: its folder and its name. */
+export function tailOf(path) {
+  return path.split(/[\\/]/).slice(-2).join("/");
+}
