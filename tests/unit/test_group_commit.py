@@ -15,9 +15,9 @@ from tests.unit.action_driver import on_host
 from perdure.errors import StoreDataError, StoreError
 from perdure.executor import running
 from perdure.journal.record import Record, RecordKind
-from perdure.store import group_commit
+from perdure.store import batch, group_commit
 from perdure.store.base import ActionStateStore, Row
-from perdure.store.batch import are_durable, begin
+from perdure.store.batch import are_durable, begin, gather
 from perdure.store.group_commit import GroupCommit, StallWatcher
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
@@ -333,6 +333,53 @@ async def test_g11_the_writer_takes_what_is_pending_when_it_begins() -> None:
     assert store.batches == [[1], [2, 3], [4]]
     assert store.told == [(n, "ok") for n in (1, 2, 3, 4)]
     assert commits.commits == 3
+
+
+@pytest.mark.parametrize("ended", ["the host loop is through", "many wait", "time"])
+@on_host
+async def test_a_quick_commit_is_followed_when_the_host_loop_is_through_or_much_waits(
+    ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "GATHERED_SECONDS", 0.001 if ended == "time" else 1000.0)
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    commits.add([row(2)], store.done(2))
+    host = asyncio.get_running_loop()
+    rows = store.asked[1][0]
+    waiting = host.run_in_executor(None, gather, rows)
+    if ended == "the host loop is through":
+        assert not waiting.done()
+        store.end()
+    elif ended == "many wait":
+        for n in range(3, 3 + batch.GATHERED - 2):
+            commits.add([row(n)], store.done(n))
+        assert not waiting.done()
+        commits.add([row(99)], store.done(99))
+    await waiting
+    if ended != "the host loop is through":
+        store.end()
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches[1][0] == 2
+    assert len(store.batches) == 2
+
+
+@on_host
+async def test_a_commit_waits_for_nothing_where_none_is_under_way() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    gather(store.asked[0][0])
+    gather([row(1)])
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches == [[1]]
 
 
 @on_host

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import datetime
 import decimal
+import enum
 import functools
 import pathlib
 import uuid
@@ -107,8 +108,10 @@ def _copy(value: Any, memo: Memo) -> Any:
     copier = _COPIERS.get(cls)
     if copier is not None:
         return copier(value, memo)
+    if isinstance(value, enum.Enum):
+        return value
     shape = describe(cls)
-    if shape is None or shape.kind == "enum":
+    if shape is None:
         return value
     try:
         return _instance(shape, value, memo)
@@ -182,18 +185,21 @@ def _instance(shape: TypeShape, value: Any, memo: Memo) -> Any:
     An instance that refers back to itself gets the given one there: it has no digest either.
     """
     fields, rest = take_apart(shape, value)
-    compared = frozenset(shape.compared)
-    own = {name: _copy(v, memo) if name in compared else v for name, v in fields.items()}
-    beside = {name: _copy(held, memo) for name, held in rest.items()}
-    if _is_frozen(shape) and all(own[name] is held for name, held in fields.items()) and not rest:
+    changed: dict[str, Any] = {}
+    for name in shape.compared:
+        held = fields.get(name)
+        if type(held) not in _IMMUTABLE and (own := _copy(held, memo)) is not held:
+            changed[name] = own
+    if not changed and not rest and _is_frozen(shape):
         return value
     if shape.kind == "struct":
         built = copy.copy(value)  # which runs no __post_init__
-        for name, held in own.items():
-            if held is not fields[name]:
-                msgspec.structs.force_setattr(built, name, held)
+        for name, own in changed.items():
+            msgspec.structs.force_setattr(built, name, own)
     else:
-        built = build_instance(shape, shape.cls.__name__, own, beside)
+        fields.update(changed)
+        beside = {name: _copy(held, memo) for name, held in rest.items()}
+        built = build_instance(shape, shape.cls.__name__, fields, beside)
     memo[id(value)] = built
     return built
 

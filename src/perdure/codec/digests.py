@@ -7,19 +7,20 @@ was made under older names, `digests` and `call_digests` give it once for each g
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from perdure.codec.codec import next_step, packed
-from perdure.codec.lower import Lowering, pack
+from perdure.codec.lower import Lowering, lowered_member, pack
 from perdure.codec.names import MAX_NAMES, NAMES, type_name
 from perdure.codec.types import TypeShape, describe
 from perdure.errors import EncodeError
 
 __all__ = [
-    "DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests", "stored_ids",
-    "stored_ids_of_text",
+    "DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests", "member_digest",
+    "stored_ids", "stored_ids_of_text",
 ]  # fmt: skip
 
 DIGEST_SIZE = 16
@@ -79,6 +80,17 @@ def digest(value: Any) -> bytes:
         except (OverflowError, UnicodeEncodeError):
             pass  # it has a longer form
     return _hash(packed(value, _CANONICAL, _CANONICAL_EXACT, "value"))
+
+
+@functools.lru_cache(1024)  # the same few members are met at each call
+def member_digest(name: str, member: str | int) -> bytes:
+    """Return what `digest` does for a member of an enum.
+
+    Args:
+        name: The newest name of its class.
+        member: What `take_enum` gave.
+    """
+    return _hash(pack(lowered_member(name, member)))
 
 
 def shard_of(key_digest: bytes, shards: int) -> int:

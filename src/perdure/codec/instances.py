@@ -54,6 +54,11 @@ def take_apart(shape: TypeShape, value: Any) -> tuple[dict[str, Any], dict[str, 
     """
     if shape.in_dict and tuple(held := value.__dict__) == shape.fields:
         return held.copy(), {}  # as nearly every one is
+    if shape.take is not None:
+        try:
+            return dict(zip(shape.fields, shape.take(value), strict=True)), {}
+        except AttributeError:
+            pass  # a field that is not set
     fields: dict[str, Any] = {}
     for name in shape.fields:
         try:
@@ -109,15 +114,17 @@ def build_instance(
     if "json" in rest:
         model: Any = shape.cls
         return model.model_validate(rest["json"])
-    lost = [field for field in fields if field not in shape.fields]
-    if lost:
-        raise DecodeError(
-            f"{name} has no field {lost[0]!r} any more, but the journal holds one: give it back "
-            "that field"
-        )
+    if tuple(fields) != shape.fields:
+        lost = [field for field in fields if field not in shape.fields]
+        if lost:
+            raise DecodeError(
+                f"{name} has no field {lost[0]!r} any more, but the journal holds one: give it "
+                "back that field"
+            )
     value = _BUILDERS[shape.kind](shape, name, fields, rest)
-    for key, held in rest.get("attrs", {}).items():
-        object.__setattr__(value, key, held)
+    if rest:
+        for key, held in rest.get("attrs", {}).items():
+            object.__setattr__(value, key, held)
     return value
 
 
@@ -135,6 +142,10 @@ def _build_dataclass(
     if shape.in_dict and len(fields) == len(shape.fields):
         value.__dict__.update(fields)
         return value
+    if len(fields) == len(shape.fields):
+        for place, held in fields.items():
+            object.__setattr__(value, place, held)  # past that of a frozen class
+        return value
     for field in dataclasses.fields(shape.cls):
         if field.name in fields:
             held = fields[field.name]
@@ -146,7 +157,6 @@ def _build_dataclass(
             raise _gained(shape, name, field.name)
         else:
             continue
-        # Past the __setattr__ of a frozen class.
         object.__setattr__(value, field.name, held)
     return value
 

@@ -22,7 +22,7 @@ from perdure.codec.instances import take_apart, take_enum
 from perdure.codec.names import type_name
 from perdure.codec.types import TypeShape
 
-__all__ = ["MAX_DEPTH", "Lowering", "Refusal", "Tag", "pack"]
+__all__ = ["MAX_DEPTH", "Lowering", "Refusal", "Tag", "lowered_member", "pack"]
 
 MAX_DEPTH = 100
 """Levels of containers in one value; reading one back takes a few stack frames for each."""
@@ -244,7 +244,7 @@ class Lowering:
             raise Refusal(self._unknown(cls))
         name, shape = found
         if shape.kind == "enum":
-            return _tagged(Tag.ENUM, [name, take_enum(value)])
+            return lowered_member(name, take_enum(value))
         try:
             return _tagged(Tag.RECORD, [name, *self._record(shape, value, depth)])
         except Refusal:
@@ -259,13 +259,16 @@ class Lowering:
     def _record(self, shape: TypeShape, value: Any, depth: int) -> list[Any]:
         fields, rest = take_apart(shape, value)
         names = shape.compared if self._canonical else tuple(fields)
-        lowered = {}
+        lowered, plain = {}, self.plain
         for name in names:
             if name in fields:
-                try:
-                    lowered[name] = self.lower(fields[name], depth)
-                except Refusal as refusal:
-                    raise refusal.inside(f".{name}") from None
+                held = fields[name]
+                if type(held) not in plain:
+                    try:
+                        held = self.lower(held, depth)
+                    except Refusal as refusal:
+                        raise refusal.inside(f".{name}") from None
+                lowered[name] = held
         if self._canonical:
             rest = {"extra": rest["extra"]} if "extra" in rest else {}
         return [lowered, self.lower(rest, depth)] if rest else [lowered]
@@ -278,6 +281,11 @@ class Lowering:
         except Exception:
             return None
         return dumped
+
+
+def lowered_member(name: str, member: str | int) -> Any:
+    """Return the tree of a member of an enum, which is what `take_enum` gave."""
+    return _tagged(Tag.ENUM, [name, member])
 
 
 def _tagged(tag: int, tree: Any) -> msgspec.msgpack.Ext:

@@ -8,15 +8,16 @@ for now it names the parts that differ. It decides nothing: hashes this short ma
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from perdure.codec.brief import BRIEF, brief
-from perdure.codec.digests import DIGEST_SIZE, digest, digest_call
-from perdure.codec.instances import take_apart
+from perdure.codec.digests import DIGEST_SIZE, digest, digest_call, member_digest
+from perdure.codec.instances import take_apart, take_enum
 from perdure.codec.lower import pack
 from perdure.codec.names import NAMES
 from perdure.codec.types import describe
@@ -29,6 +30,8 @@ _MAX_CHILDREN = 32
 _HASH_SIZE = 3
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _SHOWN_WHOLE = frozenset((type(None), bool, int, str))  # as `brief` shows them, where short
+_NOTHING: tuple[Any, ...] = (None, [], {})  # met in most fields of messages
+_EMPTY = {type(each): digest(each)[:_HASH_SIZE] for each in _NOTHING}
 _SHOWN = 3  # parts named in a message
 
 
@@ -66,7 +69,7 @@ def sign_call(
     plain = _PLAIN.issuperset
     is_plain = plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
     if parts is not None or "…" in text or not is_plain:
-        signed += b"".join(path + value for path, value, _ in _sketch(args, kwargs, parts))
+        signed += b"".join([path + value for path, value, _ in _sketch(args, kwargs, parts)])
     return signed, text
 
 
@@ -122,15 +125,16 @@ def _sketch(
     found: list[tuple[bytes, bytes, str]] = []
     while pending:
         place, value = pending.popleft()
-        inside = () if type(value) in _PLAIN else _children(place, value)
+        cls = type(value)
+        inside = () if cls in _PLAIN or not _has_parts(cls, value) else _children(place, cls, value)
         if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
             pending.extend(inside)
         elif len(found) < 2 * _MAX_PARTS:
-            if type(value) is _TypeOf:
+            if cls is _TypeOf:
                 shown = f"the type of {place} (now {value.name})"
                 found.append((_short(f"{place}:True"), _short(value.name), shown))
             else:
-                found.append((_short(f"{place}:False"), _value_hash(value), place))
+                found.append((_short(f"{place}:False"), _value_hash(cls, value), place))
     return found
 
 
@@ -141,37 +145,47 @@ class _TypeOf:
         self.name = name
 
 
-def _children(place: str, value: Any) -> Sequence[tuple[str, Any]]:
-    cls = type(value)
-    if cls is _TypeOf:
-        return ()
+def _has_parts(cls: type, value: Any) -> bool:
+    return bool(value) if cls in _EMPTY else cls is not _TypeOf and not isinstance(value, enum.Enum)
+
+
+def _children(place: str, cls: type, value: Any) -> Sequence[tuple[str, Any]]:
     if cls is dict:
         inside = [(f"{place}[{_key(key)}]", held) for key, held in value.items()]
     elif cls is list or cls is tuple:
         inside = [(f"{place}[{index}]", held) for index, held in enumerate(value)]
     else:
-        inside = list(_fields(place, cls, value))
+        inside = _fields(place, cls, value)
     return inside if len(inside) <= _MAX_CHILDREN else ()
 
 
-def _fields(place: str, cls: type, value: Any) -> Iterator[tuple[str, Any]]:
+def _fields(place: str, cls: type, value: Any) -> list[tuple[str, Any]]:
     shape = describe(cls)
-    if shape is None or shape.kind == "enum":
-        return
-    name = NAMES.name(cls)
-    yield place, _TypeOf(name)
+    if shape is None:
+        return []
     fields, _ = take_apart(shape, value)
-    for field in shape.compared:
-        if field in fields:
-            yield f"{place}.{field}", fields[field]
+    inside: list[tuple[str, Any]] = [(place, _TypeOf(NAMES.name(cls)))]
+    for name, at in _places(place, shape.compared):
+        if name in fields:
+            inside.append((at, fields[name]))
+    return inside
+
+
+@lru_cache(1024)
+def _places(place: str, fields: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((field, f"{place}.{field}") for field in fields)
 
 
 def _key(key: Any) -> str:
     return repr(key) if type(key) in (str, int) and len(repr(key)) < 60 else type(key).__name__
 
 
-def _value_hash(value: Any) -> bytes:
+def _value_hash(cls: type, value: Any) -> bytes:
+    if cls in _EMPTY and not value:
+        return _EMPTY[cls]
     try:
+        if isinstance(value, enum.Enum):
+            return member_digest(NAMES.name(cls), take_enum(value))[:_HASH_SIZE]
         return digest(value)[:_HASH_SIZE]
     except EncodeError:
         return bytes(_HASH_SIZE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import operator
 import sys
 import typing
 import weakref
@@ -50,6 +51,8 @@ class TypeShape:
         cached: Names of attributes that the class computes and may keep in an instance.
         in_dict: It is a dataclass whose instances keep their fields in `__dict__`, and nowhere
             else: what stands there is what an attribute gives.
+        take: Of a dataclass whose instances hold nothing but their fields: gives all of these at
+            once, or raises AttributeError where one is not set.
     """
 
     cls: type
@@ -58,6 +61,7 @@ class TypeShape:
     compared: tuple[str, ...]
     cached: frozenset[str]
     in_dict: bool = False
+    take: Callable[[Any], tuple[Any, ...]] | None = None
 
 
 _shapes: weakref.WeakKeyDictionary[type, TypeShape] = weakref.WeakKeyDictionary()
@@ -112,9 +116,11 @@ def _shape(
     )
     compare = names if compared is None else tuple(compared)
     in_dict = kind == "dataclass" and _keeps_in_dict(cls, names)
+    slotted = kind == "dataclass" and cls.__dictoffset__ == 0 and len(names) > 1
     return TypeShape(
-        cls=cls, kind=kind, fields=names, compared=compare, cached=cached, in_dict=in_dict
-    )
+        cls=cls, kind=kind, fields=names, compared=compare, cached=cached, in_dict=in_dict,
+        take=operator.attrgetter(*names) if slotted else None,
+    )  # fmt: skip
 
 
 def _keeps_in_dict(cls: type, fields: Iterable[str]) -> bool:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import collections
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from perdure.errors import StoreError
 from perdure.store.row_types import Row
+
+# What a commit waits for while a busy host loop has not heard of the end of the one before: for so
+# long from the beginning of that one, and until there are so many.
+GATHERED_SECONDS = 0.02
+GATHERED = 16
 
 Done = Callable[[StoreError | None], None]
 
@@ -52,12 +58,13 @@ class Batch(Sequence[Row]):
         items: what it writes, once taken.
         is_taken: what is added from now on is in a later one.
         is_written: its rows are durable; for the store to say that has written them.
+        began: when its rows were taken, in seconds of `time.perf_counter`.
         answer: how its commit ended, once that is known.
     """
 
     __slots__ = (
-        "_before", "_pending", "_rows", "_size", "_taking", "answer", "is_taken", "is_written",
-        "items",
+        "_before", "_gathering", "_pending", "_rows", "_size", "_taking", "answer", "began",
+        "is_taken", "is_written", "items",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +80,23 @@ class Batch(Sequence[Row]):
         self._rows: list[Row] | None = None
         self.items: list[Item] = []
         self.is_taken = self.is_written = False
+        self.began = 0.0
+        self._gathering = threading.Lock()
+        self._gathering.acquire()  # until it is to wait no longer
         self.answer: Answer | None = None
+
+    def gather(self) -> None:
+        """Wait for more, on the store's thread, where the one before it has only just begun."""
+        before = self._before
+        if before is not None and self._rows is None:
+            left = before.began + GATHERED_SECONDS - time.perf_counter()
+            if left > 0:
+                self._gathering.acquire(timeout=left)
+
+    def hurry(self) -> None:
+        """Have it wait for more no longer."""
+        if self._gathering.locked():
+            self._gathering.release()
 
     def close(self) -> list[Item]:
         """Return its items; where its rows were never looked at, those that it was made for."""
@@ -92,6 +115,7 @@ class Batch(Sequence[Row]):
                 return self._rows
             # Before anything is: who adds looks at it after that.
             self.is_taken = True
+            self.began = time.perf_counter()
             before, self._before = self._before, None
             if before is None or before.is_written:
                 self._take_items(most)
@@ -125,6 +149,16 @@ class Answer(NamedTuple):
 
 
 # For stores
+
+
+def gather(rows: Sequence[Row]) -> None:
+    """Wait before a batch is begun, where the one before it was quick and the host loop is busy.
+
+    A quick disk would write each outcome alone then, which costs more than what is called. For the
+    store's own thread: the host loop's must not wait.
+    """
+    if isinstance(rows, Batch):
+        rows.gather()
 
 
 def begin(rows: Sequence[Row]) -> bool:

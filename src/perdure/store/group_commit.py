@@ -24,7 +24,7 @@ from typing import NamedTuple
 from perdure.errors import StoreDataError, StoreError
 from perdure.printable import printable_logger
 from perdure.store.base import ActionStateStore, Row
-from perdure.store.batch import Answer, Batch, Done, Item, Owner, begin
+from perdure.store.batch import GATHERED, Answer, Batch, Done, Item, Owner, begin
 
 logger = printable_logger("perdure")
 
@@ -132,11 +132,15 @@ class GroupCommit:
             # Not in the caller's context: a callable that writes would leave its variables, such
             # as a trace's span, to all that the commit sets going.
             self._host.call_soon(self._flush, context=self._context)
-        elif (newest := self._newest) is not None and newest.is_taken and newest.items:
-            # The writer goes on with it, without a turn of the host loop.
-            self._is_ahead = True
-            self._context.copy().run(self._as_host, self._flush)
-            self._is_ahead = False
+        elif (newest := self._newest) is not None:
+            if not newest.is_taken:
+                if len(self._pending) == GATHERED:
+                    newest.hurry()
+            elif newest.items:
+                # The writer goes on with it, without a turn of the host loop.
+                self._is_ahead = True
+                self._context.copy().run(self._as_host, self._flush)
+                self._is_ahead = False
 
     def join(self, rows: list[Row], row: Row) -> bool:
         """Write a row with `rows`, and be called back once for all; False where that is too late.
@@ -313,6 +317,8 @@ class GroupCommit:
                 self._delivering = True
                 self._host.call_soon(self._deliver)
                 return
+        if self._newest is not None:
+            self._newest.hurry()  # the host loop is through with the one before
         if not self._busy:
             self._settle_down()
 

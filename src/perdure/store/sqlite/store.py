@@ -35,7 +35,7 @@ from perdure.store.base import (
     StoredOutput,
     StoreView,
 )
-from perdure.store.batch import are_durable, begin
+from perdure.store.batch import are_durable, begin, gather
 from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
@@ -332,6 +332,8 @@ class SqliteStore(ActionStateStore):
             self._lock = None
 
     def _commit(self, rows: Sequence[Row], *, in_place: bool = False) -> None:
+        if not in_place:
+            gather(rows)
         began = time.perf_counter()
         if not begin(rows):
             return
