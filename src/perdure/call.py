@@ -19,6 +19,7 @@ from perdure.errors import (
     RetryableError,
     TerminalError,
 )
+from perdure.printable import unstorable
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -283,7 +284,7 @@ def durable(
     options = CallOptions(
         timeout=checked_timeout(timeout),
         retry=retry,
-        durable_id=id,
+        durable_id=checked_durable_id(id),
         durable_aliases=checked_aliases(aliases),
         limit=limit,
     )
@@ -293,6 +294,17 @@ def durable(
         return function
 
     return declare
+
+
+def checked_durable_id(name: str | None) -> str | None:
+    """Return `name` if it is None or can be the name of a call in the journal.
+
+    Raises:
+        ConfigurationError: it can not.
+    """
+    if name is not None and (why := unstorable(name)):
+        raise ConfigurationError(f"{name!r} is no name of a durable call: {why}")
+    return name
 
 
 def checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
@@ -338,6 +350,8 @@ def checked_name(name: str) -> str:
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"{name!r} names no signal: give a text")
+    if why := unstorable(name):
+        raise ConfigurationError(f"{name!r} names no signal: {why}")
     return name
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "quoted_key",
     "shown_key",
     "shown_place",
+    "unstorable",
 ]
 
 # C0, DEL and C1; marks that turn text around; separators of lines; halves of characters.
@@ -41,6 +42,20 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():  # the common case; no acting character is printable
         return text
     return (_LINES if lines else _LINE).sub(_escaped, text)
+
+
+def unstorable(name: str) -> str:
+    """Return why no store can have a name; "" where it can.
+
+    A file name that is no UTF-8, and JSON with an escape for half of a character, give such names.
+    """
+    if name.isascii():
+        return ""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "it has half of a character (a lone surrogate), which no store can keep"
+    return ""
 
 
 def _escaped(match: re.Match[str]) -> str:

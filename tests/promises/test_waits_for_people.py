@@ -18,6 +18,7 @@ from perdure import (
     UnreadableAnswerError,
 )
 from perdure.operate.history import History
+from perdure.store.base import WaitRow
 
 COUNT = "SELECT count(*) FROM wait"
 UNREADABLE = ["maybe", "", "yes please", 1, 0, None, [], {}, {"approved": "perhaps"}, {"ok": True},
@@ -82,6 +83,31 @@ def test_g27_a_wait_is_told_while_it_is_open(kind: str, store: str) -> None:
             assert await output_of(run) == [True, "ann", "fine"]
             assert told(legs.engine) == []
             assert run.waits == []
+
+    go(test)
+
+
+@pytest.mark.parametrize("name", ["refund", None])
+def test_g27_an_answer_awaits_that_what_is_seen_is_durable(
+    name: str | None, kind: str, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        held = legs.hold_commits(lambda rows: any(isinstance(row, WaitRow) for row in rows))
+        async with legs.opened(agent_for(kind, asks)) as job:
+            run = await job.submit({}, key="a")
+            await held.is_reached()
+            assert [wait.name for wait in run.waits] == ["refund"]
+            answers = [
+                asyncio.create_task(run.approve(name, by="ann")),
+                asyncio.create_task(job.approve(run.id, name, approved=False)),
+            ]
+            await held.settled()
+            assert not any(answer.done() for answer in answers)
+            held.release()
+            said = await asyncio.gather(*answers, return_exceptions=True)
+            assert "refund" in said
+            assert (await output_of(run))[0] in (True, False)
 
     go(test)
 

@@ -17,6 +17,7 @@ from perdure.errors import ConfigurationError
 from perdure.llm.message import ChatMessage
 from perdure.llm.vector_store import BaseVectorStore
 from perdure.memory.long_term import MemorySetItem
+from perdure.printable import unstorable
 from perdure.resource import ResourceType
 
 __all__ = ["DEFAULT_STORE", "KeyMemory", "StoredSet"]
@@ -275,6 +276,8 @@ class KeyMemory:
     def get_memory_set(self, name: str) -> StoredSet:
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"a memory set's name must be a non-empty text, not {name!r}")
+        if why := unstorable(name):
+            raise ConfigurationError(f"a memory set cannot be named {name!r}: {why}")
         named = self._ctx.config.get(AgentExecutionOptions.LONG_TERM_MEMORY_VECTOR_STORE)
         store = self._ctx.get_resource(named or DEFAULT_STORE, ResourceType.VECTOR_STORE)
         return StoredSet(self._ctx, SetOperations(store), self._scope, name)

@@ -23,6 +23,7 @@ from perdure.event import (
     Event,
     EventType,
 )
+from perdure.printable import unstorable
 from perdure.resource import ResourceType
 
 __all__ = ["ActionMark", "Agent", "action", "action_functions", "agent_resources", "type_of"]
@@ -182,6 +183,8 @@ def agent_resources(agent: Agent) -> list[ResourceSpec]:
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise AgentDefinitionError(f"an action's name must be a non-empty string, not {name!r}")
+    if why := unstorable(name):
+        raise AgentDefinitionError(f"an action cannot be named {name!r}: {why}")
     return name
 
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable
 
 from perdure.connectors.base import Sink, Source
-from perdure.errors import InputError, SinkError
+from perdure.errors import ConfigurationError, InputError, SinkError
+from perdure.printable import unstorable
 from perdure.runtime.job_runtime import JobFiles
 from perdure.store.base import ActionStateStore
 from perdure.store.files import SINK, SOURCE, FileRow
@@ -43,6 +44,16 @@ def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> 
         return os.path.realpath(one) == os.path.realpath(other)
 
 
+def check_name(kind: str, name: str) -> None:
+    """Refuse a source or sink by whose name no store can know it.
+
+    Raises:
+        ConfigurationError: its name holds what no text in a store can.
+    """
+    if why := unstorable(name):
+        raise ConfigurationError(f"a {kind} cannot be named {name!r}: {why}")
+
+
 async def check_source_names(files: JobFiles, source: Source) -> None:
     """Refuse a file whose name stands for another file of this job; keep what is new.
 
@@ -64,7 +75,9 @@ async def check_sink_name(files: JobFiles, sink: Sink) -> None:
 
     Raises:
         SinkError: a sink of this name is another file, which still exists.
+        ConfigurationError: no store can keep its name.
     """
+    check_name("sink", sink.name)
     if sink.file is None:
         return
     other = await _check_name(files, SINK, sink.name, sink.file)

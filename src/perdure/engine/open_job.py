@@ -10,7 +10,7 @@ from typing import Any
 from perdure.agent.plan import AgentPlan
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.connectors.base import Sink, Source
-from perdure.engine.files import check_output, check_sink_name, check_source_names
+from perdure.engine.files import check_name, check_output, check_sink_name, check_source_names
 from perdure.engine.inputs import Field
 from perdure.engine.job_loop import JobLoop
 from perdure.engine.progress import DriveResult, Progress
@@ -290,6 +290,8 @@ class OpenJob:
 
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
         """Answer an approval that a run waits for; return its name. See `Job.approve`."""
+        # What is waited for is seen in this process before the store has it, and judged there.
+        await self.until_stopped(self.runtime.caught_up())
         async with AsyncHistory(self._store.view()) as history:
             job = await history.job(self.runtime.job)
             info = await history.run(job, run_id(run))
@@ -319,6 +321,7 @@ class OpenJob:
     async def _drive(
         self, source: Source, key: Field, id_: Field | None, listed: int | None
     ) -> DriveResult:
+        check_name("source", source.name)
         check_output(self._sink, self._store, self.runtime.job, source)
         if id_ is None:
             await check_source_names(self.runtime.files, source)

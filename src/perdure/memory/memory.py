@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.memory.cells import NEVER, OBJECT, Cell, Delta, Draft, ancestors, keep
+from perdure.printable import unstorable
 
 __all__ = ["ActionMemory", "MemoryKind", "MemoryObject", "MemoryRef"]
 
@@ -64,6 +65,8 @@ def _check_path(path: str) -> str:
         raise TypeError(f"a memory path is a string such as 'a.b', not {path!r}")
     if not path or path[0] == "." or path[-1] == "." or ".." in path:
         raise ValueError(f"memory path {path!r} has an empty segment: write it as 'a.b'")
+    if why := unstorable(path):
+        raise ValueError(f"memory path {path!r}: {why}")
     return path
 
 

@@ -434,6 +434,14 @@ class JobRuntime:
         if ticket is not None:
             check_readable(ticket.id, ticket.waits.values(), name, value)
 
+    async def caught_up(self) -> None:
+        """Return when the store has what runs have told it until now, such as what they wait for.
+
+        Raises:
+            StoreError: it does not write.
+        """
+        await self._commits.caught_up()
+
     def now(self) -> int:
         """Return the job's time, ns since the epoch."""
         return self._world.now()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from perdure.errors import ConfigurationError
+from perdure.printable import unstorable
 
 __all__ = ["MARK", "asked_for", "check_job_name", "parted", "stored_name", "title", "unfinished"]
 
@@ -39,15 +40,17 @@ def title(job: str, generation: int) -> str:
 
 
 def check_job_name(name: str) -> None:
-    """Refuse a name that generations are kept under.
+    """Refuse a name that generations are kept under, or that none can be kept under.
 
     Raises:
-        ConfigurationError: it has their mark.
+        ConfigurationError: it has their mark, or no store can have it.
     """
     if MARK in name:
         raise ConfigurationError(
             f"job {name!r}: its name has the character {MARK!r}, which perdure uses: choose another"
         )
+    if why := unstorable(name):
+        raise ConfigurationError(f"a job cannot be named {name!r}: {why}")
 
 
 def unfinished(name: str, count: int) -> str:

@@ -177,6 +177,15 @@ class GroupCommit:
         self.add(rows, done, waits=waits)
         await future
 
+    async def caught_up(self) -> None:
+        """Return when what has been added until now is durable.
+
+        Raises:
+            StoreError: the store does not write.
+        """
+        if self._busy or self._finished:
+            await self.write(())
+
     async def drain(self) -> None:
         """Return when nothing is pending, being written or undelivered.
 

@@ -19,6 +19,7 @@ from perdure.call import (
     Gathered,
     RetryPolicy,
     checked_aliases,
+    checked_durable_id,
     checked_name,
     checked_seconds,
     checked_timeout,
@@ -308,7 +309,7 @@ class ActionContext:
             retry=retry,
             limit=limit,
             reconciler=reconciler,
-            durable_id=durable_id,
+            durable_id=checked_durable_id(durable_id),
             durable_aliases=checked_aliases(durable_aliases) if durable_aliases else (),
         )
         other = object.__new__(ActionContext)
@@ -359,7 +360,8 @@ class ActionContext:
     def _options_for(
         self, reconciler: Callable[..., Any] | None, durable_id: str | None
     ) -> CallOptions:
-        return CallOptions(reconciler=reconciler, durable_id=durable_id).over(self._options)
+        named = checked_durable_id(durable_id)
+        return CallOptions(reconciler=reconciler, durable_id=named).over(self._options)
 
     def gather(self, *calls: DurableCall[Any]) -> Any:
         self._runner.check_turn("gather")
