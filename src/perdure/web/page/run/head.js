@@ -9,8 +9,6 @@ import { badge } from "../status.js";
 /**
  * Return the head as nodes.
  *
- * @param detail the run.
- * @param summary of `summaryOf`.
  * @param actions what the viewer may do: `{approve(wait, approved, comment), signal(wait, text),
  *   cancel(), retry()}`, each may be missing; null: this only shows.
  */

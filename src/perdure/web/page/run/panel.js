@@ -14,7 +14,6 @@ import { ownFrames } from "./frames.js";
 /**
  * Return the panel of a bar, as nodes.
  *
- * @param bar of the layout.
  * @param context of the page, for values in full; null: nothing more can be had.
  * @param listeners `close()`, `open(child id)`, `go(run id)`.
  */

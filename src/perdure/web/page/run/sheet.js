@@ -10,11 +10,7 @@ import { Tabs } from "./tabs.js";
 const STILL = 250; // ms
 const HINT = "drag pans · Ctrl + wheel zooms · Shift + drag zooms to a range · f fits · n p next, previous · i idle time";
 
-/**
- * The sheet of a run.
- *
- * Owns: its timeline. Lifecycle: `dispose`.
- */
+/** The sheet of a run. Owns: its timeline. Lifecycle: `dispose`. */
 export class RunSheet {
   /**
    * @param place an empty element.
@@ -46,13 +42,7 @@ export class RunSheet {
       )));
   }
 
-  /**
-   * Show a run, or its newest state.
-   *
-   * @param detail the run.
-   * @param now ms, of a run that goes on.
-   * @param calls under way, of `/live`; null where that is not seen.
-   */
+  /** Show a run, or its newest state; `now` and `calls` as `layOut` takes them. */
   show(detail, { now, calls = null } = {}) {
     const isFirst = !this.detail;
     const isNew = this.detail !== detail;

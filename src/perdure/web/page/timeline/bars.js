@@ -7,7 +7,6 @@ const STATES = {
   queued: "queued", limited: "held", running: "running", "backing off": "backoff",
   recording: "committing", committing: "committing",
 };
-export const SUBMIT = "perdure:submit"; // the call that starts another run
 
 /** Return the name of a function without its module. */
 export function shortName(identity) {

@@ -11,13 +11,10 @@ const FONT = 12;
 const CHIP = 18; // px: the height of a text on a ground of its own
 
 /**
- * Draw what is visible.
+ * Draw what is visible; the context's unit is a CSS pixel.
  *
- * @param context 2D context, scaled so that its unit is a CSS pixel.
- * @param layout of `layOut`.
  * @param view {begin, end: positions of the axis, top: px above what is seen, width, height: px,
  *   selected, hovered: ids, pointer: px or null}
- * @param colours custom properties of the page by name.
  * @returns {bars, lanes, labels}: how many of each were drawn.
  */
 export function draw(context, layout, view, colours) {
@@ -174,7 +171,7 @@ function drawName({ context, view, colours }, lane, y) {
     const shown = widths.cut(text, view.width - at - 20);
     const to = at + widths.width(shown);
     context.fillStyle = isSelected ? colours.sunken : colours.ground;
-    context.fillRect(at - 10, y + 1, to - at + 14, HEADER - 6);
+    context.fillRect(at, y + 1, to - at + 4, HEADER - 6);
     context.fillStyle = colour;
     context.fillText(shown, at, y + HEADER / 2 - 2);
     at = to;

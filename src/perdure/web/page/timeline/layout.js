@@ -116,7 +116,7 @@ function actionsOf(detail, live) {
 
 function endOf(action, detail, bars, last) {
   if (action.status === "unfinished" && isOpen(detail)) return last;
-  return Math.max(action.started_at ?? 0, ...bars.map((bar) => bar.end));
+  return bars.reduce((end, bar) => Math.max(end, bar.end), action.started_at ?? 0);
 }
 
 /** Put bars into as few rows as keep them apart: `rows`, each in order of time. */

@@ -48,7 +48,6 @@ function stroke(context, colour, lines, width) {
 /**
  * Paint a bar.
  *
- * @param scene of `draw`.
  * @param place {from, to, top, height: px, room, roomBefore: px free behind and before it}
  */
 export function paintBar(scene, bar, place) {

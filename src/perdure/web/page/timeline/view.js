@@ -16,14 +16,9 @@ const LEAST_HEIGHT = 120; // px
 const FOLD_NOTE = 26; // px below all lanes: how long what is folded was
 const TABLE_EVERY = 2000; // ms between two renewals of the table of a run that goes on
 
-/**
- * A timeline.
- *
- * Owns: its element and listeners. Lifecycle: `dispose`.
- */
+/** A timeline. Owns: its element and listeners. Lifecycle: `dispose`. */
 export class Timeline {
   /**
-   * @param document the page's.
    * @param listeners `select(bar or null)`; `move({from, to} or null where all is seen)`;
    *   `open(child id)`.
    */
@@ -65,12 +60,7 @@ export class Timeline {
     this.context = this.canvas.getContext("2d", { alpha: false });
   }
 
-  /**
-   * Show a run, or its newest state.
-   *
-   * @param detail the run.
-   * @param options of `layOut`, without `width`; `range`: {from, to} to show, `selected`: an id.
-   */
+  /** Show a run, or its newest state: `options` of `layOut`, and `range` and `selected` to show. */
   show(detail, options = {}) {
     this.detail = detail;
     this.options = { ...this.options, ...options, range: undefined };
