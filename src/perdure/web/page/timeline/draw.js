@@ -192,6 +192,7 @@ function drawRow(scene, row, top) {
   const { view, x, layout } = scene;
   let index = firstVisible(row, layout.axis.time(view.begin));
   let drawn = -Infinity;
+  let taken = Math.max(index ? x(row[index - 1].end) : 0, 0);
   for (; index < row.length; index += 1) {
     const bar = row[index];
     const from = x(bar.begin);
@@ -199,10 +200,10 @@ function drawRow(scene, row, top) {
     const to = Math.max(x(bar.end), from + 1.5);
     if (to < 0 || (to < drawn + 1 && bar.id !== view.selected && bar.status !== "raised")) continue;
     drawn = to;
-    const [before, next] = [row[index - 1], row[index + 1]];
+    const next = row[index + 1];
     const room = (next ? x(next.begin) : view.width) - to;
-    const roomBefore = from - Math.max(before ? x(before.end) : 0, 0);
-    paintBar(scene, bar, { from, to, top, height: ROW, room, roomBefore });
+    const roomBefore = from - taken;
+    taken = paintBar(scene, bar, { from, to, top, height: ROW, room, roomBefore });
     scene.counts.bars += 1;
   }
 }

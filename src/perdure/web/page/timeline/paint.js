@@ -46,7 +46,7 @@ function stroke(context, colour, lines, width) {
 }
 
 /**
- * Paint a bar.
+ * Paint a bar; return the px up to which there is something.
  *
  * @param place {from, to, top, height: px, room, roomBefore: px free behind and before it}
  */
@@ -76,7 +76,7 @@ export function paintBar(scene, bar, place) {
     context.lineWidth = isSelected ? 2 : 1;
     context.strokeRect(box.from - 1.5, y - 1.5, Math.max(box.to - box.from, 2) + 3, height + 3);
   }
-  paintLabel(scene, bar, box, place);
+  return Math.max(paintLabel(scene, bar, box, place), box.to);
 }
 
 function paintPart(scene, bar, part, box) {
@@ -142,7 +142,7 @@ function diamond(context, x, y) {
   context.fill();
 }
 
-/** Write the label in a bar, or beside it where there is room. */
+/** Write the label in a bar, or beside it where there is room; return where one behind it ends. */
 function paintLabel(scene, bar, box, { room, roomBefore }) {
   const { context, colours, widths, view } = scene;
   const middle = box.y + box.height / 2 + 0.5;
@@ -156,17 +156,19 @@ function paintLabel(scene, bar, box, { room, roomBefore }) {
   if (isPlain && inside >= (isBehind || roomBefore >= needed ? needed : LEAST_TEXT)) {
     write(scene, widths.cut(bar.label, inside - 2 * TEXT_ROOM), solidFrom + TEXT_ROOM, middle, "on");
   } else if (box.to < view.width && room >= Math.min(needed, 2 * LEAST_TEXT)) {
-    write(scene, widths.cut(bar.label, room - TEXT_ROOM), box.to + TEXT_ROOM, middle, "beside");
+    const text = widths.cut(bar.label, room - TEXT_ROOM);
+    write(scene, text, box.to + TEXT_ROOM, middle, "beside");
+    return box.to + 2 * TEXT_ROOM + widths.width(text);
   } else if (!isPlain && inside >= Math.min(needed, 80)) {
     const text = widths.cut(bar.label, inside - 2 * TEXT_ROOM);
     context.fillStyle = colours.ground;
     const from = Math.max(box.from, 0) + TEXT_ROOM;
     context.fillRect(from - 3, box.y + 1, widths.width(text) + 6, box.height - 2);
     write(scene, text, from, middle, "beside");
-  } else if (box.from > 0 && roomBefore >= Math.min(needed, 2 * LEAST_TEXT)) {
-    const text = widths.cut(bar.label, roomBefore - TEXT_ROOM);
-    write(scene, text, box.from - TEXT_ROOM - widths.width(text), middle, "beside");
+  } else if (box.from > 0 && roomBefore >= needed) {
+    write(scene, bar.label, box.from - TEXT_ROOM - widths.width(bar.label), middle, "beside");
   }
+  return 0;
 }
 
 function write(scene, text, x, y, where) {
