@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from perdure import Agent, InputEvent, LocalEngine
 from perdure.operate.history import AsyncHistory
-from perdure.operate.lives import lives
+from perdure.operate.lives import lives, lives_during
 from perdure.store.base import JobRow, LifeRow, Page
 
 JOB = JobRow(job=1, name="job", created_at=0)
@@ -45,6 +46,26 @@ def test_a_process_that_neither_has_the_job_nor_gave_it_back_was_killed(
     assert [(each.number, each.pid, each.ended_at, each.code) for each in found] == [
         (3, 70, 190, "c0ffee"), (5, 71, 0, ""), (8, 72, 0, ""),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("admitted", "last", "numbers"),
+    [
+        (120, 180, [3]),
+        (195, 199, []),  # the first had given the job back
+        (250, 299, [5]),  # the second was seen last at 200, and killed at a time that nobody knows
+        (250, 320, [5, 8]),
+        (120, 400, [3, 5, 8]),
+    ],
+)
+def test_who_had_a_job_while_a_run_went_on(admitted: int, last: int, numbers: list[int]) -> None:
+    view: Any = View(owned=True)
+    status = SimpleNamespace(is_final=True)
+    run: Any = SimpleNamespace(
+        run=SimpleNamespace(admitted_at=admitted, status=status), span=(admitted, last)
+    )
+    found = asyncio.run(lives_during(AsyncHistory(view), JOB, run))
+    assert [each.number for each in found] == numbers
 
 
 class Idle(Agent):
