@@ -33,3 +33,9 @@ def executions_of(job: Job) -> list[RunExecution]:
 def commits_of(job: Job) -> GroupCommit:
     """Return where the job's rows are written."""
     return services_of(job).commits
+
+
+async def delivered(job: Job) -> None:
+    """Return when the job's sink, where it has one, has got what is queued for it."""
+    if (pump := job._job._pump) is not None:
+        await job._job.until_stopped(pump.drain())

@@ -18,6 +18,7 @@ from tests.promises.support import (
     COROUTINE,
     PLAIN,
     SECONDS,
+    TURNS,
     State,
     agent_of,
     config_of,
@@ -35,8 +36,6 @@ from perdure.store.base import ActionStateStore, Row, StatusRow
 # Without continuations plain actions go one at a time: one that waits for another's outputs would
 # wait for ever, so the tests that do so leave that out.
 KINDS = [COROUTINE, PLAIN]
-
-TURNS = 50  # of the host loop: far more than anything takes that waits for no thread
 
 Steps = Callable[[Any, Any], Generator[Any, Any, None]]
 

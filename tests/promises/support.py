@@ -19,15 +19,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.inside import commits_of, delivered
 from tests.patience import PATIENCE
 from tests.zygote import Forked
 
 from perdure import Agent, InputEvent, LocalEngine, Output, OutputEvent, RunsFailedError
+from perdure.connectors.iterable import as_sink, as_source
+from perdure.engine.job import Job
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[str] | Forked
 COROUTINE, PLAIN, OFF = "coroutine", "plain", "off"
 SECONDS = PATIENCE
+TURNS = 50  # of the host loop: far more than anything takes that waits for no thread
 ONE = [{"k": "a"}]  # the inputs of a test that one run is enough for
 
 
@@ -157,7 +161,7 @@ def crash_and_resume(
     async def both() -> list[Output]:
         engine = LocalEngine(store, config=config)
         options = {"key": "k", **more}
-        await _abandon(engine, agent, inputs, options)
+        await _abandon(engine, agent, inputs, dict(options))
         State.gate.open, State.leg = True, 2
         await asyncio.sleep(pause)
         down()
@@ -177,7 +181,15 @@ def abandon(agent: Any, inputs: list[Any], *, store: str, config: Any = None) ->
 async def _abandon(
     engine: LocalEngine, agent: Any, inputs: list[Any], options: dict[str, Any]
 ) -> None:
-    running = asyncio.ensure_future(engine.run_async(agent, inputs, **options))
+    sink = options.pop("sink", None)
+    jobs: list[Job] = []
+
+    async def leg() -> None:
+        async with engine.open(agent, sink=None if sink is None else as_sink(sink)) as job:
+            jobs.append(job)
+            await job.drive(as_source(inputs), **options)
+
+    running = asyncio.ensure_future(leg())
     stuck = asyncio.ensure_future(State.gate.reached.wait())
     done, _ = await asyncio.wait(
         [running, stuck], timeout=SECONDS, return_when=asyncio.FIRST_COMPLETED
@@ -185,10 +197,25 @@ async def _abandon(
     if running in done:
         running.result()
     assert stuck in done, "the first leg did not reach its crash"
-    await asyncio.sleep(0.02)
+    await quiet(jobs[0])
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+async def quiet(job: Job) -> None:
+    """Return when all that happens by itself has happened, and is durable.
+
+    What threads and timers are still at is not waited for.
+    """
+    commits = commits_of(job)
+    before = -1
+    while commits.commits != before:
+        before = commits.commits
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        await commits.caught_up()
+        await delivered(job)
 
 
 # Processes

@@ -190,6 +190,7 @@ def test_g5_values_of_all_kinds_come_through(kind: str, store: str) -> None:
         legs = Legs(store, kind)
         async with legs.crashing(agent_for(kind, steps)) as job:
             run_ = await job.submit({}, key="a", id=1)
+            await until(lambda: bool(run_.waits))  # its call's annotations tell the job of Answer
             for value in VALUES:
                 await run_.signal("x", value)
             await stuck()
