@@ -103,6 +103,7 @@ docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, nam
 	@$(PYTHON) docs/write_configuration.py
 	@$(PYTHON) docs/write_architecture.py
 	@$(PYTHON) docs/write_journal_names.py
+	@$(PYTHON) docs/write_flink_agents_names.py
 
 pictures: $(STAMP)  ## draw the picture of a resumed run again, from a real one
 	@$(PYTHON) docs/write_pictures.py

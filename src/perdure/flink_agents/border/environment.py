@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from perdure.flink_agents.api.resource import ResourceType, check_registrable
+from perdure.flink_agents.api.yaml.loader import load_yaml
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 
 __all__ = ["AgentBuilder", "Environment"]
@@ -87,4 +90,9 @@ class Environment(ABC):
         if name in self._resources[resource_type]:
             raise ValueError(f"{resource_type.value} {name} already defined")
         self._resources[resource_type][name] = instance
+        return self
+
+    def load_yaml(self, paths: str | Path | Sequence[str | Path]) -> Self:
+        """Take agents and resources from YAML files."""
+        load_yaml(self, paths)
         return self

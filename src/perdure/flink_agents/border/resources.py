@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from perdure.errors import ConfigurationError
 from perdure.flink_agents.api.resource import Resource, ResourceDescriptor, ResourceType
 from perdure.flink_agents.api.resource_context import ResourceContext
-from perdure.flink_agents.border.server_of_tools import ServerOfTools
 from perdure.flink_agents.border.straight_calls import name_resource
 from perdure.resource import Resource as CoreResource
 from perdure.resource import ResourceContext as CoreResourceContext
@@ -99,16 +98,6 @@ class Held(CoreResource):
         name_resource(theirs, None)
         closing = theirs.close()
         return closing if inspect.isawaitable(closing) else None
-
-    def provided(self) -> Iterable[CoreResource]:
-        theirs: Any = self._theirs
-        if not isinstance(theirs, ServerOfTools):
-            return
-        for each in theirs.offered():
-            held = Held(core_type(each.resource_type()) or self._type, each)
-            held.name = getattr(each, "name", "")
-            held._theirs = each
-            yield held
 
 
 class _Context(ResourceContext):

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
@@ -120,6 +120,10 @@ class BaseChatModelSetup(Resource, StraightCalls):
     structured_output_strategy: StructuredOutputStrategy = StructuredOutputStrategy.AUTO
     subagents: list[str] = Field(default_factory=list)
     _resolved_connection: BaseChatModelConnection | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:  # pydantic makes one; subclasses hand on what is theirs
+
+        def __init__(self, **data: Any) -> None: ...
 
     @property
     def model_kwargs(self) -> dict[str, Any]:

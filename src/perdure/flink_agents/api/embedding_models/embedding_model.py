@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
@@ -90,6 +90,10 @@ class BaseEmbeddingModelSetup(Resource, StraightCalls, ABC):
         description="Name of the referenced connection."
     )
     model: str = Field(default="", description="Name of the embedding model to use.")
+
+    if TYPE_CHECKING:  # pydantic makes one; subclasses hand on what is theirs
+
+        def __init__(self, **data: Any) -> None: ...
 
     @classmethod
     def resource_type(cls) -> ResourceType:
