@@ -95,8 +95,8 @@ def render() -> str:
         [
             "# Names of Flink Agents",
             "",
-            "Every public module and name of the Python API of Flink Agents 0.3 and 0.4, and how it",
-            "is in `perdure.flink_agents`. What is Java there (`Java...`, `java_...`) can be named,",
+            "Every public module and name of the Python API of Flink Agents 0.3 and 0.4, and how",
+            "it is in `perdure.flink_agents`. What is Java there (`Java...`) can be named,",
             "and raises when it is made. Written by `make docs`; what they do is in",
             "[porting-from-flink-agents.md](porting-from-flink-agents.md).",
             "",
