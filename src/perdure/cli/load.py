@@ -57,6 +57,36 @@ def load_agent(target: str) -> LoadedAgent:
     return LoadedAgent(agent=agent, name=f"{former}.{attribute}", former=former)
 
 
+def load_flink_agent(target: str) -> LoadedAgent:
+    """Load an agent of Flink Agents; `flink_agents` means `perdure.flink_agents` from then on.
+
+    Args:
+        target: `MODULE_OR_FILE:AGENT`.
+
+    Raises:
+        ConfigurationError: as `load_agent`, or the extra `flink-agents` is not installed.
+        AgentDefinitionError: it is no agent of theirs.
+    """
+    # Here, for only these agents need pydantic.
+    from perdure.flink_agents import install
+    from perdure.flink_agents.border.compiled import compiled
+    from perdure.flink_agents.plan.configuration import AgentConfiguration
+
+    install()
+    place, attribute = _split(target)
+    if not attribute:
+        raise ConfigurationError(f"agent {target!r}: name it with --flink-agents: FILE:AGENT")
+    module = load_file(place) if is_path(place) else load_module(place)
+    former = module.__name__.rpartition(".")[2]
+    found: Any = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise ConfigurationError(f"{place} has no {attribute!r}")
+        found = getattr(found, name)
+    agent = compiled(found, AgentConfiguration())
+    return LoadedAgent(agent=agent, name=f"{former}.{attribute}", former=former)
+
+
 def _split(target: str) -> tuple[str, str]:
     place, colon, attribute = target.rpartition(":")
     # The colon of a drive letter is followed by a path.

@@ -113,6 +113,13 @@ FreshOption = Annotated[
 AbandonOption = Annotated[
     bool, typer.Option("--abandon", help="With --fresh: cancel the runs that are unfinished.")
 ]
+FlinkAgentsOption = Annotated[
+    bool,
+    typer.Option(
+        "--flink-agents",
+        help="AGENT is one of Flink Agents, and `import flink_agents` means perdure.flink_agents.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
@@ -148,6 +155,7 @@ def run(
     summary_json: SummaryOption = None,
     fresh: FreshOption = False,
     abandon: AbandonOption = False,
+    flink_agents: FlinkAgentsOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run an agent over a file of inputs to its end.
@@ -158,7 +166,7 @@ def run(
     # Here, so that `perdure --help` waits for none of it.
     from perdure.cli.drive import Plan, drive
     from perdure.cli.files import check_files
-    from perdure.cli.load import load_agent
+    from perdure.cli.load import load_agent, load_flink_agent
     from perdure.config.configuration import Configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.engine.event_loop import runner_of
@@ -166,7 +174,7 @@ def run(
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
     check_files(source, sink, agent=agent, config=config, summary=summary_json)
-    loaded = load_agent(agent)
+    loaded = load_flink_agent(agent) if flink_agents else load_agent(agent)
     chosen = job_name(store, job, loaded)
     plan = Plan(
         agent=loaded.agent,

@@ -47,7 +47,7 @@ class DescriptorSpec(BaseModel):
 class MessageRole(str, Enum):  # noqa: UP042  # theirs
     """Who says a message."""
 
-    __journal_name__ = "perdure:flink_agents.MessageRole"
+    __journal_name__ = "perdure:flink_agents.yaml.MessageRole"
 
     SYSTEM = "system"
     USER = "user"
