@@ -286,7 +286,25 @@ def turn(page: Page, *, hidden: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["runs", "inbox"])
+def test_failures_are_grouped_and_retried_together(browser: Browser) -> None:
+    with Site() as site, looked_at(browser) as page:
+        for number in range(3):
+            site.submit({"fail": f"number {number}"}, key=number)
+        opened(page, site, "failures")
+        group = page.locator(".failure")
+        expect(group).to_have_count(1)
+        expect(group).to_contain_text("3 ×")
+        expect(group).to_contain_text("tests/web/support.py")
+        group.get_by_role("button", name="Retry all 3").click()
+        expect(page.locator("#toasts")).to_contain_text("3 runs put back")
+        expect(group.get_by_role("button", name="Retry all 3")).to_be_enabled()  # failed once more
+        newest = group.get_by_role("link")
+        expect(newest).to_contain_text("the newest: r")
+        newest.click()
+        expect(page.locator("#screen")).to_contain_text("ValueError")
+
+
+@pytest.mark.parametrize("path", ["runs", "inbox", "failures"])
 def test_hostile_values_do_nothing_and_are_seen(browser: Browser, path: str) -> None:
     long = "x" * 10_000_000
     with Site() as site, looked_at(browser) as page:

@@ -111,11 +111,7 @@ export function line(text, most = 300) {
   return printable(short).replace(/\s+/g, " ").trim();
 }
 
-/**
- * @param {{value: any}|{cut: string, bytes: number, path: string}|null} form as lists have values
- * @param {number} [most] characters
- * @returns {string} the value in one line; a text as it is, all else as JSON
- */
+/** @returns {string} a value, as lists have it, in one line: a text as it is, all else as JSON */
 export function oneLine(form, most = 300) {
   if (!form) return "";
   if ("cut" in form) return line(form.cut.replace(/^"/, ""), most);

@@ -3,7 +3,9 @@
 import { h, replace } from "./dom.js";
 import { foreign, line } from "./format.js";
 import { SCREENS } from "./screens.js";
+import { soon } from "./timing.js";
 
+const BETWEEN = 500; // ms between two looks at what changed
 const STATES = {
   connecting: ["connecting", "Connecting…"],
   live: ["live", "Live"],
@@ -58,29 +60,13 @@ function linkTo(name, screen) {
   return h("a", { href: `#/${name}` }, screen.title, h("span", { class: "number", hidden: true }));
 }
 
-/** Show a number beside a name, read again when something changed, one request at a time. */
+/** Show a number beside a name, read again when something changed. */
 function watchNumber(link, read, stream) {
   const shown = link.querySelector(".number");
-  let isReading = false;
-  let isStale = false;
-  const look = async () => {
-    if (isReading) {
-      isStale = true;
-      return;
-    }
-    isReading = true;
-    do {
-      isStale = false;
-      try {
-        const number = await read();
-        shown.hidden = !number;
-        replace(shown, String(number));
-      } catch {
-        shown.hidden = true; // the stream says what is wrong
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-    } while (isStale);
-    isReading = false;
-  };
-  stream.subscribe((change) => (change.statuses || change.runs.length) && look());
+  const look = soon(BETWEEN, async () => {
+    const number = await read().catch(() => 0); // the stream says what is wrong
+    shown.hidden = !number;
+    replace(shown, String(number));
+  });
+  stream.subscribe(look);
 }

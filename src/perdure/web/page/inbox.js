@@ -31,7 +31,6 @@ class InboxScreen {
   constructor(place, context) {
     this.context = context;
     this.items = new Map();
-    this.heads = new Map();
     this.mayAnswer = context.may("operate");
     this.words = h("p", { class: "dim", role: "status" });
     this.list = h("ol", { class: "inbox", "aria-label": "What waits for an answer" });
@@ -99,16 +98,13 @@ class InboxScreen {
   }
 
   async lookAtRuns(signal) {
-    const ids = [...new Set([...this.items.values()].filter((item) => !item.isOver).map(({ wait }) => wait.run))];
-    for (let i = 0; i < ids.length; i += SUMMED) {
-      let wanted = ids.slice(i, i + SUMMED);
-      while (wanted.length) {
-        const { runs, left } = await api.get("/summaries", { runs: wanted.join(",") }, { signal });
-        for (const head of runs) this.heads.set(head.id, head);
-        wanted = left;
-      }
+    const ids = [...new Set([...this.items.values()].filter((item) => item.isWanting).map(({ wait }) => wait.run))];
+    while (ids.length) {
+      const { runs, left } = await api.get("/summaries", { runs: ids.splice(0, SUMMED).join(",") }, { signal });
+      const heads = new Map(runs.map((head) => [head.id, head]));
+      for (const item of this.items.values()) item.showRun(heads.get(item.wait.run));
+      ids.push(...left);
     }
-    for (const item of this.items.values()) item.showRun(this.heads.get(item.wait.run));
   }
 
   onKey(event) {
@@ -135,7 +131,7 @@ class Item {
   constructor(wait, context, mayAnswer, onAnswered) {
     this.wait = wait;
     this.isGone = false;
-    this.isOver = false;
+    this.isWanting = true; // how its run stands is not known, or is to change
     this.answer = new Answer(wait, context, (said) => {
       this.said(said);
       onAnswered();
@@ -162,9 +158,9 @@ class Item {
 
   showRun(head) {
     if (!head) return;
-    if (!this.input.firstChild) replace(this.input, foreign(oneLine(head.input, 600)));
+    replace(this.input, foreign(oneLine(head.input, 600)));
+    this.isWanting = this.isGone && !FINAL.has(head.status);
     if (this.isGone) {
-      this.isOver = FINAL.has(head.status);
       replace(this.outcome, this.words, " ", badge(head.status));
     }
   }
@@ -182,7 +178,7 @@ class Item {
   }
 
   end() {
-    this.isGone = true;
+    this.isGone = this.isWanting = true;
     this.element.classList.add("is-gone");
     if (this.form) {
       const had = this.form.element.contains(document.activeElement);

@@ -18,12 +18,7 @@ export function go(path, query = null) {
   location.hash = hashOf(path, query);
 }
 
-/**
- * Change parts of the query; null takes one out.
- *
- * @param {Object<string, string|null>} changes
- * @param {{replace?: boolean}} [how] replace: the back button passes over what was before
- */
+/** Change parts of the query; null takes one out. `replace`: Back passes over what was before. */
 export function setQuery(changes, { replace = false } = {}) {
   const { path, query } = placeOf(location.hash);
   for (const [name, value] of Object.entries(changes)) {

@@ -1,5 +1,6 @@
 /** What is done to several runs at once. */
 
+import { asked } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { FINAL } from "./status.js";
 
@@ -62,20 +63,7 @@ export async function actOn(context, ids, name) {
 }
 
 function confirmed(number) {
-  return new Promise((resolve) => {
-    const end = (answer) => {
-      dialog.close();
-      dialog.remove();
-      resolve(answer);
-    };
-    const dialog = h("dialog", { "aria-labelledby": "confirm-title", oncancel: () => end(false) },
-      h("form", { onsubmit: (event) => { event.preventDefault(); end(true); } },
-        h("h2", { id: "confirm-title" }, number === 1 ? "Cancel 1 run?" : `Cancel ${number} runs?`),
-        h("p", { class: "dim" }, "They never complete. What they did stays done; a retry goes on from there."),
-        h("div", { class: "buttons" },
-          h("button", { type: "button", onclick: () => end(false) }, "Keep"),
-          h("button", { class: "primary", autofocus: true }, "Cancel them"))));
-    document.body.append(dialog);
-    dialog.showModal();
-  });
+  return asked(`Cancel ${number === 1 ? "1 run" : `${number} runs`}?`,
+    [h("p", { class: "dim" }, "They never complete. What they did stays done; a retry goes on from there.")],
+    "Cancel them", () => true, { word: "Keep", answer: false });
 }

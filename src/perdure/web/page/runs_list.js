@@ -71,11 +71,7 @@ export class RunList {
     this.rows.push(row);
   }
 
-  /**
-   * Note what changed; rows are renewed when they are seen.
-   *
-   * @returns {boolean} whether there may be other runs, or the numbers of them be others
-   */
+  /** Note what changed, for rows that are seen; tell whether there may be other runs. */
   changed({ runs, statuses, all }) {
     let hasOther = statuses || all;
     for (const id of runs) {
@@ -92,7 +88,7 @@ export class RunList {
 
   /** Read the newest runs, and keep those that are not in the list for `takePending`. */
   async lookForNew() {
-    if (!this.hasBegun) return;
+    if (!this.hasBegun || this.filters.text) return; // a search is too dear to be done all the time
     try {
       const { runs } = await this.read("/runs", { ...this.filters, limit: FRESH });
       const known = runs.findIndex((head) => this.byId.has(head.id));

@@ -11,10 +11,7 @@ const LANES = 5;
 
 /** Draws rows of one height into a scrolled place, as many as are seen. */
 export class Rows {
-  /**
-   * @param {HTMLElement} scrolled
-   * @param {function(Object): HTMLElement} draw makes the element of a row
-   */
+  /** `draw` makes the element of a row. */
   constructor(scrolled, draw) {
     this.scrolled = scrolled;
     this.draw = draw;
@@ -105,7 +102,7 @@ export function rowElement({ head, work }, { isChosen, choose, byKey }) {
 
 /** @returns {Node[]} what a row has to say: why it failed, what it waits for, else its input */
 function told(head) {
-  const input = foreign(oneLine(head.input), { class: "cut" });
+  const input = foreign(gist(head.input), { class: "cut", title: oneLine(head.input) });
   if (head.status === "failed" && head.error) {
     const { type, message } = head.error;
     return [input, foreign(oneLine({ value: `${type}: ${message}` }), { class: "cut reason is-failed" })];
@@ -117,6 +114,14 @@ function told(head) {
   }
   if (head.activity) return [input, foreign(oneLine(head.activity), { class: "cut reason dim" })];
   return [input];
+}
+
+/** @returns {string} an input in one line: of an object its first text, which says most */
+function gist(form) {
+  const { value } = form;
+  const fields = value && typeof value === "object" && !Array.isArray(value) ? Object.values(value) : [];
+  const text = fields.find((field) => typeof field === "string" && field.trim());
+  return oneLine(text === undefined ? form : { value: text });
 }
 
 function waitsUntil(head) {

@@ -1,11 +1,16 @@
 /** The screens that there are: what the navigation shows, and where addresses lead. */
 
+import * as failures from "./failures.js";
 import * as inbox from "./inbox.js";
 import * as run from "./run.js";
 import * as runs from "./runs.js";
 
 /** In the order of the navigation; `name` is the first part of the address. */
-export const SCREENS = [{ name: "runs", screen: runs }, { name: "inbox", screen: inbox }];
+export const SCREENS = [
+  { name: "runs", screen: runs },
+  { name: "inbox", screen: inbox },
+  { name: "failures", screen: failures },
+];
 
 /** @returns {{name: string, screen: Object}|null} what an address leads to */
 export function screenOf(path) {

@@ -43,7 +43,7 @@ export function follow(path, { query = {}, after = "", on, state = () => {} }) {
     if (closed) return;
     pause = FIRST_PAUSE;
     if (id !== null) last = id;
-    on[name]?.(data === "" ? null : JSON.parse(data), last);
+    on[name]?.(JSON.parse(data), last);
     if (name === "end") {
       close();
       state("ended");
@@ -106,52 +106,37 @@ function sleep(ms, onWake) {
 /** Read a body's events until it ends; gives up where it is silent for too long. */
 async function readEvents(body, abort, receive) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  const parser = new Parser(receive);
+  const take = parser(receive);
   for (;;) {
     const timer = setTimeout(() => abort.abort(), LONGEST_SILENCE);
     try {
       const { done, value } = await reader.read();
       if (done) return;
-      parser.take(value);
+      take(value);
     } finally {
       clearTimeout(timer);
     }
   }
 }
 
-/** Makes events of the text of a stream, as it comes. */
-class Parser {
-  constructor(receive) {
-    this.receive = receive;
-    this.rest = "";
-    this.begin();
-  }
-
-  begin() {
-    this.name = "message";
-    this.data = [];
-    this.id = null;
-  }
-
-  take(text) {
-    const lines = (this.rest + text).split("\n");
-    this.rest = lines.pop();
-    for (const line of lines) this.line(line.endsWith("\r") ? line.slice(0, -1) : line);
-  }
-
-  line(line) {
+/** Return what takes the text of a stream, as it comes, and has `receive` take its events. */
+function parser(receive) {
+  let rest = "";
+  let event = { name: "message", data: "", id: null };
+  const take = (line) => {
     if (line === "") {
-      if (this.data.length) {
-        this.receive({ name: this.name, data: this.data.join("\n"), id: this.id });
-      }
-      this.begin();
+      if (event.data) receive(event);
+      event = { name: "message", data: "", id: null };
       return;
     }
-    const colon = line.indexOf(":");
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-    if (field === "event") this.name = value;
-    else if (field === "data") this.data.push(value);
-    else if (field === "id") this.id = value;
-  }
+    const [, field, value] = /^([^:]*):? ?(.*)$/.exec(line);
+    if (field === "event") event.name = value;
+    else if (field === "data") event.data += event.data ? `\n${value}` : value;
+    else if (field === "id") event.id = value;
+  };
+  return (text) => {
+    const lines = (rest + text).split(/\r?\n/);
+    rest = lines.pop();
+    lines.forEach(take);
+  };
 }

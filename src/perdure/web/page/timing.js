@@ -1,11 +1,8 @@
 /** When things are done. */
 
 /**
- * Make a function that does something once after it was called, however often it was.
- *
- * @param {number} ms from the first call until it is done
- * @param {function(): void} work
- * @returns {function(): void} with `cancel`
+ * Make a function that does `work` once, `ms` after it was called, however often it was; it has
+ * `cancel`, and `now` for at once.
  */
 export function soon(ms, work) {
   let timer = null;
@@ -19,5 +16,6 @@ export function soon(ms, work) {
     clearTimeout(timer);
     timer = null;
   };
+  ask.now = work;
   return ask;
 }

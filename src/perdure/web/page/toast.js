@@ -5,12 +5,7 @@ import { line } from "./format.js";
 
 const SECONDS = { done: 5, error: 12 };
 
-/**
- * Say something.
- *
- * @param {string} text
- * @param {"done"|"error"} [kind]
- */
+/** Say something that was "done", or an "error". */
 export function say(text, kind = "done") {
   const close = () => toast.remove();
   const toast = h("div", { class: ["toast", `is-${kind}`] }, h("span", null, line(text, 400)),

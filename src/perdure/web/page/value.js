@@ -5,13 +5,7 @@ import { bytes, printable } from "./format.js";
 
 const MOST = 1_000_000; // characters on the page of what was asked for
 
-/**
- * Make a panel of a value.
- *
- * @param {{value: any}|{cut: string, bytes: number, path: string}} form
- * @param {{context: Object, run: string}|null} [source] where all of a cut value is had from
- * @returns {HTMLElement}
- */
+/** Make a panel of a value, as lists have it; `source`: where all of a cut one is had from. */
 export function valuePanel(form, source = null) {
   const text = h("pre", { class: "value", dir: "auto", tabindex: "0" });
   if (!("cut" in form)) {

@@ -1,0 +1,58 @@
+/** Failures. What is broken, and is it one thing? */
+
+import { h, replace } from "./dom.js";
+import { age, count, foreign, line, printable } from "./format.js";
+import { hashOf } from "./router.js";
+import { actOn } from "./runs_acts.js";
+import { soon } from "./timing.js";
+
+export const title = "Failures";
+
+const BETWEEN = 1000; // ms between two looks at what changed
+
+/** See `screens.js`. */
+export function show(place, _params, context) {
+  const words = h("p", { class: "dim", role: "status" });
+  const list = h("ol", { class: "inbox", "aria-label": "Failures of one kind and place" });
+  replace(place, h("div", { class: "narrow" },
+    h("div", { class: "title-line" }, h("h1", null, "Failures"), words), list));
+  let shown = "";
+
+  const look = soon(BETWEEN, async () => {
+    try {
+      const { groups, looked } = await context.api.get("/failures");
+      replace(words, looked.runs
+        ? `${count(looked.runs)}${looked.all ? "" : " newest"} failed ${looked.runs === 1 ? "run" : "runs"}` : "No run has failed.");
+      const now = JSON.stringify(groups);
+      if (now === shown) return; // whoever points at one keeps it
+      shown = now;
+      replace(list, groups.map((group) => groupElement(group, context)));
+    } catch (error) {
+      replace(words, error.message);
+    }
+  });
+  look.now();
+  const unsubscribe = context.onChange(look);
+  return {
+    dispose() {
+      look.cancel();
+      unsubscribe();
+    },
+  };
+}
+
+function groupElement({ type, message, place, count: all, first, last, example, runs }, context) {
+  const few = runs.length < all ? `the newest ${count(runs.length)}` : all > 1 && `all ${count(all)}`;
+  const retry = (event) => {
+    event.target.disabled = true;
+    actOn(context, runs, "retry");
+  };
+  return h("li", { class: "inbox-item failure" },
+    h("div", { class: "failure-told" },
+      h("h2", null, h("b", null, `${count(all)} ×`), foreign(line(type, 200))),
+      h("p", { class: "failure-said" }, printable(message)),
+      h("p", { class: "inbox-about" }, place && h("code", null, foreign(line(place))),
+        h("span", null, "last ", age(last)), all > 1 && h("span", null, "first ", age(first)),
+        h("a", { href: hashOf(["runs", example]) }, "the newest: ", example))),
+    context.may("operate") && h("button", { type: "button", onclick: retry }, "Retry ", few));
+}
