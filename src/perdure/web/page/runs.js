@@ -71,7 +71,8 @@ class RunsScreen {
   }
 
   onChange(change) {
-    this.isStale ||= this.list.changed(change);
+    const hasOther = this.list.changed(change);
+    this.isStale ||= hasOther;
     this.lookSoon();
   }
 

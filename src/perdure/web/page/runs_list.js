@@ -1,7 +1,5 @@
 /** The runs that a list shows: read part by part, renewed where something changed. */
 
-import { FINAL } from "./status.js";
-
 const PART = 200; // runs of one answer
 const FRESH = 50; // of the newest, when something changed
 const SUMMED = 40; // summaries of one answer
@@ -81,7 +79,7 @@ export class RunList {
     }
     if (!statuses && !all) return hasOther;
     for (const row of this.rows) {
-      if (all || !FINAL.has(row.head.status)) row.isStale = true;
+      row.isStale ||= all || row.head.status !== "completed"; // others may be retried
     }
     return true;
   }
