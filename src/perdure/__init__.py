@@ -211,6 +211,7 @@ if TYPE_CHECKING:
         Usage as Usage,
     )
     from perdure.llm.prompt import Prompt as Prompt
+    from perdure.llm.skills.skills import Skills as Skills
     from perdure.llm.tool import (
         FunctionTool as FunctionTool,
     )
@@ -271,6 +272,9 @@ if TYPE_CHECKING:
         prompt as prompt,
     )
     from perdure.resource import (
+        skills as skills,
+    )
+    from perdure.resource import (
         sub_agent as sub_agent,
     )
     from perdure.resource import (
@@ -320,6 +324,7 @@ _NAMES = {
     ),
     "llm.message": "Attachment ChatDelta ChatMessage MessageRole ToolCall ToolResponse Usage",
     "llm.prompt": "Prompt",
+    "llm.skills.skills": "Skills",
     "llm.tool": "FunctionTool InjectedArg Tool tool",
     "llm.vector_store": "BaseVectorStore VectorStore",
     "memory.long_term": "LongTermMemory MemorySet MemorySetItem",
@@ -327,7 +332,7 @@ _NAMES = {
     "resource": (
         "Resource ResourceDescriptor ResourceType chat_model_connection chat_model_setup "
         "embedding_model_connection embedding_model_setup http_client mcp_server prompt "
-        "sub_agent vector_store"
+        "skills sub_agent vector_store"
     ),
     "run": "Output RunStatus",
     "run.approval": "Approval",

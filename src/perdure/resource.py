@@ -32,6 +32,7 @@ __all__ = [
     "http_client",
     "mcp_server",
     "prompt",
+    "skills",
     "sub_agent",
     "vector_store",
 ]
@@ -56,6 +57,7 @@ class ResourceType(enum.Enum):
     MCP_SERVER = "mcp_server"
     AGENT = "agent"
     HTTP_CLIENT = "http_client"
+    SKILLS = "skills"
 
 
 class ResourceContext(Protocol):
@@ -254,4 +256,5 @@ vector_store = _marking(
 prompt = _marking(ResourceType.PROMPT, "Declare that a function returns a prompt.")
 mcp_server = _marking(ResourceType.MCP_SERVER, "Declare that a function returns an MCP server.")
 http_client = _marking(ResourceType.HTTP_CLIENT, "Declare that a function returns an HTTP client.")
+skills = _marking(ResourceType.SKILLS, "Declare that a function returns skills.")
 sub_agent = _marking(ResourceType.AGENT, "Declare that a function returns a sub-agent.")

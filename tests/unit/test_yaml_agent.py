@@ -490,12 +490,37 @@ def places(text: str, marked: str) -> str:
     return f"agent.yaml:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}: "
 
 
+def test_skills_are_relative_to_the_file(tmp_path: Path) -> None:
+    Path("deep").mkdir()
+    text = AGENT.replace("yaml_steps.py", "../yaml_steps.py") + (
+        "skills:\n"
+        "  office: {paths: [skills, /more.zip], package: [{package: kit, resource: s}], urls: h://x}\n"
+        "  short: skills\n"
+        "chat_models:\n"
+        "  m: {model: test, skills: [pdf], allowed_commands: ls, allowed_script_dirs: [bin],\n"
+        "      tool_options: {bash: {requires_approval: true}}}\n"
+    )
+    agent = load_agent(write(text, "deep/agent.yaml"))
+    assert [dict(each.params) for each in resource(agent, "office").sources] == [
+        {"path": "deep/skills"}, {"path": "/more.zip"}, {"package": "kit", "resource": "s"},
+        {"url": "h://x"},
+    ]  # fmt: skip
+    assert len(resource(agent, "short").sources) == 1
+    setup = resource(agent, "m")
+    assert (setup.skills, setup.allowed_commands) == (("pdf",), ("ls",))
+    assert setup.allowed_script_dirs == ("deep/bin",)
+    assert setup.tool_options == {"bash": {"requires_approval": True}}
+
+
 # The text after AGENT, what the place is of, and what is said.
 MISTAKES = [
     # keys
     ("promts: {}", "promts", "unknown key 'promts' of the agent: did you mean 'prompts'?"),
     ("zzz: 1", "zzz", "unknown key 'zzz' of the agent: its keys are: name, description"),
-    ("skills: []", "skills", "there are no skills here"),
+    ("skills: {s: {classpath: [x]}}", "classpath", "it is for Java: name folders or zips"),
+    ("skills: {s: {}}", "{}}", "the skills have no source: add the key 'paths' or 'package'"),
+    ("skills: {s: {package: kit}}", "kit", "package is a list, each with package and resource"),
+    ("skills: {s: {package: [{package: kit}]}}", "{package: kit}", "has no resource"),
     ("tools: {t: {function: 'm:f', timout: 3}}", "timout", "did you mean 'timeout'?"),
     ("tools: {t: {timeout: 3}}", "{timeout", "the tool has no function: add the key 'function'"),
     ("chat_models: {m: {model: test, promt: x}}", "promt", "did you mean 'prompt'?"),

@@ -23,6 +23,7 @@ from perdure.llm.chat_model import (
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputSchema
 from perdure.llm.sendable import sendable_messages
+from perdure.llm.skills.told import told
 from perdure.llm.tool import Tool
 from perdure.printable import printable_logger
 
@@ -44,9 +45,10 @@ class ModelRequest:
         tools: what it may ask for.
         schema: what the provider shall enforce; None: nothing.
         emit: told the pieces of the response; None: it is not streamed.
+        skills: what the model is told about skills; "": nothing.
     """
 
-    __slots__ = ("_emit", "_schema", "_tools", "setup")
+    __slots__ = ("_emit", "_schema", "_skills", "_tools", "setup")
 
     def __init__(
         self,
@@ -54,11 +56,13 @@ class ModelRequest:
         tools: Sequence[Tool],
         schema: OutputSchema | None,
         emit: Emit | None,
+        skills: str = "",
     ) -> None:
         self.setup = setup
         self._tools = tools
         self._schema = schema
         self._emit = emit
+        self._skills = skills
 
     @property
     def call(self) -> Callable[[list[ChatMessage]], Any]:
@@ -106,7 +110,7 @@ class ModelRequest:
     ) -> ChatMessage:
         """Make the request, on the host loop."""
         connection, options = self.setup.opened_connection, {**self._options(), **more}
-        sent, tools = sendable_messages(messages), self._tools or None
+        sent, tools = self._sent(messages), self._tools or None
         if self._emit is None:
             return await answered(connection.chat, sent, tools, **options)
         response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
@@ -116,10 +120,13 @@ class ModelRequest:
     def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on a thread of the job's pool."""
         chat = self.setup.opened_connection.chat
-        found = chat(sendable_messages(messages), self._tools or None, **self._options())
+        found = chat(self._sent(messages), self._tools or None, **self._options())
         if inspect.isawaitable(found):  # of a plain function around a coroutine function
             found = asyncio.run(_awaited(found))
         return checked_response(found)
+
+    def _sent(self, messages: list[ChatMessage]) -> Sequence[ChatMessage]:
+        return sendable_messages(told(messages, self._skills) if self._skills else messages)
 
     def _options(self) -> dict[str, Any]:
         options = self.setup.model_kwargs
@@ -143,9 +150,10 @@ async def ask(
     Each model that is asked is one durable call, with its own attempts.
     """
     fallbacks = setup.fallback_list()
+    skills = setup.skill_discovery_prompt  # a fallback has this one's tools, and so its skills
     for candidate in (setup, *fallbacks):
         try:
-            return await _request(ctx, candidate, messages, tools, schema, emit)
+            return await _request(ctx, candidate, messages, tools, schema, emit, skills)
         except Exception as error:
             if not is_of_the_callee(error) or candidate is (fallbacks or [setup])[-1]:
                 raise
@@ -160,6 +168,7 @@ def _request(
     tools: Sequence[Tool],
     schema: OutputSchema | None,
     emit: Emit | None,
+    skills: str,
 ) -> DurableCall[ChatMessage]:
     """Make the durable call of one request.
 
@@ -175,7 +184,7 @@ def _request(
             tools = [*tools, _final_tool(schema)]
         else:
             messages = _instructed(messages, schema)
-    request = ModelRequest(setup, tools, enforced, emit)
+    request = ModelRequest(setup, tools, enforced, emit, skills)
     asking = bounded(
         ctx,
         f"chat:{setup.name}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Final, Literal, Protocol, Self
@@ -14,6 +15,7 @@ from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
 from perdure.llm.prompt import Prompt
 from perdure.llm.providers import provider
+from perdure.llm.skills.told import told
 from perdure.llm.tool import AnyTool, Tool, as_tool, checked_tool_name
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
@@ -140,11 +142,17 @@ class BaseChatModelSetup(Resource):
         limit: Name of a configured limit that its requests count under.
         stream: Told the pieces of the responses as they come, on the host loop; they are not
             journaled, and come again when a request is made again.
+        skills: Skills that it has: names of skills, or Skills, all of whose skills are meant.
+        allowed_commands: Programs that its tool `bash` may run, by bare names.
+        allowed_script_dirs: Folders whose files its tool `bash` may run.
+        tool_options: Options of its tools `load_skill` and `bash`, by name, as a Tool takes them.
     """
 
     __journal_name__ = "perdure:BaseChatModelSetup"
 
     RESOURCE_TYPE: ClassVar = ResourceType.CHAT_MODEL
+
+    _skill_tools: Any = None  # SkillTools, from `open` on, where it has skills
 
     def __init__(
         self,
@@ -163,6 +171,10 @@ class BaseChatModelSetup(Resource):
         retry: RetryPolicy | None = None,
         limit: str | None = None,
         stream: Callable[[ChatDelta], None] | None = None,
+        skills: Iterable[str | Resource] = (),
+        allowed_commands: Iterable[str] = (),
+        allowed_script_dirs: Iterable[str | os.PathLike[str]] = (),
+        tool_options: Mapping[str, Mapping[str, Any]] | None = None,
         **settings: Any,
     ) -> None:
         self.connection = _made(connection)
@@ -179,6 +191,10 @@ class BaseChatModelSetup(Resource):
         self.retry = retry
         self.limit = limit
         self.stream = stream
+        self.skills = _several(skills)
+        self.allowed_commands = _several(allowed_commands)
+        self.allowed_script_dirs = _several(allowed_script_dirs)
+        self.tool_options = dict(tool_options or {})
         self.settings = settings
         self._connection: BaseChatModelConnection | None = None
 
@@ -208,7 +224,7 @@ class BaseChatModelSetup(Resource):
         return other
 
     def parts(self) -> Iterable[Resource]:
-        held = (self.connection, self.prompt, *self.tools, *self.fallbacks)
+        held = (self.connection, self.prompt, *self.tools, *self.fallbacks, *self.skills)
         return [each for each in held if isinstance(each, Resource)]
 
     def journaled_types(self) -> Iterable[Any]:
@@ -218,6 +234,7 @@ class BaseChatModelSetup(Resource):
     async def open(self) -> None:
         """Find the connection; make sure that everything it names is there."""
         self._connection = self._resolved_connection()
+        self._skill_tools = self._opened_skills()
         self._check_tools()
         self.fallback_list()
         if self.output_schema is not None:
@@ -235,6 +252,25 @@ class BaseChatModelSetup(Resource):
                 raise ConfigurationError(
                     f"{error}; one word is the name of a prompt: for a text pass Prompt(...)"
                 ) from None
+
+    def _opened_skills(self) -> Any:
+        if not (self.skills or self.allowed_commands or self.allowed_script_dirs):
+            return None
+        from perdure.llm.skills.tools import SkillTools  # here: most chat models have none
+
+        allowed = (self.allowed_commands, self.allowed_script_dirs, self.tool_options)
+        return SkillTools(self.skills, *allowed, f"chat model {self.name!r}", self.context)
+
+    def close(self) -> None:
+        """Kill the commands that its tool `bash` runs."""
+        if self._skill_tools is not None:
+            self._skill_tools.close()
+
+    @property
+    def skill_discovery_prompt(self) -> str:
+        """What each request says about the skills; "" where there are none."""
+        found: str = "" if self._skill_tools is None else self._skill_tools.prompt
+        return found
 
     def _resolved_connection(self) -> BaseChatModelConnection:
         found: Any = self.connection
@@ -267,6 +303,8 @@ class BaseChatModelSetup(Resource):
                 found += [each for each in resource.provided() if isinstance(each, Tool)]
             else:
                 found.append(resource)
+        if self._skill_tools is not None:
+            found += self._skill_tools.tools
         return found
 
     def _check_tools(self) -> None:
@@ -376,6 +414,8 @@ class BaseChatModelSetup(Resource):
         connection = self.opened_connection
         tools = [each for each in self.tool_list() if isinstance(each, Tool)]
         prepared = self.prepared(messages, prompt_args)
+        if prompt := self.skill_discovery_prompt:
+            prepared = told(prepared, prompt)
         return await answered(
             connection.chat, prepared, tools or None, **{**self.model_kwargs, **kwargs}
         )
@@ -424,6 +464,12 @@ def _tools(tools: Iterable[AnyTool]) -> tuple[str | Resource, ...]:
     return tuple(as_tool(each) for each in tools)
 
 
+def _several(given: Any) -> tuple[Any, ...]:
+    """Return names, paths or resources; one alone stands for a list of it."""
+    several = (given,) if isinstance(given, str | os.PathLike | Resource) else given
+    return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in several)
+
+
 def _schema(output: Any) -> OutputSchema | None:
     return None if output is None else OutputSchema.of(output)
 
@@ -441,6 +487,9 @@ _TAKEN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "output_schema": _schema,
     "fallbacks": _fallbacks,
     "timeout": checked_timeout,
+    "skills": _several,
+    "allowed_commands": _several,
+    "allowed_script_dirs": _several,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import perdure.integrations.providers  # noqa: F401 -- says what stands behind a model's name
@@ -16,6 +17,7 @@ from perdure.llm.embedding_model import EmbeddingModel
 from perdure.llm.message import ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputSchema
 from perdure.llm.prompt import Prompt
+from perdure.llm.skills.skills import Skills
 from perdure.llm.tool import FunctionTool, Tool
 from perdure.resource import Resource, ResourceType
 from perdure.yaml_agent.aliases import EVENTS, PROVIDERS
@@ -63,6 +65,7 @@ class _Builder:
             "chat_model_setups": self._setup,
             "embedding_models": self._embedding_model,
             "embedding_model_connections": self._connection,
+            "skills": lambda entry: self._skills(entry.value),
             "subagents": self._sub_agent,
         }
 
@@ -260,6 +263,19 @@ class _Builder:
 
     # Other resources
 
+    def _skills(self, value: Value) -> Skills:
+        given = self._known(value, SECTIONS["skills"].form)
+        sources = [
+            *Skills.from_local_dir(*given.get("paths", ())).sources,
+            *Skills.from_package(
+                *((each["package"], each["resource"]) for each in given.get("package", ()))
+            ).sources,
+            *Skills.from_url(*given.get("urls", ())).sources,
+        ]
+        if not sources:
+            raise value.error("the skills have no source: add the key 'paths' or 'package'")
+        return Skills(sources)
+
     def _embedding_model(self, entry: Entry) -> Any:
         value = entry.value
         arguments = {**self._known(value, entry.form), **self._others(value, entry.form)}
@@ -298,6 +314,9 @@ class _Builder:
             case Kind.NAMES:
                 several = value.data if isinstance(value.data, list) else [value]
                 return [each.text() for each in several]
+            case Kind.PATHS:
+                several = value.data if isinstance(value.data, list) else [value]
+                return [str(Path(each.place.file).parent / each.text()) for each in several]
             case Kind.FUNCTION:
                 return self._code.function(value)
             case Kind.RETRY:

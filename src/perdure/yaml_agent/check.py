@@ -18,6 +18,7 @@ from perdure.yaml_agent.spec import (
     INCLUDED,
     INJECTED_ARG,
     MESSAGE,
+    PACKAGE_SKILL,
     PROMPT,
     REACT,
     RETRY,
@@ -42,7 +43,7 @@ __all__ = [
 
 # What keys of Flink Agents' files are answered with, where perdure has no such thing.
 _MISSING: Final = {
-    "skills": "there are no skills here: give the model prompts and tools",
+    "classpath": "it is for Java: name folders or zips with paths, or a package with package",
     "parameter_types": "it is for Java: a Python function's parameters are read from it",
 }
 # Settings of models, which stand beside the known keys: none of them is a mistyped key.
@@ -422,6 +423,13 @@ def _tools(key: str, value: Value, known: Key) -> None:
             _form(TOOL)("a tool", each, known)
 
 
+def _packages(key: str, value: Value, known: Key) -> None:
+    if not isinstance(value.data, list):
+        raise value.error(f"{key} is a list, each with package and resource, not {value.data!r}")
+    for each in value.data:
+        _form(PACKAGE_SKILL)(f"a {key}", each, known)
+
+
 def _injected(key: str, value: Value, known: Key) -> None:
     _mapping(key, value, known)
     for name, each in value.data.items():
@@ -448,6 +456,8 @@ _CHECKS: Final[Mapping[Kind, Callable[[str, Value, Key], None]]] = {
     Kind.NUMBER: _numeric((int, float), "a number"),
     Kind.BOOLEAN: _numeric((bool,), "true or false"),
     Kind.NAMES: _names,
+    Kind.PATHS: _names,
+    Kind.PACKAGES: _packages,
     Kind.FREE: _free,
     Kind.MAPPING: _mapping,
     Kind.FUNCTION: _function,

@@ -27,6 +27,12 @@ _PARTS: Final[dict[Kind, Any]] = {
     Kind.NUMBER: {"anyOf": [{"type": "number"}, _VARIABLE]},
     Kind.BOOLEAN: {"anyOf": [{"type": "boolean"}, _VARIABLE]},
     Kind.NAMES: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    Kind.PATHS: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    Kind.PACKAGES: {
+        "type": "array",
+        "items": {"$ref": "#/$defs/package_skill"},
+        "minItems": 1,
+    },
     Kind.FREE: {},
     Kind.MAPPING: {"type": "object"},
     Kind.FUNCTION: _FUNCTION,

@@ -22,6 +22,7 @@ __all__ = [
     "INCLUDED",
     "INJECTED_ARG",
     "MESSAGE",
+    "PACKAGE_SKILL",
     "PROMPT",
     "REACT",
     "RETRY",
@@ -45,6 +46,8 @@ class Kind(enum.Enum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     NAMES = "names"  # one text, or a list of them
+    PATHS = "paths"  # the same, of paths relative to the file
+    PACKAGES = "packages"  # folders in packages
     FREE = "free"
     MAPPING = "mapping"
     FUNCTION = "function"  # module:function, or file.py:function
@@ -224,6 +227,16 @@ _MODEL: Final = {
     "fallbacks": Key(kind=Kind.NAMES, help="Chat models that are asked when this one fails."),
     **_CALLS,
     "stream": Key(kind=Kind.FUNCTION, help="A function that is told the pieces of responses."),
+    "skills": Key(kind=Kind.NAMES, help="Names of the skills that it has."),
+    "allowed_commands": Key(
+        kind=Kind.NAMES, help="Programs that its tool bash may run, by bare names."
+    ),
+    "allowed_script_dirs": Key(
+        kind=Kind.PATHS, help="Folders whose files its tool bash may run, relative to this file."
+    ),
+    "tool_options": Key(
+        kind=Kind.MAPPING, help="Options of its tools load_skill and bash, by name."
+    ),
 }
 _ADDRESS: Final = {
     "base_url": _text("Where the provider is."),
@@ -280,6 +293,27 @@ REACT: Final = Form(
         ),
     },
     short="chat_model",
+)
+
+PACKAGE_SKILL: Final = Form(
+    name="package_skill",
+    keys={
+        "package": _text("The package.", required=True),
+        "resource": _text("The folder or zip in it.", required=True),
+    },
+)
+SKILLS: Final = Form(
+    name="skills",
+    keys={
+        **_NAME,
+        "paths": Key(
+            kind=Kind.PATHS,
+            help="Folders of skills, or zips of them, relative to this file.",
+        ),
+        "package": Key(kind=Kind.PACKAGES, help="Folders of skills in packages."),
+        "urls": Key(kind=Kind.NAMES, help="Refused when a job opens: nothing is fetched."),
+    },
+    short="paths",
 )
 
 
@@ -381,6 +415,11 @@ SECTIONS: Final[Mapping[str, Section]] = {
         type=ResourceType.VECTOR_STORE,
         help="Documents with their embeddings.",
     ),
+    "skills": Section(
+        form=SKILLS,
+        type=ResourceType.SKILLS,
+        help="Where skills come from: folders with a SKILL.md each.",
+    ),
     "subagents": Section(
         form=SUBAGENT,
         type=ResourceType.AGENT,
@@ -436,7 +475,7 @@ SINGLE: Final = Form(
 INCLUDED: Final = Form(name="included_file", keys=_SHARED)
 
 FORMS: Final = (
-    MESSAGE, PROMPT, INJECTED_ARG, TOOL, RETRY, ACTION, REACT, AGENT,
+    MESSAGE, PACKAGE_SKILL, PROMPT, INJECTED_ARG, TOOL, RETRY, ACTION, REACT, AGENT,
     *{each.form.name: each.form for each in SECTIONS.values()
       if each.form.name not in ("prompt", "tool", "action")}.values(),
 )  # fmt: skip

@@ -17,6 +17,7 @@ logger = printable_logger("perdure")
 _ORDER: Final = (
     ResourceType.HTTP_CLIENT,
     ResourceType.PROMPT,
+    ResourceType.SKILLS,
     ResourceType.TOOL,
     ResourceType.CHAT_MODEL_CONNECTION,
     ResourceType.EMBEDDING_MODEL_CONNECTION,
