@@ -9,7 +9,7 @@ import { askForToken } from "./prompt.js";
 import { go, placeOf, setQuery } from "./router.js";
 import { screenOf } from "./screens.js";
 import { say } from "./toast.js";
-import { BASE, takeToken } from "./token.js";
+import { BASE, takeToken, token } from "./token.js";
 
 const CLOCK = 1000; // ms between two looks at the clock
 
@@ -33,9 +33,12 @@ class Page {
 
   show() {
     if (/^#token=/.test(location.hash)) {
+      const before = token();
       takeToken();
-      location.reload();
-      return;
+      if (token() !== before) {
+        location.reload(); // it may do something else
+        return;
+      }
     }
     const params = placeOf(location.hash);
     const key = params.path.join("/");
