@@ -99,9 +99,12 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
                 begun = [old for old in begun if old.call != record.call]
             # Appended in place where the list is this fold's own: a copy each would be quadratic.
             settlements = history.settlements
-            if not isinstance(settlements, list):
-                settlements = []
-            settlements.append(record)
+            if isinstance(settlements, list):
+                settlements.append(record)
+                if begun is history.begun or begun == history.begun:
+                    continue
+            else:
+                settlements = [record]
             history = history._replace(settlements=settlements, begun=begun)
         elif record.kind == RecordKind.START:
             history = history._replace(start=record)

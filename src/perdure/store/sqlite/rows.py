@@ -7,6 +7,7 @@ perdure has written. They are refused where they are read, by file, table and ro
 from __future__ import annotations
 
 import itertools
+import operator
 import sqlite3
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -81,6 +82,9 @@ class Rows(Generic[R]):
         self._fields = (*fields, *(f"column {n}" for n in range(len(fields) + 1, len(types) + 1)))
         self._allowed = frozenset(itertools.product(*types))
         self._numbers = [index for index, each in enumerate(types) if each == (int,)]
+        self._has_numbers = bool(self._numbers)
+        # Of one alone it would give no tuple.
+        self._numbers_of = operator.itemgetter(*self._numbers, *self._numbers[:1] or (0,))
         payloads = map(fields.index, _FIELDS.get(kind, ()))  # may be compressed
         further = (len(fields) + n for n, each in enumerate(more) if each == _PAYLOAD)
         self._payloads = (*payloads, *further)
@@ -99,10 +103,10 @@ class Rows(Generic[R]):
         for values in found:
             if tuple(map(type, values)) not in self._allowed:
                 raise self.damaged(store, values, self._mistyped(values))
-            for index in self._numbers:
-                if values[index] < 0:
-                    what = f"{self._fields[index]} is {values[index]}"
-                    raise self.damaged(store, values, what)
+            if self._has_numbers and min(self._numbers_of(values)) < 0:
+                index = next(index for index in self._numbers if values[index] < 0)
+                what = f"{self._fields[index]} is {values[index]}"
+                raise self.damaged(store, values, what)
             for index in self._payloads:
                 if (payload := values[index]) is not None and payload.startswith(COMPRESSED):
                     values = self._decompressed(store, values, index)
@@ -259,14 +263,21 @@ def _of_first(row: Sequence[Any]) -> str:
     return f"row {row[0]!r:.60}"
 
 
+_NOTHING_MORE = ((None, None), (None, None, None))  # no START inside, nothing left in the store
+
+
 def records_in(store: object, found: Iterable[tuple[Record, Any]]) -> Iterator[Record]:
     """Give the records that rows stand for, a payload that is left in the store by its number.
 
     Raises:
         StoreFormatError: one is not as it can have been written.
     """
-    for row, (start_at, start_n, *left) in found:
+    for row, more in found:
         record = row
+        if more in _NOTHING_MORE:
+            yield record
+            continue
+        start_at, start_n, *left = more
         if left and left[0] is not None:
             record = record._replace(payload=StoredPayload(b"%d" % left[0]))
         try:
