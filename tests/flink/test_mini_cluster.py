@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from pyflink.common import Types
@@ -20,7 +21,7 @@ from tests.flink.mini_cluster import Collected, Stumbles, environment, fail_soon
 
 from perdure import FlinkEngine, FlinkJobError, LocalEngine
 from perdure.engine.flink.failures import read_failure
-from perdure.engine.flink.start import rest_api
+from perdure.engine.flink.start import check_start, rest_api
 from perdure.testing.engine_agent import ContractAgent, work
 from perdure.testing.engine_contract import EngineContract, FailedWith, Ran
 
@@ -71,10 +72,16 @@ class TestMiniCluster(EngineContract):
         outputs.take(engine.apply(agent, given, key="key", id="n"))
 
         ended: list[Exception] = []
+        has_started = threading.Event()  # for `execute`: what fails before ends it
+
+        def checked(*asked: Any) -> None:
+            check_start(*asked)
+            has_started.set()
 
         def execute() -> None:
             try:
-                engine.execute(env)
+                with mock.patch("perdure.engine.flink.engine.check_start", checked):
+                    engine.execute(env)
             except Exception as error:  # it is cancelled in the end
                 ended.append(error)
 
@@ -82,6 +89,7 @@ class TestMiniCluster(EngineContract):
         running.start()
         try:
             assert at(), ended
+            until(lambda: ended or has_started.is_set())
             until_kept(engine)
             fail_soon()
             waiting = [name for name, _ in work.calls].count("gate")

@@ -67,16 +67,20 @@ def test_a_call_says_how_long_it_waited_for_a_thread(form: str, tmp_path: Any) -
         return "done"
 
     async def let_go() -> None:
-        # Once it has waited for long enough to be told, on whatever machine.
-        while not began.is_set() or time.monotonic() < since[0] + 0.05:
+        # The second asks for a thread before this begins, and waits for longer than the first did.
+        asked = time.monotonic()
+        while not began.is_set():
+            pass
+        until = asked + (time.monotonic() - since[0]) + 0.05
+        while time.monotonic() < until:
             pass
         free.set()
 
     since: list[float] = []
 
     def made(ctx: Any) -> list[Any]:
-        calls = [ctx.durable_execute_async(first), ctx.durable_execute_async(second)]
         since.append(time.monotonic())
+        calls = [ctx.durable_execute_async(first), ctx.durable_execute_async(second)]
         return [*calls, ctx.durable_execute_async(let_go)]
 
     async def coroutine(event: Any, ctx: Any) -> None:

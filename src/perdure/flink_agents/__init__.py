@@ -6,16 +6,13 @@ does so for a script.
 
 from __future__ import annotations
 
-import importlib.util
+from perdure.errors import missing_extra
 
-from perdure.errors import ConfigurationError
-
-if importlib.util.find_spec("pydantic") is None or (
-    importlib.util.find_spec("docstring_parser") is None
-):
-    raise ConfigurationError(
-        "perdure.flink_agents needs the extra `flink-agents`: pip install 'perdure[flink-agents]'"
-    )
+try:
+    import docstring_parser as docstring_parser
+    import pydantic as pydantic
+except ImportError as error:
+    raise missing_extra("perdure.flink_agents", "flink-agents", error) from error
 
 from perdure.flink_agents.installing import install
 

@@ -6,7 +6,7 @@ import os
 import runpy
 import sys
 
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, missing_extra
 from perdure.flink_agents.installing import install
 
 
@@ -31,10 +31,8 @@ def main(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "pyflink":
             raise
-        sys.stderr.write(
-            f"perdure.flink_agents: {arguments[0]} imports {error.name}, which is not installed:"
-            " pip install 'perdure[flink]'\n"
-        )
+        missing = missing_extra(arguments[0], "flink", error)
+        sys.stderr.write(f"perdure.flink_agents: {missing}\n")
         return 1
     return 0
 

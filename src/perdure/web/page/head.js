@@ -6,6 +6,7 @@ import { SCREENS } from "./screens.js";
 import { soon } from "./timing.js";
 
 const BETWEEN = 500; // ms between two looks at what changed
+const MARK = new URL("icon.svg", import.meta.url);
 const STATES = {
   connecting: ["connecting", "Connecting…"],
   live: ["live", "Live"],
@@ -23,7 +24,7 @@ export function drawHead(job) {
   }, "read-only");
   replace(document.getElementById("head"),
     h("a", { class: "brand", href: "#/", "aria-label": "perdure, first screen" },
-      h("span", { class: "mark", "aria-hidden": "true" }), h("span", { class: "brand-name" }, "perdure")),
+      h("span", { class: "mark", style: { background: `url("${MARK}")` } }), h("span", { class: "brand-name" }, "perdure")),
     foreign(line(job.job, 80), { class: "job", title: `job ${line(job.job)}, store ${line(job.store)}` }),
     kind,
     h("nav", { "aria-label": "Screens" }, ...links.values()),
