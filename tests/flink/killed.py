@@ -151,6 +151,7 @@ class Killing:
         self._out = folder / "out"
         self._calls = calls
         self._failed: list[BaseException] = []
+        self._is_over = False
         self.unasked = 0  # restores but for those of kills
         self.kills: list[Kill] = []
         self.records = 0
@@ -183,6 +184,8 @@ class Killing:
             engine.execute(env)
         except BaseException as error:
             self._failed.append(error)
+        finally:
+            self._is_over = True
 
     def _kill(self) -> None:
         kept = self._kept()
@@ -226,8 +229,9 @@ class Killing:
         return {each.n for each in self.calls if each.name == "second"}
 
     def _until(self, condition: Any) -> None:
-        until(lambda: self._failed or condition())
+        until(lambda: condition() or self._is_over)
         self._check()
+        assert not self._is_over, "the job ended before it could be killed: give it more records"
 
     def _check(self) -> None:
         if self._failed:

@@ -38,5 +38,5 @@ def test_g29_killed_task_managers_cost_no_output_and_double_none(
     cluster: FlinkCluster, tmp_path: Path, calls: Path
 ) -> None:
     job = Killing(cluster, tmp_path, calls)
-    job.run(records=800, kills=2, seconds=1, a_checkpoint=100)
+    job.run(records=1600, kills=2, seconds=1, a_checkpoint=100)
     assert list(job.wrong()) == []
