@@ -101,7 +101,7 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
             settlements = history.settlements
             if isinstance(settlements, list):
                 settlements.append(record)
-                if begun is history.begun or begun == history.begun:
+                if begun == history.begun:
                     continue
             else:
                 settlements = [record]

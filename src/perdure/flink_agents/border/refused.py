@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from perdure.errors import ConfigurationError
 
-__all__ = ["Refused"]
+__all__ = ["Refused", "RefusedStore"]
 
 
 class Refused:
@@ -37,3 +37,28 @@ class Refused:
     def store_kwargs(self) -> dict[str, Any]:
         """Nothing."""
         return {}
+
+
+class RefusedStore(Refused):
+    """A mixin of vector stores that cannot be opened, and so do nothing."""
+
+    INSTEAD: ClassVar[str] = "subclass BaseVectorStore over a store of your own"
+
+    def create_collection_if_not_exists(self, name: str, **kwargs: Any) -> None:
+        """Refuse to."""
+        self.open()
+
+    def delete_collection(self, name: str) -> None:
+        """Refuse to."""
+        self.open()
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse to."""
+        self.open()
+
+    def delete(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to."""
+        self.open()
+
+    def _query_embedding(self, *args: Any, **kwargs: Any) -> Any:
+        self.open()

@@ -7,7 +7,6 @@ perdure has written. They are refused where they are read, by file, table and ro
 from __future__ import annotations
 
 import itertools
-import operator
 import sqlite3
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -82,9 +81,6 @@ class Rows(Generic[R]):
         self._fields = (*fields, *(f"column {n}" for n in range(len(fields) + 1, len(types) + 1)))
         self._allowed = frozenset(itertools.product(*types))
         self._numbers = [index for index, each in enumerate(types) if each == (int,)]
-        self._has_numbers = bool(self._numbers)
-        # Of one alone it would give no tuple.
-        self._numbers_of = operator.itemgetter(*self._numbers, *self._numbers[:1] or (0,))
         payloads = map(fields.index, _FIELDS.get(kind, ()))  # may be compressed
         further = (len(fields) + n for n, each in enumerate(more) if each == _PAYLOAD)
         self._payloads = (*payloads, *further)
@@ -103,7 +99,7 @@ class Rows(Generic[R]):
         for values in found:
             if tuple(map(type, values)) not in self._allowed:
                 raise self.damaged(store, values, self._mistyped(values))
-            if self._has_numbers and min(self._numbers_of(values)) < 0:
+            if self._numbers and min(map(values.__getitem__, self._numbers)) < 0:
                 index = next(index for index in self._numbers if values[index] < 0)
                 what = f"{self._fields[index]} is {values[index]}"
                 raise self.damaged(store, values, what)
