@@ -29,6 +29,8 @@ CHROMIUM = "/usr/bin/chromium"
 LISTS = {
     "the newest 50 runs": ("/runs?limit=50", True),
     "the newest 50 of one status": ("/runs?limit=50&status=completed", True),
+    "the numbers of Now": ("/now", True),
+    "the last hour": ("/hour", True),
     # There is no index of runs by key, which each run would pay for: they are looked through.
     "the runs of a key": ("/runs?limit=50&key=customer-0000090", False),
 }

@@ -23,7 +23,7 @@ HOSTILE = [
     "__proto__", "x" * 1000,
 ]  # fmt: skip
 JSON = {"Content-Type": "application/json"}
-VIEWS = ("/runs", "/inbox", "/failures", "/now", "/job")
+VIEWS = ("/runs", "/inbox", "/failures", "/now", "/hour", "/job")
 OF_RUN = ("", "/detail", "/records", "/outputs", "/value?path=input", "/value?path=key")
 
 

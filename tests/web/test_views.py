@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,27 @@ async def test_failures_are_grouped_by_kind_and_place() -> None:
         ]
         assert groups[0]["runs"] == ["r3", "r2", "r1"]
         assert groups[0]["first"] <= groups[0]["last"]
+
+
+async def test_the_last_hour_has_calls_by_minute_processes_and_failures() -> None:
+    before = time.time() // 60 * 60_000
+    async with served() as (client, _):
+        await many(client, 3)
+        await start(client, {"fail": "no"}, key="f", wait=True)
+        await start(client, {"sleep": "no number"}, key="f", wait=True)
+        await start(client, {"fail": "no more"}, key="f", wait=True)
+        hour = (await client.get("/hour")).json()
+        assert before <= hour["minutes"][0]["at"] <= hour["at"]
+        assert sum(minute["returned"] for minute in hour["minutes"]) == 3
+        assert hour["known_since"] == (hour["at"] // 60_000 - 59) * 60_000
+        assert hour["failed"] == {"runs": 3, "all": True}
+        (newest, _) = hour["failures"]
+        assert (newest["type"], newest["count"], newest["example"]) == ("ValueError", 2, "r6")
+        assert [each["status"] for each in hour["processes"]] == ["running"]
+        later = (await client.get("/hour", params={"since": int(hour["at"]) + 3_600_000})).json()
+        assert later["failed"] == {"runs": 0, "all": True}
+        assert later["minutes"] == hour["minutes"]
+        assert (await client.get("/hour?since=x")).status_code == 400
 
 
 async def test_now_counts_runs_and_what_is_at_work() -> None:

@@ -242,12 +242,17 @@ class AsyncHistory:
 
     async def waits(self, job: JobRow, *, limit: int = ALL) -> list[WaitInfo]:
         """Return what the runs of a job wait for from outside, those that wait longest first."""
-        rows = await all_of(functools.partial(self.view.waits, job.job))
-        rows = sorted(rows, key=lambda row: row.since)[:limit]
+        return (await self.waits_and_count(job, limit=limit))[0]
+
+    async def waits_and_count(self, job: JobRow, *, limit: int) -> tuple[list[WaitInfo], int]:
+        """Return what `waits` does, and how many there are in all."""
+        found = await all_of(functools.partial(self.view.waits, job.job))
+        rows = sorted(found, key=lambda row: row.since)[:limit]
         heads = await self.view.heads({row.run for row in rows})
         given = await self._input_ids(heads.values())
         keys = {number: self._head(head).key for number, head in heads.items()}
-        return [wait_info(row, keys.get(row.run), given.get(row.run)) for row in rows]
+        waits = [wait_info(row, keys.get(row.run), given.get(row.run)) for row in rows]
+        return waits, len(found)
 
     async def _infos(self, heads: Sequence[RunHead]) -> list[RunInfo]:
         """Return runs as people see them, with what they wait for."""

@@ -40,6 +40,7 @@ from perdure.store.row_types import (
     Row,
     RunHead,
     RunRow,
+    Settled,
     ShardInfo,
     SinkRow,
     StatusRow,
@@ -71,6 +72,7 @@ __all__ = [
     "Row",
     "RunHead",
     "RunRow",
+    "Settled",
     "ShardInfo",
     "SinkRow",
     "StatusRow",
@@ -293,6 +295,25 @@ class StoreView(abc.ABC):
     @abc.abstractmethod
     async def counts(self, job: int) -> dict[int, int]:
         """Return the number of runs by status; those that have begun count as queued here."""
+
+    @abc.abstractmethod
+    async def count_failed(self, job: int, since: int, *, limit: int) -> int:
+        """Return how many of the newest `limit` failed runs ended since a time, ns."""
+
+    @abc.abstractmethod
+    async def settled(
+        self, job: int, *, after: int = 0, until: int | None = None, limit: int = 500
+    ) -> Settled:
+        """Return how many calls were settled in which minutes, by a piece of the store's journal.
+
+        Whoever counts the last hour goes back from the newest piece by piece, and keeps the count.
+
+        Args:
+            job: the job's number.
+            after: the piece begins behind this position.
+            until: position of its newest record; None: that of the store.
+            limit: records of the piece at most.
+        """
 
     @abc.abstractmethod
     async def runs(

@@ -359,6 +359,21 @@ class Changes(NamedTuple):
     lost: bool = False
 
 
+class Settled(NamedTuple):
+    """How many calls of a job were settled, by what a piece of the store's journal tells.
+
+    Attributes:
+        minutes: (minute, returned, raised) of each minute since the epoch in which something was
+            recorded for the job, ascending.
+        first: position before the piece: 0 where nothing is older.
+        last: position of its newest record; 0 where there is none.
+    """
+
+    minutes: list[tuple[int, int, int]]
+    first: int
+    last: int
+
+
 # The fields that hold encoded values of any size, written or read: large ones are kept compressed.
 PAYLOAD_FIELDS: dict[type, tuple[str, ...]] = {
     RunRow: ("value", "error"), Record: ("payload",), StatusRow: ("error",), MemoryRow: ("data",),

@@ -28,6 +28,7 @@ from perdure.store.base import (
 )
 from perdure.store.files import SINK, SOURCE, FileRow
 from perdure.testing.contract_support import on_a_loop, refusal
+from perdure.testing.count_contract import CountContract
 from perdure.testing.document_contract import DocumentContract
 from perdure.testing.generation_contract import GenerationContract
 from perdure.testing.life_contract import LifeContract
@@ -461,7 +462,7 @@ class OwnerContract(DocumentContract, StartContract):
 
 
 class StoreContract(
-    OwnerContract, ViewContract, StartViewContract, GenerationContract, LifeContract
+    OwnerContract, ViewContract, StartViewContract, GenerationContract, LifeContract, CountContract
 ):
     """Tests of a store that can also be looked into from outside (`ActionStateStore.view`)."""
 

@@ -140,6 +140,17 @@ _OF_JOB = (
         " at work.", answers={200: ref("Now")},
     ),
     Operation(
+        method="GET", path="/hour", handler=list_routes.hour, role=Role.READ, name="getHour",
+        text="The last hour: calls that returned and that raised by minute, where there were any;"
+        " the processes that had the job; the newest failures by kind. Before `known_since` the"
+        " journal was not looked at yet: ask again.",
+        parameters=(
+            Parameter("since", "Count failed runs since, ms since the epoch; else a day back.",
+                      _whole(0, 10**14, 0)),
+        ),
+        answers={200: ref("Hour")},
+    ),
+    Operation(
         method="GET", path="/summaries", handler=list_routes.summaries, role=Role.READ,
         name="getSummaries", text="Heads of runs with what their calls were, for lists. Those that"
         " it had no time for are `left`: ask for them again.",

@@ -15,15 +15,16 @@ from starlette.responses import Response
 from perdure.connectors.json_text import to_json
 from perdure.errors import ConfigurationError, EncodeError
 from perdure.operate.history import AsyncHistory, JobRow
+from perdure.operate.lives import lives
 from perdure.operate.lookup import outputs_of
 from perdure.run import RunInfo, RunStatus, run_number, status_named
 from perdure.web.bodies import number_in, query_of
-from perdure.web.forms import error_form, milliseconds, run_form, wait_form
+from perdure.web.forms import error_form, milliseconds, process_form, run_form, wait_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem
 from perdure.web.service import service_of
 
-__all__ = ["failures", "inbox", "now", "runs", "summaries"]
+__all__ = ["failures", "hour", "inbox", "now", "runs", "summaries"]
 
 MOST = 200  # items of one answer
 _FILTERS = ("status", "key", "text", "since", "until", "after", "limit")
@@ -31,6 +32,12 @@ _SUMMED = 100  # runs of one answer of summaries
 _SUM_SECONDS = 0.3  # after which what is left of them is for the next answer
 _SUM_CUT = 1024  # bytes of a value there: one line of it is shown
 _ID = re.compile(r"r[0-9a-f]{1,12}")
+_NEWEST = 50  # failed runs that what is new is told of
+_KINDS = 5  # of their failures
+_PROCESSES = 50  # the newest
+_LONGEST = 5  # of those who wait
+_MINUTE = 60 * 10**9  # ns
+_DAY = 1440 * _MINUTE
 _SEARCH_SECONDS = 1.0  # after which a search says how far it looked
 
 
@@ -166,8 +173,8 @@ async def inbox(request: Request) -> Response:
     limit = number_in(query_of(request, ("limit",)), "limit", 1, MOST, 50)
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
-        waits = await history.waits(job)
-        return {"count": len(waits), "waits": [wait_form(wait) for wait in waits[:limit]]}
+        waits, count = await history.waits_and_count(job, limit=limit)
+        return {"count": count, "waits": [wait_form(wait) for wait in waits]}
 
     return json_answer(await service.reader.read_json(read))
 
@@ -223,14 +230,14 @@ async def now(request: Request) -> Response:
     query_of(request, ())
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
-        waits = await history.waits(job)
+        waits, count = await history.waits_and_count(job, limit=_LONGEST)
         return {
             "job": job.title,
             "at": time.time_ns() // 1_000_000,
             "is_running": await history.is_owned(job),
             "runs": await history.counts(job),
-            "waiting_for_people": len(waits),
-            "longest_waiting": [wait_form(wait) for wait in waits[:5]],
+            "waiting_for_people": count,
+            "longest_waiting": [wait_form(wait) for wait in waits],
         }
 
     form = await service.reader.read(read)
@@ -239,3 +246,31 @@ async def now(request: Request) -> Response:
         form["process"] = dataclasses.asdict(served.job.progress)
         form["writes"] = served.writes()
     return json_answer(to_json(form))
+
+
+async def hour(request: Request) -> Response:
+    """Answer with the calls of the last hour by minute, the processes of it, and what failed."""
+    service = service_of(request)
+    since = _time(query_of(request, ("since",)), "since")
+    most = service.limits.searched_runs
+
+    async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
+        now = time.time_ns()
+        minutes, known = await service.hour.look(history, job, now)
+        failed = await history.view.count_failed(job.job, since or now - _DAY, limit=most)
+        newest = await history.runs_page(job, status=RunStatus.FAILED, limit=_NEWEST)
+        groups = sorted(_groups(newest.items), key=lambda group: -group["last"])
+        processes = await lives(history, job)
+        return {
+            "at": milliseconds(now),
+            "known_since": milliseconds(known * _MINUTE),
+            "minutes": [
+                {"at": milliseconds(number * _MINUTE), **dataclasses.asdict(minute)}
+                for number, minute in sorted(minutes.items())
+            ],
+            "processes": [process_form(life) for life in processes[-_PROCESSES:]],
+            "failed": {"runs": failed, "all": failed < most},
+            "failures": groups[:_KINDS],
+        }
+
+    return json_answer(await service.reader.read_json(read))

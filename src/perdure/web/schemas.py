@@ -60,6 +60,12 @@ _HEAD = {
     "finished_at": TIME,
     "due": TIME,
 }
+_GROUP = form(
+    {
+        "type": TEXT, "place": maybe(TEXT), "message": TEXT, "count": NUMBER,
+        "first": TIME, "last": TIME, "example": TEXT, "runs": listed(TEXT),
+    }
+)  # fmt: skip
 _LOOKED = form({"runs": NUMBER, "oldest": TIME, "all": FLAG}, "oldest")
 
 COMPONENTS: Final[Mapping[str, Schema]] = {
@@ -185,14 +191,7 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
     "Inbox": form({"count": NUMBER, "waits": listed(ref("Wait"))}),
     "Failures": form(
         {
-            "groups": listed(
-                form(
-                    {
-                        "type": TEXT, "place": maybe(TEXT), "message": TEXT, "count": NUMBER,
-                        "first": TIME, "last": TIME, "example": TEXT, "runs": listed(TEXT),
-                    }
-                )
-            ),
+            "groups": listed(_GROUP),
             "looked": _LOOKED,
         }
     ),
@@ -204,6 +203,14 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
             "process": {"type": "object", "additionalProperties": NUMBER}, "writes": FLAG,
         },
         "process", "writes",
+    ),
+    "Hour": form(
+        {
+            "at": TIME, "known_since": TIME,
+            "minutes": listed(form({"at": TIME, "returned": NUMBER, "raised": NUMBER})),
+            "processes": listed(ref("Process")), "failed": form({"runs": NUMBER, "all": FLAG}),
+            "failures": listed(_GROUP),
+        }
     ),
     "Job": form(
         {

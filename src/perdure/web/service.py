@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from perdure.engine.job import Job
 from perdure.engine.served import ServedJob
+from perdure.operate.hour import LastHour
 from perdure.web.limits import Limits
 from perdure.web.problems import Problem
 from perdure.web.reading import Reader
@@ -41,6 +42,7 @@ class Service:
         self.limits = limits
         self.watch = Watch(reader)
         self.summaries = Summaries()
+        self.hour = LastHour()
         self.is_draining = False
         self._waiting: set[asyncio.Timeout] = set()
         self._streams = 0

@@ -28,6 +28,7 @@ from perdure.store.base import (
     MemoryRow,
     Page,
     RunHead,
+    Settled,
     StoredOutput,
     StoreView,
     WaitRow,
@@ -38,6 +39,7 @@ from perdure.store.files import BadLineRow, FileRow
 from perdure.store.generations import asked_for, stored_name
 from perdure.store.ownership import is_owned
 from perdure.store.sqlite.copy import StoreCopy, may_write
+from perdure.store.sqlite.counting import RunCounts, settled
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
 from perdure.store.sqlite.rows import (
     BAD_LINES,
@@ -54,7 +56,6 @@ from perdure.store.sqlite.rows import (
     MEMORY,
     OUTPUTS,
     RECORDS,
-    STATUSES,
     WAITS,
     R,
     Rows,
@@ -120,11 +121,13 @@ class SqliteView(StoreView):
         self._copy: StoreCopy | None = None  # where the store itself cannot be opened
         self._thread: ThreadPoolExecutor | None = None
         self._idle: tuple[Any, ...] = ()  # what `changes` was last asked when nothing was new
+        self._run_counts = RunCounts()
 
     async def open(self) -> None:
         if self._thread is not None:
             raise StoreError("this view of the store is open already: close it first")
         self._thread = ThreadPoolExecutor(1, "perdure-view")
+        self._run_counts = RunCounts()
         try:
             await self._on_thread(self._open)
         except BaseException:
@@ -156,14 +159,20 @@ class SqliteView(StoreView):
         return await self._on_thread(lambda: self._is_owned(job))
 
     async def counts(self, job: int) -> dict[int, int]:
-        def read() -> dict[int, int]:
-            counts = dict(self._db.execute(READ["counts"], _bounds(job)))
-            for status in counts:
-                if type(status) is not int or status not in STATUSES:
-                    raise damaged(self.url, "table run", f"a status is {status!r:.60}")
-            return counts
+        return await self._read(
+            lambda: self._run_counts.by_status(self._db, self.url, READ, _bounds(job))
+        )
 
-        return await self._read(read)
+    async def count_failed(self, job: int, since: int, *, limit: int) -> int:
+        values = {"job": job, "since": since, "limit": limit}
+        return await self._read(
+            lambda: int(self._db.execute(READ["count_failed"], values).fetchone()[0])
+        )
+
+    async def settled(
+        self, job: int, *, after: int = 0, until: int | None = None, limit: int = 500
+    ) -> Settled:
+        return await self._read(lambda: settled(self._db, READ, _bounds(job), after, until, limit))
 
     async def runs(
         self,
@@ -400,7 +409,7 @@ class SqliteView(StoreView):
             if self._copy is not None and self._copy.is_old:
                 self._close()
                 self._open()
-                self._idle = ()
+                self._idle, self._run_counts = (), RunCounts()
             with self._one_state():
                 return work()
 

@@ -20,9 +20,27 @@ WHERE stored = :name OR (stored >= :name || char(31) AND stored < :name || char(
 ORDER BY stored DESC LIMIT 1;
 -- name: generation
 SELECT * FROM :seen_jobs WHERE stored = :name;
--- name: counts
+-- Runs are counted by what indexes have of them; those that completed are the rest. No run is ever
+-- deleted, so those up to a number are counted once.
+-- name: count_unfinished
 SELECT CASE status WHEN 2 THEN 1 ELSE status END AS shown, count(*)
-FROM run WHERE run >= :first AND run < :before GROUP BY shown;
+FROM run INDEXED BY run_unfinished WHERE job = :job AND status < 4 GROUP BY shown;
+-- name: count_unsuccessful
+SELECT status, count(*) FROM run INDEXED BY run_unsuccessful
+WHERE job = :job AND status > 4 GROUP BY status;
+-- name: count_runs
+SELECT count(*), max(run) FROM run WHERE run > :counted AND run < :before;
+-- name: count_failed
+SELECT count(*) FROM (
+    SELECT finished_at FROM run INDEXED BY run_unsuccessful
+    WHERE job = :job AND status = 5 AND status > 4 ORDER BY run DESC LIMIT :limit)
+WHERE finished_at >= :since;
+-- name: newest_record
+SELECT coalesce(max(number), 0) FROM record WHERE number <= :until;
+-- name: settled
+SELECT at / 60000000000 AS minute, sum(kind = 2), sum(kind = 3) FROM record NOT INDEXED
+WHERE number > :after AND number <= :last AND run >= :first AND run < :before
+GROUP BY minute ORDER BY minute;
 -- A run has begun when an action has started since it was last put back. It is running then, though
 -- it is stored as queued.
 -- name: begun
