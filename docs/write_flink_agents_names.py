@@ -26,7 +26,6 @@ ABSENT = {
 OTHER = {
     "api.events.memory_event": "the classes are here; nothing makes such an event yet",
     "api.events.run_event": "the class is here; nothing makes such an event yet",
-    "api.skills": "declared; an agent that has skills is refused yet",
     "integrations.mcp.mcp": "made; refused when it is opened",
     "integrations.chat_models.tongyi_chat_model": "made; refused when it is opened",
     "integrations.embedding_models.tongyi_embedding_model": "made; refused when it is opened",

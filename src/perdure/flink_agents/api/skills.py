@@ -1,4 +1,4 @@
-"""Agent Skills: they can be declared; an agent that has them is refused here yet."""
+"""Agent Skills: where they are; chat models have those that their `skills=` names."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from perdure.flink_agents.border.context import BorderContext
 from perdure.flink_agents.border.events import to_theirs
 from perdure.flink_agents.border.journaled import JOURNALED
 from perdure.flink_agents.border.resources import Held, core_type
+from perdure.flink_agents.border.skills import HeldSkills
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 
 __all__ = ["compiled", "held_resource"]
@@ -166,7 +167,7 @@ def held_resource(name: str, type_: ResourceType, source: Any) -> tuple[Any, Any
             f"the {type_.value} {name!r} is a {type(source).__name__}: pass a resource or a"
             " ResourceDescriptor"
         )
-    return core, Held(core, source)
+    return core, HeldSkills(source) if type_ is ResourceType.SKILLS else Held(core, source)
 
 
 # What every agent has

@@ -9,7 +9,11 @@ from typing import Any
 from perdure.errors import ConfigurationError
 from perdure.flink_agents.api.resource import Resource, ResourceDescriptor, ResourceType
 from perdure.flink_agents.api.resource_context import ResourceContext
-from perdure.flink_agents.border.straight_calls import name_resource
+from perdure.flink_agents.border.skills import HeldSkills, ModelSkills
+from perdure.flink_agents.border.straight_calls import name_of, name_resource
+from perdure.llm.skills.skill import Skill
+from perdure.llm.skills.skills import chosen_skills
+from perdure.llm.skills.told import skills_prompt
 from perdure.resource import Resource as CoreResource
 from perdure.resource import ResourceContext as CoreResourceContext
 from perdure.resource import ResourceType as CoreResourceType
@@ -38,7 +42,7 @@ def found_in(find: Callable[[str, CoreResourceType], Any], name: str, type: Reso
         raise KeyError(str(error)) from None
     if found is None:
         raise KeyError(f"there is no {type.value} {name!r}")
-    return found.theirs if isinstance(found, Held) else found
+    return found.theirs if isinstance(found, Held | HeldSkills) else found
 
 
 class Held(CoreResource):
@@ -110,7 +114,15 @@ class _Context(ResourceContext):
         return found_in(self._core.get_resource, name, resource_type)
 
     def generate_available_skills_prompt(self, *skill_names: str) -> str:
-        raise NotImplementedError("Agent Skills are not supported here yet")
+        skills = self._skills(skill_names)
+        return skills_prompt(skills.values()) if skills else ""
 
     def get_skill_dirs(self, *skill_names: str) -> list[str]:
-        raise NotImplementedError("Agent Skills are not supported here yet")
+        return [each.folder for each in self._skills(skill_names).values()]
+
+    def _skills(self, names: tuple[str, ...]) -> dict[str, Skill]:
+        return chosen_skills(names, self._core, "skills")
+
+    def skills_of(self, setup: Resource) -> ModelSkills:
+        """Return what a chat model has of skills."""
+        return ModelSkills(name_of(setup), setup, self._core)

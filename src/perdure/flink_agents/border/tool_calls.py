@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from perdure.actions.bounds import bounded, is_of_the_callee
@@ -12,13 +14,16 @@ from perdure.flink_agents.api.events.event import Event
 from perdure.flink_agents.api.events.tool_event import ToolRequestEvent, ToolResponseEvent
 from perdure.flink_agents.api.memory_object import MemoryObject
 from perdure.flink_agents.api.resource import ResourceType
+from perdure.flink_agents.api.skills import BASH_TOOL, LOAD_SKILL_TOOL
 from perdure.flink_agents.api.tools.function_tool import FunctionTool
+from perdure.flink_agents.api.tools.tool import Tool
 from perdure.flink_agents.api.tools.tool_parameter_injection import (
     InjectedArg,
     ToolParameterSource,
 )
 from perdure.flink_agents.api.tools.tool_response import ToolResponse
 from perdure.flink_agents.border.context import BorderContext
+from perdure.flink_agents.border.skills import SkillTool
 
 __all__ = ["call_tools"]
 
@@ -49,6 +54,7 @@ async def call_tools(event: Event, ctx: BorderContext) -> None:
 class _Answer:
     def __init__(self, request: ToolRequestEvent) -> None:
         self._request = request
+        self.model: str = request.model
         self.responses: dict[str, Any] = {}
         self.success: dict[str, bool] = {}
         self.error: dict[str, str] = {}
@@ -86,7 +92,7 @@ def _parallelism(ctx: BorderContext) -> int:
 async def _call(call: dict[str, Any], ctx: BorderContext, answer: _Answer) -> None:
     name, call_id = _name(call), call["id"]
     try:
-        tool = ctx.get_resource(name, ResourceType.TOOL)
+        tool = _tool(name, answer.model, ctx)
     except KeyError:
         told = f"Tool `{name}` does not exist."
         answer.failed(call, told, told)
@@ -98,8 +104,7 @@ async def _call(call: dict[str, Any], ctx: BorderContext, answer: _Answer) -> No
             for parameter, each in tool.injected_args.items():
                 arguments[parameter] = _injected(each, ctx)
         calling = bounded(ctx.core, f"tool:{name}", CoreOptions.TOOL_CALL_ASYNC)
-        func = tool.func.as_callable() if isinstance(tool, FunctionTool) else tool.call
-        result = await calling.durable_execute_async(func, **arguments)
+        result = await calling.durable_execute_async(_durable(tool), **arguments)
     except Exception as error:
         if not is_of_the_callee(error):
             raise
@@ -112,6 +117,29 @@ async def _call(call: dict[str, Any], ctx: BorderContext, answer: _Answer) -> No
         result = result.result
     answer.responses[call_id] = result
     answer.success[call_id] = True
+
+
+def _tool(name: str, model: str, ctx: BorderContext) -> Tool:
+    """Return a tool; `load_skill` and `bash` are those of the chat model that asks.
+
+    Raises:
+        KeyError: There is none.
+    """
+    if name in (LOAD_SKILL_TOOL, BASH_TOOL):
+        with contextlib.suppress(KeyError):  # the model is whatever an action wrote
+            setup = ctx.get_resource(model, ResourceType.CHAT_MODEL)
+            for each in setup.tools:
+                if isinstance(each, SkillTool) and each.name == name:
+                    return each
+    tool: Tool = ctx.get_resource(name, ResourceType.TOOL)
+    return tool
+
+
+def _durable(tool: Tool) -> Callable[..., Any]:
+    if isinstance(tool, FunctionTool):
+        func: Callable[..., Any] = tool.func.as_callable()
+        return func
+    return tool.durable if isinstance(tool, SkillTool) else tool.call
 
 
 def _injected(each: InjectedArg, ctx: BorderContext) -> Any:

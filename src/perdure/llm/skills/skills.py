@@ -14,9 +14,9 @@ from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.skills.archive import unpacked
 from perdure.llm.skills.skill import SKILL_FILE, Skill, read_skill
 from perdure.printable import printable_logger
-from perdure.resource import Resource, ResourceType
+from perdure.resource import Resource, ResourceContext, ResourceType
 
-__all__ = ["SkillSourceSpec", "Skills"]
+__all__ = ["SkillSourceSpec", "Skills", "chosen_skills"]
 
 logger = printable_logger("perdure")
 
@@ -146,6 +146,41 @@ def add_skill(found: dict[str, Skill], skill: Skill) -> None:
             f"two skills are called {skill.name!r}, in {first.folder} and {skill.folder}:"
             " rename one"
         )
+
+
+def chosen_skills(
+    skills: Iterable[str | Resource], context: ResourceContext, where: str
+) -> dict[str, Skill]:
+    """Return the skills that are meant, by name.
+
+    Args:
+        skills: Names of skills, or Skills, whose skills are meant.
+        context: Where Skills are found.
+        where: Whose they are, for messages.
+
+    Raises:
+        ConfigurationError: There is none of a name, or there are two.
+    """
+    declared: dict[str, Skill] = {}
+    for name in context.names(ResourceType.SKILLS):
+        for each in _of(context.get_resource(name, ResourceType.SKILLS)):
+            add_skill(declared, each)
+    found: dict[str, Skill] = {}
+    for meant in skills:
+        if isinstance(meant, Resource):
+            for each in _of(meant):
+                add_skill(found, each)
+        elif meant in declared:
+            add_skill(found, declared[meant])
+        else:
+            known = ", ".join(declared) or "none: declare them with @skills"
+            raise ConfigurationError(f"{where}: there is no skill {meant!r}; there are: {known}")
+    return found
+
+
+def _of(resource: Resource) -> Iterable[Skill]:
+    assert isinstance(resource, Skills)
+    return resource.skills.values()
 
 
 def _folder_of(source: SkillSourceSpec) -> Path:

@@ -15,11 +15,11 @@ from typing import Any, Final
 from perdure.errors import ConfigurationError, ToolArgumentsError
 from perdure.llm.skills.command import Step, check_parser, parsed
 from perdure.llm.skills.process import Commands, Ended
-from perdure.llm.skills.skill import SKILL_FILE, Skill, read_text
-from perdure.llm.skills.skills import Skills, add_skill
+from perdure.llm.skills.skill import SKILL_FILE, read_text
+from perdure.llm.skills.skills import chosen_skills
 from perdure.llm.skills.told import BASH_TOOL, LOAD_SKILL_TOOL, skills_prompt
 from perdure.llm.tool import Tool
-from perdure.resource import Resource, ResourceContext, ResourceType
+from perdure.resource import Resource, ResourceContext
 
 __all__ = ["BASH_TOOL", "LOAD_SKILL_TOOL", "SkillTool", "SkillTools"]
 
@@ -119,7 +119,7 @@ class SkillTools:
         context: ResourceContext,
     ) -> None:
         self._where = where
-        self.skills = _chosen(skills, context, where)
+        self.skills = chosen_skills(skills, context, where)
         self._commands = frozenset(self._checked_command(each) for each in commands)
         self._dirs = [self._checked_dir(each) for each in script_dirs]
         self._folders = [*self._dirs, *(Path(each.folder) for each in self.skills.values())]
@@ -307,33 +307,3 @@ def _told(ended: Ended, timeout: float) -> str:
     if ended.stderr:
         parts.append(f"Stderr:\n{ended.stderr}")
     return "\n".join(parts)
-
-
-def _chosen(
-    skills: Iterable[str | Resource], context: ResourceContext, where: str
-) -> dict[str, Skill]:
-    """Return the skills that are meant, by name.
-
-    Raises:
-        ConfigurationError: There is none of a name, or there are two.
-    """
-    declared: dict[str, Skill] = {}
-    for name in context.names(ResourceType.SKILLS):
-        for each in _of(context.get_resource(name, ResourceType.SKILLS)):
-            add_skill(declared, each)
-    found: dict[str, Skill] = {}
-    for meant in skills:
-        if isinstance(meant, Resource):
-            for each in _of(meant):
-                add_skill(found, each)
-        elif meant in declared:
-            add_skill(found, declared[meant])
-        else:
-            known = ", ".join(declared) or "none: declare them with @skills"
-            raise ConfigurationError(f"{where}: there is no skill {meant!r}; there are: {known}")
-    return found
-
-
-def _of(resource: Resource) -> Iterable[Skill]:
-    assert isinstance(resource, Skills)
-    return resource.skills.values()

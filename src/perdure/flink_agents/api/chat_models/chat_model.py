@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from perdure.flink_agents.api.chat_message import ChatMessage, MessageRole
+from perdure.errors import ConfigurationError
+from perdure.flink_agents.api.chat_message import (
+    ChatMessage,
+    MessageRole,
+    find_first_system_message,
+)
 from perdure.flink_agents.api.prompts.prompt import Prompt
 from perdure.flink_agents.api.resource import Resource, ResourceType
+from perdure.flink_agents.api.skills import BASH_TOOL, LOAD_SKILL_TOOL
 from perdure.flink_agents.api.tools.tool import Tool
+from perdure.flink_agents.border.skills import ModelSkills
 from perdure.flink_agents.border.straight_calls import StraightCalls
 
 __all__ = ["BaseChatModelConnection", "BaseChatModelSetup", "StructuredOutputStrategy"]
@@ -120,6 +127,7 @@ class BaseChatModelSetup(Resource, StraightCalls):
     structured_output_strategy: StructuredOutputStrategy = StructuredOutputStrategy.AUTO
     subagents: list[str] = Field(default_factory=list)
     _resolved_connection: BaseChatModelConnection | None = PrivateAttr(default=None)
+    _opened_skills: ModelSkills | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:  # pydantic makes one; subclasses hand on what is theirs
 
@@ -139,9 +147,9 @@ class BaseChatModelSetup(Resource, StraightCalls):
         """Find connection, prompt and tools."""
         assert self.resource_context is not None
         find = self.resource_context.get_resource
-        if self.skills or self.subagents:
+        if self.subagents:
             raise NotImplementedError(
-                "skills= and subagents= of a chat model are not supported here yet: leave them out"
+                "subagents= of a chat model are not supported here yet: leave them out"
             )
         self._resolved_connection = find(self.connection, ResourceType.CHAT_MODEL_CONNECTION)
         if isinstance(self.prompt, str):
@@ -149,6 +157,30 @@ class BaseChatModelSetup(Resource, StraightCalls):
         self.tools = [
             find(each, ResourceType.TOOL) if isinstance(each, str) else each for each in self.tools
         ]
+        if self.skills is not None:
+            self._open_skills(self.resource_context)
+
+    def _open_skills(self, context: Any) -> None:
+        self.skill_discovery_prompt = context.generate_available_skills_prompt(*(self.skills or ()))
+        if not hasattr(context, "skills_of"):  # a context of the user's own
+            names = (LOAD_SKILL_TOOL, BASH_TOOL)
+            self.tools += [context.get_resource(each, ResourceType.TOOL) for each in names]
+            return
+        self._opened_skills = context.skills_of(self)
+        for each in self._opened_skills.tools:
+            if any(each.name == other.name for other in self.tools):
+                raise ConfigurationError(
+                    f"two tools of a chat model are called {each.name!r}: with skills= it has one"
+                    " of this name already, give yours another"
+                )
+        self.tools += self._opened_skills.tools
+
+    def close(self) -> None:
+        """Kill the commands that its tool `bash` runs."""
+        opened, self._opened_skills = self._opened_skills, None
+        if opened is not None:
+            self.tools = [each for each in self.tools if each not in opened.tools]
+            opened.close()
 
     def chat(
         self,
@@ -170,6 +202,10 @@ class BaseChatModelSetup(Resource, StraightCalls):
             }
             meant = [each for each in sent if each.content or each.role == MessageRole.ASSISTANT]
             sent = [*self._get_prompt().format_messages(**filled), *meant]
+        if self.skills is not None and self.skill_discovery_prompt:
+            # Told when the request is made, and so no argument of a durable call.
+            at = find_first_system_message(sent) + 1
+            sent.insert(at, ChatMessage.system(self.skill_discovery_prompt))
         options = {**self.model_kwargs, **kwargs}
         return self._get_connection().chat(sent, tools=self._get_tools(), **options)
 

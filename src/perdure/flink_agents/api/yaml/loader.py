@@ -229,4 +229,8 @@ def _skills(spec: SkillsSpec) -> Skills:
         )
         for each in spec.package
     ]
+    # Of Java: refused when the agent is compiled, and not passed over.
+    sources += [
+        SkillSourceSpec(scheme="classpath", params={"resource": each}) for each in spec.classpath
+    ]
     return Skills(sources=sources)
