@@ -15,14 +15,7 @@ HERE = Path(__file__).parent
 NAMES = HERE.parent / "tests" / "flink_agents" / "names.json"
 PAGE = HERE / "flink-agents-names.md"
 
-LATER = "not here yet"
-ABSENT = {
-    "api.subagent": "sub-agents as released in 0.4: " + LATER,
-    "api.chat_models.subagent_tool": "sub-agents as released in 0.4: " + LATER,
-    "runtime.base_subagent": "sub-agents as released in 0.4: " + LATER,
-    "runtime.deferred_subagent": "sub-agents as released in 0.4: " + LATER,
-    "runtime.async_subagent": "sub-agents as released in 0.4: " + LATER,
-}
+ABSENT: dict[str, str] = {}  # by module
 OTHER = {
     "api.events.memory_event": "the classes are here; nothing makes such an event yet",
     "api.events.run_event": "the class is here; nothing makes such an event yet",
@@ -56,7 +49,7 @@ def judged(module: str, name: str, described: dict[str, Any]) -> tuple[str, str]
     """Return how a name is here, "same", "other form" or "absent", and why.
 
     Raises:
-        AssertionError: nothing explains why it is so.
+        KeyError: nothing explains why it is absent.
     """
     try:
         found = getattr(importlib.import_module(f"perdure.flink_agents.{module}"), name)

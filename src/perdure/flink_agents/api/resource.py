@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -14,6 +14,7 @@ from perdure.flink_agents.api.resource_name import ResourceName
 from perdure.flink_agents.api.resource_type import ResourceType
 
 __all__ = [
+    "CALLABLE_NAME_PREFIX",
     "Resource",
     "ResourceDescriptor",
     "ResourceName",
@@ -23,16 +24,26 @@ __all__ = [
 ]
 
 
-def check_registrable(resource_type: ResourceType) -> None:
+# Before the name of a sub-agent where a chat model asks for it as for a tool.
+CALLABLE_NAME_PREFIX: Final = "_subagent_"
+
+
+def check_registrable(name: str, resource_type: ResourceType) -> None:
     """Refuse what cannot be added from Python.
 
     Raises:
         NotImplementedError: It is a model router.
+        ValueError: It is a tool with the name of a sub-agent.
     """
     if resource_type is ResourceType.MODEL_ROUTER:
         raise NotImplementedError(
             "a MODEL_ROUTER cannot be registered from Python, here as in Flink Agents: in an agent"
             " of perdure's own, fallbacks= of a chat model names the models to ask next"
+        )
+    if resource_type is ResourceType.TOOL and name.startswith(CALLABLE_NAME_PREFIX):
+        raise ValueError(
+            f"the tool {name!r}: {CALLABLE_NAME_PREFIX} is what sub-agents are called by: name it"
+            " otherwise"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from perdure.agent.declaration import Agent
 from perdure.context import RunnerContext
 from perdure.event import Event, EventType
@@ -13,6 +15,10 @@ from perdure.flink_agents.border.tool_calls import call_tools
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 
 __all__ = ["BuiltinActions"]
+
+CHAT: Final = "chat_model_action"
+TOOLS: Final = "tool_call_action"
+RETRIEVAL: Final = "context_retrieval_action"
 
 
 class BuiltinActions:
@@ -30,24 +36,22 @@ class BuiltinActions:
         chats = [EventType.ChatRequestEvent, EventType.ToolResponseEvent]
         return (
             Agent()
-            .add_action("chat_model_action", chats, self.chat)
-            .add_action("tool_call_action", EventType.ToolRequestEvent, self.call_tools)
-            .add_action(
-                "context_retrieval_action", EventType.ContextRetrievalRequestEvent, self.retrieve
-            )
+            .add_action(CHAT, chats, self.chat)
+            .add_action(TOOLS, EventType.ToolRequestEvent, self.call_tools)
+            .add_action(RETRIEVAL, EventType.ContextRetrievalRequestEvent, self.retrieve)
         )
 
-    def _context(self, ctx: RunnerContext) -> BorderContext:
-        return BorderContext(ctx, self._config, is_coroutine=True)
+    def _context(self, event: Event, ctx: RunnerContext, action: str) -> BorderContext:
+        return BorderContext(ctx, self._config, is_coroutine=True, action=action, event=event)
 
     async def chat(self, event: Event, ctx: RunnerContext) -> None:
         """Begin a chat, or go on with one whose tools have answered."""
-        await Chats(self._context(ctx)).take(to_theirs(event))
+        await Chats(self._context(event, ctx, CHAT)).take(to_theirs(event))
 
     async def call_tools(self, event: Event, ctx: RunnerContext) -> None:
         """Call tools and answer."""
-        await call_tools(to_theirs(event), self._context(ctx))
+        await call_tools(to_theirs(event), self._context(event, ctx, TOOLS))
 
     async def retrieve(self, event: Event, ctx: RunnerContext) -> None:
         """Ask a vector store and answer."""
-        await retrieve(to_theirs(event), self._context(ctx))
+        await retrieve(to_theirs(event), self._context(event, ctx, RETRIEVAL))

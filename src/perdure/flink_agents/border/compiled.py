@@ -19,7 +19,12 @@ from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.event import Event as CoreEvent
 from perdure.flink_agents.api.agents.agent import Agent
 from perdure.flink_agents.api.function import Function
-from perdure.flink_agents.api.resource import Resource, ResourceDescriptor, ResourceType
+from perdure.flink_agents.api.resource import (
+    Resource,
+    ResourceDescriptor,
+    ResourceType,
+    check_registrable,
+)
 from perdure.flink_agents.api.tools.tool import Tool
 from perdure.flink_agents.border.builtin_actions import BuiltinActions
 from perdure.flink_agents.border.context import BorderContext
@@ -65,7 +70,7 @@ def compiled(agent: Any, config: AgentConfiguration, values: Iterable[Any] = ())
     functions = []
     for name, triggers, func, options in _actions(theirs):
         functions.append(func)
-        made.add_action(name, triggers, _wrapped(func, config), **options)
+        made.add_action(name, triggers, _wrapped(name, func, config), **options)
     for type_, name, source in _resources(theirs):
         made.add_resource(name, *held_resource(name, type_, source))
     made._perdure_builtin = _builtin(config, cls, functions, values)  # type: ignore[attr-defined]
@@ -104,19 +109,27 @@ def _callable(function: Function) -> Action:
     return found
 
 
-def _wrapped(func: Action, config: AgentConfiguration) -> Action:
+def _wrapped(name: str, func: Action, config: AgentConfiguration) -> Action:
     """Return an action as the core calls it."""
-    if inspect.iscoroutinefunction(func):
+    is_coroutine = inspect.iscoroutinefunction(func)
+
+    def context(event: CoreEvent, ctx: CoreContext) -> BorderContext:
+        return BorderContext(ctx, config, is_coroutine=is_coroutine, action=name, event=event)
+
+    if is_coroutine:
 
         @functools.wraps(func)
         async def act(event: CoreEvent, ctx: CoreContext) -> Any:
-            return await func(to_theirs(event), BorderContext(ctx, config, is_coroutine=True))
+            border = context(event, ctx)
+            found = await func(to_theirs(event), border)
+            border.check_ended()
+            return found
 
     else:
 
         @functools.wraps(func)
         def act(event: CoreEvent, ctx: CoreContext) -> Any:
-            return func(to_theirs(event), BorderContext(ctx, config, is_coroutine=False))
+            return func(to_theirs(event), context(event, ctx))
 
     # Without it the core would read theirs, whose annotations name theirs.
     act.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
@@ -155,6 +168,7 @@ def held_resource(name: str, type_: ResourceType, source: Any) -> tuple[Any, Any
         ConfigurationError: There is nothing here for its type.
         AgentDefinitionError: It is no resource.
     """
+    check_registrable(name, type_)
     core = core_type(type_)
     if core is None:
         raise ConfigurationError(
@@ -163,8 +177,9 @@ def held_resource(name: str, type_: ResourceType, source: Any) -> tuple[Any, Any
     if type_ is ResourceType.TOOL and inspect.isroutine(source):
         source = Tool.from_callable(source)
     if not isinstance(source, Resource | ResourceDescriptor):
+        wanted = "a SubagentSetup" if type_ is ResourceType.AGENT else "a resource"
         raise AgentDefinitionError(
-            f"the {type_.value} {name!r} is a {type(source).__name__}: pass a resource or a"
+            f"the {type_.value} {name!r} is a {type(source).__name__}: pass {wanted} or a"
             " ResourceDescriptor"
         )
     return core, HeldSkills(source) if type_ is ResourceType.SKILLS else Held(core, source)

@@ -8,6 +8,7 @@ from typing import Any
 
 from perdure.call import DurableCall
 from perdure.context import RunnerContext as CoreContext
+from perdure.event import Event as CoreEvent
 from perdure.flink_agents.api.events.event import Event
 from perdure.flink_agents.api.memory.long_term_memory import BaseLongTermMemory
 from perdure.flink_agents.api.memory_object import MemoryObject
@@ -21,6 +22,7 @@ from perdure.flink_agents.border.memory import BorderMemory
 from perdure.flink_agents.border.metrics import BorderMetrics
 from perdure.flink_agents.border.resources import found_in
 from perdure.flink_agents.border.straight_calls import name_of
+from perdure.flink_agents.border.subagent_calls import SubagentCalls
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 
 __all__ = ["BorderContext"]
@@ -33,19 +35,46 @@ class BorderContext(RunnerContext):
         core: The context of the core.
         config: The job's configuration.
         is_coroutine: Whether the action is a coroutine function.
+        action: The action's name.
+        event: The event that it handles.
     """
 
     def __init__(
-        self, core: CoreContext, config: AgentConfiguration, *, is_coroutine: bool
+        self,
+        core: CoreContext,
+        config: AgentConfiguration,
+        *,
+        is_coroutine: bool,
+        action: str,
+        event: CoreEvent,
     ) -> None:
         self._core = core
         self._config = config
         self._is_coroutine = is_coroutine
+        self._action = action
+        self._event = event
+        self._subagent_calls: SubagentCalls | None = None
 
     @property
     def core(self) -> CoreContext:
         """The context of the core, for what theirs has no name for."""
         return self._core
+
+    @property
+    def subagent_calls(self) -> SubagentCalls:
+        """The calls of sub-agents that the action makes."""
+        if self._subagent_calls is None:
+            self._subagent_calls = SubagentCalls(self._event.id, self._action)
+        return self._subagent_calls
+
+    def check_ended(self) -> None:
+        """Refuse to let the action end with calls of sub-agents that nobody has awaited.
+
+        Raises:
+            RuntimeError: There are such calls.
+        """
+        if self._subagent_calls is not None:
+            self._subagent_calls.check_ended()
 
     @property
     def key(self) -> Any:

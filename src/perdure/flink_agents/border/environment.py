@@ -83,10 +83,10 @@ class Environment(ABC):
         """Add a resource for all agents; an agent's own of that name wins.
 
         Raises:
-            ValueError: The name is taken.
+            ValueError: The name is taken, or a tool has one of a sub-agent.
             NotImplementedError: Resources of this type cannot be added from Python.
         """
-        check_registrable(resource_type)
+        check_registrable(name, resource_type)
         if name in self._resources[resource_type]:
             raise ValueError(f"{resource_type.value} {name} already defined")
         self._resources[resource_type][name] = instance

@@ -14,6 +14,7 @@ from perdure.flink_agents.api.events.event import Event
 from perdure.flink_agents.api.memory.long_term_memory import MemorySetItem
 from perdure.flink_agents.api.memory_reference import MemoryRef
 from perdure.flink_agents.api.memory_type import MemoryType
+from perdure.flink_agents.api.subagent import SubagentResult
 from perdure.flink_agents.api.tools.tool_response import ToolResponse
 from perdure.flink_agents.api.vector_stores.vector_store import (
     Document,
@@ -35,6 +36,7 @@ JOURNALED: tuple[Any, ...] = (
     MemoryType,
     MessageRole,
     OutputSchema,
+    SubagentResult,
     ToolResponse,
     VectorStoreQuery,
     VectorStoreQueryMode,

@@ -11,6 +11,7 @@ from perdure.flink_agents.api.resource import Resource, ResourceDescriptor, Reso
 from perdure.flink_agents.api.resource_context import ResourceContext
 from perdure.flink_agents.border.skills import HeldSkills, ModelSkills
 from perdure.flink_agents.border.straight_calls import name_of, name_resource
+from perdure.flink_agents.runtime.base_subagent import BaseSubagentSetup
 from perdure.llm.skills.skill import Skill
 from perdure.llm.skills.skills import chosen_skills
 from perdure.llm.skills.told import skills_prompt
@@ -29,8 +30,19 @@ def core_type(type: ResourceType) -> CoreResourceType | None:
         return None
 
 
-def found_in(find: Callable[[str, CoreResourceType], Any], name: str, type: ResourceType) -> Any:
+def found_in(
+    find: Callable[[str, CoreResourceType], Any],
+    name: str,
+    type: ResourceType,
+    opening: CoreResourceContext | None = None,
+) -> Any:
     """Return the user's own object of a resource.
+
+    Args:
+        find: The core's look-up.
+        name: The resource's name.
+        type: What sort of resource it is.
+        opening: Where resources look for each other: one that is not open yet is opened first.
 
     Raises:
         KeyError: There is none.
@@ -42,6 +54,8 @@ def found_in(find: Callable[[str, CoreResourceType], Any], name: str, type: Reso
         raise KeyError(str(error)) from None
     if found is None:
         raise KeyError(f"there is no {type.value} {name!r}")
+    if isinstance(found, Held) and opening is not None:
+        return found.needed_in(opening)
     return found.theirs if isinstance(found, Held | HeldSkills) else found
 
 
@@ -62,6 +76,7 @@ class Held(CoreResource):
         self._type = type
         self._source = source
         self._theirs: Resource | None = None
+        self._open_in: CoreResourceContext | None = None  # the job in which it is open
 
     def resource_type(self) -> CoreResourceType:  # type: ignore[override]  # of each one
         return self._type
@@ -74,10 +89,37 @@ class Held(CoreResource):
         return self._theirs
 
     def open(self) -> Awaitable[None] | None:
+        return None if self._open_in is self.context else self._opened_in(self.context)
+
+    def needed_in(self, context: CoreResourceContext) -> Resource:
+        """Return the user's own object; opened now, where another needs it to open.
+
+        Args:
+            context: Of the job whose resources are being opened.
+
+        Raises:
+            ConfigurationError: It is not open, and its `open` is a coroutine function.
+        """
+        if self._open_in is not context:
+            opening = self._opened_in(context)
+            if opening is not None:
+                if inspect.iscoroutine(opening):
+                    opening.close()
+                self._open_in = None
+                raise ConfigurationError(
+                    f"the {self._type.value} {self.name!r} is needed to open another resource, and"
+                    " its own open is a coroutine function: make that a plain one"
+                )
+        return self.theirs
+
+    def _opened_in(self, context: CoreResourceContext) -> Awaitable[None] | None:
+        self._open_in = context
         self._theirs = self._made()
-        self._theirs.resource_context = _Context(self.context)
+        self._theirs.resource_context = _Context(context)
         name_resource(self._theirs, self.name)
         theirs: Any = self._theirs  # its open() may be a coroutine function
+        if isinstance(theirs, BaseSubagentSetup):
+            theirs.set_subagent_name(self.name)
         opening = theirs.open()
         return opening if inspect.isawaitable(opening) else None
 
@@ -96,7 +138,7 @@ class Held(CoreResource):
 
     def close(self) -> Awaitable[None] | None:
         theirs: Any = self._theirs
-        self._theirs = None
+        self._theirs = self._open_in = None
         if theirs is None:
             return None
         name_resource(theirs, None)
@@ -111,7 +153,7 @@ class _Context(ResourceContext):
         self._core = core
 
     def get_resource(self, name: str, resource_type: ResourceType) -> Any:
-        return found_in(self._core.get_resource, name, resource_type)
+        return found_in(self._core.get_resource, name, resource_type, self._core)
 
     def generate_available_skills_prompt(self, *skill_names: str) -> str:
         skills = self._skills(skill_names)

@@ -23,6 +23,7 @@ from perdure.flink_agents.api.tools.tool_parameter_injection import (
 )
 from perdure.flink_agents.api.tools.tool_response import ToolResponse
 from perdure.flink_agents.border.context import BorderContext
+from perdure.flink_agents.border.delegations import Delegations, is_delegation
 from perdure.flink_agents.border.skills import SkillTool
 
 __all__ = ["call_tools"]
@@ -31,12 +32,15 @@ __all__ = ["call_tools"]
 async def call_tools(event: Event, ctx: BorderContext) -> None:
     """Call the tools that an event asks for, `tool-call.parallelism` at a time, and answer it."""
     assert isinstance(event, ToolRequestEvent)
-    answer = _Answer(event)
+    answer, delegations = _Answer(event), Delegations(ctx)
     places = asyncio.Semaphore(_parallelism(ctx))
 
     async def called(call: dict[str, Any]) -> None:
         async with places:
-            await _call(call, ctx, answer)
+            if is_delegation(_name(call)):
+                await _delegate(call, delegations, answer)
+            else:
+                await _call(call, ctx, answer)
 
     tasks = [asyncio.create_task(called(each)) for each in event.tool_calls]
     milliseconds = ctx.config.get(AgentExecutionOptions.TOOL_CALL_BATCH_TIMEOUT_MS)
@@ -47,7 +51,9 @@ async def call_tools(event: Event, ctx: BorderContext) -> None:
         for each in event.tool_calls:
             if each["id"] not in answer.success:
                 said = f"the tool calls took longer than {milliseconds} ms"
-                answer.failed(each, f"Tool `{_name(each)}` execute failed.", said)
+                kind = "Sub-agent" if is_delegation(_name(each)) else "Tool"
+                answer.failed(each, f"{kind} `{_name(each)}` execute failed.", said)
+                delegations.give_up(each["id"])
     ctx.send_event(answer.event())
 
 
@@ -140,6 +146,23 @@ def _durable(tool: Tool) -> Callable[..., Any]:
         func: Callable[..., Any] = tool.func.as_callable()
         return func
     return tool.durable if isinstance(tool, SkillTool) else tool.call
+
+
+async def _delegate(call: dict[str, Any], delegations: Delegations, answer: _Answer) -> None:
+    name, call_id = _name(call), call["id"]
+    try:
+        arguments = dict(call["function"]["arguments"] or {})
+        result = await delegations.made(call_id, name, arguments)
+    except Exception as error:
+        if not is_of_the_callee(error):
+            raise
+        # Told why, the model can ask otherwise.
+        reason = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+        told = f"Sub-agent `{name}` execute failed"
+        answer.failed(call, f"{told}: {reason}" if reason else f"{told}.", reason)
+        return
+    answer.responses[call_id] = result
+    answer.success[call_id] = True
 
 
 def _injected(each: InjectedArg, ctx: BorderContext) -> Any:

@@ -77,10 +77,10 @@ class Agent(ABC):  # noqa: B024  # theirs is one
             instance: A resource, or its descriptor.
 
         Raises:
-            ValueError: The name is taken.
+            ValueError: The name is taken, or a tool has one of a sub-agent.
             NotImplementedError: Resources of this type cannot be added from Python.
         """
-        check_registrable(resource_type)
+        check_registrable(name, resource_type)
         if name in self.resources[resource_type]:
             raise ValueError(f"{resource_type.value} {name} already defined")
         self.resources[resource_type][name] = instance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,9 +16,11 @@ from perdure.flink_agents.api.chat_message import (
     MessageRole,
     find_first_system_message,
 )
+from perdure.flink_agents.api.chat_models.subagent_tool import SubagentTool
 from perdure.flink_agents.api.prompts.prompt import Prompt
 from perdure.flink_agents.api.resource import Resource, ResourceType
 from perdure.flink_agents.api.skills import BASH_TOOL, LOAD_SKILL_TOOL
+from perdure.flink_agents.api.subagent import SubagentSetup
 from perdure.flink_agents.api.tools.tool import Tool
 from perdure.flink_agents.border.skills import ModelSkills
 from perdure.flink_agents.border.straight_calls import StraightCalls
@@ -144,27 +146,36 @@ class BaseChatModelSetup(Resource, StraightCalls):
         return ResourceType.CHAT_MODEL
 
     def open(self) -> None:
-        """Find connection, prompt and tools."""
+        """Find connection, prompt, tools and sub-agents.
+
+        Raises:
+            ValueError: Two tools have one name, or a sub-agent says nothing of its arguments.
+            TypeError: A sub-agent is no SubagentSetup.
+        """
         assert self.resource_context is not None
         find = self.resource_context.get_resource
-        if self.subagents:
-            raise NotImplementedError(
-                "subagents= of a chat model are not supported here yet: leave them out"
-            )
         self._resolved_connection = find(self.connection, ResourceType.CHAT_MODEL_CONNECTION)
         if isinstance(self.prompt, str):
             self.prompt = find(self.prompt, ResourceType.PROMPT)
+        own = [each for each in self.tools if not isinstance(each, SubagentTool)]
         self.tools = [
-            find(each, ResourceType.TOOL) if isinstance(each, str) else each for each in self.tools
+            find(each, ResourceType.TOOL) if isinstance(each, str) else each for each in own
         ]
+        self.tools += [_asked(each, find(each, ResourceType.AGENT)) for each in self.subagents]
+        _check_distinct(
+            each if isinstance(each, str) else each.name for each in [*own, *self.tools[len(own) :]]
+        )
         if self.skills is not None:
             self._open_skills(self.resource_context)
 
     def _open_skills(self, context: Any) -> None:
         self.skill_discovery_prompt = context.generate_available_skills_prompt(*(self.skills or ()))
         if not hasattr(context, "skills_of"):  # a context of the user's own
-            names = (LOAD_SKILL_TOOL, BASH_TOOL)
-            self.tools += [context.get_resource(each, ResourceType.TOOL) for each in names]
+            added = [
+                context.get_resource(each, ResourceType.TOOL)
+                for each in (LOAD_SKILL_TOOL, BASH_TOOL)
+            ]
+            self.tools += [each for each in added if each not in self.tools]  # opened again
             return
         self._opened_skills = context.skills_of(self)
         for each in self._opened_skills.tools:
@@ -241,3 +252,25 @@ class BaseChatModelSetup(Resource, StraightCalls):
             if not isinstance(each, Tool):
                 raise TypeError(f"Expect Tool, but is {type(each).__name__}")
         return self.tools
+
+
+def _asked(name: str, setup: Any) -> SubagentTool:
+    """Return a sub-agent as the tool that a model sees."""
+    if not isinstance(setup, SubagentSetup):
+        raise TypeError(
+            f"Sub-agent {name} must resolve to a SubagentSetup, but was {type(setup).__name__}"
+        )
+    if setup.input_schema is None:
+        raise ValueError(
+            f"Sub-agent {name} declares neither an input schema nor an input type: a chat model"
+            " cannot ask it; set input_schema, or return a pydantic model from input_type"
+        )
+    return SubagentTool.of(name, setup.description, setup.input_schema)
+
+
+def _check_distinct(names: Iterable[str]) -> None:
+    known: set[str] = set()
+    for each in names:
+        if each in known:
+            raise ValueError(f"Duplicate callable name: {each}")
+        known.add(each)

@@ -49,6 +49,7 @@ _DESCRIBED: Final = {
     "embedding_model_setups": ResourceType.EMBEDDING_MODEL,
     "vector_stores": ResourceType.VECTOR_STORE,
     "mcp_servers": ResourceType.MCP_SERVER,
+    "subagents": ResourceType.AGENT,
 }
 
 

@@ -147,6 +147,7 @@ class _Resources(_Spec):
     embedding_model_setups: list[DescriptorSpec] = Field(default_factory=list)
     vector_stores: list[DescriptorSpec] = Field(default_factory=list)
     mcp_servers: list[DescriptorSpec] = Field(default_factory=list)
+    subagents: list[DescriptorSpec] = Field(default_factory=list)
 
 
 class AgentSpec(_Resources):

@@ -1,0 +1,1 @@
+"""Sub-agents, in the two ways in which they are called."""
