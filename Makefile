@@ -99,10 +99,11 @@ bench-peers: $(STAMP) $(PEERS)/.ready  ## the same cases beside DBOS, LangGraph,
 	@$(PYTHON) benchmarks/peers/run.py $(PEERS)/venv/bin/python \
 	  $(PEERS)/node_modules/@restatedev/restate-server-*/bin/restate-server $(PEERS_ARGS)
 
-docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, names in the journal
+docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, metrics, names in the journal
 	@$(PYTHON) docs/write_configuration.py
 	@$(PYTHON) docs/write_architecture.py
 	@$(PYTHON) docs/write_journal_names.py
+	@$(PYTHON) docs/write_metrics.py
 	@$(PYTHON) docs/write_flink_agents_names.py
 
 pictures: $(STAMP)  ## draw the picture of a resumed run again, from a real one

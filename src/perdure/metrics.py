@@ -14,6 +14,8 @@ __all__ = ["Counter", "Gauge", "Histogram", "Meter", "MetricGroup"]
 
 Number = int | float
 Snapshot = dict[str, Number | dict[str, Number]]
+# Groups, the outermost first; name; kind; values: of a summary count, sum, least and greatest.
+Listed = tuple[tuple[str, ...], str, str, tuple[Number, ...]]
 M = TypeVar("M", bound="Counter | Gauge | Histogram | Meter")
 
 
@@ -181,6 +183,25 @@ class MetricGroup:
         """Return the group `name`, or the group `value` below that one, as Flink names them."""
         group = self.sub_group(name)
         return group if value is None else group.sub_group(value)
+
+    def listed(self, groups: tuple[str, ...] = ()) -> list[Listed]:
+        """Return all metrics with their kind: "counter", "gauge" or "summary".
+
+        Args:
+            groups: names of the groups that this one is in.
+        """
+        found: list[Listed] = []
+        for name, metric in list(self._metrics.items()):  # another thread may make one
+            if isinstance(metric, Histogram):
+                values = (metric.get_count(), metric.get_sum(), metric.get_min(), metric.get_max())
+                found.append((groups, name, "summary", values))
+            elif isinstance(metric, Gauge):
+                found.append((groups, name, "gauge", (metric.get_value(),)))
+            else:
+                found.append((groups, name, "counter", (metric.get_count(),)))
+        for name, group in list(self._groups.items()):
+            found += group.listed((*groups, name))
+        return found
 
     def snapshot(self) -> Snapshot:
         """Return all values by name; names of groups come first, with dots between."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from perdure.engine.figures import Figures, figures_of
 from perdure.engine.job import Job, Run
 from perdure.operate.history import History
 from perdure.run import Output, RunInfo
@@ -30,6 +31,14 @@ class ServedJob:
     def before_close(self, let_go: Callable[[], Awaitable[object]]) -> None:
         """Await `let_go` when the job closes, before its store does."""
         self._open.before_close.append(let_go)
+
+    def measure(self) -> None:
+        """Begin to count what only figures have: nobody who does not ask for them pays for it."""
+        self._open.runtime.snapshots.measures()
+
+    def figures(self) -> Figures:
+        """Return the job's figures as of now."""
+        return figures_of(self._open)
 
     def writes(self) -> bool:
         """Say whether the store writes, as far as is known."""

@@ -41,7 +41,7 @@ from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
-from perdure.runtime.snapshot import CallNow, JobSnapshot, Snapshots
+from perdure.runtime.snapshot import CallNow, Distribution, JobMeasures, JobSnapshot, Snapshots
 from perdure.runtime.stored_runs import PAGE
 from perdure.store.base import ActionStateStore, JobInfo, ShardInfo
 from perdure.store.group_commit import GroupCommit, StallWatcher
@@ -51,9 +51,11 @@ __all__ = [
     "CHILD_SOURCE",
     "Admitted",
     "CallNow",
+    "Distribution",
     "JobCounters",
     "JobFiles",
     "JobListener",
+    "JobMeasures",
     "JobRuntime",
     "JobSnapshot",
     "KeptOutputs",
@@ -99,8 +101,7 @@ class JobRuntime:
         outbox: the outputs that wait for a sink; once open.
         files: what is kept of the files that sources and sinks are; once open.
         snapshots: what the job does at this moment; once open.
-        stopped: fails with what stops the job before `close`, after which no run goes on; once
-            open. An engine that sees it closes the job.
+        stopped: fails with what stops the job before `close`; once open. Its engine closes it then.
     """
 
     def __init__(

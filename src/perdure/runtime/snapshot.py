@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 from perdure.executor.limits import LimitUsage
 from perdure.executor.pool import PoolUsage
 from perdure.journal.record import Record, RecordKind
 from perdure.run import run_id
+from perdure.run.approval import APPROVAL
+from perdure.runtime.action.waits import SIGNAL
 from perdure.runtime.live_runs import LiveRuns
+from perdure.runtime.shared.measures import Distribution, JobMeasures
 from perdure.runtime.shared.services import JobCounters
 
-__all__ = ["CallNow", "JobSnapshot", "Snapshots"]
+__all__ = ["CallNow", "Distribution", "JobMeasures", "JobSnapshot", "Snapshots"]
 
 MOST_CALLS = 1_000  # that a snapshot names
+Seen = tuple[Record, str, int, int, int]  # a call's record, and `now` of its attempts
 EVERY_NS = 1_000_000_000  # between two snapshots at least
 OUTCOMES = (RecordKind.RESULT, RecordKind.ERROR)
 
@@ -85,11 +90,14 @@ class Snapshots:
     Args:
         runs: the runs of the job.
         counters: returns its counters as of now.
+
+    Attributes:
+        counters: likewise.
     """
 
     def __init__(self, runs: LiveRuns, counters: Callable[[], JobCounters]) -> None:
         self._runs = runs
-        self._counters = counters
+        self.counters = counters
         self._last: JobSnapshot | None = None
         self._taken_at = 0  # by the monotonic clock, ns
 
@@ -104,11 +112,13 @@ class Snapshots:
         services = self._runs.services
         calls: list[CallNow] = []
         by_state: dict[str, int] = {}
-        for call in (*self._under_way(), *self._committing()):
-            by_state[call.state] = by_state.get(call.state, 0) + 1
+        for record, state, since, attempt, due in itertools.chain(
+            self._under_way(), self._committing()
+        ):
+            by_state[state] = by_state.get(state, 0) + 1
             if len(calls) < MOST_CALLS:
-                calls.append(call)
-        counters = self._counters()
+                calls.append(_of_record(record, state, since, attempt, due))
+        counters = self.counters()
         return JobSnapshot(
             at=services.now(),
             calls=tuple(calls),
@@ -121,20 +131,42 @@ class Snapshots:
             store_writes=not services.commits.stalled,
         )
 
-    def _under_way(self) -> Iterator[CallNow]:
+    def _under_way(self) -> Iterator[Seen]:
         for execution in self._runs.executions.values():
             for action in execution.active.values():
                 for attempts in action.calls.under_way:
-                    state, since, attempt, due = attempts.now
-                    yield _of_record(attempts.template, state, since, attempt, due)
+                    yield attempts.template, *attempts.now
 
-    def _committing(self) -> Iterator[CallNow]:
+    def _committing(self) -> Iterator[Seen]:
         for row in self._runs.services.commits.waiting_rows():
             if isinstance(row, Record) and row.call and row.kind in OUTCOMES:
-                yield _of_record(row, "committing", row.started_at)
+                yield row, "committing", row.started_at, 0, 0
+
+    # Figures
+
+    @property
+    def agent(self) -> str:
+        """The name of the job's agent."""
+        return self._runs.services.plan.name
+
+    def own_metrics(self) -> list[tuple[tuple[str, ...], str, str, tuple[int | float, ...]]]:
+        """Return what the agent's own code measures, see `MetricGroup.listed`."""
+        return self._runs.services.metrics.listed()
+
+    def measures(self) -> JobMeasures:
+        """Return what is counted of calls and commits: from the first time that it is asked for."""
+        return self._runs.services.measure()
+
+    def waits(self) -> dict[str, int]:
+        """Return how many waits for something from outside are open, by their kind."""
+        found = {APPROVAL: 0, SIGNAL: 0}
+        for ticket in self._runs.admission.tickets.values():
+            for wait in ticket.waits.values():
+                found[wait.kind] = found.get(wait.kind, 0) + 1
+        return found
 
 
-def _of_record(record: Record, state: str, since: int, attempt: int = 0, due: int = 0) -> CallNow:
+def _of_record(record: Record, state: str, since: int, attempt: int, due: int) -> CallNow:
     return CallNow(
         run=run_id(record.run), event=record.event, action=record.action, number=record.call,
         function=record.function, arguments=record.detail, state=state, since=since,

@@ -86,6 +86,8 @@ class GroupCommit:
         self._watchers: list[StallWatcher] = []
         self._answer: asyncio.Future[None] | None = None
         self.commits = 0
+        # Told of each commit its rows and seconds, once somebody wants to know.
+        self.measure: Callable[[int, float], None] | None = None
 
     @property
     def host(self) -> asyncio.AbstractEventLoop:
@@ -242,7 +244,10 @@ class GroupCommit:
             first = asked.popleft()
             if first is self._newest:
                 self._newest = None
-            self._committed(first.close(), answer.error)
+            items = first.close()
+            if self.measure is not None and items and answer.error is None:
+                self.measure(len(first), time.perf_counter() - first.began)
+            self._committed(items, answer.error)
 
     def _committed(self, items: list[Item], error: BaseException | None) -> None:
         if error is None:

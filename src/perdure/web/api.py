@@ -10,12 +10,13 @@ from perdure.web import (
     list_routes,
     live_routes,
     meta_routes,
+    metrics,
     run_routes,
     stream_routes,
 )
 from perdure.web.access import Role
 from perdure.web.operations import Operation, Parameter
-from perdure.web.schemas import ANSWER, ANYTHING, NEW_RUN, NOTHING, SIGNAL, STATUS, ref
+from perdure.web.schemas import ANSWER, ANYTHING, NEW_RUN, NOTHING, SIGNAL, STATUS, TEXT, ref
 
 __all__ = ["OPERATIONS"]
 
@@ -193,6 +194,11 @@ _OF_JOB = (
     Operation(
         method="GET", path="/job", handler=meta_routes.job, role=Role.READ, name="getJob",
         text="Whose job this is, and what the token may do.", answers={200: ref("Job")},
+    ),
+    Operation(
+        method="GET", path="/metrics", handler=metrics.metrics, role=Role.READ, name="getMetrics",
+        text="What the process that runs the job measures, for Prometheus; as OpenMetrics where"
+        " that is asked for.", media_type="text/plain", answers={200: TEXT}, problems=(404,),
     ),
 )  # fmt: skip
 _PROBES = (

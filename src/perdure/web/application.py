@@ -60,6 +60,7 @@ def served(
 def service_of_job(job: Job, limits: Limits) -> Service:
     """Return what an application of an open job stands on."""
     served = ServedJob(job)
+    served.measure()
     return Service(Reader(served.history, job.name), served, limits)
 
 

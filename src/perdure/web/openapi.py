@@ -90,7 +90,7 @@ def _parameters(each: Operation) -> list[dict[str, Any]]:
 def _responses(each: Operation) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for status, schema in each.answers.items():
-        made[str(status)] = _response(status, "application/json", schema)
+        made[str(status)] = _response(status, each.media_type, schema)
         if status == 202 or each.name == "startRun":
             made[str(status)]["headers"] = {"Location": {"schema": {"type": "string"}}}
     if each.streams:

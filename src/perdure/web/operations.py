@@ -47,6 +47,7 @@ class Operation:
         answers: what it answers, by status; a JSON schema, or a text where it is no JSON.
         problems: statuses that it may be refused with, besides those that all may be.
         streams: it answers with an event stream, also or alone.
+        media_type: of what it answers with.
     """
 
     __journal_name__ = "perdure:Operation"
@@ -62,6 +63,7 @@ class Operation:
     answers: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     problems: Sequence[int] = ()
     streams: bool = False
+    media_type: str = "application/json"
 
 
 def routes_of(operations: Sequence[Operation]) -> list[Route]:

@@ -32,6 +32,8 @@ from perdure.runtime.action.children import (
 )
 from perdure.runtime.action.reconcilers import check_reconciler, takes_arguments
 from perdure.runtime.action.sides import ActionOfParts
+from perdure.runtime.shared.measures import OTHER
+from perdure.runtime.shared.services import FunctionInfo
 
 NO_NUMBERS: frozenset[int] = frozenset()
 
@@ -44,8 +46,8 @@ class ActionCalls:
     """
 
     __slots__ = (
-        "_action", "_calls", "_children", "_converters", "_journal", "_put_off", "_run", "_running",
-        "_services", "_submissions",
+        "_action", "_calls", "_children", "_converters", "_journal", "_measured_as", "_put_off",
+        "_run", "_running", "_services", "_submissions",
     )  # fmt: skip
 
     def __init__(self, action: ActionOfParts, journal: Journal) -> None:
@@ -59,6 +61,7 @@ class ActionCalls:
         self._running: dict[int, CallAttempts | LoneAttempt] = {}
         self._converters: dict[int, Callable[[Any], Any]] = {}
         self._children: ChildRuns | None = None
+        self._measured_as: dict[int, str] | None = None  # calls whose own names no measure may have
 
     # Making them, in a turn
 
@@ -107,6 +110,8 @@ class ActionCalls:
         )
         if step.decision is Decision.REPLAY:
             return call
+        if function is not None and self._services.measures is not None:
+            self._measure_as(step.number, function, func, info)
         is_lone = is_lone and step.decision is Decision.RUN and step.failed is None
         # As they are now, whenever it starts: after a replay, or in its turn under a limit.
         own = own_arguments(func, args, kwargs)
@@ -194,6 +199,7 @@ class ActionCalls:
                     known=functools.partial(CallIdentity, func, names, args, kwargs, parts),
                 )
             except NonDeterminismError as error:
+                self._services.counters.divergences += 1
                 if not self._services.reexecute:
                     action.error = error
                     raise
@@ -325,7 +331,29 @@ class ActionCalls:
                 )
         if error is not None:
             outcome = template.raised(encode_failure(codec, error), started_at)
+        if (measures := self._services.measures) is not None:
+            renamed = self._measured_as
+            name = None if renamed is None else renamed.pop(template.call, None)
+            measures.call_over(
+                name or template.function, started_at, template.waited, value,
+                raised=error is not None,
+            )  # fmt: skip
         self._action.settle(outcome)
+
+    def _measure_as(
+        self, number: int, function: str, func: Callable[..., Any], info: FunctionInfo
+    ) -> None:
+        """Have a call that was given a name of its own counted as one of its callable.
+
+        That name may have the id of a run in it. Those that are declared with their callables have
+        not, nor those of perdure's own callables, which are the names of models, tools and nodes.
+        """
+        module = getattr(func, "__module__", None) or ""
+        is_own = module.startswith("perdure.") or hasattr(func, "journal_form")
+        if not is_own and function != info.declared.durable_id:
+            if self._measured_as is None:
+                self._measured_as = {}
+            self._measured_as[number] = info.name or OTHER
 
     def apply(self, record: Record) -> None:
         """Deliver the outcome of a call to its handle."""

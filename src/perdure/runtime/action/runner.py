@@ -356,8 +356,6 @@ class ActionRunner:
         else:  # TIMER, TAKEN
             self.waits.apply(record)
 
-    # Cancellation
-
     def cancel_record(self, reason: str) -> Record:
         """Return the record of a new CANCEL settlement."""
         self._last_at = max(self._last_at, self._services.now())
@@ -387,8 +385,7 @@ class ActionRunner:
         continuation = self.continuation
         violation = continuation.loop.violation
         if self.error is not None or violation is not None:
-            # It left its journal or its loop was used from outside: whatever it made of that, the
-            # action must not go on.
+            # It left its journal, or its loop was used from outside: it must not go on.
             self._end(self.error or violation)
         elif continuation.finished:
             if self._note:
@@ -443,6 +440,7 @@ class ActionRunner:
         try:
             self._check_end()
         except NonDeterminismError as error:
+            self._services.counters.divergences += 1
             if not self._services.reexecute:
                 return error
             logger.warning("%s; on-divergence is reexecute: the action ends without it", error)
@@ -452,6 +450,7 @@ class ActionRunner:
         self._journal.check_end()
 
     def _diverged(self, error: NonDeterminismError) -> None:
+        self._services.counters.divergences += 1
         if self._services.reexecute:
             self.reexecute(error)
             self._go_live()

@@ -23,6 +23,7 @@ from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.metrics import MetricGroup
 from perdure.runtime.shared.failure_log import FailureLog
+from perdure.runtime.shared.measures import JobMeasures
 from perdure.runtime.shared.reach import Reach
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.soon import Soon
@@ -42,6 +43,7 @@ class JobCounters:
         calls_replayed: outcomes given from the journal instead.
         retries: runs put back.
         call_retries: attempts of calls after the first.
+        divergences: actions that did something else on replay than their journal says.
         late_results: results that came after their calls had timed out or been cancelled.
         in_flight: runs admitted, not finished, and not resting, as of the moment of asking.
         queued: runs queued behind runs that wait, likewise.
@@ -56,6 +58,7 @@ class JobCounters:
     calls_replayed: int = 0
     retries: int = 0
     call_retries: int = 0
+    divergences: int = 0
     late_results: int = 0
     in_flight: int = 0
     queued: int = 0
@@ -153,6 +156,7 @@ class JobServices:
         self.counters = JobCounters()
         self.failures = FailureLog(job, world.monotonic)
         self.metrics = MetricGroup()
+        self.measures: JobMeasures | None = None  # until somebody asks for figures
         self.undelivered = 0 if outbox else 1  # what OutputRow.delivered begins with
         self.reexecute = config.get(AgentExecutionOptions.ON_DIVERGENCE) == "reexecute"
         ttl_ms = config.get(AgentExecutionOptions.SHORT_TERM_MEMORY_STATE_TTL_MS)
@@ -176,6 +180,13 @@ class JobServices:
         """Start what was held, and calls as they come again."""
         self.executor.let_go()
         self.limits.let_go()
+
+    def measure(self) -> JobMeasures:
+        """Return what is counted of calls and commits: from the first time that it is asked for."""
+        if self.measures is None:
+            self.measures = JobMeasures(self.now)
+            self.commits.measure = self.measures.committed
+        return self.measures
 
     def check_limit(self, limit: str | tuple[str, ...]) -> None:
         """Make sure that limits of these names are configured.
