@@ -22,7 +22,7 @@ export function onUnknown(ask) {
   askForToken = ask;
 }
 
-/** @returns {URL} the address of a path of the service */
+/** Return the address of a path of the service */
 export function address(path, query = {}) {
   const url = new URL(path.replace(/^\//, ""), BASE);
   for (const [name, value] of query instanceof URLSearchParams ? query : Object.entries(query)) {
@@ -31,7 +31,7 @@ export function address(path, query = {}) {
   return url;
 }
 
-/** @returns {string} a path of the service, its parts encoded: `pathOf("runs", id, "detail")` */
+/** Return a path of the service, its parts encoded: `pathOf("runs", id, "detail")` */
 export function pathOf(...parts) {
   return `/${parts.map(encodeURIComponent).join("/")}`;
 }
@@ -39,7 +39,7 @@ export function pathOf(...parts) {
 /**
  * Send a request with the token; asks for another one where it is refused.
  *
- * @returns {Promise<Response>} one that is ok
+ * @returns one that is ok
  * @throws {Problem}
  */
 export async function send(url, options = {}) {
@@ -73,12 +73,12 @@ async function problemIn(response) {
 }
 
 export const api = {
-  /** @returns {Promise<any>} what a GET answers */
+  /** Return what a GET answers */
   async get(path, query = {}, { signal } = {}) {
     return (await send(address(path, query), { signal })).json();
   },
 
-  /** @returns {Promise<any>} what a POST answers */
+  /** Return what a POST answers */
   async post(path, body = {}, { signal } = {}) {
     const headers = { "Content-Type": "application/json" };
     const options = { method: "POST", headers, body: JSON.stringify(body), signal };

@@ -1,11 +1,10 @@
 /** A command to copy. */
 
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
 
-/** @returns {HTMLElement} text with a button that copies it */
+/** Return text with a button that copies it */
 export function copied(text) {
-  const button = h("button", {
-    type: "button", class: "quiet",
+  const button = h("button.quiet", {
     onclick: async () => {
       try {
         await navigator.clipboard.writeText(text);
@@ -15,6 +14,6 @@ export function copied(text) {
       }
     },
   }, "Copy");
-  const code = h("pre", { class: "value", tabindex: "0" }, text);
-  return h("div", { class: "copied" }, code, button);
+  const code = h("pre.value", { tabindex: "0" }, text);
+  return e("div.copied", code, button);
 }

@@ -1,6 +1,6 @@
 /** Dialogs: a title, what it says, and buttons that end it. */
 
-import { h } from "./dom.js";
+import { e, h } from "./dom.js";
 
 /**
  * Show a dialog until it is ended; return what `answer` gives then, which ends it unless it is
@@ -22,9 +22,9 @@ export function asked(title, content, word, answer, refusal = null) {
       if (refusal) end(refusal.answer);
     };
     const dialog = h("dialog", { "aria-label": title, oncancel: cancel },
-      h("form", { onsubmit: send }, h("h2", null, title), content, h("div", { class: "buttons" },
-        refusal && h("button", { type: "button", onclick: cancel }, refusal.word),
-        h("button", { class: "primary" }, word))));
+      h("form", { onsubmit: send }, e("h2", title), content, e("div.buttons",
+        refusal && h("button", { onclick: cancel }, refusal.word),
+        h("button.primary", { type: "submit" }, word))));
     document.body.append(dialog);
     dialog.showModal();
   });

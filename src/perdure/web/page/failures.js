@@ -1,7 +1,7 @@
 /** Failures. What is broken, and is it one thing? */
 
-import { h, replace } from "./dom.js";
-import { age, count, foreign, line, printable } from "./format.js";
+import { e, h, replace } from "./dom.js";
+import { age, count, foreign, line } from "./format.js";
 import { hashOf } from "./router.js";
 import { actOn } from "./runs_acts.js";
 import { soon } from "./timing.js";
@@ -12,10 +12,10 @@ const BETWEEN = 1000; // ms between two looks at what changed
 
 /** See `screens.js`. */
 export function show(place, _params, context) {
-  const words = h("p", { class: "dim", role: "status" });
-  const list = h("ol", { class: "inbox", "aria-label": "Failures of one kind and place" });
-  replace(place, h("div", { class: "narrow" },
-    h("div", { class: "title-line" }, h("h1", null, "Failures"), words), list));
+  const words = h("p.dim", { role: "status" });
+  const list = h("ol.inbox", { "aria-label": "Failures of one kind and place" });
+  replace(place, e("div.narrow",
+    e("div.title-line", e("h1", "Failures"), words), list));
   let shown = "";
 
   const look = soon(BETWEEN, async () => {
@@ -47,12 +47,12 @@ function groupElement({ type, message, place, count: all, first, last, example, 
     event.target.disabled = true;
     actOn(context, runs, "retry");
   };
-  return h("li", { class: "inbox-item failure" },
-    h("div", { class: "failure-told" },
-      h("h2", null, h("b", null, `${count(all)} ×`), foreign(line(type, 200))),
-      h("p", { class: "failure-said" }, printable(message)),
-      h("p", { class: "inbox-about" }, place && h("code", null, foreign(line(place))),
-        h("span", null, "last ", age(last)), all > 1 && h("span", null, "first ", age(first)),
+  return e("li.inbox-item.failure",
+    e("div.failure-told",
+      e("h2", e("b", `${count(all)} ×`), foreign(line(type, 200))),
+      e("p.failure-said", message),
+      e("p.inbox-about", place && e("code", foreign(line(place))),
+        e("span", "last ", age(last)), all > 1 && e("span", "first ", age(first)),
         h("a", { href: hashOf(["runs", example]) }, "the newest: ", example))),
-    context.may("operate") && h("button", { type: "button", onclick: retry }, "Retry ", few));
+    context.may("operate") && h("button", { onclick: retry }, "Retry ", few));
 }

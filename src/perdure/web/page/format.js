@@ -1,11 +1,11 @@
 /** How times, sizes, amounts and values are written. All times are ms since the epoch. */
 
-import { h } from "./dom.js";
+import { e, h, printable } from "./dom.js";
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
+export const SECOND = 1000;
+export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
 
 const EXACT = new Intl.DateTimeFormat("sv-SE", {
   year: "numeric", month: "2-digit", day: "2-digit",
@@ -14,7 +14,7 @@ const EXACT = new Intl.DateTimeFormat("sv-SE", {
 const COUNT = new Intl.NumberFormat("en-US");
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
-/** @returns {string} a span of ms: "0.4 ms", "12 ms", "3.25 s", "4 min 10 s", "2 h 5 min", "3 d 4 h" */
+/** Return a span of ms: "0.4 ms", "12 ms", "3.25 s", "4 min 10 s", "2 h 5 min", "3 d 4 h" */
 export function duration(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "";
   if (ms < 0) return `−${duration(-ms)}`;
@@ -33,7 +33,7 @@ function inTwo(small, each, large, unit) {
   return rest ? `${whole} ${large} ${rest} ${unit}` : `${whole} ${large}`;
 }
 
-/** @returns {string} how long ago: "now", "12 s", "5 min", "3 h", "12 d"; "in 5 min" of the future */
+/** Return how long ago: "now", "12 s", "5 min", "3 h", "12 d"; "in 5 min" of the future */
 export function ago(at, now = Date.now()) {
   const ms = now - at;
   if (ms < -SECOND) return `in ${roughly(-ms)}`;
@@ -47,14 +47,14 @@ function roughly(ms) {
   return `${COUNT.format(Math.floor(ms / DAY))} d`;
 }
 
-/** @returns {string} a point in time, as the reader's clock has it, to the ms */
+/** Return a point in time, as the reader's clock has it, to the ms */
 export function exact(at) {
   return at === null || at === undefined ? "" : EXACT.format(at).replace(",", ".");
 }
 
 /** Make an element that says how long ago something was, and keeps saying so; hovering tells when. */
 export function age(at) {
-  if (at === null || at === undefined) return h("span", null);
+  if (at === null || at === undefined) return e("span");
   return h("time", { datetime: new Date(at).toISOString(), title: exact(at), dataset: { at } }, ago(at));
 }
 
@@ -67,51 +67,37 @@ export function renewAges(root = document) {
   }
 }
 
-/** @returns {string} "812 B", "81 kB", "9.8 MB" */
+/** Return "812 B", "81 kB", "9.8 MB" */
 export function bytes(n) {
   if (n < 1000) return `${n} B`;
   if (n < 999_500) return `${Math.round(n / 1000)} kB`;
   return `${(n / 1e6).toFixed(1)} MB`;
 }
 
-/** @returns {string} with commas between the thousands */
+/** Return a number with commas between the thousands */
 export function count(n) {
   return COUNT.format(n);
 }
 
-/** @returns {string} an amount of tokens: "812", "12.3K" */
+/** Return an amount of tokens: "812", "12.3K" */
 export function tokens(n) {
   return n < 1000 ? String(n) : SHORT.format(n);
 }
 
-/** @returns {string} dollars: "$0.0012", "$1.20"; "" where it is not known */
+/** Return dollars: "$0.0012", "$1.20"; "" where it is not known */
 export function cost(n) {
   if (n === null || n === undefined) return "";
   if (n > 0 && n < 0.0001) return "<$0.0001";
   return `$${n.toFixed(n < 0.1 ? 4 : 2)}`;
 }
 
-// Control characters, halves of characters, and marks that turn or hide the text around them.
-const UNSEEN =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-
-/** @returns {string} the text with all that is not seen, or acts on what is, written out */
-export function printable(text) {
-  return text.replace(UNSEEN, (character) => {
-    const code = character.charCodeAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    if (code === 0x7f) return "\u2421";
-    return `\\u${code.toString(16).padStart(4, "0")}`;
-  });
-}
-
-/** @returns {string} text in one line, printable, of so many characters at most */
+/** Return text in one line, printable, of so many characters at most */
 export function line(text, most = 300) {
   const short = text.length > most ? `${text.slice(0, most)}…` : text;
   return printable(short).replace(/\s+/g, " ").trim();
 }
 
-/** @returns {string} a value, as lists have it, in one line: a text as it is, all else as JSON */
+/** Return a value, as lists have it, in one line: a text as it is, all else as JSON */
 export function oneLine(form, most = 300) {
   if (!form) return "";
   if ("cut" in form) return line(form.cut.replace(/^"/, ""), most);
@@ -122,4 +108,13 @@ export function oneLine(form, most = 300) {
 /** Make an element of text that comes from outside: it reads its own way, and turns nothing else. */
 export function foreign(text, attributes = null) {
   return h("bdi", attributes, text);
+}
+
+/** Return the value that somebody wrote: JSON, or else the text as it is; null of an empty one. */
+export function valueOf(text) {
+  try {
+    return text.trim() ? JSON.parse(text) : null;
+  } catch {
+    return text;
+  }
 }

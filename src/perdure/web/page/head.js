@@ -1,6 +1,6 @@
 /** The page's head: whose job it is, the screens, whether what is shown is live. */
 
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
 import { foreign, line } from "./format.js";
 import { SCREENS } from "./screens.js";
 import { soon } from "./timing.js";
@@ -18,13 +18,13 @@ const STATES = {
 /** Draw the head; `job` is what GET /job says. */
 export function drawHead(job) {
   const links = new Map(SCREENS.map(({ name, screen }) => [name, linkTo(name, screen)]));
-  const state = h("span", { class: "live is-connecting", role: "status" });
-  const kind = job.is_served ? null : h("span", {
-    class: "tag", title: "This page shows a store, and changes nothing in it",
+  const state = h("span.live.is-connecting", { role: "status" });
+  const kind = job.is_served ? null : h("span.tag", {
+    title: "This page shows a store, and changes nothing in it",
   }, "read-only");
   replace(document.getElementById("head"),
-    h("a", { class: "brand", href: "#/", "aria-label": "perdure, first screen" },
-      h("span", { class: "mark", style: { background: `url("${MARK}")` } }), h("span", { class: "brand-name" }, "perdure")),
+    h("a.brand", { href: "#/", "aria-label": "perdure, first screen" },
+      h("span.mark", { style: { background: `url("${MARK}")` } }), e("span.brand-name", "perdure")),
     foreign(line(job.job, 80), { class: "job", title: `job ${line(job.job)}, store ${line(job.store)}` }),
     kind,
     h("nav", { "aria-label": "Screens" }, ...links.values()),
@@ -36,8 +36,8 @@ export function drawHead(job) {
       const [look, words] = STATES[name];
       state.className = `live is-${look}`;
       state.title = why;
-      replace(state, h("span", { class: "live-dot", "aria-hidden": "true" }),
-        h("span", { class: "live-words" }, words));
+      replace(state, h("span.live-dot", { "aria-hidden": "true" }),
+        e("span.live-words", words));
     },
 
     /** Mark a screen as the one that is shown. */
@@ -58,7 +58,7 @@ export function drawHead(job) {
 }
 
 function linkTo(name, screen) {
-  return h("a", { href: `#/${name}` }, screen.title, h("span", { class: "number", hidden: true }));
+  return h("a", { href: `#/${name}` }, screen.title, h("span.number", { hidden: true }));
 }
 
 /** Show a number beside a name, read again when something changed. */

@@ -1,8 +1,8 @@
 /** Inbox. Who waits for me? */
 
 import { api } from "./api.js";
-import { h, replace } from "./dom.js";
-import { age, count, foreign, line, oneLine, printable } from "./format.js";
+import { e, h, replace } from "./dom.js";
+import { age, count, foreign, line, oneLine } from "./format.js";
 import { answerForm, Answer } from "./inbox_answer.js";
 import { hashOf } from "./router.js";
 import { badge, FINAL } from "./status.js";
@@ -14,7 +14,7 @@ const MOST = 200; // items of one answer
 const SUMMED = 100; // runs of one answer of summaries
 const BETWEEN = 1000; // ms between two looks at what changed
 
-/** @returns {Promise<number>} how many wait, for the navigation */
+/** Return how many wait, for the navigation */
 export async function number() {
   return (await api.get("/inbox", { limit: 1 })).count;
 }
@@ -32,13 +32,13 @@ class InboxScreen {
     this.context = context;
     this.items = new Map();
     this.mayAnswer = context.may("operate");
-    this.words = h("p", { class: "dim", role: "status" });
-    this.list = h("ol", { class: "inbox", "aria-label": "What waits for an answer" });
+    this.words = h("p.dim", { role: "status" });
+    this.list = h("ol.inbox", { "aria-label": "What waits for an answer" });
     this.keys = (event) => this.onKey(event);
     document.addEventListener("keydown", this.keys);
-    this.empty = h("p", { class: "note", hidden: true }, "Nobody waits for you.");
-    replace(place, h("div", { class: "narrow" },
-      h("div", { class: "title-line" }, h("h1", null, "Inbox"), this.words), this.hint(), this.list, this.empty));
+    this.empty = h("p.note", { hidden: true }, "Nobody waits for you.");
+    replace(place, e("div.narrow",
+      e("div.title-line", e("h1", "Inbox"), this.words), this.hint(), this.list, this.empty));
     this.abort = new AbortController();
     this.lookSoon = soon(BETWEEN, () => this.look());
     this.unsubscribe = context.onChange(() => this.lookSoon());
@@ -54,13 +54,13 @@ class InboxScreen {
   hint() {
     const { job } = this.context;
     if (this.mayAnswer) {
-      return h("p", { class: "faint keys" }, h("kbd", null, "↓"), h("kbd", null, "↑"), " choose ", h("kbd", null, "y"),
-        " approve ", h("kbd", null, "n"), " refuse ", h("kbd", null, "c"), " comment ");
+      return e("p.faint.keys", e("kbd", "↓"), e("kbd", "↑"), " choose ", e("kbd", "y"),
+        " approve ", e("kbd", "n"), " refuse ", e("kbd", "c"), " comment ");
     }
     if (!job.is_served) {
-      return h("p", { class: "dim" }, "This page only shows a store. ", h("code", null, "perdure inbox"), " answers.");
+      return e("p.dim", "This page only shows a store. ", e("code", "perdure inbox"), " answers.");
     }
-    return h("p", { class: "dim" }, `Your token may ${job.token.role}: to answer, open this page with one that may operate.`);
+    return e("p.dim", `Your token may ${job.token.role}: to answer, open this page with one that may operate.`);
   }
 
   /** Read what waits, and how the runs of all items stand. */
@@ -136,19 +136,19 @@ class Item {
       this.said(said);
       onAnswered();
     });
-    this.input = h("p", { class: "inbox-input" });
-    this.outcome = h("p", { class: "inbox-outcome", role: "status", hidden: true });
+    this.input = e("p.inbox-input");
+    this.outcome = h("p.inbox-outcome", { role: "status", hidden: true });
     this.form = mayAnswer ? answerForm(this.answer) : null;
     const question = wait.question ?? `${wait.kind} ${wait.name}`;
-    this.element = h("li", { class: "inbox-item", tabindex: "0", "aria-label": line(question, 200) },
-      h("div", { class: "inbox-head" },
-        h("h2", { dir: "auto" }, printable(question)),
-        h("span", { class: "dim" }, age(wait.since))),
-      h("p", { class: "inbox-about" },
+    this.element = h("li.inbox-item", { tabindex: "0", "aria-label": line(question, 200) },
+      e("div.inbox-head",
+        h("h2", { dir: "auto" }, question),
+        e("span.dim", age(wait.since))),
+      e("p.inbox-about",
         h("a", { href: hashOf(["runs", wait.run]) }, foreign(line(wait.title, 120))),
-        h("span", null, "key ", foreign(oneLine({ value: wait.key }, 80))),
-        h("span", null, `${wait.kind} `, foreign(line(wait.name, 80))),
-        h("span", null, "action ", foreign(line(wait.action, 80)))),
+        e("span", "key ", foreign(oneLine({ value: wait.key }, 80))),
+        e("span", `${wait.kind} `, foreign(line(wait.name, 80))),
+        e("span", "action ", foreign(line(wait.action, 80)))),
       this.input, this.form?.element, this.outcome);
   }
 

@@ -1,7 +1,8 @@
 /** An answer to a run that waits: approval or refusal with a comment, or the value of a signal. */
 
 import { pathOf } from "./api.js";
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
+import { valueOf } from "./format.js";
 
 /** Gives one answer to one wait. */
 export class Answer {
@@ -44,7 +45,7 @@ export class Answer {
 
 /** Make the form of an answer; its `onKey` tells whether a key was for it. */
 export function answerForm(answer) {
-  const wrong = h("p", { class: "error", role: "alert", hidden: true });
+  const wrong = h("p.error", { role: "alert", hidden: true });
   const run = async (work) => {
     wrong.hidden = true;
     try {
@@ -58,15 +59,15 @@ export function answerForm(answer) {
 }
 
 function approvalForm(answer, run, wrong) {
-  const comment = h("input", {
-    class: "inbox-text", placeholder: "Comment", "aria-label": "Comment", maxlength: "10000",
+  const comment = h("input.inbox-text", {
+    placeholder: "Comment", "aria-label": "Comment", maxlength: "10000",
     onkeydown: (event) => event.key === "Escape" && event.target.closest("li").focus(),
   });
   const give = (approved) => run(() => answer.approve(approved, comment.value.trim()));
   const keys = { y: () => give(true), n: () => give(false), c: () => comment.focus() };
-  const element = h("form", { class: "inbox-answer", onsubmit: (event) => event.preventDefault() },
-    h("button", { type: "button", class: "primary", onclick: keys.y, "aria-keyshortcuts": "y" }, "Approve"),
-    h("button", { type: "button", onclick: keys.n, "aria-keyshortcuts": "n" }, "Refuse"), comment, wrong);
+  const element = h("form.inbox-answer", { onsubmit: (event) => event.preventDefault() },
+    h("button.primary", { onclick: keys.y, "aria-keyshortcuts": "y" }, "Approve"),
+    h("button", { onclick: keys.n, "aria-keyshortcuts": "n" }, "Refuse"), comment, wrong);
   return {
     element,
     onKey(key) {
@@ -77,17 +78,16 @@ function approvalForm(answer, run, wrong) {
 }
 
 function signalForm(answer, run, wrong) {
-  const value = h("input", {
-    class: "inbox-text", placeholder: "Value: text, or JSON such as {\"ok\": true}; empty is null",
+  const value = h("input.inbox-text", {
+    placeholder: "Value: text, or JSON such as {\"ok\": true}; empty is null",
     "aria-label": "Value of the signal", spellcheck: "false",
   });
-  const element = h("form", {
-    class: "inbox-answer",
+  const element = h("form.inbox-answer", {
     onsubmit: (event) => {
       event.preventDefault();
       run(() => answer.signal(valueOf(value.value)));
     },
-  }, h("button", { class: "primary" }, "Send"), value, wrong);
+  }, h("button.primary", { type: "submit" }, "Send"), value, wrong);
   return {
     element,
     onKey(key) {
@@ -96,14 +96,4 @@ function signalForm(answer, run, wrong) {
       return true;
     },
   };
-}
-
-/** @returns {any} what a text is as JSON; the text itself where it is none */
-function valueOf(text) {
-  if (!text.trim()) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }

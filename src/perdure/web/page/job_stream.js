@@ -19,7 +19,7 @@ export class JobStream {
   /**
    * Be told of changes: their `runs`, `statuses`, and `all` where everything is to be read again.
    *
-   * @returns {function(): void} which ends it
+   * @returns which ends it
    */
   subscribe(listener) {
     this.listeners.add(listener);

@@ -1,7 +1,7 @@
 /** The page: its head, its address, its one stream; the screens do the rest. */
 
 import { api, onUnknown } from "./api.js";
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
 import { renewAges } from "./format.js";
 import { drawHead } from "./head.js";
 import { JobStream } from "./job_stream.js";
@@ -53,7 +53,7 @@ class Page {
     this.head.mark(found?.name ?? "");
     if (!found) {
       this.setTitle("Nothing here");
-      replace(this.place, h("p", { class: "note" }, "There is nothing here. ",
+      replace(this.place, e("p.note", "There is nothing here. ",
         h("a", { href: "#/runs" }, "All runs")));
       return;
     }
@@ -72,7 +72,7 @@ class Page {
     document.title = `${text} · ${this.job.job} · perdure`;
   }
 
-  /** @returns {Object} what screens are given; see the fields */
+  /** Return what screens are given; see the fields */
   context() {
     return {
       api,
@@ -104,7 +104,7 @@ async function begin() {
       return;
     } catch (error) {
       replace(document.getElementById("screen"),
-        h("p", { class: "note error", role: "alert" }, error.message));
+        h("p.note.error", { role: "alert" }, error.message));
       await new Promise((resolve) => setTimeout(resolve, 3000));
     }
   }

@@ -1,8 +1,7 @@
 /** Asks for a token, where the page has none or a wrong one. */
 
 import { asked } from "./dialog.js";
-import { h } from "./dom.js";
-import { printable } from "./format.js";
+import { e, h } from "./dom.js";
 import { keepToken } from "./token.js";
 
 let asking = null;
@@ -18,9 +17,9 @@ async function shown(detail) {
     type: "password", autocomplete: "off", spellcheck: "false", required: true, autofocus: true,
   });
   keepToken(await asked(detail ? "Another token, please" : "A token is needed", [
-    detail && h("p", { class: "error", role: "alert" }, printable(detail)),
-    h("p", null, "The command that serves this page printed it with its address, behind ",
-      h("code", null, "#token="), ". It is kept for this tab alone."),
-    h("label", null, "Token ", field),
+    detail && h("p.error", { role: "alert" }, detail),
+    e("p", "The command that serves this page printed it with its address, behind ",
+      e("code", "#token="), ". It is kept for this tab alone."),
+    e("label", "Token ", field),
   ], "Open", () => field.value.trim() || undefined));
 }

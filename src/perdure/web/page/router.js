@@ -1,12 +1,12 @@
 /** The address: what stands behind `#`, so that one document serves all screens below any prefix. */
 
-/** @returns {{path: string[], query: URLSearchParams}} what the address asks for */
+/** Return what the address asks for */
 export function placeOf(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
   return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query) };
 }
 
-/** @returns {string} the address of a place, with its `#` */
+/** Return the address of a place, with its `#` */
 export function hashOf(path, query = null) {
   const parts = (Array.isArray(path) ? path : path.split("/").filter(Boolean)).map(encodeURIComponent);
   const search = new URLSearchParams(query ?? {}).toString();

@@ -1,7 +1,7 @@
 // The screen of one run: fetches it, follows it while it goes on, and acts on it.
 
 import { pathOf } from "./api.js";
-import { exact } from "./format.js";
+import { exact, valueOf } from "./format.js";
 import { RunSheet } from "./run/sheet.js";
 
 export const title = "Run";
@@ -73,8 +73,8 @@ class RunScreen {
   }
 
   #failed(error) {
-    if (this.sheet) this.context.say(error.detail ?? error.message, "error");
-    else this.place.textContent = error.detail ?? error.message;
+    if (this.sheet) this.context.say(error.message, "error");
+    else this.place.textContent = error.message;
   }
 
   #show() {
@@ -89,7 +89,7 @@ class RunScreen {
         try {
           return await api.get(pathOf("runs", id, "detail"), { cut: 1000 });
         } catch (error) {
-          this.context.say(error.detail ?? error.message, "error");
+          this.context.say(error.message, "error");
           return null;
         }
       },
@@ -113,9 +113,9 @@ class RunScreen {
         await this.context.api.post(`${this.path}/${what}`, body);
         this.context.say(done, "done");
       } catch (error) {
-        this.context.say(error.detail ?? error.message, "error");
+        this.context.say(error.message, "error");
       }
-      this.place.ownerDocument.activeElement?.blur?.();
+      document.activeElement?.blur();
       this.#soon(0);
       if (!this.stream) this.#follow();
     };
@@ -164,7 +164,7 @@ class RunScreen {
   /** Look at the calls under way once a second, while the run goes on and the page is seen. */
   async #look() {
     this.looking = setTimeout(() => this.#look(), LIVE_EVERY);
-    if (!this.isOpen || this.place.ownerDocument.hidden) return;
+    if (!this.isOpen || document.hidden) return;
     if (this.context.job.is_served) {
       try {
         const live = await this.context.api.get("/live", { run: this.detail.run.id });
@@ -192,14 +192,5 @@ class RunScreen {
     clearTimeout(this.looking);
     this.stream?.close();
     this.sheet?.dispose();
-  }
-}
-
-/** Return what somebody wrote as a value: JSON, or else the text as it is. */
-export function valueOf(text) {
-  try {
-    return text === "" ? null : JSON.parse(text);
-  } catch {
-    return text;
   }
 }

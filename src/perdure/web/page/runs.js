@@ -1,7 +1,7 @@
 /** Runs. Which run is it? */
 
 import { copied } from "./copied.js";
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
 import { age, count } from "./format.js";
 import { actBar } from "./runs_acts.js";
 import { filterBar, filtersOf, isFiltered } from "./runs_filters.js";
@@ -30,18 +30,18 @@ class RunsScreen {
     this.mayAct = context.may("operate");
     this.filters = filterBar((changes) => context.setQuery(changes));
     this.acts = actBar(context, () => this.chosenHeads(), () => this.choose([]));
-    this.foot = h("div", { class: "run-foot" });
-    this.news = h("button", { type: "button", class: "news", hidden: true, onclick: () => this.takeNews() });
-    this.scrolled = h("div", {
-      class: "run-scroll", role: "table", "aria-label": "Runs", tabindex: "-1", onscroll: () => this.onScroll(),
+    this.foot = e("div.run-foot");
+    this.news = h("button.news", { hidden: true, onclick: () => this.takeNews() });
+    this.scrolled = h("div.run-scroll", {
+      role: "table", "aria-label": "Runs", tabindex: "-1", onscroll: () => this.onScroll(),
       onkeydown: (event) => this.onKey(event),
     });
     this.rows = new Rows(this.scrolled, (row) => this.element(row));
     replace(this.scrolled,
       columns(this.mayAct, (isAll) => this.choose(isAll ? this.list.rows.map(({ head }) => head.id) : [])),
       this.rows.body, this.foot);
-    replace(place, h("div", { class: "runs" },
-      h("div", { class: "title-line" }, h("h1", null, "Runs"), this.news), this.filters.element,
+    replace(place, e("div.runs",
+      e("div.title-line", e("h1", "Runs"), this.news), this.filters.element,
       this.scrolled, this.acts.element));
     this.size = new ResizeObserver(() => this.draw());
     this.size.observe(this.scrolled);
@@ -134,26 +134,26 @@ class RunsScreen {
   footWords() {
     const { list } = this;
     if (list.error) {
-      return [h("p", { class: "error", role: "alert" }, list.error.message),
-        h("button", { type: "button", onclick: () => { list.error = null; list.more(); } }, "Try again")];
+      return [h("p.error", { role: "alert" }, list.error.message),
+        h("button", { onclick: () => { list.error = null; list.more(); } }, "Try again")];
     }
-    if (list.isReading || !list.hasBegun) return [h("p", { class: "dim" }, "Reading…")];
-    const looked = list.looked && h("p", { class: "dim" }, `Looked at ${count(list.looked.runs)} runs`,
+    if (list.isReading || !list.hasBegun) return [e("p.dim", "Reading…")];
+    const looked = list.looked && e("p.dim", `Looked at ${count(list.looked.runs)} runs`,
       list.looked.oldest && [", back to ", age(list.looked.oldest)]);
     if (list.after !== null) {
-      return [looked, h("button", { type: "button", onclick: () => list.more() }, "Look further")];
+      return [looked, h("button", { onclick: () => list.more() }, "Look further")];
     }
     if (!list.rows.length) return [looked, ...this.emptyWords()];
-    return [looked, h("p", { class: "faint" }, `${count(list.rows.length)} ${list.rows.length === 1 ? "run" : "runs"}; these are all`)];
+    return [looked, e("p.faint", `${count(list.rows.length)} ${list.rows.length === 1 ? "run" : "runs"}; these are all`)];
   }
 
   emptyWords() {
     if (isFiltered(this.query)) {
-      return [h("p", { class: "dim" }, "No run fits all of this."),
-        h("button", { type: "button", onclick: () => this.context.go("runs") }, "Show all runs")];
+      return [e("p.dim", "No run fits all of this."),
+        h("button", { onclick: () => this.context.go("runs") }, "Show all runs")];
     }
-    if (!this.context.job.is_served) return [h("p", { class: "dim" }, "This job has no runs yet.")];
-    return [h("p", { class: "dim" }, "No runs yet. Start one:"), copied(
+    if (!this.context.job.is_served) return [e("p.dim", "This job has no runs yet.")];
+    return [e("p.dim", "No runs yet. Start one:"), copied(
       `curl ${new URL("runs", this.context.base)} -H "Authorization: Bearer $TOKEN" --json \\\n`
       + `    '{"key": "first", "value": "hello", "id": "first-1", "wait": true}'`)];
   }

@@ -1,7 +1,7 @@
 /** What is done to several runs at once. */
 
 import { asked } from "./dialog.js";
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
 import { FINAL } from "./status.js";
 
 const AT_ONCE = 4; // requests under way
@@ -15,10 +15,10 @@ const ACTS = {
 export function actBar(context, chosen, clear) {
   const words = h("span", { role: "status" });
   const buttons = new Map(Object.entries(ACTS).map(([name, act]) => [name, h("button", {
-    type: "button", class: name === "cancel" ? "danger" : "", onclick: () => ask(name),
+    class: name === "cancel" ? "danger" : "", onclick: () => ask(name),
   }, act.word)]));
-  const element = h("div", { class: "act-bar", hidden: true }, words, ...buttons.values(),
-    h("button", { type: "button", class: "quiet", onclick: clear }, "Select none"));
+  const element = h("div.act-bar", { hidden: true }, words, ...buttons.values(),
+    h("button.quiet", { onclick: clear }, "Select none"));
 
   const show = () => {
     const heads = chosen();
@@ -64,6 +64,6 @@ export async function actOn(context, ids, name) {
 
 function confirmed(number) {
   return asked(`Cancel ${number === 1 ? "1 run" : `${number} runs`}?`,
-    [h("p", { class: "dim" }, "They never complete. What they did stays done; a retry goes on from there.")],
+    [e("p.dim", "They never complete. What they did stays done; a retry goes on from there.")],
     "Cancel them", () => true, { word: "Keep", answer: false });
 }

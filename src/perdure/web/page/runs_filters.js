@@ -1,6 +1,6 @@
 /** Which runs are shown: chips above the list, all of them in the address. */
 
-import { h, replace } from "./dom.js";
+import { e, h, replace } from "./dom.js";
 import { count, foreign, line } from "./format.js";
 import { STATUSES, symbol } from "./status.js";
 
@@ -10,7 +10,7 @@ const AGES = [
   ["7d", "Last 7 days", 168 * HOUR], ["30d", "Last 30 days", 720 * HOUR],
 ];
 
-/** @returns {Object} what GET /runs is asked, by the address's query */
+/** Return what GET /runs is asked, by the address's query */
 export function filtersOf(query) {
   const span = AGES.find(([name]) => name && name === query.get("age"))?.[2];
   return {
@@ -21,7 +21,7 @@ export function filtersOf(query) {
   };
 }
 
-/** @returns {boolean} whether a query takes away any runs */
+/** Return whether a query takes away any runs */
 export function isFiltered(query) {
   return ["status", "key", "text", "age"].some((name) => query.get(name));
 }
@@ -29,9 +29,9 @@ export function isFiltered(query) {
 /** Make the bar of filters; `set` changes parts of the address's query. */
 export function filterBar(set) {
   let shown = new URLSearchParams();
-  const numbers = new Map(STATUSES.map((status) => [status, h("span", { class: "chip-number" })]));
-  const chips = new Map(STATUSES.map((status) => [status, h("button", {
-    type: "button", class: "chip", "aria-pressed": "false",
+  const numbers = new Map(STATUSES.map((status) => [status, e("span.chip-number")]));
+  const chips = new Map(STATUSES.map((status) => [status, h("button.chip", {
+    "aria-pressed": "false",
     onclick: () => set({ status: shown.get("status") === status ? null : status }),
   }, symbol(status), status, numbers.get(status))]));
   const ages = h("select", { "aria-label": "Age", onchange: () => set({ age: ages.value }) },
@@ -50,10 +50,10 @@ export function filterBar(set) {
       set(text.startsWith("key:") ? { key: text.slice(4).trim() } : { text });
     },
   }, field);
-  const given = h("div", { class: "chips given" });
-  const element = h("div", { class: "filters" },
-    h("div", { class: "chips", role: "group", "aria-label": "Status" }, ...chips.values()),
-    h("div", { class: "filters-rest" }, given, ages, find));
+  const given = e("div.chips.given");
+  const element = e("div.filters",
+    h("div.chips", { role: "group", "aria-label": "Status" }, ...chips.values()),
+    e("div.filters-rest", given, ages, find));
 
   return {
     element,
@@ -67,10 +67,10 @@ export function filterBar(set) {
       }
       ages.value = AGES.some(([name]) => name === query.get("age")) ? query.get("age") : "";
       replace(given, ...["key", "text"].filter((name) => query.get(name)).map((name) =>
-        h("button", {
-          type: "button", class: "chip is-given", "aria-label": `Without ${name} ${line(query.get(name), 80)}`,
+        h("button.chip.is-given", {
+          "aria-label": `Without ${name} ${line(query.get(name), 80)}`,
           onclick: () => set({ [name]: null }),
-        }, h("span", { class: "dim" }, name), foreign(line(query.get(name), 40)), h("span", { "aria-hidden": "true" }, "×"))));
+        }, e("span.dim", name), foreign(line(query.get(name), 40)), h("span", { "aria-hidden": "true" }, "×"))));
     },
 
     /** Show how many runs stand how. */

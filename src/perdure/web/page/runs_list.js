@@ -27,7 +27,7 @@ export class RunList {
     this.abort.abort();
   }
 
-  /** @returns {boolean} whether more may be read */
+  /** Return whether more may be read */
   get hasMore() {
     return !this.hasBegun || this.after !== null;
   }

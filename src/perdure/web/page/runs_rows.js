@@ -1,6 +1,6 @@
 /** The rows of the list: only those that are seen are in the document. */
 
-import { h, svg } from "./dom.js";
+import { e, h, svg } from "./dom.js";
 import { age, cost, count, duration, exact, foreign, oneLine, tokens } from "./format.js";
 import { hashOf } from "./router.js";
 import { FINAL, symbol } from "./status.js";
@@ -15,16 +15,16 @@ export class Rows {
   constructor(scrolled, draw) {
     this.scrolled = scrolled;
     this.draw = draw;
-    this.body = h("div", { class: "run-rows", role: "rowgroup" });
+    this.body = h("div.run-rows", { role: "rowgroup" });
     this.drawn = new Map(); // id -> {row, element}
   }
 
-  /** @returns {number} px of a row; the style sheet says it */
+  /** Return px of a row; the style sheet says it */
   get height() {
     return Number.parseFloat(getComputedStyle(this.scrolled).getPropertyValue("--row")) || 36;
   }
 
-  /** @returns {[number, number]} the first row that is seen, and the one behind the last */
+  /** Return the first row that is seen, and the one behind the last */
   range(length) {
     const { height } = this;
     const first = Math.floor(this.scrolled.scrollTop / height);
@@ -72,7 +72,7 @@ export class Rows {
   }
 }
 
-/** @returns {HTMLElement} a run's row; `choose` and `byKey` are called by what is in it */
+/** Return a run's row; `choose` and `byKey` are called by what is in it */
 export function rowElement({ head, work }, { isChosen, choose, byKey }) {
   const title = oneLine({ value: head.title }, 80);
   return h("div", { class: ["run-row", isChosen && "is-chosen"], role: "row", dataset: { id: head.id } },
@@ -83,14 +83,14 @@ export function rowElement({ head, work }, { isChosen, choose, byKey }) {
     cell("status", symbol(head.status)),
     cell("run", h("a", { href: hashOf(["runs", head.id]), dataset: { part: "run" }, title: head.id },
       foreign(title))),
-    cell("key", h("button", {
-      type: "button", class: "key-button", tabindex: "-1", title: "Only runs of this key",
+    cell("key", h("button.key-button", {
+      tabindex: "-1", title: "Only runs of this key",
       onclick: () => byKey(keyText(head.key)),
     }, foreign(oneLine(head.key, 80)))),
     cell("input", ...told(head)),
     cell("map", work && work.map.length > 0 && map(work)),
     cell("calls", work && (work.failed_calls
-      ? h("span", { title: `${work.failed_calls} raised` }, count(work.calls), h("b", { class: "is-failed" }, "!"))
+      ? h("span", { title: `${work.failed_calls} raised` }, count(work.calls), e("b.is-failed", "!"))
       : work.calls > 0 && count(work.calls))),
     cell("tokens", work && work.input_tokens + work.output_tokens > 0 && h("span", {
       title: `${count(work.input_tokens)} in, ${count(work.output_tokens)} out`,
@@ -100,7 +100,7 @@ export function rowElement({ head, work }, { isChosen, choose, byKey }) {
     cell("age", age(head.admitted_at)));
 }
 
-/** @returns {Node[]} what a row has to say: why it failed, what it waits for, else its input */
+/** Return what a row has to say: why it failed, what it waits for, else its input */
 function told(head) {
   const input = foreign(gist(head.input), { class: "cut", title: oneLine(head.input) });
   if (head.status === "failed" && head.error) {
@@ -116,7 +116,7 @@ function told(head) {
   return [input];
 }
 
-/** @returns {string} an input in one line: of an object its first text, which says most */
+/** Return an input in one line: of an object its first text, which says most */
 function gist(form) {
   const { value } = form;
   const fields = value && typeof value === "object" && !Array.isArray(value) ? Object.values(value) : [];
@@ -136,7 +136,7 @@ function cell(name, ...children) {
   return h("div", { class: `run-${name}`, role: "cell" }, ...children);
 }
 
-/** @returns {SVGElement} a run's calls as bars: its whole time from left to right */
+/** Return a run's calls as bars: its whole time from left to right */
 function map(work) {
   const lanes = Math.max(...work.map.map(([lane]) => lane)) + 1;
   const bar = 100 / Math.max(lanes, 2);
@@ -151,18 +151,18 @@ function map(work) {
   })));
 }
 
-/** @returns {HTMLElement} the names of the columns */
+/** Return the names of the columns */
 export function columns(hasChoice, all) {
   const names = [
     ["status", ""], ["run", "Run"], ["key", "Key"], ["input", "Input"], ["map", "Calls over time"],
     ["calls", "Calls"], ["tokens", "Tokens"], ["cost", "Cost"], ["took", "Took"], ["age", "Age"],
   ];
   const heads = names.map(([name, text]) => h("div", { class: `run-${name}`, role: "columnheader" },
-    text || h("span", { class: "unheard" }, "Status")));
-  const choice = hasChoice && h("div", { class: "run-choose", role: "columnheader" }, h("input", {
+    text || e("span.unheard", "Status")));
+  const choice = hasChoice && h("div.run-choose", { role: "columnheader" }, h("input", {
     type: "checkbox", "aria-label": "Select all that are loaded", onclick: (event) => all(event.target.checked),
   }));
-  return h("div", { class: "run-row run-columns", role: "row", "aria-rowindex": "1" }, choice, ...heads);
+  return h("div.run-row.run-columns", { role: "row", "aria-rowindex": "1" }, choice, ...heads);
 }
 
 /** Give a row other marks without drawing all of it; see `rowElement`. */

@@ -12,7 +12,7 @@ export const SCREENS = [
   { name: "failures", screen: failures },
 ];
 
-/** @returns {{name: string, screen: Object}|null} what an address leads to */
+/** Return what an address leads to */
 export function screenOf(path) {
   if (path[0] === "runs" && path.length === 2) return { name: "runs", screen: run };
   if (path.length === 0) return SCREENS[0];

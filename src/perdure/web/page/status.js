@@ -12,14 +12,14 @@ export const STATUSES = ["running", "waiting", "queued", "failed", "completed", 
 /** Those of a run that has ended. */
 export const FINAL = new Set(["completed", "failed", "cancelled"]);
 
-/** @returns {HTMLElement} the shape of a status, in its colour; screen readers hear its name */
+/** Return the shape of a status, in its colour; screen readers hear its name */
 export function symbol(status) {
   return h("span", { class: `symbol is-${status}`, role: "img", "aria-label": status, title: status },
     SHAPES[status] ?? "•");
 }
 
-/** @returns {HTMLElement} shape and word */
+/** Return shape and word */
 export function badge(status) {
   return h("span", { class: `badge is-${status}` },
-    h("span", { class: "symbol", "aria-hidden": "true" }, SHAPES[status] ?? "•"), status);
+    h("span.symbol", { "aria-hidden": "true" }, SHAPES[status] ?? "•"), status);
 }

@@ -1,6 +1,6 @@
 /** Short words about what was just done; read out politely, gone after a while. */
 
-import { h } from "./dom.js";
+import { e, h } from "./dom.js";
 import { line } from "./format.js";
 
 const SECONDS = { done: 5, error: 12 };
@@ -8,8 +8,8 @@ const SECONDS = { done: 5, error: 12 };
 /** Say something that was "done", or an "error". */
 export function say(text, kind = "done") {
   const close = () => toast.remove();
-  const toast = h("div", { class: ["toast", `is-${kind}`] }, h("span", null, line(text, 400)),
-    h("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: close }, "×"));
+  const toast = h("div", { class: ["toast", `is-${kind}`] }, e("span", line(text, 400)),
+    h("button.quiet", { "aria-label": "Dismiss", onclick: close }, "×"));
   document.getElementById("toasts").append(toast);
   setTimeout(close, SECONDS[kind] * 1000);
 }

@@ -24,7 +24,7 @@ export function takeToken() {
   history.replaceState(null, "", `${location.pathname}${location.search}#/${rest}`);
 }
 
-/** @returns {string} the token; empty when there is none */
+/** Return the token; empty when there is none */
 export function token() {
   if (held !== null) return held;
   try {

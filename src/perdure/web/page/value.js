@@ -1,21 +1,21 @@
 /** Values of a run, shown in full width: as lists have them, and whole when it is asked for. */
 
-import { h, replace } from "./dom.js";
-import { bytes, printable } from "./format.js";
+import { e, h, replace } from "./dom.js";
+import { bytes } from "./format.js";
 
 const MOST = 1_000_000; // characters on the page of what was asked for
 
 /** Make a panel of a value, as lists have it; `source`: where all of a cut one is had from. */
 export function valuePanel(form, source = null) {
-  const text = h("pre", { class: "value", dir: "auto", tabindex: "0" });
+  const text = h("pre.value", { dir: "auto", tabindex: "0" });
   if (!("cut" in form)) {
-    replace(text, printable(written(form.value)));
-    return h("div", { class: "value-panel" }, text);
+    replace(text, written(form.value));
+    return e("div.value-panel", text);
   }
-  replace(text, printable(form.cut), h("span", { class: "dim" }, "…"));
+  replace(text, form.cut, e("span.dim", "…"));
   if (!source?.context) {
-    return h("div", { class: "value-panel" }, text,
-      h("p", { class: "dim" }, `It has ${bytes(form.bytes)}; this is how it begins.`));
+    return e("div.value-panel", text,
+      e("p.dim", `It has ${bytes(form.bytes)}; this is how it begins.`));
   }
   const whole = async () => {
     more.disabled = true;
@@ -23,20 +23,20 @@ export function valuePanel(form, source = null) {
       const path = `/runs/${encodeURIComponent(source.run)}/value`;
       const value = written(await source.context.api.get(path, { path: form.path }));
       const rest = value.length - MOST;
-      replace(text, printable(value.slice(0, MOST)),
-        rest > 0 && h("span", { class: "dim" }, `… and ${bytes(rest)} more`));
+      replace(text, value.slice(0, MOST),
+        rest > 0 && e("span.dim", `… and ${bytes(rest)} more`));
       more.remove();
     } catch (error) {
       more.disabled = false;
       replace(more, `Again: ${error.message}`);
     }
   };
-  const more = h("button", { type: "button", class: "quiet", onclick: whole },
+  const more = h("button.quiet", { onclick: whole },
     `All of it (${bytes(form.bytes)})`);
-  return h("div", { class: "value-panel" }, text, more);
+  return e("div.value-panel", text, more);
 }
 
-/** @returns {string} a value as it is read: a text as it is, all else as JSON in lines */
+/** Return a value as it is read: a text as it is, all else as JSON in lines */
 export function written(value) {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "null";
 }

@@ -1,7 +1,7 @@
 // A run in a file of its own: shows what is embedded in it, and asks nobody for more.
 
-import { h, replace } from "../dom.js";
-import { exact, printable, renewAges } from "../format.js";
+import { e, replace } from "../dom.js";
+import { exact, renewAges } from "../format.js";
 import { RunSheet } from "./sheet.js";
 
 const AGES_EVERY = 10_000; // ms
@@ -15,6 +15,6 @@ const source = {
 const place = document.getElementById("screen");
 const sheet = new RunSheet(place, source, {});
 sheet.show(embedded.detail, { now: embedded.at });
-place.append(h("p", { class: "empty" }, `Job ${printable(embedded.job)}, written ${exact(embedded.at)} by perdure ${embedded.version}.`));
-replace(document.querySelector("title"), `${printable(embedded.detail.run.title)} · ${embedded.job}`);
+place.append(e("p.empty", `Job ${embedded.job}, written ${exact(embedded.at)} by perdure ${embedded.version}.`));
+replace(document.querySelector("title"), `${embedded.detail.run.title} · ${embedded.job}`);
 setInterval(() => renewAges(), AGES_EVERY);

@@ -1,9 +1,9 @@
 // The head of a run: how it stands, what it waits for and how to end that, and where its time went.
 
-import { h } from "../dom.js";
+import { e, h } from "../dom.js";
 import { dim, tailOf } from "./parts.js";
 import { clock, day } from "../timeline/axis.js";
-import { age, cost, count, duration, oneLine, printable } from "../format.js";
+import { age, cost, count, duration, oneLine } from "../format.js";
 import { badge } from "../status.js";
 
 /**
@@ -20,17 +20,17 @@ export function headOf(detail, summary, actions) {
 function titleRow(run, actions) {
   const since = run.finished_at ?? run.waits[0]?.since ?? run.admitted_at;
   const isOver = Boolean(run.finished_at);
-  return h("div", { class: "run-title" },
+  return e("div.run-title",
     badge(run.status),
-    h("h1", {}, h("bdi", {}, printable(run.title))),
+    e("h1", e("bdi", run.title)),
     run.title !== run.id && dim(run.id),
-    h("span", { class: "pair" }, dim("key "), h("bdi", {}, printable(oneLine(run.key)))),
+    e("span.pair", dim("key "), e("bdi", oneLine(run.key))),
     dim(isOver || run.waits.length ? "since " : "started ", shortly(since), " · ", age(since)),
     run.attempts > 1 && dim(`put back ${run.attempts - 1} ×`),
-    h("span", { class: "room" }),
-    !isOver && actions?.cancel && h("button", { type: "button", class: "quiet", onclick: actions.cancel }, "Cancel run"),
+    e("span.room"),
+    !isOver && actions?.cancel && h("button.quiet", { onclick: actions.cancel }, "Cancel run"),
     ["failed", "cancelled"].includes(run.status) && actions?.retry &&
-      h("button", { type: "button", class: "primary", onclick: actions.retry }, "Retry"),
+      h("button.primary", { onclick: actions.retry }, "Retry"),
   );
 }
 
@@ -41,9 +41,9 @@ function shortly(at) {
 }
 
 function waitRows(run, actions) {
-  if (run.due) return [h("div", { class: "run-wait" }, h("span", {}, "Waits for its time: due "), age(run.due))];
+  if (run.due) return [e("div.run-wait", e("span", "Waits for its time: due "), age(run.due))];
   if (run.status === "waiting" && !run.waits.length) {
-    return [h("div", { class: "run-wait" }, h("span", {}, "Waits for time: a timer or the next attempt of a call."))];
+    return [e("div.run-wait", e("span", "Waits for time: a timer or the next attempt of a call."))];
   }
   return run.waits.map((wait) => {
     const isApproval = wait.kind === "approval";
@@ -53,17 +53,17 @@ function waitRows(run, actions) {
     });
     const controls = isApproval ? actions?.approve && [
       field,
-      h("button", { type: "button", class: "primary", onclick: () => actions.approve(wait, true, field.value) }, "Approve"),
-      h("button", { type: "button", onclick: () => actions.approve(wait, false, field.value) }, "Refuse"),
+      h("button.primary", { onclick: () => actions.approve(wait, true, field.value) }, "Approve"),
+      h("button", { onclick: () => actions.approve(wait, false, field.value) }, "Refuse"),
     ] : actions?.signal && [
       field,
-      h("button", { type: "button", class: "primary", onclick: () => actions.signal(wait, field.value) }, "Send"),
+      h("button.primary", { onclick: () => actions.signal(wait, field.value) }, "Send"),
     ];
-    return h("div", { class: "run-wait", "data-name": wait.name },
-      h("span", { class: "run-wait-for" }, isApproval ? "Waits for a person" : "Waits for signal ", !isApproval && h("b", {}, printable(wait.name))),
-      wait.question && h("bdi", { class: "question" }, printable(wait.question)),
-      dim(isApproval ? `${printable(wait.name)}, ` : "", age(wait.since)),
-      h("span", { class: "room" }),
+    return h("div.run-wait", { "data-name": wait.name },
+      e("span.run-wait-for", isApproval ? "Waits for a person" : "Waits for signal ", !isApproval && e("b", wait.name)),
+      wait.question && e("bdi.question", wait.question),
+      dim(isApproval ? `${wait.name}, ` : "", age(wait.since)),
+      e("span.room"),
       controls,
     );
   });
@@ -71,16 +71,16 @@ function waitRows(run, actions) {
 
 function errorRow({ run }) {
   if (!run.error) return null;
-  return h("div", { class: "run-error", role: "note" },
-    h("strong", {}, printable(run.error.type.split(".").at(-1))),
-    h("bdi", {}, printable(run.error.message)),
-    run.error.place && h("span", { class: "dim mono" }, printable(tailOf(run.error.place))),
+  return h("div.run-error", { role: "note" },
+    e("strong", run.error.type.split(".").at(-1)),
+    e("bdi", run.error.message),
+    run.error.place && e("span.dim.mono", tailOf(run.error.place)),
   );
 }
 
 /** Say where the time went: the answer to "why was it slow", and the key to the bars' shapes. */
 function sumsRow(detail, summary) {
-  const item = (kind, name, ms) => ms >= 0.5 && h("span", { class: "sum" }, h("i", { class: `swatch swatch-${kind}` }), `${name} `, h("b", {}, duration(ms)));
+  const item = (kind, name, ms) => ms >= 0.5 && e("span.sum", h("i", { class: `swatch swatch-${kind}` }), `${name} `, e("b", duration(ms)));
   let [inputs, outputs, money, models] = [0, 0, 0, 0];
   for (const action of detail.actions) {
     for (const { usage } of action.calls) {
@@ -91,16 +91,16 @@ function sumsRow(detail, summary) {
       money += usage.cost ?? 0;
     }
   }
-  return h("div", { class: "run-sums" },
-    h("span", { class: "sum" }, "took ", h("b", {}, duration(summary.whole))),
-    h("span", { class: "sum" }, h("b", {}, count(summary.calls)), summary.calls === 1 ? " call" : " calls"),
-    summary.overlap > 0 && h("span", { class: "sum", title: "time of all calls together, by the time in which any was under way" }, "overlap ", h("b", {}, `${summary.overlap.toFixed(1)} ×`)),
+  return e("div.run-sums",
+    e("span.sum", "took ", e("b", duration(summary.whole))),
+    e("span.sum", e("b", count(summary.calls)), summary.calls === 1 ? " call" : " calls"),
+    summary.overlap > 0 && h("span.sum", { title: "time of all calls together, by the time in which any was under way" }, "overlap ", e("b", `${summary.overlap.toFixed(1)} ×`)),
     item("running", "ran", summary.running),
     item("held", "held by a limit", summary.held),
     item("queued", "queued for a thread", summary.queued),
     item("backoff", "backed off", summary.backoff),
     item("wait", "slept and waited", summary.waiting),
-    models > 0 && h("span", { class: "sum" }, h("b", {}, `${count(inputs)} → ${count(outputs)}`), " tokens"),
-    money > 0 && h("span", { class: "sum" }, h("b", {}, cost(money))),
+    models > 0 && e("span.sum", e("b", `${count(inputs)} → ${count(outputs)}`), " tokens"),
+    money > 0 && e("span.sum", e("b", cost(money))),
   );
 }

@@ -3,9 +3,9 @@
 import { clock } from "../timeline/axis.js";
 import { shortName } from "../timeline/bars.js";
 import { eventName } from "../timeline/draw.js";
-import { h } from "../dom.js";
+import { e, h } from "../dom.js";
 import { dim, tailOf } from "./parts.js";
-import { cost, count, duration, exact, printable } from "../format.js";
+import { cost, count, duration, exact } from "../format.js";
 import { badge } from "../status.js";
 import { valuePanel } from "../value.js";
 import { documentsOf, isChat, messagesOf } from "./conversation.js";
@@ -21,12 +21,12 @@ export function panelOf(bar, context, listeners) {
   const parts = { call: callParts, action: actionParts, wait: waitParts, sleep: sleepParts, child: childParts };
   const [title, sub] = titleOf(bar);
   return [
-    h("header", { class: "panel-head" },
-      h("div", {},
-        h("h2", {}, printable(title)),
-        sub && h("p", { class: "dim mono" }, printable(sub)),
+    e("header.panel-head",
+      e("div",
+        e("h2", title),
+        sub && e("p.dim.mono", sub),
       ),
-      h("button", { class: "quiet", type: "button", "aria-label": "Close", onclick: listeners.close }, "×"),
+      h("button.quiet", { "aria-label": "Close", onclick: listeners.close }, "×"),
     ),
     ...parts[bar.kind](bar, context, listeners),
   ];
@@ -45,11 +45,11 @@ function titleOf(bar) {
 /** Return facts as a list: [name, value] each; those without value are left out. */
 export function facts(rows) {
   const known = rows.filter(([, value]) => value);
-  return h("dl", { class: "facts" }, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return e("dl.facts", known.map(([name, value]) => [e("dt", name), e("dd", value)]));
 }
 
 function section(title, ...children) {
-  return h("section", {}, h("h3", {}, title), ...children);
+  return e("section", e("h3", title), ...children);
 }
 
 function shown(form, run, context) {
@@ -62,12 +62,12 @@ function moment(ms) {
 
 function callParts(bar, context) {
   const call = bar.call;
-  const found = [standing(bar, stateBadge(bar)), h("p", { class: "durable" }, durability(bar)), facts(timesOf(bar))];
+  const found = [standing(bar, stateBadge(bar)), e("p.durable", durability(bar)), facts(timesOf(bar))];
   if (call?.error) found.push(errorPart(call.error, call.status === "retrying" ? "Last attempt failed" : "Error"));
   if (call && isChat(bar)) found.push(...chatParts(bar));
   else {
     const given = call?.arguments ?? bar.now.arguments;
-    if (given) found.push(section("Arguments", h("pre", { class: "value" }, printable(given))));
+    if (given) found.push(section("Arguments", e("pre.value", given)));
   }
   if (call?.outcome && !(isChat(bar) && "value" in call.outcome)) found.push(resultPart(call.outcome, bar, context));
   return found;
@@ -82,7 +82,7 @@ function stateBadge(bar) {
 
 /** Return how something stands, and for how long it was. */
 function standing(bar, status) {
-  return h("p", { class: "panel-status" }, status, dim(duration(bar.end - bar.begin)));
+  return e("p.panel-status", status, dim(duration(bar.end - bar.begin)));
 }
 
 /** Say whether a crash would have the call made again. */
@@ -119,17 +119,17 @@ function timesOf(bar) {
 /** Return an error: message, the user's own frames, and behind them all of the traceback. */
 export function errorPart(error, title = "Error") {
   const frames = ownFrames(error.traceback);
-  return h("section", { class: "error" },
-    h("h3", {}, title),
-    h("p", { class: "error-message" }, h("strong", {}, printable(error.type)), " ", h("bdi", {}, printable(error.message))),
-    (error.notes ?? []).map((note) => h("p", { class: "dim" }, printable(note))),
-    frames.length > 0 && h("ol", { class: "frames" }, frames.slice(0, 8).map((frame) =>
-      h("li", {},
-        h("span", { class: "mono" }, `${printable(tailOf(frame.file))}:${frame.line}`),
-        dim(` in ${printable(frame.name)}`),
-        frame.code && h("pre", {}, printable(frame.code)),
+  return e("section.error",
+    e("h3", title),
+    e("p.error-message", e("strong", error.type), " ", e("bdi", error.message)),
+    (error.notes ?? []).map((note) => e("p.dim", note)),
+    frames.length > 0 && e("ol.frames", frames.slice(0, 8).map((frame) =>
+      e("li",
+        e("span.mono", `${tailOf(frame.file)}:${frame.line}`),
+        dim(` in ${frame.name}`),
+        frame.code && e("pre", frame.code),
       ))),
-    error.traceback && h("details", {}, h("summary", {}, "whole traceback"), h("pre", { class: "value" }, printable(error.traceback))),
+    error.traceback && e("details", e("summary", "whole traceback"), e("pre.value", error.traceback)),
   );
 }
 
@@ -137,20 +137,20 @@ function chatParts(bar) {
   const { usage } = bar.call;
   const said = messagesOf(bar, bar.detail).map((message) =>
     h("div", { class: `said said-${message.role}${message.isAnswer ? " said-answer" : ""}` },
-      h("div", { class: "said-role" }, message.name ? `${message.role} ${printable(message.name)}` : message.role),
-      message.reasoning && h("details", {}, h("summary", {}, "reasoning"), h("pre", {}, printable(message.reasoning))),
-      message.text && h("div", { class: "said-text" }, printable(message.text)),
+      e("div.said-role", message.name ? `${message.role} ${message.name}` : message.role),
+      message.reasoning && e("details", e("summary", "reasoning"), e("pre", message.reasoning)),
+      message.text && e("div.said-text", message.text),
       message.calls.map(({ name, given }) =>
-        h("div", { class: "said-call mono" }, `→ ${printable(name)}(${printable(JSON.stringify(given ?? {}))})`)),
+        e("div.said-call.mono", `→ ${name}(${JSON.stringify(given ?? {})})`)),
     ));
   return [
-    usage && h("p", { class: "usage" },
-      usage.model && h("strong", {}, printable(usage.model)),
-      h("span", {}, `${count(usage.input_tokens)} tokens in`),
-      h("span", {}, `${count(usage.output_tokens)} out`),
-      usage.cost !== null && usage.cost !== undefined && h("span", {}, cost(usage.cost)),
+    usage && e("p.usage",
+      usage.model && e("strong", usage.model),
+      e("span", `${count(usage.input_tokens)} tokens in`),
+      e("span", `${count(usage.output_tokens)} out`),
+      usage.cost !== null && usage.cost !== undefined && e("span", cost(usage.cost)),
     ),
-    section("Conversation", said.length ? said : h("p", { class: "dim" }, "The journal has no messages of it.")),
+    section("Conversation", said.length ? said : e("p.dim", "The journal has no messages of it.")),
   ];
 }
 
@@ -158,14 +158,14 @@ function resultPart(form, bar, context) {
   const documents = documentsOf(form);
   if (documents) {
     return section(`Documents (${documents.length})`, documents.map((each) =>
-      h("article", { class: "document" },
-        h("header", {},
-          h("span", { class: "mono" }, printable(String(each.id ?? ""))),
-          typeof each.score === "number" && h("span", { class: "score", title: "score" },
+      e("article.document",
+        e("header",
+          e("span.mono", String(each.id ?? "")),
+          typeof each.score === "number" && h("span.score", { title: "score" },
             h("i", { style: { width: `${Math.round(Math.min(Math.max(each.score, 0), 1) * 48)}px` } }), each.score.toFixed(3)),
         ),
-        h("p", {}, printable(each.content)),
-        each.metadata && Object.keys(each.metadata).length > 0 && h("p", { class: "dim mono" }, printable(JSON.stringify(each.metadata))),
+        e("p", each.content),
+        each.metadata && Object.keys(each.metadata).length > 0 && e("p.dim.mono", JSON.stringify(each.metadata)),
       )));
   }
   return section("Result", shown(form, bar.detail.run, context));
@@ -177,7 +177,7 @@ function actionParts(bar, context) {
   const sent = detail.events.filter((e) => e.source_event === action.event && e.action === action.name);
   const failed = action.status === "failed" && detail.run.error;
   return [
-    standing(bar, h("span", {}, action.status)),
+    standing(bar, e("span", action.status)),
     facts([
       ["began", moment(action.started_at)],
       ["finished", moment(action.finished_at)],
@@ -195,7 +195,7 @@ function waitParts(bar, context) {
   if (wait) {
     return [
       standing(bar, badge("waiting")),
-      wait.question && h("p", { class: "question" }, printable(wait.question)),
+      wait.question && e("p.question", wait.question),
       facts([["for", `${wait.kind} ${wait.name}`], ["since", moment(wait.since)]]),
     ];
   }
@@ -207,7 +207,7 @@ function waitParts(bar, context) {
 
 function sleepParts(bar) {
   return [
-    h("p", { class: "durable" }, "A timer of the action: durable, it costs no thread."),
+    e("p.durable", "A timer of the action: durable, it costs no thread."),
     facts([["from about", moment(bar.begin)], ["due", moment(bar.end)]]),
   ];
 }
@@ -216,9 +216,9 @@ function childParts(bar, context, listeners) {
   const { run, id } = bar.child;
   return [
     standing(bar, badge(run.status)),
-    h("p", {},
-      h("button", { type: "button", onclick: () => listeners.open(id) }, "Show in the timeline"), " ",
-      h("button", { type: "button", onclick: () => listeners.go(id) }, "Go to the run"),
+    e("p",
+      h("button", { onclick: () => listeners.open(id) }, "Show in the timeline"), " ",
+      h("button", { onclick: () => listeners.go(id) }, "Go to the run"),
     ),
     facts([["started", moment(run.admitted_at)], ["finished", moment(run.finished_at)]]),
     run.error && errorPart(run.error),

@@ -1,10 +1,10 @@
 // What several parts of a run's sheet are made of.
 
-import { h } from "../dom.js";
+import { e } from "../dom.js";
 
 /** Return text that stands back. */
 export function dim(...children) {
-  return h("span", { class: "dim" }, children);
+  return e("span.dim", children);
 }
 
 /** Return the end of a file's path: its folder and its name. */

@@ -2,7 +2,7 @@
 
 import { summaryOf } from "../timeline/layout.js";
 import { Timeline } from "../timeline/view.js";
-import { h, replace } from "../dom.js";
+import { e, h, replace } from "../dom.js";
 import { headOf } from "./head.js";
 import { panelOf } from "./panel.js";
 import { Tabs } from "./tabs.js";
@@ -22,10 +22,10 @@ export class RunSheet {
     this.source = source;
     this.options = options;
     this.children = new Map();
-    this.head = h("header", { class: "run-head" });
-    this.note = h("p", { class: "run-note dim", role: "status" });
-    this.panel = h("aside", { class: "run-panel", "aria-label": "Selected", tabindex: "-1", hidden: true });
-    this.timeline = new Timeline(place.ownerDocument, {
+    this.head = e("header.run-head");
+    this.note = h("p.run-note.dim", { role: "status" });
+    this.panel = h("aside.run-panel", { "aria-label": "Selected", tabindex: "-1", hidden: true });
+    this.timeline = new Timeline({
       select: (bar) => this.#selected(bar),
       move: (range) => this.#moved(range),
       open: (id) => this.toggleChild(id),
@@ -34,10 +34,10 @@ export class RunSheet {
     const select = (id) => this.timeline.select(id, { reveals: true });
     const tab = (name) => this.#changed({ tab: name });
     this.tabs = new Tabs(source, { select, tab }, options.query?.tab);
-    replace(place, h("div", { class: "run" },
+    replace(place, e("div.run",
       this.head,
-      h("div", { class: "run-body" },
-        h("div", { class: "run-main" }, this.timeline.element, h("p", { class: "run-hint dim" }, HINT), this.note, this.tabs.element),
+      e("div.run-body",
+        e("div.run-main", this.timeline.element, e("p.run-hint.dim", HINT), this.note, this.tabs.element),
         this.panel,
       )));
   }
@@ -61,7 +61,7 @@ export class RunSheet {
 
   #drawHead() {
     const { head } = this;
-    const field = head.contains(head.ownerDocument.activeElement) ? head.ownerDocument.activeElement : null;
+    const field = head.contains(document.activeElement) ? document.activeElement : null;
     if (field?.tagName === "INPUT") return; // somebody writes an answer there
     const layout = this.timeline.layout;
     if (layout) replace(head, headOf(this.detail, summaryOf(this.detail, layout), this.options.actions));

@@ -3,9 +3,9 @@
 import { clock } from "../timeline/axis.js";
 import { eventName } from "../timeline/draw.js";
 import { shortName } from "../timeline/bars.js";
-import { h, replace } from "../dom.js";
+import { e, h, replace } from "../dom.js";
 import { dim } from "./parts.js";
-import { bytes, count, exact, oneLine, printable } from "../format.js";
+import { bytes, count, exact, oneLine } from "../format.js";
 
 const MOST_EVENTS = 2000;
 const RAW = 400_000; // characters of JSON that are shown
@@ -22,9 +22,9 @@ export class Tabs {
     this.source = source;
     this.listeners = listeners;
     this.current = NAMES.includes(current) ? current : NAMES[0];
-    this.body = h("div", { class: "tab-body", role: "tabpanel", tabindex: "-1" });
-    this.bar = h("div", { class: "tabs", role: "tablist", onkeydown: (event) => this.#key(event) });
-    this.element = h("section", { class: "run-tabs" }, this.bar, this.body);
+    this.body = h("div.tab-body", { role: "tabpanel", tabindex: "-1" });
+    this.bar = h("div.tabs", { role: "tablist", onkeydown: (event) => this.#key(event) });
+    this.element = e("section.run-tabs", this.bar, this.body);
   }
 
   /** Show a run, or its newest state. */
@@ -32,7 +32,7 @@ export class Tabs {
     this.detail = detail;
     replace(this.bar, NAMES.map((name) =>
       h("button", {
-        type: "button", role: "tab", "aria-selected": String(name === this.current),
+        role: "tab", "aria-selected": String(name === this.current),
         tabindex: name === this.current ? "0" : "-1", onclick: () => this.open(name),
       }, name, this.#count(name))));
     this.#fill();
@@ -83,53 +83,53 @@ export class Tabs {
     for (const event of known.values()) {
       if (event.source_event === null || !known.has(event.source_event)) add(event, 0);
     }
-    replace(this.body, h("div", { class: "tree" }, rows));
+    replace(this.body, e("div.tree", rows));
   }
 
   #eventRow(event, depth) {
-    return h("div", { class: "tree-row", style: { "padding-left": `${depth * 18 + 12}px` } },
+    return h("div.tree-row", { style: { "padding-left": `${depth * 18 + 12}px` } },
       dim("◇"),
-      h("span", {}, printable(eventName(event.type)), dim(` ${event.number}`)),
-      h("bdi", { class: "cut mono dim" }, printable(oneLine(event.attributes))),
+      e("span", eventName(event.type), dim(` ${event.number}`)),
+      e("bdi.cut.mono.dim", oneLine(event.attributes)),
     );
   }
 
   #actionRow(action, depth) {
     const id = `${action.event}/${encodeURIComponent(action.name)}`;
-    return h("button", {
-      type: "button", class: "tree-row tree-action", style: { "padding-left": `${depth * 18 + 12}px` },
+    return h("button.tree-row.tree-action", {
+      style: { "padding-left": `${depth * 18 + 12}px` },
       onclick: () => this.listeners.select(id),
     },
     dim("→"),
-    h("strong", {}, printable(action.name)),
+    e("strong", action.name),
     h("span", { class: action.status === "failed" ? "failed" : "dim" }, action.status),
     dim(action.calls.length ? `${count(action.calls.length)} calls` : ""));
   }
 
   #memory() {
     const { memory } = this.detail;
-    if (!memory.length) return replace(this.body, h("p", { class: "empty" }, "It wrote nothing to memory."));
-    return replace(this.body, h("table", { class: "plain" },
-      h("thead", {}, h("tr", {}, ["memory", "path", "value", "by"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, memory.map((write) => h("tr", {},
-        h("td", { class: "dim" }, write.memory),
-        h("td", { class: "mono" }, printable(write.path)),
-        h("td", { class: "cut mono" }, write.deleted ? h("em", {}, "deleted") : printable(oneLine(write.written))),
-        h("td", {}, printable(write.action)),
+    if (!memory.length) return replace(this.body, e("p.empty", "It wrote nothing to memory."));
+    return replace(this.body, e("table.plain",
+      e("thead", e("tr", ["memory", "path", "value", "by"].map((name) => h("th", { scope: "col" }, name)))),
+      e("tbody", memory.map((write) => e("tr",
+        e("td.dim", write.memory),
+        e("td.mono", write.path),
+        e("td.cut.mono", write.deleted ? e("em", "deleted") : oneLine(write.written)),
+        e("td", write.action),
       )))));
   }
 
   async #journal() {
     const { detail, source } = this;
-    const table = h("tbody", {});
-    const more = h("p", { class: "empty" });
-    replace(this.body, h("table", { class: "plain" },
-      h("thead", {}, h("tr", {}, ["no.", "at", "kind", "action", "call", "what", "size"].map((name) => h("th", { scope: "col" }, name)))),
+    const table = e("tbody");
+    const more = e("p.empty");
+    replace(this.body, e("table.plain",
+      e("thead", e("tr", ["no.", "at", "kind", "action", "call", "what", "size"].map((name) => h("th", { scope: "col" }, name)))),
       table), more);
     const load = async (after) => {
       const found = await source.records(after);
       table.append(...found.records.map(recordRow));
-      replace(more, found.after === null ? "" : h("button", { type: "button", onclick: () => load(found.after) }, "More records"));
+      replace(more, found.after === null ? "" : h("button", { onclick: () => load(found.after) }, "More records"));
     };
     try {
       await load(0);
@@ -142,19 +142,19 @@ export class Tabs {
     const text = JSON.stringify(this.detail, null, 2);
     const cut = text.length > RAW;
     replace(this.body,
-      h("pre", { class: "value raw" }, printable(cut ? text.slice(0, RAW) : text)),
-      cut && h("p", { class: "empty" }, `${bytes(text.length)} in all: GET /runs/${this.detail.run.id}/detail, or perdure trace ${this.detail.run.id} --format json`));
+      e("pre.value.raw", cut ? text.slice(0, RAW) : text),
+      cut && e("p.empty", `${bytes(text.length)} in all: GET /runs/${this.detail.run.id}/detail, or perdure trace ${this.detail.run.id} --format json`));
   }
 }
 
 function recordRow(record) {
-  return h("tr", {},
-    h("td", { class: "figure dim" }, String(record.number)),
-    h("td", { class: "figure" }, h("time", { title: exact(record.at) }, clock(record.at, 1))),
-    h("td", {}, record.kind),
-    h("td", {}, printable(record.action ?? "")),
-    h("td", { class: "figure dim" }, record.call ? String(record.call) : ""),
-    h("td", { class: "cut mono" }, record.function ? `${printable(shortName(record.function))}(${printable(record.detail ?? "")})` : printable(record.detail ?? "")),
-    h("td", { class: "figure dim" }, record.size ? bytes(record.size) : ""),
+  return e("tr",
+    e("td.figure.dim", String(record.number)),
+    e("td.figure", h("time", { title: exact(record.at) }, clock(record.at, 1))),
+    e("td", record.kind),
+    e("td", record.action ?? ""),
+    e("td.figure.dim", record.call ? String(record.call) : ""),
+    e("td.cut.mono", record.function ? `${shortName(record.function)}(${record.detail ?? ""})` : record.detail ?? ""),
+    e("td.figure.dim", record.size ? bytes(record.size) : ""),
   );
 }

@@ -3,6 +3,8 @@
 // Times are ms since the epoch. A position is ms too, but of folded time: 0 is the axis' beginning,
 // `length` its end. Both grow together; where nothing is folded they differ by a constant.
 
+import { DAY, HOUR, MINUTE, SECOND } from "../format.js";
+
 const SHORTEST_FOLD = 1000; // ms: what is idle for less is shown as it is
 const FOLDED_SHARE = 0.05; // of the busy time, for one fold
 const ALL_FOLDED_SHARE = 0.4; // of the busy time, for all folds together
@@ -19,6 +21,11 @@ export function merged(intervals) {
   return found;
 }
 
+/** Return how long intervals are together. */
+export function lengthOf(intervals) {
+  return intervals.reduce((sum, [from, to]) => sum + to - from, 0);
+}
+
 /** The time axis of one run. */
 export class Axis {
   /**
@@ -30,7 +37,7 @@ export class Axis {
   constructor(first, last, busy, folds = true) {
     const end = Math.max(last, first + 1);
     const stretches = merged(busy.map(([a, b]) => [Math.max(a, first), Math.min(b, end)]));
-    const total = stretches.reduce((sum, [from, to]) => sum + to - from, 0);
+    const total = lengthOf(stretches);
     const room = Math.max(total * 0.02, 5); // around what is busy, so that it touches no fold
     const least = Math.max(total * 0.5, SHORTEST_FOLD);
     const gaps = [];
@@ -86,21 +93,23 @@ export class Axis {
   }
 
   #piece(value, field) {
-    let low = 0;
-    let high = this.pieces.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.pieces[middle][field] < value) low = middle + 1;
-      else high = middle;
-    }
-    return this.pieces[low];
+    const { pieces } = this;
+    return pieces[Math.min(firstFrom(pieces, field, value), pieces.length - 1)];
   }
 }
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
+/** Return the index of the first item, of some in order, of which a field is not below a value. */
+export function firstFrom(items, field, value) {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (items[middle][field] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 const STEPS = [
   0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500,
   SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND,

@@ -1,9 +1,9 @@
 // Draws a layout on a canvas: what of it is visible, and no more.
 
 import { duration } from "../format.js";
-import { clock, day, marks } from "./axis.js";
+import { clock, day, firstFrom, marks } from "./axis.js";
 import { HEADER, ROW, STRIP } from "./layout.js";
-import { paintBar, patternsOf } from "./paint.js";
+import { line, paintBar, patternsOf } from "./paint.js";
 
 export const AXIS = 28; // px: the time axis, always in sight
 const LEAST_MARK = 84; // px between two marks of the axis
@@ -72,8 +72,6 @@ export function hit(layout, view, x, y) {
 }
 
 function drawGrid({ context, layout, view, colours, x }) {
-  context.fillStyle = colours.ground;
-  context.fillRect(0, 0, view.width, AXIS);
   context.font = `11px ${colours.sans}`;
   const least = ((view.end - view.begin) / view.width) * LEAST_MARK;
   let taken = -Infinity;
@@ -190,7 +188,7 @@ export function eventName(type) {
 /** Draw the bars of a row; of those that fall on one pixel the first. */
 function drawRow(scene, row, top) {
   const { view, x, layout } = scene;
-  let index = firstVisible(row, layout.axis.time(view.begin));
+  let index = firstFrom(row, "end", layout.axis.time(view.begin));
   let drawn = -Infinity;
   let taken = Math.max(index ? x(row[index - 1].end) : 0, 0);
   for (; index < row.length; index += 1) {
@@ -206,18 +204,6 @@ function drawRow(scene, row, top) {
     taken = paintBar(scene, bar, { from, to, top, height: ROW, room, roomBefore });
     scene.counts.bars += 1;
   }
-}
-
-/** Return the index of the first bar that ends behind a time. */
-function firstVisible(row, time) {
-  let low = 0;
-  let high = row.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (row[middle].end < time) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Draw where processes began: a crash is a line over everything. */
@@ -299,17 +285,6 @@ function drawPointer(scene) {
   const time = layout.axis.time(positionAt(view, view.pointer));
   const text = `${clock(time, 1)}  +${duration(Math.max(time - layout.first, 0))}`;
   chip(scene, text, at, 5, colours.text, colours.ground);
-}
-
-function line(context, x0, y0, x1, y1, colour, dashes = [], width = 1) {
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.setLineDash(dashes);
-  context.beginPath();
-  context.moveTo(x0, y0);
-  context.lineTo(x1, y1);
-  context.stroke();
-  context.setLineDash([]);
 }
 
 const MOST_WIDTHS = 4000;

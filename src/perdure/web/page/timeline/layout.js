@@ -4,7 +4,7 @@
 // draws nothing and knows no document.
 
 import { line } from "../format.js";
-import { Axis, merged } from "./axis.js";
+import { Axis, lengthOf, merged } from "./axis.js";
 import { beginningsOf, replayedBy } from "./processes.js";
 import { barsOf } from "./bars.js";
 
@@ -36,7 +36,7 @@ export function layOut(detail, options = {}) {
   busy.push(...sections.map(({ first: at }) => [at, at]));
   const beginnings = beginningsOf(detail, last);
   busy.push(...beginnings.map(({ at }) => [at, at]));
-  const margin = Math.min(last - first, merged(busy).reduce((sum, [a, b]) => sum + b - a, 0) || 100);
+  const margin = Math.min(last - first, lengthOf(merged(busy)) || 100);
   const axis = new Axis(first - margin * MARGIN, last + margin * 2 * MARGIN, busy, folds);
   let y = beginnings.length ? STRIP : 0;
   const lanes = sections.map((section) => {
@@ -156,8 +156,7 @@ export function summaryOf(detail, layout) {
     spans.push([bar.begin, bar.end]);
     for (const part of bar.parts) if (part.kind in sums) sums[part.kind] += part.to - part.from;
   }
-  const covered = merged(spans).reduce((sum, [from, to]) => sum + to - from, 0);
-  const together = spans.reduce((sum, [from, to]) => sum + to - from, 0);
+  const covered = lengthOf(merged(spans));
   const outside = [];
   for (const bar of layout.bars.values()) {
     if (bar.detail === detail && (bar.kind === "wait" || bar.kind === "sleep")) {
@@ -166,7 +165,7 @@ export function summaryOf(detail, layout) {
   }
   return {
     ...sums, calls, whole: layout.last - layout.first, covered,
-    overlap: covered > 0 ? together / covered : 0,
-    waiting: merged(outside).reduce((sum, [from, to]) => sum + to - from, 0),
+    overlap: covered > 0 ? lengthOf(spans) / covered : 0,
+    waiting: lengthOf(merged(outside)),
   };
 }

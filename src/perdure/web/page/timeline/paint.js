@@ -11,15 +11,15 @@ export function patternsOf(context, colours) {
   const key = `${colours.held} ${colours.queued} ${colours.ground} ${colours.replayed}`;
   if (kept.key !== key) {
     const patterns = {
-      held: tile(context, 4, (c) => stroke(c, colours.held, [[1, 0, 1, 4]], 1.6)),
+      held: tile(context, 4, (c) => line(c, 1, 0, 1, 4, colours.held, [], 1.6)),
       queued: tile(context, 4, (c) => {
         c.fillStyle = colours.queued;
         c.fillRect(0, 0, 2, 2);
         c.fillRect(2, 2, 2, 2);
       }),
-      replayed: tile(context, 6, (c) =>
-        stroke(c, colours.ground, [[-1, 7, 7, -1], [-4, 4, 4, -4], [2, 10, 10, 2]], 1.6),
-      ),
+      replayed: tile(context, 6, (c) => {
+        for (const at of [-4, -1, 2]) line(c, at, at + 8, at + 8, at, colours.ground, [], 1.6);
+      }),
     };
     kept = { key, patterns };
   }
@@ -27,22 +27,23 @@ export function patternsOf(context, colours) {
 }
 
 function tile(context, size, paint) {
-  const canvas = context.canvas.ownerDocument.createElement("canvas");
+  const canvas = document.createElement("canvas");
   canvas.width = size;
   canvas.height = size;
   paint(canvas.getContext("2d"));
   return context.createPattern(canvas, "repeat");
 }
 
-function stroke(context, colour, lines, width) {
+/** Draw a line. */
+export function line(context, x0, y0, x1, y1, colour, dashes = [], width = 1) {
   context.strokeStyle = colour;
   context.lineWidth = width;
-  for (const [x0, y0, x1, y1] of lines) {
-    context.beginPath();
-    context.moveTo(x0, y0);
-    context.lineTo(x1, y1);
-    context.stroke();
-  }
+  context.setLineDash(dashes);
+  context.beginPath();
+  context.moveTo(x0, y0);
+  context.lineTo(x1, y1);
+  context.stroke();
+  context.setLineDash([]);
 }
 
 /**
@@ -86,14 +87,7 @@ function paintPart(scene, bar, part, box) {
   if (to < 0 || from > scene.view.width) return;
   const { y, height } = box;
   if (part.kind === "backoff") {
-    context.strokeStyle = colours.backoff;
-    context.lineWidth = 1.5;
-    context.setLineDash([3, 3]);
-    context.beginPath();
-    context.moveTo(from, y + height / 2);
-    context.lineTo(to, y + height / 2);
-    context.stroke();
-    context.setLineDash([]);
+    line(context, from, y + height / 2, to, y + height / 2, colours.backoff, [3, 3], 1.5);
   } else if (part.kind === "held" || part.kind === "queued") {
     context.fillStyle = patterns[part.kind];
     context.fillRect(from, y + 2, to - from, height - 4);
@@ -119,14 +113,7 @@ function paintOpenEnd({ context, colours }, box) {
 function paintLine({ context, colours, x }, bar, box) {
   const colour = bar.kind === "wait" ? colours.waiting : colours.dim;
   const middle = Math.round(box.y + box.height / 2) + 0.5;
-  context.strokeStyle = colour;
-  context.lineWidth = bar.isOpen ? 2 : 1;
-  context.setLineDash(bar.kind === "sleep" ? [2, 3] : []);
-  context.beginPath();
-  context.moveTo(box.from, middle);
-  context.lineTo(box.to, middle);
-  context.stroke();
-  context.setLineDash([]);
+  line(context, box.from, middle, box.to, middle, colour, bar.kind === "sleep" ? [2, 3] : [], bar.isOpen ? 2 : 1);
   context.fillStyle = colour;
   context.fillRect(box.from, box.y + 2, 1, box.height - 4);
   context.fillRect(box.to - 1, box.y + 2, 1, box.height - 4);

@@ -1,5 +1,6 @@
 // The timeline in words, for screen readers: a table of the same bars.
 
+import { e, replace } from "../dom.js";
 import { duration } from "../format.js";
 import { clock } from "./axis.js";
 
@@ -7,16 +8,7 @@ const MOST = 1000;
 
 /** Fill a table with the bars of a layout. */
 export function fillTable(table, layout) {
-  const { ownerDocument } = table;
-  const row = (tag, cells) => {
-    const line = ownerDocument.createElement("tr");
-    for (const text of cells) {
-      const cell = ownerDocument.createElement(tag);
-      cell.textContent = text;
-      line.append(cell);
-    }
-    return line;
-  };
+  const row = (tag, cells) => e("tr", cells.map((text) => e(tag, text)));
   const rows = [row("th", ["action", "what", "status", "began", "took"])];
   let left = MOST;
   let passed = 0;
@@ -31,5 +23,5 @@ export function fillTable(table, layout) {
     }
   }
   if (passed) rows.push(row("td", [`and ${passed} more, in the tab Journal`]));
-  table.replaceChildren(...rows);
+  replace(table, rows);
 }

@@ -1,5 +1,6 @@
 // The timeline as an element: a canvas that is zoomed, panned and selected in, and a hidden table.
 
+import { e, h } from "../dom.js";
 import { duration } from "../format.js";
 import { AXIS, draw, hit, positionAt } from "./draw.js";
 import { HEADER, ROW, layOut } from "./layout.js";
@@ -22,7 +23,7 @@ export class Timeline {
    * @param listeners `select(bar or null)`; `move({from, to} or null where all is seen)`;
    *   `open(child id)`.
    */
-  constructor(document, listeners) {
+  constructor(listeners) {
     this.listeners = listeners;
     this.window = new Window();
     this.selected = null;
@@ -30,33 +31,21 @@ export class Timeline {
     this.pointer = null;
     this.folds = true;
     this.counts = { bars: 0, lanes: 0, labels: 0, frames: 0 };
-    this.#build(document);
+    this.#build();
     this.gestures = new Gestures(this);
-    const view = document.defaultView;
-    this.sizes = new view.ResizeObserver(() => this.#resize());
+    this.sizes = new ResizeObserver(() => this.#resize());
     this.sizes.observe(this.element);
-    this.dark = view.matchMedia("(prefers-color-scheme: dark)");
+    this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.onTheme = () => this.#theme();
     this.dark.addEventListener("change", this.onTheme);
   }
 
-  #build(document) {
-    const make = (tag, name, parent) => {
-      const node = document.createElement(tag);
-      node.className = name;
-      parent?.append(node);
-      return node;
-    };
-    this.element = make("div", "timeline");
-    this.canvas = make("canvas", "timeline-canvas", this.element);
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-roledescription", "timeline");
-    this.tip = make("div", "timeline-tip", this.element);
-    this.tip.hidden = true;
-    this.said = make("div", "unheard", this.element);
-    this.said.setAttribute("aria-live", "polite");
-    this.table = make("table", "unheard", make("div", "unheard", this.element));
+  #build() {
+    this.canvas = h("canvas.timeline-canvas", { tabindex: 0, role: "application", "aria-roledescription": "timeline" });
+    this.tip = h("div.timeline-tip", { hidden: true });
+    this.said = h("div.unheard", { "aria-live": "polite" });
+    this.table = e("table.unheard");
+    this.element = e("div.timeline", this.canvas, this.tip, this.said, e("div.unheard", this.table));
     this.context = this.canvas.getContext("2d", { alpha: false });
   }
 
@@ -75,7 +64,7 @@ export class Timeline {
     if (!width) return;
     const options = { ...this.options, width, folds: this.folds };
     this.layout = layOut(this.detail, options);
-    const screen = this.element.ownerDocument.defaultView.innerHeight;
+    const screen = innerHeight;
     const most = Math.max(screen * TALLEST, LEAST_HEIGHT * 2);
     const height = Math.round(Math.min(Math.max(this.layout.height + (this.layout.axis.folds.length ? FOLD_NOTE : 0), LEAST_HEIGHT), most)) + AXIS;
     this.canvas.style.height = `${height}px`;
@@ -102,7 +91,7 @@ export class Timeline {
   }
 
   #readColours() {
-    const style = this.element.ownerDocument.defaultView.getComputedStyle(this.element);
+    const style = getComputedStyle(this.element);
     const found = { sans: style.fontFamily };
     for (const name of COLOURS) found[name] = style.getPropertyValue(`--${name}`).trim() || style.color;
     found.onBar = found["on-bar"];
@@ -112,8 +101,7 @@ export class Timeline {
   /** Draw with the next frame. */
   draw() {
     if (this.frame || !this.layout) return;
-    const view = this.element.ownerDocument.defaultView;
-    this.frame = view.requestAnimationFrame(() => {
+    this.frame = requestAnimationFrame(() => {
       this.frame = 0;
       this.paint();
     });
@@ -122,7 +110,7 @@ export class Timeline {
   /** Draw now. */
   paint() {
     this.colours ??= this.#readColours();
-    const ratio = this.element.ownerDocument.defaultView.devicePixelRatio || 1;
+    const ratio = devicePixelRatio || 1;
     const { width } = this.window;
     const height = this.window.height + AXIS;
     const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
@@ -218,7 +206,7 @@ export class Timeline {
     this.sizes.disconnect();
     this.gestures.dispose();
     this.dark.removeEventListener("change", this.onTheme);
-    this.element.ownerDocument.defaultView.cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.frame);
     this.element.remove();
   }
 }
