@@ -40,7 +40,7 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def opened(page: Page, site: Site, path: str = "", token: str = SECRET) -> None:
+def opened(page: Page, site: Site, path: str = "runs", token: str = SECRET) -> None:
     page.goto(f"{site.url}#token={token}&/{path}")
     expect(page.locator(".live.is-live")).to_be_visible()
 
@@ -53,7 +53,7 @@ def test_the_token_is_asked_for_kept_for_the_tab_and_not_in_the_address(
     browser: Browser, site: Site
 ) -> None:
     with looked_at(browser, allowed=lambda text: bool(REFUSED.match(text))) as page:
-        page.goto(site.url)
+        page.goto(f"{site.url}#/runs")
         asked = page.get_by_role("dialog")
         expect(asked).to_contain_text("A token is needed")
         page.keyboard.type("not-the-token")
@@ -94,7 +94,7 @@ def test_filters_are_in_the_address_and_outlive_a_reload(browser: Browser, site:
         page.get_by_role("button", name="failed").click()
         expect(page.locator(ROWS, has_text="order-1")).to_have_count(0)
         expect(page.locator(ROWS, has_text="order-2")).to_be_visible()
-        assert page.url.endswith("#/runs?status=failed") or page.url.endswith("#/?status=failed")
+        assert page.url.endswith("#/runs?status=failed")
         page.reload()
         expect(page.get_by_role("button", name="failed")).to_have_attribute("aria-pressed", "true")
         expect(page.locator(ROWS, has_text="order-2")).to_be_visible()
@@ -304,7 +304,7 @@ def test_failures_are_grouped_and_retried_together(browser: Browser) -> None:
         expect(page.locator("#screen")).to_contain_text("ValueError")
 
 
-@pytest.mark.parametrize("path", ["runs", "inbox", "failures"])
+@pytest.mark.parametrize("path", ["now", "runs", "inbox", "failures"])
 def test_hostile_values_do_nothing_and_are_seen(browser: Browser, path: str) -> None:
     long = "x" * 10_000_000
     with Site() as site, looked_at(browser) as page:

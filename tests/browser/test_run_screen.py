@@ -190,7 +190,6 @@ def test_keys_alone_reach_everything(browser: Browser, site: Site) -> None:
         for _ in range(8):
             page.keyboard.press("+")
         page.wait_for_function("() => /from=/.test(location.hash)")
-        fewer(page, 12)
         page.keyboard.press("f")
         page.wait_for_function("() => !/from=/.test(location.hash)")
         drawn(page, 12)

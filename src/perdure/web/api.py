@@ -138,7 +138,7 @@ _OF_JOB = (
     Operation(
         method="GET", path="/now", handler=list_routes.now, role=Role.READ, name="getNow",
         text="How many runs stand how, who waits longest for a person, and what this process has"
-        " at work.", answers={200: ref("Now")},
+        " at work: its counts, and calls under way by state.", answers={200: ref("Now")},
     ),
     Operation(
         method="GET", path="/hour", handler=list_routes.hour, role=Role.READ, name="getHour",

@@ -244,6 +244,7 @@ async def now(request: Request) -> Response:
     served = service.served
     if served is not None:
         form["process"] = dataclasses.asdict(served.job.progress)
+        form["calls"] = served.job.snapshot().calls_by_state
         form["writes"] = served.writes()
     return json_answer(to_json(form))
 

@@ -200,9 +200,10 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
             "job": TEXT, "at": TIME, "is_running": FLAG,
             "runs": {"type": "object", "additionalProperties": NUMBER},
             "waiting_for_people": NUMBER, "longest_waiting": listed(ref("Wait")),
-            "process": {"type": "object", "additionalProperties": NUMBER}, "writes": FLAG,
+            "process": {"type": "object", "additionalProperties": NUMBER},
+            "calls": {"type": "object", "additionalProperties": NUMBER}, "writes": FLAG,
         },
-        "process", "writes",
+        "process", "calls", "writes",
     ),
     "Hour": form(
         {

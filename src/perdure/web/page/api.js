@@ -6,10 +6,7 @@ import { BASE, token } from "./token.js";
 export class Problem extends Error {
   constructor(status, detail, retryAfter = 0) {
     super(detail);
-    this.name = "Problem";
-    this.status = status;
-    this.detail = detail;
-    this.retryAfter = retryAfter;
+    Object.assign(this, { status, detail, retryAfter });
   }
 }
 
@@ -26,7 +23,7 @@ export function onUnknown(ask) {
 export function address(path, query = {}) {
   const url = new URL(path.replace(/^\//, ""), BASE);
   for (const [name, value] of query instanceof URLSearchParams ? query : Object.entries(query)) {
-    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+    if (value != null && value !== "") url.searchParams.set(name, value);
   }
   return url;
 }
@@ -36,12 +33,7 @@ export function pathOf(...parts) {
   return `/${parts.map(encodeURIComponent).join("/")}`;
 }
 
-/**
- * Send a request with the token; asks for another one where it is refused.
- *
- * @returns one that is ok
- * @throws {Problem}
- */
+/** Send a request with the token, asking for another where that is refused; throws a Problem. */
 export async function send(url, options = {}) {
   for (;;) {
     const used = token();

@@ -1,9 +1,17 @@
-/** A command to copy. */
+/** How a run is started, to copy. */
 
 import { e, h, replace } from "./dom.js";
 
+/** Say how the first run is started. */
+export function howToStart({ job, base }) {
+  if (!job.is_served) return [e("p.dim", "This job has no runs yet.")];
+  return [e("p.dim", "No runs yet. Start one:"), copied(
+    `curl ${new URL("runs", base)} -H "Authorization: Bearer $TOKEN" --json \\\n`
+    + `    '{"key": "first", "value": "hello", "id": "first-1", "wait": true}'`)];
+}
+
 /** Return text with a button that copies it */
-export function copied(text) {
+function copied(text) {
   const button = h("button.quiet", {
     onclick: async () => {
       try {

@@ -26,6 +26,11 @@ export function e(tag, ...children) {
   return h(tag, null, ...children);
 }
 
+/** Make a text that stands back. */
+export function dim(...children) {
+  return e("span.dim", children);
+}
+
 /** Make an element of SVG; as `h`. */
 export function svg(tag, attributes, ...children) {
   return furnished(document.createElementNS(SVG, tag), attributes, children);
@@ -36,6 +41,14 @@ export function replace(element, ...children) {
   element.replaceChildren(...nodes(children));
 }
 
+/** Give an element what is made of a value, where that is another: who points at it keeps it. */
+export function renew(element, value, make) {
+  const text = JSON.stringify(value);
+  if (element.made === text) return;
+  element.made = text;
+  replace(element, make(value));
+}
+
 function furnished(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) set(element, name, value);
   element.append(...nodes(children));
@@ -43,7 +56,7 @@ function furnished(element, attributes, children) {
 }
 
 function set(element, name, value) {
-  if (value === null || value === undefined || value === false) return;
+  if (value == null || value === false) return;
   if (name.startsWith("on")) {
     element.addEventListener(name.slice(2), value);
   } else if (name === "style") {
@@ -60,7 +73,7 @@ function set(element, name, value) {
 function nodes(children) {
   return children
     .flat(Infinity)
-    .filter((child) => child !== null && child !== undefined && child !== false)
+    .filter((child) => child != null && child !== false)
     .map((child) => (child instanceof Node ? child : document.createTextNode(printable(String(child)))));
 }
 

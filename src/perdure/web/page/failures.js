@@ -1,14 +1,12 @@
 /** Failures. What is broken, and is it one thing? */
 
-import { e, h, replace } from "./dom.js";
-import { age, count, foreign, line } from "./format.js";
+import { e, h, renew, replace } from "./dom.js";
+import { age, count, foreign, line, several } from "./format.js";
 import { hashOf } from "./router.js";
 import { actOn } from "./runs_acts.js";
-import { soon } from "./timing.js";
+import { watched } from "./timing.js";
 
 export const title = "Failures";
-
-const BETWEEN = 1000; // ms between two looks at what changed
 
 /** See `screens.js`. */
 export function show(place, _params, context) {
@@ -16,29 +14,16 @@ export function show(place, _params, context) {
   const list = h("ol.inbox", { "aria-label": "Failures of one kind and place" });
   replace(place, e("div.narrow",
     e("div.title-line", e("h1", "Failures"), words), list));
-  let shown = "";
 
-  const look = soon(BETWEEN, async () => {
+  return watched(context, async () => {
     try {
       const { groups, looked } = await context.api.get("/failures");
-      replace(words, looked.runs
-        ? `${count(looked.runs)}${looked.all ? "" : " newest"} failed ${looked.runs === 1 ? "run" : "runs"}` : "No run has failed.");
-      const now = JSON.stringify(groups);
-      if (now === shown) return; // whoever points at one keeps it
-      shown = now;
-      replace(list, groups.map((group) => groupElement(group, context)));
+      replace(words, looked.runs ? several(looked.runs, looked.all ? "failed run" : "newest failed run") : "No run has failed.");
+      renew(list, groups, () => groups.map((group) => groupElement(group, context)));
     } catch (error) {
       replace(words, error.message);
     }
   });
-  look.now();
-  const unsubscribe = context.onChange(look);
-  return {
-    dispose() {
-      look.cancel();
-      unsubscribe();
-    },
-  };
 }
 
 function groupElement({ type, message, place, count: all, first, last, example, runs }, context) {

@@ -16,7 +16,7 @@ const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumFract
 
 /** Return a span of ms: "0.4 ms", "12 ms", "3.25 s", "4 min 10 s", "2 h 5 min", "3 d 4 h" */
 export function duration(ms) {
-  if (ms === null || ms === undefined || Number.isNaN(ms)) return "";
+  if (ms == null || Number.isNaN(ms)) return "";
   if (ms < 0) return `−${duration(-ms)}`;
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
@@ -49,12 +49,12 @@ function roughly(ms) {
 
 /** Return a point in time, as the reader's clock has it, to the ms */
 export function exact(at) {
-  return at === null || at === undefined ? "" : EXACT.format(at).replace(",", ".");
+  return at == null ? "" : EXACT.format(at).replace(",", ".");
 }
 
 /** Make an element that says how long ago something was, and keeps saying so; hovering tells when. */
 export function age(at) {
-  if (at === null || at === undefined) return e("span");
+  if (at == null) return e("span");
   return h("time", { datetime: new Date(at).toISOString(), title: exact(at), dataset: { at } }, ago(at));
 }
 
@@ -79,6 +79,11 @@ export function count(n) {
   return COUNT.format(n);
 }
 
+/** Return how many of a name there are: "1 run", "1,200 runs" */
+export function several(n, name) {
+  return `${count(n)} ${name}${n === 1 ? "" : "s"}`;
+}
+
 /** Return an amount of tokens: "812", "12.3K" */
 export function tokens(n) {
   return n < 1000 ? String(n) : SHORT.format(n);
@@ -86,7 +91,7 @@ export function tokens(n) {
 
 /** Return dollars: "$0.0012", "$1.20"; "" where it is not known */
 export function cost(n) {
-  if (n === null || n === undefined) return "";
+  if (n == null) return "";
   if (n > 0 && n < 0.0001) return "<$0.0001";
   return `$${n.toFixed(n < 0.1 ? 4 : 2)}`;
 }
@@ -103,6 +108,11 @@ export function oneLine(form, most = 300) {
   if ("cut" in form) return line(form.cut.replace(/^"/, ""), most);
   const { value } = form;
   return line(typeof value === "string" ? value : JSON.stringify(value) ?? "", most);
+}
+
+/** Return the end of a file's path: its folder and its name. */
+export function tailOf(path) {
+  return path.split(/[\\/]/).slice(-2).join("/");
 }
 
 /** Make an element of text that comes from outside: it reads its own way, and turns nothing else. */

@@ -1,7 +1,7 @@
 /** Inbox. Who waits for me? */
 
 import { api } from "./api.js";
-import { e, h, replace } from "./dom.js";
+import { dim, e, h, replace } from "./dom.js";
 import { age, count, foreign, line, oneLine } from "./format.js";
 import { answerForm, Answer } from "./inbox_answer.js";
 import { hashOf } from "./router.js";
@@ -143,7 +143,7 @@ class Item {
     this.element = h("li.inbox-item", { tabindex: "0", "aria-label": line(question, 200) },
       e("div.inbox-head",
         h("h2", { dir: "auto" }, question),
-        e("span.dim", age(wait.since))),
+        dim(age(wait.since))),
       e("p.inbox-about",
         h("a", { href: hashOf(["runs", wait.run]) }, foreign(line(wait.title, 120))),
         e("span", "key ", foreign(oneLine({ value: wait.key }, 80))),

@@ -1,7 +1,7 @@
 /** An answer to a run that waits: approval or refusal with a comment, or the value of a signal. */
 
 import { pathOf } from "./api.js";
-import { e, h, replace } from "./dom.js";
+import { h, replace } from "./dom.js";
 import { valueOf } from "./format.js";
 
 /** Gives one answer to one wait. */

@@ -7,7 +7,7 @@ import { follow } from "./stream.js";
 
 /** Owns: the job's stream. */
 export class JobStream {
-  /** @param {function(string, string=): void} state told how the page's stream stands */
+  /** @param state told how the page's stream stands */
   constructor(state) {
     this.state = state;
     this.listeners = new Set();
@@ -16,11 +16,7 @@ export class JobStream {
     this.others = 0;
   }
 
-  /**
-   * Be told of changes: their `runs`, `statuses`, and `all` where everything is to be read again.
-   *
-   * @returns which ends it
-   */
+  /** Be told of changes: `runs`, `statuses`, `all`: read everything. Return what ends it. */
   subscribe(listener) {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

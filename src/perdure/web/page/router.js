@@ -22,7 +22,7 @@ export function go(path, query = null) {
 export function setQuery(changes, { replace = false } = {}) {
   const { path, query } = placeOf(location.hash);
   for (const [name, value] of Object.entries(changes)) {
-    if (value === null || value === undefined || value === "") query.delete(name);
+    if (value == null || value === "") query.delete(name);
     else query.set(name, value);
   }
   const hash = hashOf(path, query);
@@ -35,7 +35,8 @@ export function setQuery(changes, { replace = false } = {}) {
   window.dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
-function decoded(text) {
+/** Return what a text is without its escapes; itself where it has a % that stands for itself. */
+export function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {

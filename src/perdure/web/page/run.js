@@ -2,6 +2,7 @@
 
 import { pathOf } from "./api.js";
 import { exact, valueOf } from "./format.js";
+import { FINAL } from "./status.js";
 import { RunSheet } from "./run/sheet.js";
 
 export const title = "Run";
@@ -48,7 +49,7 @@ class RunScreen {
   }
 
   get isOpen() {
-    return ["queued", "running", "waiting"].includes(this.detail.run.status);
+    return !FINAL.has(this.detail.run.status);
   }
 
   get now() {

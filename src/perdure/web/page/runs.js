@@ -1,8 +1,8 @@
 /** Runs. Which run is it? */
 
-import { copied } from "./copied.js";
+import { howToStart } from "./copied.js";
 import { e, h, replace } from "./dom.js";
-import { age, count } from "./format.js";
+import { age, count, several } from "./format.js";
 import { actBar } from "./runs_acts.js";
 import { filterBar, filtersOf, isFiltered } from "./runs_filters.js";
 import { RunList } from "./runs_list.js";
@@ -144,7 +144,7 @@ class RunsScreen {
       return [looked, h("button", { onclick: () => list.more() }, "Look further")];
     }
     if (!list.rows.length) return [looked, ...this.emptyWords()];
-    return [looked, e("p.faint", `${count(list.rows.length)} ${list.rows.length === 1 ? "run" : "runs"}; these are all`)];
+    return [looked, e("p.faint", `${several(list.rows.length, "run")}; these are all`)];
   }
 
   emptyWords() {
@@ -152,10 +152,7 @@ class RunsScreen {
       return [e("p.dim", "No run fits all of this."),
         h("button", { onclick: () => this.context.go("runs") }, "Show all runs")];
     }
-    if (!this.context.job.is_served) return [e("p.dim", "This job has no runs yet.")];
-    return [e("p.dim", "No runs yet. Start one:"), copied(
-      `curl ${new URL("runs", this.context.base)} -H "Authorization: Bearer $TOKEN" --json \\\n`
-      + `    '{"key": "first", "value": "hello", "id": "first-1", "wait": true}'`)];
+    return howToStart(this.context);
   }
 
   element(row) {

@@ -2,6 +2,7 @@
 
 import { asked } from "./dialog.js";
 import { e, h, replace } from "./dom.js";
+import { several } from "./format.js";
 import { FINAL } from "./status.js";
 
 const AT_ONCE = 4; // requests under way
@@ -33,7 +34,9 @@ export function actBar(context, chosen, clear) {
 
   const ask = async (name) => {
     const heads = chosen().filter(ACTS[name].fits);
-    if (name === "cancel" && !(await confirmed(heads.length))) return;
+    if (name === "cancel" && !(await asked(`Cancel ${several(heads.length, "run")}?`,
+      e("p.dim", "They never complete. What they did stays done; a retry goes on from there."),
+      "Cancel them", () => true, { word: "Keep", answer: false }))) return;
     for (const button of buttons.values()) button.disabled = true;
     await actOn(context, heads.map(({ id }) => id), name);
     clear();
@@ -56,14 +59,8 @@ export async function actOn(context, ids, name) {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   const done = ids.length - refused.length;
-  if (done) context.say(`${done === 1 ? "1 run" : `${done} runs`} ${ACTS[name].done}`);
+  if (done) context.say(`${several(done, "run")} ${ACTS[name].done}`);
   if (refused.length) {
     context.say(`${refused.length} not ${ACTS[name].done}: ${refused[0]}`, "error");
   }
-}
-
-function confirmed(number) {
-  return asked(`Cancel ${number === 1 ? "1 run" : `${number} runs`}?`,
-    [e("p.dim", "They never complete. What they did stays done; a retry goes on from there.")],
-    "Cancel them", () => true, { word: "Keep", answer: false });
 }

@@ -1,6 +1,6 @@
 /** Which runs are shown: chips above the list, all of them in the address. */
 
-import { e, h, replace } from "./dom.js";
+import { dim, e, h, replace } from "./dom.js";
 import { count, foreign, line } from "./format.js";
 import { STATUSES, symbol } from "./status.js";
 
@@ -70,7 +70,7 @@ export function filterBar(set) {
         h("button.chip.is-given", {
           "aria-label": `Without ${name} ${line(query.get(name), 80)}`,
           onclick: () => set({ [name]: null }),
-        }, e("span.dim", name), foreign(line(query.get(name), 40)), h("span", { "aria-hidden": "true" }, "×"))));
+        }, dim(name), foreign(line(query.get(name), 40)), h("span", { "aria-hidden": "true" }, "×"))));
     },
 
     /** Show how many runs stand how. */

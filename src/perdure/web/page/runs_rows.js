@@ -7,7 +7,6 @@ import { FINAL, symbol } from "./status.js";
 
 const SPARE = 8; // rows above and below what is seen
 const STEPS = 200; // of a map, along time
-const LANES = 5;
 
 /** Draws rows of one height into a scrolled place, as many as are seen. */
 export class Rows {
@@ -147,7 +146,7 @@ function map(work) {
   svg("rect", { class: "map-base", x: 0, y: 48, width: STEPS, height: 4 }),
   ...work.map.map(([lane, begin, end, kind]) => svg("rect", {
     class: `map-${kind}`, x: Math.min(begin, STEPS - 1.5), width: Math.max(end - begin, 1.5),
-    y: (lanes === 1 ? 25 : Math.min(lane, LANES - 1) * bar), height: bar * (lanes > 3 ? 0.72 : 0.8),
+    y: lanes === 1 ? 25 : lane * bar, height: bar * 0.76,
   })));
 }
 

@@ -2,11 +2,13 @@
 
 import * as failures from "./failures.js";
 import * as inbox from "./inbox.js";
+import * as now from "./now.js";
 import * as run from "./run.js";
 import * as runs from "./runs.js";
 
 /** In the order of the navigation; `name` is the first part of the address. */
 export const SCREENS = [
+  { name: "now", screen: now },
   { name: "runs", screen: runs },
   { name: "inbox", screen: inbox },
   { name: "failures", screen: failures },

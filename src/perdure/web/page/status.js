@@ -1,6 +1,6 @@
 /** How a run stands: told by colour, by shape and by word. */
 
-import { h } from "./dom.js";
+import { e, h } from "./dom.js";
 
 const SHAPES = {
   queued: "○", running: "◐", waiting: "◌", completed: "●", failed: "✕", cancelled: "⊘",
@@ -18,8 +18,7 @@ export function symbol(status) {
     SHAPES[status] ?? "•");
 }
 
-/** Return shape and word */
-export function badge(status) {
-  return h("span", { class: `badge is-${status}` },
-    h("span.symbol", { "aria-hidden": "true" }, SHAPES[status] ?? "•"), status);
+/** Return the shape of a status and a word, else its own. */
+export function badge(status, word = status) {
+  return e(`span.badge.is-${status}`, h("span.symbol", { "aria-hidden": "true" }, SHAPES[status] ?? "•"), word);
 }

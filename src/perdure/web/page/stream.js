@@ -14,10 +14,9 @@ const LONGEST_SILENCE = 40_000; // the service sends a comment each 15 s
 /**
  * Follow a stream.
  *
- * @param {string} path
- * @param {Object} options `after`: id to go on behind; `on`: functions of data and id by the names
+ * @param options `after`: id to go on behind; `on`: functions of data and id by the names
  *   of events; `state`: told "connecting", "live", "lost" with why, "hidden", "ended"
- * @returns {{close: function(): void, last: function(): string}}
+ * @returns {close(), last(): the last id}
  */
 export function follow(path, { query = {}, after = "", on, state = () => {} }) {
   let last = String(after);

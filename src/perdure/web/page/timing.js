@@ -2,7 +2,7 @@
 
 /**
  * Make a function that does `work` once, `ms` after it was called, however often it was; it has
- * `cancel`, and `now` for at once.
+ * `cancel`.
  */
 export function soon(ms, work) {
   let timer = null;
@@ -16,6 +16,18 @@ export function soon(ms, work) {
     clearTimeout(timer);
     timer = null;
   };
-  ask.now = work;
   return ask;
+}
+
+/** Do `work` at once, and a second after the job changed, until `dispose`; as screens have it. */
+export function watched(context, work) {
+  const look = soon(1000, work);
+  const unsubscribe = context.onChange(look);
+  work();
+  return {
+    dispose() {
+      look.cancel();
+      unsubscribe();
+    },
+  };
 }

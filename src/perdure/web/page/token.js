@@ -3,6 +3,8 @@
  * tab alone.
  */
 
+import { decoded } from "./router.js";
+
 /** Address of the service: the page's modules lie two folders below it, whatever the prefix. */
 export const BASE = new URL("../../", import.meta.url);
 
@@ -13,13 +15,7 @@ let held = null;
 export function takeToken() {
   const given = /^#token=([^&/]+)(.*)$/.exec(location.hash);
   if (!given) return;
-  let token = given[1];
-  try {
-    token = decodeURIComponent(token);
-  } catch {
-    // It has a % that stands for itself.
-  }
-  keepToken(token);
+  keepToken(decoded(given[1]));
   const rest = given[2].replace(/^[&/]+/, "");
   history.replaceState(null, "", `${location.pathname}${location.search}#/${rest}`);
 }

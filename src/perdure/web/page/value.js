@@ -1,21 +1,19 @@
 /** Values of a run, shown in full width: as lists have them, and whole when it is asked for. */
 
-import { e, h, replace } from "./dom.js";
+import { dim, e, h, replace } from "./dom.js";
 import { bytes } from "./format.js";
 
 const MOST = 1_000_000; // characters on the page of what was asked for
 
 /** Make a panel of a value, as lists have it; `source`: where all of a cut one is had from. */
 export function valuePanel(form, source = null) {
-  const text = h("pre.value", { dir: "auto", tabindex: "0" });
-  if (!("cut" in form)) {
-    replace(text, written(form.value));
-    return e("div.value-panel", text);
-  }
-  replace(text, form.cut, e("span.dim", "…"));
+  const isCut = "cut" in form;
+  const text = h("pre.value", { dir: "auto", tabindex: "0" }, isCut ? [form.cut, dim("…")] : written(form.value));
+  const panel = e("div.value-panel", text);
+  if (!isCut) return panel;
   if (!source?.context) {
-    return e("div.value-panel", text,
-      e("p.dim", `It has ${bytes(form.bytes)}; this is how it begins.`));
+    panel.append(e("p.dim", `It has ${bytes(form.bytes)}; this is how it begins.`));
+    return panel;
   }
   const whole = async () => {
     more.disabled = true;
@@ -24,7 +22,7 @@ export function valuePanel(form, source = null) {
       const value = written(await source.context.api.get(path, { path: form.path }));
       const rest = value.length - MOST;
       replace(text, value.slice(0, MOST),
-        rest > 0 && e("span.dim", `… and ${bytes(rest)} more`));
+        rest > 0 && dim(`… and ${bytes(rest)} more`));
       more.remove();
     } catch (error) {
       more.disabled = false;
@@ -33,7 +31,8 @@ export function valuePanel(form, source = null) {
   };
   const more = h("button.quiet", { onclick: whole },
     `All of it (${bytes(form.bytes)})`);
-  return e("div.value-panel", text, more);
+  panel.append(more);
+  return panel;
 }
 
 /** Return a value as it is read: a text as it is, all else as JSON in lines */

@@ -72,7 +72,7 @@ function textOf(call) {
 const ESCAPES = { n: "\n", t: "\t", r: "\r" };
 
 function unquoted(text) {
-  const inner = text.length > 1 && text.at(-1) === text[0] ? text.slice(1, -1) : `${text.slice(1)}`;
+  const inner = text.length > 1 && text.at(-1) === text[0] ? text.slice(1, -1) : text.slice(1);
   return inner.replace(/\\(.)/gs, (_, sign) => ESCAPES[sign] ?? sign);
 }
 

@@ -3,11 +3,7 @@
 const FRAME = /^\s*File "(.*)", line (\d+), in (.*)$/;
 const LIBRARY = /[\\/](site-packages|dist-packages|lib[\\/]python[\d.]+|perdure)[\\/]|^<frozen /;
 
-/**
- * Return the user's own frames of a traceback, the innermost first: [{file, line, name, code}].
- *
- * Of an exception that came of another, those of the last one alone.
- */
+/** Return the user's own frames of a traceback's last error, the innermost first. */
 export function ownFrames(traceback) {
   const lines = (traceback ?? "").split("\n");
   const start = lines.findLastIndex((line) => line.startsWith("Traceback "));

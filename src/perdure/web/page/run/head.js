@@ -1,9 +1,8 @@
 // The head of a run: how it stands, what it waits for and how to end that, and where its time went.
 
-import { e, h } from "../dom.js";
-import { dim, tailOf } from "./parts.js";
+import { dim, e, h } from "../dom.js";
 import { clock, day } from "../timeline/axis.js";
-import { age, cost, count, duration, oneLine } from "../format.js";
+import { age, cost, count, duration, oneLine, tailOf } from "../format.js";
 import { badge } from "../status.js";
 
 /**
@@ -24,7 +23,7 @@ function titleRow(run, actions) {
     badge(run.status),
     e("h1", e("bdi", run.title)),
     run.title !== run.id && dim(run.id),
-    e("span.pair", dim("key "), e("bdi", oneLine(run.key))),
+    e("span.pair.cut", dim("key "), e("bdi", oneLine(run.key))),
     dim(isOver || run.waits.length ? "since " : "started ", shortly(since), " · ", age(since)),
     run.attempts > 1 && dim(`put back ${run.attempts - 1} ×`),
     e("span.room"),

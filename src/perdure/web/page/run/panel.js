@@ -3,9 +3,8 @@
 import { clock } from "../timeline/axis.js";
 import { shortName } from "../timeline/bars.js";
 import { eventName } from "../timeline/draw.js";
-import { e, h } from "../dom.js";
-import { dim, tailOf } from "./parts.js";
-import { cost, count, duration, exact } from "../format.js";
+import { dim, e, h } from "../dom.js";
+import { cost, count, duration, exact, tailOf } from "../format.js";
 import { badge } from "../status.js";
 import { valuePanel } from "../value.js";
 import { documentsOf, isChat, messagesOf } from "./conversation.js";
@@ -76,8 +75,7 @@ function callParts(bar, context) {
 function stateBadge(bar) {
   const state = bar.now ? bar.now.state : bar.status;
   const kinds = { returned: "completed", raised: "failed", "in doubt": "waiting", retrying: "waiting", "backing off": "waiting", limited: "waiting", queued: "queued" };
-  const made = badge(kinds[state] ?? "running");
-  return h("span", { class: made.className }, `${[...made.textContent.trim()][0]} ${state}`);
+  return badge(kinds[state] ?? "running", state);
 }
 
 /** Return how something stands, and for how long it was. */
@@ -100,14 +98,13 @@ function durability(bar) {
 
 function timesOf(bar) {
   const { call, now } = bar;
-  const waited = call?.waited ?? { thread: 0, limit: 0, retries: 0 };
-  const ran = call?.settled_at && call.attempts === 1 ? duration(call.settled_at - call.started_at) : "";
+  const { thread, limit, retries } = call?.waited ?? {};
   return [
-    ["held by a limit", waited.limit && duration(waited.limit)],
-    ["queued for a thread", waited.thread && duration(waited.thread)],
-    ["ran", ran],
-    ["backed off", waited.retries && duration(waited.retries)],
-    ["attempts", call && call.attempts > 1 ? `${call.attempts} (drawn evenly: the journal has the sum of the pauses)` : ""],
+    ["held by a limit", limit && duration(limit)],
+    ["queued for a thread", thread && duration(thread)],
+    ["ran", call?.settled_at && call.attempts === 1 && duration(call.settled_at - call.started_at)],
+    ["backed off", retries && duration(retries)],
+    ["attempts", call?.attempts > 1 && `${call.attempts} (drawn evenly: the journal has the sum of the pauses)`],
     ["began", moment(call ? call.started_at : bar.begin)],
     ["settled", moment(call?.settled_at)],
     ["next attempt", moment(call?.due_at || now?.due)],
@@ -148,7 +145,7 @@ function chatParts(bar) {
       usage.model && e("strong", usage.model),
       e("span", `${count(usage.input_tokens)} tokens in`),
       e("span", `${count(usage.output_tokens)} out`),
-      usage.cost !== null && usage.cost !== undefined && e("span", cost(usage.cost)),
+      usage.cost != null && e("span", cost(usage.cost)),
     ),
     section("Conversation", said.length ? said : e("p.dim", "The journal has no messages of it.")),
   ];

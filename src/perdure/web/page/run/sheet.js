@@ -13,7 +13,6 @@ const HINT = "drag pans · Ctrl + wheel zooms · Shift + drag zooms to a range �
 /** The sheet of a run. Owns: its timeline. Lifecycle: `dispose`. */
 export class RunSheet {
   /**
-   * @param place an empty element.
    * @param source `records(after)`; `child(id)`: the detail of a child run, a promise or null.
    * @param options `actions` of `headOf`; `context` of the page, or null; `query`: {call, from, to, tab}
    *   to begin with; `changed(query)`: what the address should say; `go(run id)`.

@@ -3,8 +3,7 @@
 import { clock } from "../timeline/axis.js";
 import { eventName } from "../timeline/draw.js";
 import { shortName } from "../timeline/bars.js";
-import { e, h, replace } from "../dom.js";
-import { dim } from "./parts.js";
+import { dim, e, h, replace } from "../dom.js";
 import { bytes, count, exact, oneLine } from "../format.js";
 
 const MOST_EVENTS = 2000;
@@ -109,26 +108,22 @@ export class Tabs {
   #memory() {
     const { memory } = this.detail;
     if (!memory.length) return replace(this.body, e("p.empty", "It wrote nothing to memory."));
-    return replace(this.body, e("table.plain",
-      e("thead", e("tr", ["memory", "path", "value", "by"].map((name) => h("th", { scope: "col" }, name)))),
-      e("tbody", memory.map((write) => e("tr",
-        e("td.dim", write.memory),
-        e("td.mono", write.path),
-        e("td.cut.mono", write.deleted ? e("em", "deleted") : oneLine(write.written)),
-        e("td", write.action),
-      )))));
+    return replace(this.body, tableOf(["memory", "path", "value", "by"], memory.map((write) => e("tr",
+      e("td.dim", write.memory),
+      e("td.mono", write.path),
+      e("td.cut.mono", write.deleted ? e("em", "deleted") : oneLine(write.written)),
+      e("td", write.action),
+    ))));
   }
 
   async #journal() {
     const { detail, source } = this;
-    const table = e("tbody");
+    const table = tableOf(["no.", "at", "kind", "action", "call", "what", "size"]);
     const more = e("p.empty");
-    replace(this.body, e("table.plain",
-      e("thead", e("tr", ["no.", "at", "kind", "action", "call", "what", "size"].map((name) => h("th", { scope: "col" }, name)))),
-      table), more);
+    replace(this.body, table, more);
     const load = async (after) => {
       const found = await source.records(after);
-      table.append(...found.records.map(recordRow));
+      table.lastChild.append(...found.records.map(recordRow));
       replace(more, found.after === null ? "" : h("button", { onclick: () => load(found.after) }, "More records"));
     };
     try {
@@ -145,6 +140,10 @@ export class Tabs {
       e("pre.value.raw", cut ? text.slice(0, RAW) : text),
       cut && e("p.empty", `${bytes(text.length)} in all: GET /runs/${this.detail.run.id}/detail, or perdure trace ${this.detail.run.id} --format json`));
   }
+}
+
+function tableOf(names, rows = []) {
+  return e("table.plain", e("thead", e("tr", names.map((name) => h("th", { scope: "col" }, name)))), e("tbody", rows));
 }
 
 function recordRow(record) {

@@ -28,12 +28,7 @@ export function lengthOf(intervals) {
 
 /** The time axis of one run. */
 export class Axis {
-  /**
-   * @param first where it begins, ms since the epoch.
-   * @param last where it ends.
-   * @param busy intervals [from, to] in which something was at work; the rest may be folded.
-   * @param folds false: nothing is folded.
-   */
+  /** From `first` to `last`; of what is not `busy`, intervals of it, long stretches may be folded. */
   constructor(first, last, busy, folds = true) {
     const end = Math.max(last, first + 1);
     const stretches = merged(busy.map(([a, b]) => [Math.max(a, first), Math.min(b, end)]));

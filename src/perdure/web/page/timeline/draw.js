@@ -3,7 +3,7 @@
 import { duration } from "../format.js";
 import { clock, day, firstFrom, marks } from "./axis.js";
 import { HEADER, ROW, STRIP } from "./layout.js";
-import { line, paintBar, patternsOf } from "./paint.js";
+import { fill, line, paintBar, patternsOf } from "./paint.js";
 
 export const AXIS = 28; // px: the time axis, always in sight
 const LEAST_MARK = 84; // px between two marks of the axis
@@ -24,8 +24,7 @@ export function draw(context, layout, view, colours) {
     counts: { bars: 0, lanes: 0, labels: 0 },
     widths: widthsOf(context, `11px ${colours.sans}`),
   };
-  context.fillStyle = colours.ground;
-  context.fillRect(0, 0, view.width, view.height);
+  fill(context, colours.ground, 0, 0, view.width, view.height);
   context.textBaseline = "middle";
   drawGrid(scene);
   context.save();
@@ -97,8 +96,7 @@ function drawFolds({ context, layout, view, colours, x }) {
     const from = Math.round(x(fold.from)) + 0.5;
     const to = Math.round(x(fold.to)) - 0.5;
     if (to < 0 || from > view.width) continue;
-    context.fillStyle = colours.sunken;
-    context.fillRect(from, AXIS, to - from, view.height);
+    fill(context, colours.sunken, from, AXIS, to - from, view.height);
     line(context, from, AXIS, from, view.height, colours.faint, [2, 3]);
     line(context, to, AXIS, to, view.height, colours.faint, [2, 3]);
   }
@@ -121,8 +119,7 @@ function chip({ context, view, colours, widths }, text, middle, top, back, colou
   context.font = `11px ${colours.sans}`;
   const width = widths.width(text) + 12;
   const left = Math.min(Math.max(middle - width / 2, 0), view.width - width);
-  context.fillStyle = back;
-  context.fillRect(left, top, width, CHIP);
+  fill(context, back, left, top, width, CHIP);
   context.fillStyle = colour;
   context.fillText(text, left + 6, top + CHIP / 2 + 0.5);
   return left + width;
@@ -143,8 +140,7 @@ function drawLane(scene, lane) {
   const from = Math.max(x(lane.bar.begin), -2);
   const to = Math.min(x(lane.bar.end), view.width + 2);
   if (to > 0 && from < view.width) {
-    context.fillStyle = lane.status === "failed" ? colours.failed : colours.faint;
-    context.fillRect(from, y + HEADER - 4, Math.max(to - from, 2), 2);
+    fill(context, lane.status === "failed" ? colours.failed : colours.faint, from, y + HEADER - 4, Math.max(to - from, 2), 2);
   }
   const edge = AXIS + (layout.beginnings.length ? STRIP : 0);
   drawName(scene, lane, Math.min(Math.max(y, edge), y + lane.height - HEADER));
@@ -168,15 +164,13 @@ function drawName({ context, view, colours }, lane, y) {
     const widths = widthsOf(context, font);
     const shown = widths.cut(text, view.width - at - 20);
     const to = at + widths.width(shown);
-    context.fillStyle = isSelected ? colours.sunken : colours.ground;
-    context.fillRect(at, y + 1, to - at + 4, HEADER - 6);
+    fill(context, isSelected ? colours.sunken : colours.ground, at, y + 1, to - at + 4, HEADER - 6);
     context.fillStyle = colour;
     context.fillText(shown, at, y + HEADER / 2 - 2);
     at = to;
   }
   if (!isSelected) return;
-  context.fillStyle = colours.accent;
-  context.fillRect(0, y + 1, 3, HEADER - 6);
+  fill(context, colours.accent, 0, y + 1, 3, HEADER - 6);
 }
 
 /** Return an event's type as people say it: `_input_event` is "input". */
@@ -220,8 +214,7 @@ function drawBeginnings(scene, isAbove) {
       taken = drawBeginningsName(scene, each, at, taken);
     } else if (each.isCrash) {
       context.globalAlpha = 0.08;
-      context.fillStyle = colour;
-      context.fillRect(since, AXIS, at - since, view.height);
+      fill(context, colour, since, AXIS, at - since, view.height);
       context.globalAlpha = 1;
     }
   }

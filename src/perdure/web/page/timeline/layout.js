@@ -4,6 +4,7 @@
 // draws nothing and knows no document.
 
 import { line } from "../format.js";
+import { FINAL } from "../status.js";
 import { Axis, lengthOf, merged } from "./axis.js";
 import { beginningsOf, replayedBy } from "./processes.js";
 import { barsOf } from "./bars.js";
@@ -20,7 +21,6 @@ const LEAST_GAP = 2; // px between two bars of a row
 /**
  * Lay out a run.
  *
- * @param detail the run.
  * @param options `now`: of a run that goes on, ms; `calls`: those under way, of `/live`, or null
  *   where that is not seen; `width` of the picture in px; `folds`: idle time; `children`: a map of
  *   ids to the details of child runs that are open.
@@ -56,7 +56,7 @@ export function layOut(detail, options = {}) {
 
 /** Return whether a run goes on. */
 export function isOpen(detail) {
-  return ["queued", "running", "waiting"].includes(detail.run.status);
+  return !FINAL.has(detail.run.status);
 }
 
 function firstOf(detail) {

@@ -4,13 +4,14 @@ const INSET = 3; // px above and below a bar in its row
 const TEXT_ROOM = 6;
 const LEAST_TEXT = 56; // px: a bar with less room than this, and than its label needs, has none
 
-let kept = { key: "", patterns: null };
+let kept = {};
 
 /** Return the fill patterns of a theme: `held` is striped, `queued` dotted, `replayed` hatched. */
 export function patternsOf(context, colours) {
   const key = `${colours.held} ${colours.queued} ${colours.ground} ${colours.replayed}`;
   if (kept.key !== key) {
-    const patterns = {
+    kept = {
+      key,
       held: tile(context, 4, (c) => line(c, 1, 0, 1, 4, colours.held, [], 1.6)),
       queued: tile(context, 4, (c) => {
         c.fillStyle = colours.queued;
@@ -21,9 +22,8 @@ export function patternsOf(context, colours) {
         for (const at of [-4, -1, 2]) line(c, at, at + 8, at + 8, at, colours.ground, [], 1.6);
       }),
     };
-    kept = { key, patterns };
   }
-  return kept.patterns;
+  return kept;
 }
 
 function tile(context, size, paint) {
@@ -32,6 +32,12 @@ function tile(context, size, paint) {
   canvas.height = size;
   paint(canvas.getContext("2d"));
   return context.createPattern(canvas, "repeat");
+}
+
+/** Fill a box. */
+export function fill(context, style, x, y, width, height) {
+  context.fillStyle = style;
+  context.fillRect(x, y, width, height);
 }
 
 /** Draw a line. */
@@ -62,12 +68,10 @@ export function paintBar(scene, bar, place) {
   if (bar.parts.length) {
     for (const part of bar.parts) paintPart(scene, bar, part, box);
     if (bar.replayed) {
-      context.fillStyle = scene.patterns.replayed;
-      context.fillRect(box.from, y, box.to - box.from, height);
+      fill(context, scene.patterns.replayed, box.from, y, box.to - box.from, height);
     }
     for (const at of bar.notches) {
-      context.fillStyle = colours.text;
-      context.fillRect(Math.round(x(at)) - 1, y - 2, 2, height + 4);
+      fill(context, colours.text, Math.round(x(at)) - 1, y - 2, 2, height + 4);
     }
     if (bar.isOpen) paintOpenEnd(scene, box);
   } else paintLine(scene, bar, box);
@@ -89,11 +93,9 @@ function paintPart(scene, bar, part, box) {
   if (part.kind === "backoff") {
     line(context, from, y + height / 2, to, y + height / 2, colours.backoff, [3, 3], 1.5);
   } else if (part.kind === "held" || part.kind === "queued") {
-    context.fillStyle = patterns[part.kind];
-    context.fillRect(from, y + 2, to - from, height - 4);
+    fill(context, patterns[part.kind], from, y + 2, to - from, height - 4);
   } else {
-    context.fillStyle = colourOf(part.kind, bar, colours);
-    context.fillRect(from, y, to - from, height);
+    fill(context, colourOf(part.kind, bar, colours), from, y, to - from, height);
   }
 }
 
@@ -106,16 +108,14 @@ function colourOf(kind, bar, colours) {
 }
 
 function paintOpenEnd({ context, colours }, box) {
-  context.fillStyle = colours.running;
-  context.fillRect(box.to - 2, box.y - 2, 2, box.height + 4);
+  fill(context, colours.running, box.to - 2, box.y - 2, 2, box.height + 4);
 }
 
 function paintLine({ context, colours, x }, bar, box) {
   const colour = bar.kind === "wait" ? colours.waiting : colours.dim;
   const middle = Math.round(box.y + box.height / 2) + 0.5;
   line(context, box.from, middle, box.to, middle, colour, bar.kind === "sleep" ? [2, 3] : [], bar.isOpen ? 2 : 1);
-  context.fillStyle = colour;
-  context.fillRect(box.from, box.y + 2, 1, box.height - 4);
+  fill(context, colour, box.from, box.y + 2, 1, box.height - 4);
   context.fillRect(box.to - 1, box.y + 2, 1, box.height - 4);
   for (const at of bar.notches) diamond(context, x(at), middle);
 }

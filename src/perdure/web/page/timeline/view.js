@@ -1,20 +1,19 @@
 // The timeline as an element: a canvas that is zoomed, panned and selected in, and a hidden table.
 
-import { e, h } from "../dom.js";
+import { e, h, replace } from "../dom.js";
 import { duration } from "../format.js";
 import { AXIS, draw, hit, positionAt } from "./draw.js";
+import { clock } from "./axis.js";
 import { HEADER, ROW, layOut } from "./layout.js";
 import { Gestures } from "./gestures.js";
 import { Window } from "./window.js";
-import { fillTable } from "./table.js";
 
-const COLOURS = [
-  "ground", "raised", "sunken", "line", "text", "dim", "faint", "accent", "done", "running",
-  "waiting", "failed", "replayed", "held", "queued", "backoff", "committing", "on-bar", "bar",
-];
+const COLOURS = ("ground sunken line text dim faint accent running waiting failed replayed held queued"
+  + " backoff committing on-bar bar").split(" ");
 const TALLEST = 0.62; // of the screen
 const LEAST_HEIGHT = 120; // px
 const FOLD_NOTE = 26; // px below all lanes: how long what is folded was
+const MOST_ROWS = 1000; // of the table
 const TABLE_EVERY = 2000; // ms between two renewals of the table of a run that goes on
 
 /** A timeline. Owns: its element and listeners. Lifecycle: `dispose`. */
@@ -42,7 +41,7 @@ export class Timeline {
 
   #build() {
     this.canvas = h("canvas.timeline-canvas", { tabindex: 0, role: "application", "aria-roledescription": "timeline" });
-    this.tip = h("div.timeline-tip", { hidden: true });
+    this.tip = h("div.timeline-tip.cut", { hidden: true });
     this.said = h("div.unheard", { "aria-live": "polite" });
     this.table = e("table.unheard");
     this.element = e("div.timeline", this.canvas, this.tip, this.said, e("div.unheard", this.table));
@@ -215,3 +214,23 @@ const WORDS = {
   held: "held by a limit", queued: "queued for a thread", running: "ran", backoff: "backed off",
   committing: "committing", failed: "failed",
 };
+
+/** Fill a table with the bars of a layout: the timeline in words, for screen readers. */
+function fillTable(table, layout) {
+  const row = (tag, cells) => e("tr", cells.map((text) => e(tag, text)));
+  const rows = [row("th", ["action", "what", "status", "began", "took"])];
+  let left = MOST_ROWS;
+  let passed = 0;
+  for (const lane of layout.lanes) {
+    for (const bar of [lane.bar, ...lane.bars]) {
+      if (left-- <= 0) {
+        passed += 1;
+        continue;
+      }
+      const took = duration(bar.end - bar.begin);
+      rows.push(row("td", [lane.name, bar.label, bar.status, clock(bar.begin, 1), took]));
+    }
+  }
+  if (passed) rows.push(row("td", [`and ${passed} more, in the tab Journal`]));
+  replace(table, rows);
+}
