@@ -32,10 +32,6 @@ OTHER_NAMES = {
     ("api.runner_context", "DurableFuture"): "is DurableCall",
     ("api.core_options", "MemoryEventOptions"): "declared; nothing makes such an event yet",
     ("api.function", "PythonFunction"): "Java functions can be named and not called",
-    (
-        "api.execution_environment",
-        "AgentsExecutionEnvironment",
-    ): "runs lists in this process; `env` of Flink is not taken yet",
 }
 
 

@@ -7,8 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+HAS_FLINK = importlib.util.find_spec("pyflink") is not None
+if HAS_FLINK:
+    from perdure.flink_agents import install
+
+    install()  # `flink_agents` is what is here, for agents of theirs
+
 # The other tests run where Flink is not installed, and say so (`make test`).
-collect_ignore_glob = [] if importlib.util.find_spec("pyflink") else ["test_*.py"]
+collect_ignore_glob = [] if HAS_FLINK else ["test_*.py"]
 
 IGNORED = (
     "DeprecationWarning",

@@ -8,11 +8,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pyflink.common import Types
+from pyflink.common import JobClient, Types
 from pyflink.datastream import DataStream, MapFunction, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 from tests.patience import PATIENCE
 
 from perdure import FlinkEngine
+from perdure.engine.flink.start import rest_api
 
 PATH = {"python.logging.default.level": "WARN"}
 
@@ -74,6 +76,33 @@ def until(condition: Callable[[], Any]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.05)
+
+
+def clock(env: StreamExecutionEnvironment) -> DataStream:
+    """A stream that never ends: ten numbers a second."""
+    legacy = get_gateway().jvm.org.apache.flink.streaming.api.functions.source.datagen
+    source = legacy.DataGeneratorSource(legacy.RandomGenerator.longGenerator(0, 1), 10, None)
+    j_stream = env._j_stream_execution_environment.addSource(
+        source, "clock", Types.LONG().get_java_type_info()
+    )
+    return DataStream(j_stream.setParallelism(1))
+
+
+def stumbling(env: StreamExecutionEnvironment, inputs: list[Any]) -> DataStream:
+    """Inputs, in a job that does not end and fails at `fail_soon`."""
+    clocked = clock(env).map(Stumbles()).filter(_nothing).map(str, Types.PICKLED_BYTE_ARRAY())
+    return env.from_collection(inputs).union(clocked.set_parallelism(1))
+
+
+def until_kept(client: JobClient) -> None:
+    """Wait for a checkpoint that began after this was called."""
+    ask, path = rest_api(client._j_job_client), f"/jobs/{client.get_job_id()}/checkpoints"
+
+    def completed() -> int:
+        return int((ask(path) or {}).get("counts", {}).get("completed", 0))
+
+    before = completed()
+    until(lambda: completed() >= before + 2)
 
 
 def environment(engine: FlinkEngine, **options: str) -> StreamExecutionEnvironment:

@@ -13,15 +13,20 @@ from unittest import mock
 
 import pytest
 from pyflink.common import Types
-from pyflink.datastream import DataStream, StreamExecutionEnvironment
-from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, StreamTableEnvironment
 from tests.flink.agents import Broken, Doubled, Rated, Shop
-from tests.flink.mini_cluster import Collected, Stumbles, environment, fail_soon, until
+from tests.flink.mini_cluster import (
+    Collected,
+    environment,
+    fail_soon,
+    stumbling,
+    until,
+    until_kept,
+)
 
 from perdure import FlinkEngine, FlinkJobError, LocalEngine
 from perdure.engine.flink.failures import read_failure
-from perdure.engine.flink.start import check_start, rest_api
+from perdure.engine.flink.start import check_start
 from perdure.testing.engine_agent import ContractAgent, work
 from perdure.testing.engine_contract import EngineContract, FailedWith, Ran
 
@@ -31,20 +36,6 @@ CLOSE_SECONDS = 120.0
 
 def job_name() -> str:
     return f"test-{uuid.uuid4().hex[:8]}"
-
-
-def clock(env: StreamExecutionEnvironment) -> DataStream:
-    """A stream that never ends: ten numbers a second."""
-    legacy = get_gateway().jvm.org.apache.flink.streaming.api.functions.source.datagen
-    source = legacy.DataGeneratorSource(legacy.RandomGenerator.longGenerator(0, 1), 10, None)
-    j_stream = env._j_stream_execution_environment.addSource(
-        source, "clock", Types.LONG().get_java_type_info()
-    )
-    return DataStream(j_stream.setParallelism(1))
-
-
-def never(value: Any) -> bool:
-    return False
 
 
 class TestMiniCluster(EngineContract):
@@ -67,8 +58,7 @@ class TestMiniCluster(EngineContract):
         outputs = Collected()
         engine = FlinkEngine(job=job_name())
         env = environment(engine)
-        clocked = clock(env).map(Stumbles()).filter(never).map(str, Types.PICKLED_BYTE_ARRAY())
-        given = env.from_collection(inputs).union(clocked.set_parallelism(1))
+        given = stumbling(env, inputs)
         outputs.take(engine.apply(agent, given, key="key", id="n"))
 
         ended: list[Exception] = []
@@ -90,7 +80,7 @@ class TestMiniCluster(EngineContract):
         try:
             assert at(), ended
             until(lambda: ended or has_started.is_set())
-            until_kept(engine)
+            until_kept(engine._clients[0])
             fail_soon()
             waiting = [name for name, _ in work.calls].count("gate")
             until(lambda: ended or [name for name, _ in work.calls].count("gate") >= 2 * waiting)
@@ -103,18 +93,6 @@ class TestMiniCluster(EngineContract):
             running.join(CLOSE_SECONDS)
         assert not running.is_alive()
         return Ran(outputs.values, [])
-
-
-def until_kept(engine: FlinkEngine) -> None:
-    """Wait for a checkpoint that began after this was called."""
-    (client,) = engine._clients
-    ask, path = rest_api(client._j_job_client), f"/jobs/{client.get_job_id()}/checkpoints"
-
-    def completed() -> int:
-        return int((ask(path) or {}).get("counts", {}).get("completed", 0))
-
-    before = completed()
-    until(lambda: completed() >= before + 2)
 
 
 def test_g29_the_example_gives_what_it_gives_on_the_local_engine_byte_for_byte(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from flink_agents.api.agents.agent import Agent
@@ -15,6 +16,8 @@ from flink_agents.api.resource import ResourceType
 from flink_agents.api.runner_context import RunnerContext
 from pydantic import BaseModel
 from tests.flink_agents.imported_models import Imported
+
+from perdure.errors import ConfigurationError
 
 CALLS: list[int] = []
 
@@ -176,9 +179,22 @@ def test_models_that_the_agents_module_imports_need_no_registration(tmp_path) ->
         assert outputs == [{"k": Imported(text="k")}]
 
 
-def test_flink_has_no_environment_here_yet() -> None:
-    with pytest.raises(NotImplementedError, match="from_list"):
-        AgentsExecutionEnvironment.get_execution_environment(env=object())
+def test_an_environment_of_flink_needs_what_flink_needs(monkeypatch) -> None:
+    make = AgentsExecutionEnvironment.get_execution_environment
+    monkeypatch.setitem(sys.modules, "pyflink", None)
+    monkeypatch.setenv("JAVA_HOME", "")  # and put back what is found
+    with pytest.raises(
+        ConfigurationError, match=r"perdure\[flink\]|Python 3\.11 or 3\.12"
+    ) as error:
+        make(env=object())
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="StreamExecutionEnvironment is required"):
+        make(t_env=object())
+
+
+def test_an_agent_of_no_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="no agent 'ghost'"):
+        environment().from_list([]).apply("ghost")
 
 
 def test_the_configuration_is_read_from_flinks_folder(tmp_path, monkeypatch) -> None:

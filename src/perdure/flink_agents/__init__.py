@@ -14,6 +14,9 @@ try:
 except ImportError as error:
     raise missing_extra("perdure.flink_agents", "flink-agents", error) from error
 
+from perdure.engine.flink.java import have_java_found
 from perdure.flink_agents.installing import install
+
+have_java_found()
 
 __all__ = ["install"]

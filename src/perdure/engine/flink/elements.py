@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from perdure.codec.codec import Codec
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.engine.flink.failures import encode_failure
-from perdure.engine.flink.reference import load_agent
+from perdure.engine.flink.reference import agent_of
 from perdure.engine.flink.rows import dump
 from perdure.engine.flink.spec import Element, FunctionSpec, shard_of
 from perdure.engine.inputs import Field, field_of
 from perdure.engine.plan_of import plan_of
 from perdure.errors import EncodeError, InputError
 
-__all__ = ["Elements", "codec_of", "ticks"]
+__all__ = ["Elements", "MakeElements", "codec_of", "ticks"]
+
+# What a program says of its stream; it is pickled into the job's graph.
+MakeElements = Callable[[FunctionSpec], "Elements"]
 
 
 def codec_of(spec: FunctionSpec) -> Codec:
@@ -25,7 +28,7 @@ def codec_of(spec: FunctionSpec) -> Codec:
         AgentDefinitionError: the agent cannot be imported here, or cannot be run as declared.
     """
     config = Configuration(spec.config)
-    plan = plan_of(load_agent(spec.agent), config)
+    plan = plan_of(agent_of(spec), config)
     codec = Codec(max_bytes=config.get(AgentExecutionOptions.MAX_PAYLOAD_BYTES))
     codec.registry.know_modules(plan.modules)
     for annotated in plan.annotated_types:
@@ -40,33 +43,64 @@ def ticks(spec: FunctionSpec) -> Iterator[Element]:
 
 
 class Elements:
-    """Makes elements of the values of a stream, on one worker.
+    """Makes elements of what a stream carries, on one worker; `open` and `close` enclose its use.
 
     Args:
         spec: the job.
-        key: the key of a value: a field name or a function of the value.
-        id: its idempotency id, likewise, or None.
+        key: the key of a value: a field name or a function of the value; None: the key that the
+            stream is keyed by.
+        id: its idempotency id, likewise; None where there are none.
     """
 
-    def __init__(self, spec: FunctionSpec, key: Field, id: Field | None) -> None:
+    def __init__(self, spec: FunctionSpec, key: Field | None, id: Field | None) -> None:
         self._spec = spec
         self._key = key
         self._id = id
         self._codec = codec_of(spec)
         self._place = f"an input of job {spec.job!r}"
 
-    def of(self, value: Any) -> Element:
-        """Return the element of a value.
+    def open(self, runtime_context: Any) -> None:
+        """Get ready."""
+
+    def close(self) -> None:
+        """Let go of what `open` took."""
+
+    def value_of(self, given: Any) -> Any:
+        """Return the input that is made of what the stream carries.
+
+        Raises:
+            InputError: it is none.
+        """
+        return _plain(given)
+
+    def key_of(self, given: Any, value: Any, stream_key: Any) -> Any:
+        """Return its key.
+
+        Args:
+            given: what the stream carries.
+            value: the input.
+            stream_key: what the stream is keyed by there.
+
+        Raises:
+            InputError: it has none.
+        """
+        if self._key is None:
+            return stream_key
+        return field_of(value, self._key, "key", self._place)
+
+    def of(self, given: Any, stream_key: Any = None) -> Element:
+        """Return the element of what the stream carries.
 
         One of which there is none, since it has no key, say, becomes a failure: it must not fail
         the job, which would read it again.
         """
-        value = _plain(value)
         key = id_ = None
+        value = given
         try:
+            value = self.value_of(given)
             if self._id is not None:
                 id_ = self._text(field_of(value, self._id, "id", self._place))
-            key = field_of(value, self._key, "key", self._place)
+            key = self.key_of(given, value, stream_key)
             shard = shard_of(key, self._spec.shards)
             encode = self._codec.encode
             return shard, dump((id_, encode(key), encode(value)))

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import platform
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.engine.flink import settings
-from perdure.engine.flink.java import use_java
+from perdure.engine.flink.elements import Elements
+from perdure.engine.flink.java import Java, use_java
 from perdure.engine.flink.loopback import keeper, prepare
-from perdure.engine.flink.output_types import shape_of
-from perdure.engine.flink.reference import load_agent, reference_to
-from perdure.engine.flink.refusals import check_plan
+from perdure.engine.flink.placing import is_keyed, place
+from perdure.engine.flink.reference import reference_to
 from perdure.engine.flink.spec import SHARDS, FunctionSpec
 from perdure.engine.flink.start import check_start, rest_api
 from perdure.engine.inputs import Field
-from perdure.engine.plan_of import AnyAgent, plan_of
+from perdure.engine.plan_of import AnyAgent
 from perdure.errors import ConfigurationError, install, missing_extra
 from perdure.printable import printable_logger
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pyflink.datastream import DataStream, OutputTag, StreamExecutionEnvironment
     from pyflink.table import Table
 
-__all__ = ["FlinkEngine"]
+__all__ = ["FlinkEngine", "check_store", "find_flink", "run_job"]
 
 logger = printable_logger("perdure")
 
@@ -79,11 +80,9 @@ class FlinkEngine:
     ) -> None:
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
-        _check_store(store)
+        check_store(store)
         _check_shards(shards, ids_ttl)
-        _check_python()
-        self.java = use_java()
-        _check_flink()
+        self.java = find_flink()
         self._spec = FunctionSpec(
             agent="", job=job, store=store, config=self.config.values(), shards=shards,
             ids_ttl=ids_ttl,
@@ -107,7 +106,6 @@ class FlinkEngine:
         """
         prepare()
         env = settings.new_environment(options or {})
-        settings.complete(env)
         known, added = settings.options_of(env), {}
         if not known.contains_key(settings.CHECKPOINTS):
             added[settings.CHECKPOINTS] = "5 s"
@@ -117,6 +115,7 @@ class FlinkEngine:
             self._folders.append(folder)
             added[settings.CHECKPOINT_FOLDER] = Path(folder).as_uri()
         env.configure(settings.flink_options(added))
+        settings.complete(env)
         return env
 
     def apply(
@@ -124,7 +123,7 @@ class FlinkEngine:
         agent: AnyAgent | str,
         stream: DataStream | Table,
         *,
-        key: Field,
+        key: Field | None = None,
         id: Field | None = None,
         output_type: TypeInformation | None = None,
     ) -> DataStream:
@@ -135,8 +134,9 @@ class FlinkEngine:
                 a module; a function of a module that makes an agent; or `module:attribute`.
             stream: the inputs; a Row reaches the agent as a dict of its fields. A table that rows
                 are only added to is the stream of its rows.
-            key: the key of an input: a field name or a function of the value. Runs of a key are
-                executed in the order in which the stream brings its inputs.
+            key: the key of an input: a field name or a function of the value; of a KeyedStream may
+                be left out, and is its own then. Runs of a key are executed in the order in which
+                the stream brings its inputs.
             id: its idempotency id, likewise: what the source knows it by, topic, partition and
                 offset, say. What a run makes is named after it: without, ids come from a counter in
                 the state, and after a failure may be given to other inputs.
@@ -155,28 +155,21 @@ class FlinkEngine:
                 f"this engine was applied already, as job {self.job!r}: make another FlinkEngine"
                 " with a job name of its own"
             )
-        spec = dataclasses.replace(self._spec, agent=reference_to(agent), has_ids=id is not None)
-        check_plan(plan_of(load_agent(spec.agent), self.config), spec.store)
-        stream = _as_stream(stream)
-        env = stream.get_execution_environment()
-        settings.complete(env)
-        if env.get_parallelism() > spec.shards:
+        if key is None and not is_keyed(stream):
             raise ConfigurationError(
-                f"parallelism {env.get_parallelism()} is above the {spec.shards} shards that keys"
-                " are spread over: lower it, or pass shards= of at least it"
+                f"job {self.job!r}: the stream is not keyed: name the key of an input (key=), a"
+                " field or a function, or pass a KeyedStream"
             )
+        spec = dataclasses.replace(self._spec, agent=reference_to(agent), has_ids=id is not None)
+        make = functools.partial(Elements, key=key, id=id)
+        self._spec, outputs = place(spec, stream, make, output_type)
+        self._is_applied = True
         if id is None:
             logger.warning(
                 "job %s: inputs have no ids (id=): after a failure, what a run makes under ids,"
                 " such as ctx.uuid4(), may come to be another input's",
                 self.job,
             )
-        from perdure.engine.flink.topology import agent_stream  # now that Java is known
-
-        if output_type is not None:
-            spec = dataclasses.replace(spec, output_shape=shape_of(output_type))
-        outputs = agent_stream(spec, stream, key, id, output_type)
-        self._spec, self._is_applied = spec, True
         return outputs
 
     @property
@@ -202,24 +195,7 @@ class FlinkEngine:
             ConfigurationError: it is in batch mode.
             FlinkJobError: its workers could not start; the job was cancelled.
         """
-        settings.check_mode(env)
-        attached = settings.options_of(env).get_boolean("execution.attached", True)
-        client = env.execute_async(name or f"perdure {self.job}")
-        self._clients.append(client)
-        try:
-            job = str(client.get_job_id())
-            ask = rest_api(client._j_job_client)
-            keep = keeper(client._j_job_client, ask)
-            check_start(ask, job, [f"perdure {self.job}"])
-            if not attached:
-                return None
-            return _ended(client, keep)
-        except BaseException:
-            _cancel(client)
-            raise
-        finally:
-            if attached and client in self._clients:  # `close` of another thread takes them
-                self._clients.remove(client)
+        return run_job(env, name or f"perdure {self.job}", [self._spec], self._clients)
 
     def close(self) -> None:
         """Cancel what this engine runs, and remove its temporary folders."""
@@ -237,19 +213,38 @@ class FlinkEngine:
         self.close()
 
 
-def _as_stream(stream: DataStream | Table) -> DataStream:
-    from pyflink.datastream import DataStream
+def run_job(
+    env: StreamExecutionEnvironment,
+    name: str,
+    specs: Sequence[FunctionSpec],
+    clients: list[JobClient],
+) -> JobExecutionResult | None:
+    """Run the job of an environment: see `FlinkEngine.execute`.
 
-    if isinstance(stream, DataStream):
-        return stream
-    to_data_stream = getattr(getattr(stream, "_t_env", None), "to_data_stream", None)
-    if to_data_stream is None:
-        raise ConfigurationError(
-            f"apply was given a {type(stream).__name__}: pass a DataStream, or a table of a"
-            " StreamTableEnvironment"
-        )
-    rows: DataStream = to_data_stream(stream)
-    return rows
+    Args:
+        env: the environment.
+        name: what Flink shows the job as.
+        specs: the agents in it.
+        clients: has Flink's client of the job while it runs, and for good where it is detached.
+    """
+    settings.check_mode(env)
+    attached = settings.options_of(env).get_boolean("execution.attached", True)
+    client = env.execute_async(name)
+    clients.append(client)
+    try:
+        job = str(client.get_job_id())
+        ask = rest_api(client._j_job_client)
+        keep = keeper(client._j_job_client, ask)
+        check_start(ask, job, [f"perdure {each.job}" for each in specs])
+        if not attached:
+            return None
+        return _ended(client, keep)
+    except BaseException:
+        _cancel(client)
+        raise
+    finally:
+        if attached and client in clients:  # `close` of another thread takes them
+            clients.remove(client)
 
 
 def _ended(client: JobClient, keep: Callable[[], None]) -> JobExecutionResult:
@@ -276,7 +271,12 @@ def _cancel(client: JobClient) -> None:
         pass  # it has ended, and its cluster with it
 
 
-def _check_store(store: str) -> None:
+def check_store(store: str) -> None:
+    """Refuse a store that cannot be used on Flink.
+
+    Raises:
+        ConfigurationError: it is such.
+    """
     if store in _STORES:
         return
     shown = store.split("@")[-1] if "@" in store else store
@@ -297,6 +297,18 @@ def _check_shards(shards: int, ids_ttl: float | None) -> None:
         raise ConfigurationError(f"shards is {shards!r}: pass an integer from 1 to 32768")
     if ids_ttl is not None and not ids_ttl > 0:
         raise ConfigurationError(f"ids_ttl is {ids_ttl!r}: pass seconds above 0, or None")
+
+
+def find_flink() -> Java:
+    """Return the Java that Flink runs on here, and set JAVA_HOME to it.
+
+    Raises:
+        ConfigurationError: this Python has no Flink, or there is none of our version, or no Java.
+    """
+    _check_python()
+    java = use_java()
+    _check_flink()
+    return java
 
 
 def _check_python() -> None:

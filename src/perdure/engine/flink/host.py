@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from perdure.codec.failure import encode_failure
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.engine.event_loop import runner_of
-from perdure.engine.flink.reference import load_agent
+from perdure.engine.flink.reference import agent_of
 from perdure.engine.flink.rows import WaitingInput
 from perdure.engine.flink.spec import FunctionSpec
 from perdure.engine.flink.store import FlinkStore
@@ -90,7 +90,7 @@ class Host:
             keeps_ids=spec.ids_ttl is not None,
         )
         self._runtime = JobRuntime(
-            self.store, spec.job, plan_of(load_agent(spec.agent), config), config,
+            self.store, spec.job, plan_of(agent_of(spec), config), config,
             listeners=[self], shards=spec.shards,
         )  # fmt: skip
         self._job = spec.job

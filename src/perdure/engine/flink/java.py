@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 from perdure.errors import ConfigurationError, install
 from perdure.printable import printable_logger
 
-__all__ = ["Java", "find_java", "use_java"]
+__all__ = ["Java", "find_java", "have_java_found", "use_java"]
 
 logger = printable_logger("perdure")
 
@@ -81,6 +82,19 @@ def use_java() -> Java:
         )
     os.environ["JAVA_HOME"] = str(java.home)
     return java
+
+
+def have_java_found() -> None:
+    """Set JAVA_HOME as `use_java` does, if Flink is installed; say so where there is no Java.
+
+    For programs that make Flink's environment before they make anything of ours.
+    """
+    if importlib.util.find_spec("pyflink") is None:
+        return
+    try:
+        use_java()
+    except ConfigurationError as error:
+        logger.warning("%s", error)
 
 
 def _at(home: Path, origin: str) -> Java:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import gc
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -27,7 +29,23 @@ def prepare() -> None:
 
     _prepared.append(service)
     service.atexit = SimpleNamespace(register=at_end_of_threads)
+    servicer = service.BeamFnLoopbackWorkerPoolServicer()
+    if getattr(servicer, "_worker_address", None):  # an environment that is not ours has started it
+        for stop in _stops_of_servers():
+            atexit.unregister(stop)
+            at_end_of_threads(stop)
     threading.excepthook = without_hang_ups(threading.excepthook)
+
+
+def _stops_of_servers() -> list[Callable[[], Any]]:
+    """Return what PyFlink has put into `atexit`, which does not tell."""
+    return [
+        each
+        for each in gc.get_objects()
+        if type(each) is functools.partial
+        and getattr(each.func, "__name__", "") == "stop"
+        and type(getattr(each.func, "__self__", None)).__module__.startswith("grpc")
+    ]
 
 
 def keeper(j_job_client: Any, ask: Callable[[str], Any]) -> Callable[[], None]:

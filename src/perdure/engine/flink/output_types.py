@@ -42,6 +42,8 @@ def shape_of(output_type: TypeInformation) -> Shape:
     """Return what a type of Flink wants of a value; needs pyflink."""
     from pyflink.common import typeinfo as flink
 
+    if isinstance(output_type, flink.ExternalTypeInfo):  # of the Table API, around one of ours
+        return shape_of(vars(output_type)["_type_info"])
     of, called = output_type, str(output_type)
     if isinstance(of, flink.RowTypeInfo):
         names = tuple(of.get_field_names())

@@ -10,9 +10,10 @@ import types
 from typing import Any
 
 from perdure.agent.declaration import Agent
+from perdure.engine.flink.spec import FunctionSpec
 from perdure.errors import AgentDefinitionError, PerdureError
 
-__all__ = ["load_agent", "reference_to"]
+__all__ = ["agent_of", "load_agent", "reference_to"]
 
 _MOVE = "put it into a module of its own and import it from there"
 
@@ -54,6 +55,17 @@ def reference_to(agent: Any) -> str:
     raise AgentDefinitionError(
         f"{agent!r} is no agent: pass a class, an attribute of a module, or 'module:attribute'"
     )
+
+
+def agent_of(spec: FunctionSpec) -> Any:
+    """Return the agent of a job.
+
+    Raises:
+        AgentDefinitionError: there is no such module or attribute here, or nothing can be made of
+            what was packed.
+    """
+    found = load_agent(spec.agent)
+    return found if spec.packed is None else found(spec.packed)
 
 
 def load_agent(reference: str) -> Any:

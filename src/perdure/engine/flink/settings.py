@@ -30,7 +30,8 @@ _TARGET: Final = "execution.target"
 _LOCAL: Final = ("local", "minicluster")
 _JARS: Final = "pipeline.jars"
 _MODE: Final = "execution.runtime-mode"
-_RESTART: Final = "restart-strategy.exponential-delay"
+_RESTARTS: Final = "restart-strategy"
+_RESTART: Final = f"{_RESTARTS}.exponential-delay"
 
 DEFAULTS: Final[Mapping[str, str]] = {
     # The mini cluster would start the `python` of the PATH, and restart for ever without a word.
@@ -41,7 +42,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "python.fn-execution.bundle.size": "1000",
     "execution.buffer-timeout.interval": "5 ms",
     # Without a limit: a fixed delay uses its attempts up while a TaskManager is being replaced.
-    "restart-strategy.type": "exponential-delay",
+    f"{_RESTARTS}.type": "exponential-delay",
     f"{_RESTART}.initial-backoff": "1 s",
     f"{_RESTART}.max-backoff": "30 s",
     _MODE: "STREAMING",
@@ -104,6 +105,9 @@ def complete(env: StreamExecutionEnvironment) -> None:
     check_mode(env)
     known = options_of(env)
     unset = {name: value for name, value in DEFAULTS.items() if not known.contains_key(name)}
+    if not known.contains_key(CHECKPOINTS):
+        # A restart would begin again: Flink's own answer to that is to fail.
+        unset = {name: each for name, each in unset.items() if not name.startswith(_RESTARTS)}
     env.configure(flink_options(unset))
 
 

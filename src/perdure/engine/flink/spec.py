@@ -38,6 +38,7 @@ class FunctionSpec:
         output_shape: what Flink's type of the outputs wants of them, as plain data
             (`output_types.shape_of`); None takes any.
         failed_tag: name of the side output that takes failed runs, encoded by the codec.
+        packed: what `agent`, a function then, makes the agent of; None where it is the agent.
     """
 
     agent: str
@@ -50,6 +51,7 @@ class FunctionSpec:
     pump_ms: int = 10
     output_shape: tuple[Any, ...] | None = None
     failed_tag: str = "perdure-failed"
+    packed: bytes | None = None
 
 
 def shard_of(key: Any, shards: int) -> int:

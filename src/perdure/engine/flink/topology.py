@@ -15,15 +15,20 @@ from itertools import starmap
 from typing import Any, Final
 
 from pyflink.common import Row, Types
-from pyflink.datastream import DataStream, KeyedStream, OutputTag, ProcessFunction
+from pyflink.datastream import (
+    DataStream,
+    KeyedProcessFunction,
+    KeyedStream,
+    OutputTag,
+    ProcessFunction,
+)
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import is_instance_of
 
-from perdure.engine.flink.elements import Elements, ticks
+from perdure.engine.flink.elements import Elements, MakeElements, ticks
 from perdure.engine.flink.function import AgentFunction
 from perdure.engine.flink.settings import CHECKPOINTS, options_of
 from perdure.engine.flink.spec import FunctionSpec
-from perdure.engine.inputs import Field
 
 __all__ = ["agent_stream", "failed_tag", "operator_name"]
 
@@ -43,11 +48,12 @@ def operator_name(spec: FunctionSpec) -> str:
 
 
 def agent_stream(
-    spec: FunctionSpec, stream: DataStream, key: Field, id: Field | None, output_type: Any
+    spec: FunctionSpec, stream: DataStream, make: MakeElements, output_type: Any
 ) -> DataStream:
-    """Return the outputs of an agent over a stream of inputs."""
+    """Return the outputs of an agent over a stream of inputs, which may be keyed."""
     name = operator_name(spec)
-    elements = stream.process(_ToElements(spec, key, id), _KEYED)
+    to_elements = _KeyedToElements if isinstance(stream, KeyedStream) else _ToElements
+    elements = stream.process(to_elements(spec, make), _KEYED)
     # As many as there are of what is before, or Flink would deal inputs of a key out to several.
     elements.set_parallelism(stream._j_data_stream.getParallelism())
     elements = elements.name(f"{name} inputs").uid(f"{name} inputs")
@@ -66,22 +72,41 @@ def agent_stream(
     return outputs.name(name).uid(name)
 
 
-class _ToElements(ProcessFunction):
+class _MakesElements:
     """Sends what a value is to the agent; before the first one since a start, all ticks."""
 
-    def __init__(self, spec: FunctionSpec, key: Field, id: Field | None) -> None:
-        self._made_of = (spec, key, id)
+    _elements: Elements | None = None
+
+    def __init__(self, spec: FunctionSpec, make: MakeElements) -> None:
+        self._spec = spec
+        self._make = make
         self._has_ticked = False
 
     def open(self, runtime_context: Any) -> None:
-        self._elements = Elements(*self._made_of)
+        self._elements = self._make(self._spec)
+        self._elements.open(runtime_context)
         self._has_ticked = False
 
-    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:
+    def close(self) -> None:
+        if self._elements is not None:
+            self._elements.close()
+
+    def _sent(self, value: Any, key: Any) -> Iterator[Row]:
         if not self._has_ticked:
             self._has_ticked = True
-            yield from starmap(Row, ticks(self._made_of[0]))
-        yield Row(*self._elements.of(value))
+            yield from starmap(Row, ticks(self._spec))
+        assert self._elements is not None, "it is not open"
+        yield Row(*self._elements.of(value, key))
+
+
+class _ToElements(_MakesElements, ProcessFunction):
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:
+        return self._sent(value, None)
+
+
+class _KeyedToElements(_MakesElements, KeyedProcessFunction):
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:
+        return self._sent(value, ctx.get_current_key())
 
 
 class _ToTicks(ProcessFunction):

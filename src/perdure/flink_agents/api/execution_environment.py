@@ -17,22 +17,31 @@ class AgentsExecutionEnvironment(Environment):
 
     @staticmethod
     def get_execution_environment(env: Any = None, t_env: Any = None, **kwargs: Any) -> Environment:
-        """Return an environment: without `env` one that runs agents in this process.
+        """Return an environment: with `env` one for jobs of Flink, without one of this process.
 
         Args:
-            env: A StreamExecutionEnvironment of Flink; not supported here yet.
-            t_env: A table environment; not supported here yet.
-            **kwargs: `store` and `job` of the local engine.
+            env: A StreamExecutionEnvironment of Flink.
+            t_env: The table environment over it; without, one is made where it is needed.
+            **kwargs: `store` and `job` of the local engine; on Flink also `shards`.
 
         Raises:
-            NotImplementedError: `env` is given.
+            ValueError: `t_env` is given without `env`.
+            ConfigurationError: There is no Flink or Java here.
         """
-        if env is not None or t_env is not None:
-            raise NotImplementedError(
-                "get_execution_environment(env) is not supported here yet: leave `env` out, and"
-                " use from_list; perdure.FlinkEngine runs an agent of perdure's own on Flink"
+        made: Environment
+        if env is not None:
+            # Here, for it is only for those who have Flink.
+            from perdure.flink_agents.border.flink_environment import FlinkEnvironment
+
+            AgentsExecutionEnvironment.register(FlinkEnvironment)
+            made = FlinkEnvironment(env, t_env, **kwargs)
+        elif t_env is not None:
+            raise ValueError(
+                "A StreamExecutionEnvironment is required: pass env= beside t_env=, the one that"
+                " it was made with"
             )
-        made = LocalEnvironment(**kwargs)
+        else:
+            made = LocalEnvironment(**kwargs)
         folder = os.environ.get("FLINK_CONF_DIR")
         if folder and (Path(folder) / "config.yaml").is_file():
             made.get_config().load_from_file(Path(folder) / "config.yaml")

@@ -7,6 +7,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -34,26 +35,24 @@ from perdure.flink_agents.border.resources import Held, core_type
 from perdure.flink_agents.border.skills import HeldSkills
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 
-__all__ = ["compiled", "held_resource"]
+__all__ = ["compiled", "held_resource", "made", "main_models"]
 
 _SIGNATURE: Final = inspect.Signature(
     [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("event", "ctx")]
 )
 
 Action = Callable[[Any, Any], Any]
+Resources = Mapping[ResourceType, Mapping[str, Any]]
 
 
-def compiled(agent: Any, config: AgentConfiguration, values: Iterable[Any] = ()) -> CoreAgent:
-    """Return an agent of theirs as an agent of the core.
+def made(agent: Any) -> Agent:
+    """Return an agent of theirs.
 
     Args:
         agent: The agent, its class or a function that makes it.
-        config: The job's configuration; read while the agent runs.
-        values: Inputs, as far as they are known: their types need no registration.
 
     Raises:
-        AgentDefinitionError: It is no agent of theirs, or what it declares cannot be used.
-        ConfigurationError: It has a resource of a type that there is nothing for here.
+        AgentDefinitionError: It is none.
     """
     theirs = agent() if callable(agent) and not isinstance(agent, Agent) else agent
     if not isinstance(theirs, Agent):
@@ -61,8 +60,35 @@ def compiled(agent: Any, config: AgentConfiguration, values: Iterable[Any] = ())
             f"{agent!r:.100} is no agent of Flink Agents: pass an Agent of"
             " flink_agents.api.agents.agent, its class or a factory"
         )
+    return theirs
+
+
+def compiled(
+    agent: Any,
+    config: AgentConfiguration,
+    values: Iterable[Any] = (),
+    *,
+    resources: Resources = MappingProxyType({}),
+    models: Iterable[type] = (),
+    plain_outputs: bool = False,
+) -> CoreAgent:
+    """Return an agent of theirs as an agent of the core.
+
+    Args:
+        agent: The agent, its class or a function that makes it.
+        config: The job's configuration; read while the agent runs.
+        values: Inputs, as far as they are known: their types need no registration.
+        resources: Those of the environment by type and name, which give way to its own.
+        models: Further types that need no registration.
+        plain_outputs: Outputs leave as plain data.
+
+    Raises:
+        AgentDefinitionError: It is no agent of theirs, or what it declares cannot be used.
+        ConfigurationError: It has a resource of a type that there is nothing for here.
+    """
+    theirs = made(agent)
     cls = type(theirs)
-    made: CoreAgent = type(
+    core: CoreAgent = type(
         cls.__name__,
         (CoreAgent,),
         {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__},
@@ -70,11 +96,18 @@ def compiled(agent: Any, config: AgentConfiguration, values: Iterable[Any] = ())
     functions = []
     for name, triggers, func, options in _actions(theirs):
         functions.append(func)
-        made.add_action(name, triggers, _wrapped(name, func, config), **options)
-    for type_, name, source in _resources(theirs):
-        made.add_resource(name, *held_resource(name, type_, source))
-    made._perdure_builtin = _builtin(config, cls, functions, values)  # type: ignore[attr-defined]
-    return made
+        core.add_action(name, triggers, _wrapped(name, func, config, plain_outputs), **options)
+    for type_, name, source in _resources(theirs, resources):
+        core.add_resource(name, *held_resource(name, type_, source))
+    types = (*_models_of(cls, functions), *_models_in(values), *models)
+    core._perdure_builtin = _builtin(config, types)  # type: ignore[attr-defined]
+    return core
+
+
+def main_models(agent: Agent) -> list[type]:
+    """Return the models that an agent needs of the program itself, which others cannot import."""
+    functions = [func for _, _, func, _ in _actions(agent)]
+    return [each for each in _models_of(type(agent), functions) if each.__module__ == "__main__"]
 
 
 # Actions
@@ -109,12 +142,15 @@ def _callable(function: Function) -> Action:
     return found
 
 
-def _wrapped(name: str, func: Action, config: AgentConfiguration) -> Action:
+def _wrapped(name: str, func: Action, config: AgentConfiguration, plain_outputs: bool) -> Action:
     """Return an action as the core calls it."""
     is_coroutine = inspect.iscoroutinefunction(func)
 
     def context(event: CoreEvent, ctx: CoreContext) -> BorderContext:
-        return BorderContext(ctx, config, is_coroutine=is_coroutine, action=name, event=event)
+        return BorderContext(
+            ctx, config, is_coroutine=is_coroutine, action=name, event=event,
+            plain_outputs=plain_outputs,
+        )  # fmt: skip
 
     if is_coroutine:
 
@@ -139,8 +175,12 @@ def _wrapped(name: str, func: Action, config: AgentConfiguration) -> Action:
 # Resources
 
 
-def _resources(agent: Agent) -> Iterator[tuple[ResourceType, str, Any]]:
-    found: dict[tuple[ResourceType, str], Any] = {}
+def _resources(agent: Agent, others: Resources) -> Iterator[tuple[ResourceType, str, Any]]:
+    found = {
+        (type_, name): source
+        for type_, several in others.items()
+        for name, source in several.items()
+    }
     for owner in reversed(type(agent).__mro__):
         for name, definition in vars(owner).items():
             func = getattr(definition, "__func__", definition)
@@ -188,21 +228,18 @@ def held_resource(name: str, type_: ResourceType, source: Any) -> tuple[Any, Any
 # What every agent has
 
 
-def _builtin(
-    config: AgentConfiguration, cls: type, functions: Iterable[Action], values: Iterable[Any]
-) -> Builtin:
-    modules = {each.__module__ for each in cls.__mro__} | {each.__module__ for each in functions}
+def _builtin(config: AgentConfiguration, types: Iterable[type]) -> Builtin:
     usual = builtin()
     return dataclasses.replace(
         usual,
         actions=BuiltinActions(config).agent(),
-        annotated_types=(
-            *usual.annotated_types,
-            *JOURNALED,
-            *_bound_models(modules),
-            *_models_in(values),
-        ),
+        annotated_types=(*usual.annotated_types, *JOURNALED, *types),
     )
+
+
+def _models_of(cls: type, functions: Iterable[Action]) -> list[type]:
+    modules = {each.__module__ for each in cls.__mro__} | {each.__module__ for each in functions}
+    return _bound_models(modules)
 
 
 def _bound_models(modules: Iterable[str]) -> list[type]:

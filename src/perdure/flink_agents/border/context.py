@@ -37,6 +37,7 @@ class BorderContext(RunnerContext):
         is_coroutine: Whether the action is a coroutine function.
         action: The action's name.
         event: The event that it handles.
+        plain_outputs: Outputs leave as plain data.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class BorderContext(RunnerContext):
         is_coroutine: bool,
         action: str,
         event: CoreEvent,
+        plain_outputs: bool = False,
     ) -> None:
         self._core = core
         self._config = config
@@ -54,6 +56,7 @@ class BorderContext(RunnerContext):
         self._action = action
         self._event = event
         self._subagent_calls: SubagentCalls | None = None
+        self._plain_outputs = plain_outputs
 
     @property
     def core(self) -> CoreContext:
@@ -83,7 +86,7 @@ class BorderContext(RunnerContext):
     def send_event(self, event: Event) -> None:
         if not isinstance(event, Event):
             raise TypeError(f"send_event takes an Event, not a {type(event).__name__}")
-        core = to_core(event)
+        core = to_core(event, plain_outputs=self._plain_outputs)
         self._core.send_event(core)
         mark_sent(event, core)
 

@@ -40,6 +40,7 @@ class Environment(ABC):
     def __init__(self) -> None:
         self._resources: dict[ResourceType, dict[str, Any]] = {each: {} for each in ResourceType}
         self._agents: dict[str, Any] = {}
+        self._config = AgentConfiguration()
 
     @property
     def resources(self) -> dict[ResourceType, dict[str, Any]]:
@@ -51,13 +52,17 @@ class Environment(ABC):
         """Agents by name that YAML files declare."""
         return self._agents
 
-    @abstractmethod
     def get_config(self, path: str | None = None) -> AgentConfiguration:
-        """Return the configuration, which may be changed until `execute`.
+        """Return the configuration, which may be changed until the agent is compiled.
+
+        A list is compiled for by `execute`, a stream by `to_datastream` and `to_table`.
 
         Args:
             path: A YAML file whose `agent:` section is read first.
         """
+        if path is not None:
+            self._config.load_from_file(path)
+        return self._config
 
     @abstractmethod
     def from_list(self, input: list[dict[str, Any]]) -> AgentBuilder:
@@ -91,6 +96,22 @@ class Environment(ABC):
             raise ValueError(f"{resource_type.value} {name} already defined")
         self._resources[resource_type][name] = instance
         return self
+
+    def agent_named(self, agent: Any) -> Any:
+        """Return an agent: itself, or the one of this name that a YAML file declares.
+
+        Raises:
+            ValueError: There is none of this name.
+        """
+        if not isinstance(agent, str):
+            return agent
+        if agent not in self._agents:
+            known = ", ".join(self._agents) or "none"
+            raise ValueError(
+                f"there is no agent {agent!r}: load_yaml a file that declares it; loaded are:"
+                f" {known}"
+            )
+        return self._agents[agent]
 
     def load_yaml(self, paths: str | Path | Sequence[str | Path]) -> Self:
         """Take agents and resources from YAML files."""

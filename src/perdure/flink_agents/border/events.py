@@ -12,20 +12,38 @@ from perdure.event import EventType
 from perdure.flink_agents.api.events.event import Event, EventId, _row
 from perdure.flink_agents.border.known_events import BUILT_IN_EVENTS
 
-__all__ = ["mark_sent", "to_core", "to_theirs"]
+__all__ = ["mark_sent", "plain", "to_core", "to_theirs"]
 
 _EXTRAS: Final = "_extras"  # among the attributes of ours: what theirs have beside theirs
 _VALUES: Final = {EventType.InputEvent: "input", EventType.OutputEvent: "output"}
 
 
-def to_core(event: Event) -> CoreEvent:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it; a row of PyFlink as its fields, or its values without names.
+
+    Raises:
+        PydanticSerializationError: JSON cannot hold it.
+    """
+    return to_jsonable_python(value, fallback=_plain_row)
+
+
+def _plain_row(value: Any) -> Any:
+    _row(value)  # refuses what is none
+    return value.as_dict() if hasattr(value, "_fields") else list(value)
+
+
+def to_core(event: Event, *, plain_outputs: bool = False) -> CoreEvent:
     """Return an event as the core sends it, under the id that it has.
 
     Inputs and outputs stay objects; what else an event holds becomes plain data.
+
+    Args:
+        event: The event.
+        plain_outputs: Outputs become plain data as well.
     """
     value = _VALUES.get(event.type)
     if value is not None and value in event.attributes:
-        attributes = dict(event.attributes)
+        attributes = plain(event.attributes) if plain_outputs else dict(event.attributes)
     else:
         attributes = to_jsonable_python(event.attributes, fallback=_row)
     extras = _extras(event)

@@ -13,7 +13,6 @@ from perdure.engine.local import LocalEngine
 from perdure.flink_agents.border.compiled import compiled, held_resource
 from perdure.flink_agents.border.core_config import core_config
 from perdure.flink_agents.border.environment import AgentBuilder, Environment
-from perdure.flink_agents.plan.configuration import AgentConfiguration
 
 __all__ = ["LocalEnvironment"]
 
@@ -33,14 +32,8 @@ class LocalEnvironment(Environment):
         super().__init__()
         self._store = store or os.environ.get("PERDURE_STORE") or "memory://"
         self._job = job or os.environ.get("PERDURE_JOB")
-        self._config = AgentConfiguration()
         self._builder: _ListBuilder | None = None
         self._executed = False
-
-    def get_config(self, path: str | None = None) -> AgentConfiguration:
-        if path is not None:
-            self._config.load_from_file(path)
-        return self._config
 
     def from_list(self, input: list[dict[str, Any]]) -> AgentBuilder:
         if self._builder is not None:
@@ -117,14 +110,7 @@ class _ListBuilder(AgentBuilder):
     def apply(self, agent: Any) -> AgentBuilder:
         if self.agent is not None:
             raise RuntimeError("apply was called already: an environment runs one agent")
-        if isinstance(agent, str):
-            known = self._environment.agents
-            if agent not in known:
-                raise ValueError(
-                    f"there is no agent {agent!r}; loaded are: {', '.join(known) or 'none'}"
-                )
-            agent = known[agent]
-        self.agent = agent
+        self.agent = self._environment.agent_named(agent)
         return self
 
     def to_list(self) -> Outputs:
