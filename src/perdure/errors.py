@@ -282,7 +282,7 @@ class SinkError(PerdureError):
 
 
 class FlinkJobError(PerdureError):
-    """The workers of a Flink job could not start it; the job was cancelled."""
+    """The workers of a Flink job could not start it, or it failed for good."""
 
     __journal_name__ = "perdure:FlinkJobError"
 

@@ -34,6 +34,31 @@ java.lang.RuntimeException: Python worker
 Caused by: java.io.IOException: Cannot run program "/no/python": error=2
 	at a.B.d(B.java:2)
 """
+WHILE_IT_RAN = """\
+org.apache.flink.runtime.taskmanager.AsynchronousException: Caught exception in a timer.
+	at org.apache.flink.streaming.runtime.tasks.StreamTask.handleAsyncException(X.java:1742)
+Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 3:
+Traceback (most recent call last):
+  File "sdk_worker.py", line 694, in process_bundle
+    bundle_processor.process_bundle(instruction_id))
+  File "apache_beam/runners/worker/bundle_processor.py", line 1274, in process_bundle
+    input_op_by_transform_id[element.transform_id].process_encoded(
+  File "shop.py", line 9, in map
+    raise ConnectionError("the shop is closed")
+ConnectionError: the shop is closed
+"""
+OF_A_SOURCE = """\
+java.lang.RuntimeException: One or more fetchers have encountered exception
+	at org.apache.flink.streaming.runtime.tasks.StreamTask.processInput(StreamTask.java:1)
+	at org.apache.flink.streaming.runtime.tasks.StreamTask.runMailboxLoop(StreamTask.java:2)
+Caused by: java.io.IOException: no route to the broker
+"""
+OF_A_SINK_THAT_OPENS = (
+    OF_A_SOURCE
+    + """\
+	at org.apache.flink.streaming.runtime.tasks.StreamTask.restoreInternal(StreamTask.java:3)
+"""
+)
 LOST = "org.apache.flink.runtime.io.network.netty.exception.RemoteTransportException: lost"
 
 
@@ -91,6 +116,24 @@ def test_a_worker_that_cannot_start_is_an_error_with_the_cause() -> None:
     cluster = Cluster({"job": job(status="CREATED")}, {"failures": [OF_A_WORKER], "job": job()})
     with pytest.raises(FlinkJobError, match=r"does not start: ModuleNotFoundError: No module"):
         check_start(cluster, "j1", ["perdure shop"])
+
+
+@pytest.mark.parametrize("failure", [NO_PYTHON, OF_A_SINK_THAT_OPENS])
+def test_what_fails_to_open_is_an_error_too(failure: str) -> None:
+    with pytest.raises(FlinkJobError, match="does not start"):
+        check_start(Cluster({"failures": [failure], "job": job()}), "j1", ["perdure shop"])
+
+
+@pytest.mark.parametrize("failure", [WHILE_IT_RAN, OF_A_SOURCE])
+def test_what_fails_while_it_runs_is_told_once_and_is_for_flink_to_restart(
+    failure: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    restarting = {"failures": [failure], "job": job(status="SCHEDULED")}
+    cluster = Cluster(restarting, restarting, {"failures": [failure], "job": job(written=1)})
+    check_start(cluster, "j1", ["perdure shop"])
+    assert cluster.asked == 3
+    (told,) = (each for each in caplog.messages if "Flink restarts it" in each)
+    assert told.endswith(("the shop is closed", "no route to the broker"))
 
 
 def test_a_lost_task_manager_is_for_flink_to_mend() -> None:

@@ -21,10 +21,10 @@ from perdure.engine.flink.loopback import keeper, prepare
 from perdure.engine.flink.placing import is_keyed, place
 from perdure.engine.flink.reference import reference_to
 from perdure.engine.flink.spec import SHARDS, FunctionSpec
-from perdure.engine.flink.start import check_start, rest_api
+from perdure.engine.flink.start import cause_in, check_start, rest_api
 from perdure.engine.inputs import Field
 from perdure.engine.plan_of import AnyAgent
-from perdure.errors import ConfigurationError, install, missing_extra
+from perdure.errors import ConfigurationError, FlinkJobError, install, missing_extra
 from perdure.printable import printable_logger
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ class FlinkEngine:
 
         Raises:
             ConfigurationError: it is in batch mode.
-            FlinkJobError: its workers could not start; the job was cancelled.
+            FlinkJobError: its workers could not start, and the job was cancelled; or it failed, and
+                Flink does not restart it.
         """
         return run_job(env, name or f"perdure {self.job}", [self._spec], self._clients)
 
@@ -255,7 +256,10 @@ def _ended(client: JobClient, keep: Callable[[], None]) -> JobExecutionResult:
         if time.monotonic() - looked_at >= _KEEP_SECONDS:
             keep()
             looked_at = time.monotonic()
-    return ending.result()
+    try:
+        return ending.result()
+    except Exception as error:
+        raise FlinkJobError(f"the job failed: {cause_in(str(error))}") from error
 
 
 def _cancel(client: JobClient) -> None:

@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from perdure.errors import FlinkJobError
+from perdure.printable import printable_logger
 
 __all__ = ["cause_in", "check_start", "rest_api"]
+
+logger = printable_logger("perdure")
 
 START_SECONDS: Final = 30.0  # after all tasks run for the first time
 POLL_SECONDS: Final = 0.25
@@ -33,6 +36,10 @@ _OF_THE_CLUSTER: Final = (
     "PartitionNotFoundException",
 )
 _TRACEBACK: Final = "Traceback (most recent call last):"
+# A worker has all its functions open when it is given elements; it opens them in another method.
+_PROCESSING: Final = re.compile(r'bundle_processor\.py", line \d+, in process_bundle\b')
+_RUNNING: Final = re.compile(r"\bStreamTask\.runMailboxLoop\(")
+_RESTORING: Final = re.compile(r"\bStreamTask\.restore\w*\(")
 
 
 def rest_api(j_job_client: Any) -> Callable[[str], Any]:
@@ -69,7 +76,8 @@ def check_start(ask: Callable[[str], Any], job: str, operators: list[str]) -> No
     """Return when a job has started, or has ended; fail when its workers cannot start.
 
     It has started when its agents have made outputs, or have read inputs that a checkpoint has, or
-    when all its tasks ran for 30 s.
+    when all its tasks ran for 30 s. What fails while it processes elements has started: that is
+    logged, and left to Flink's restart strategy.
 
     Args:
         ask: see `rest_api`.
@@ -80,11 +88,15 @@ def check_start(ask: Callable[[str], Any], job: str, operators: list[str]) -> No
         FlinkJobError: a worker failed before; with the cause.
     """
     ran_at: float | None = None
+    told_of: set[str] = set()
     while ran_at is None or time.monotonic() - ran_at < START_SECONDS:
         for failure in _failures(ask(f"/jobs/{job}/exceptions")):
-            raise FlinkJobError(
-                f"the job {job} does not start: {cause_in(failure)}; it was cancelled"
-            )
+            cause = cause_in(failure)
+            if not _is_of_running(failure):
+                raise FlinkJobError(f"the job {job} does not start: {cause}; it was cancelled")
+            if cause not in told_of:
+                told_of.add(cause)
+                logger.warning("job %s failed while it ran, and Flink restarts it: %s", job, cause)
         told = ask(f"/jobs/{job}")
         if told is None or told.get("state") in _ENDED:
             return  # a mini cluster ends with its job
@@ -121,6 +133,13 @@ def _failures(told: Any) -> Iterator[str]:
         head = trace.split("\n\tat ", 1)[0]
         if trace and not any(mark in head for mark in _OF_THE_CLUSTER):
             yield trace
+
+
+def _is_of_running(trace: str) -> bool:
+    """Return whether something failed that had started."""
+    if _TRACEBACK in trace:
+        return _PROCESSING.search(trace) is not None
+    return _RUNNING.search(trace) is not None and _RESTORING.search(trace) is None
 
 
 def cause_in(trace: str) -> str:
