@@ -230,6 +230,7 @@ if TYPE_CHECKING:
     from perdure.llm.vector_store import (
         VectorStore as VectorStore,
     )
+    from perdure.log_lines import JsonLogFormatter as JsonLogFormatter
     from perdure.memory.long_term import (
         LongTermMemory as LongTermMemory,
     )
@@ -327,6 +328,7 @@ _NAMES = {
     "llm.skills.skills": "Skills",
     "llm.tool": "FunctionTool InjectedArg Tool tool",
     "llm.vector_store": "BaseVectorStore VectorStore",
+    "log_lines": "JsonLogFormatter",
     "memory.long_term": "LongTermMemory MemorySet MemorySetItem",
     "memory.memory": "MemoryObject MemoryRef",
     "resource": (

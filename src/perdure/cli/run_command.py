@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perdure.cli.log_format import LogFormat, LogFormatOption, log_written
 from perdure.cli.options import DEFAULT_STORE, Invocation, StoreOption, epilog
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def run(
     fresh: FreshOption = False,
     abandon: AbandonOption = False,
     flink_agents: FlinkAgentsOption = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
     quiet: QuietOption = False,
 ) -> None:
     """Run an agent over a file of inputs to its end.
@@ -186,16 +188,15 @@ def run(
         sink=sink,
         config=Configuration.load(config, overrides=set_ or (), below=loaded.config),
         summary=summary_json,
-        quiet=quiet,
+        quiet=quiet or log_format is LogFormat.JSON,  # no progress among the lines of the log
         command=_command_that_goes_on(ctx),
         is_named=not chosen.is_alone,
         fresh=fresh,
         abandon=abandon,
     )
-    with runner_of(plan.config) as runner:
-        code = runner.run(drive(plan))
-    if code:
-        raise typer.Exit(code)
+    with log_written(log_format), runner_of(plan.config) as runner:
+        if code := runner.run(drive(plan)):
+            raise typer.Exit(code)
 
 
 def job_name(store: str, given: str | None, loaded: LoadedAgent) -> ChosenName:

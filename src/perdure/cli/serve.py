@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perdure.cli.log_format import LogFormat, LogFormatOption, log_written, told_in_log
 from perdure.cli.options import DEFAULT_STORE, StoreOption, epilog
 from perdure.cli.run_command import (
     AbandonOption,
@@ -88,6 +89,7 @@ def serve(
     set_: SetOption = None,
     fresh: FreshOption = False,
     abandon: AbandonOption = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Serve an agent over HTTP: runs are started, awaited and answered.
 
@@ -124,8 +126,9 @@ def serve(
         prefix=prefix,
         fresh=fresh,
         abandon=abandon,
+        log_format=log_format,
     )
-    with runner_of(served.config) as runner:
+    with log_written(log_format), runner_of(served.config) as runner:
         code = runner.run(served.run())
     if code:
         raise typer.Exit(code)
@@ -172,6 +175,7 @@ class _Served:
         prefix: str,
         fresh: bool,
         abandon: bool,
+        log_format: LogFormat,
     ) -> None:
         self.config = config
         self._agent = agent
@@ -185,6 +189,7 @@ class _Served:
         self._prefix = prefix
         self._fresh = fresh
         self._abandon = abandon
+        self._say = told_in_log if log_format is LogFormat.JSON else say
 
     async def run(self) -> int:
         """Serve until a signal comes; return the exit code."""
@@ -207,7 +212,7 @@ class _Served:
                     prefix=self._prefix,
                 )  # fmt: skip
                 server.listen(bound)
-                with server.Stopping(say) as stopping:
+                with server.Stopping(self._say) as stopping:
                     self._announce(url, bound.getsockname()[1])
                     await server.serve(application, service, bound, stopping)
             finally:
@@ -248,11 +253,11 @@ class _Served:
 
     def _announce(self, url: str, port: int) -> None:
         if self._tokens == []:
-            say(
+            self._say(
                 f"no token is asked (--no-token): whoever reaches {self._host}:{port} may"
                 f" read all that job {self._job!r} has, start runs, cancel and answer them"
             )
-        say(f"job {self._job!r}, store {self._store}; Ctrl-C stops, the same command goes on")
+        self._say(f"job {self._job!r}, store {self._store}; Ctrl-C stops, the same command goes on")
         print(url, flush=True)
 
 

@@ -17,6 +17,7 @@ from perdure.call import ActionFuture, DurableCall, Parker
 from perdure.errors import ContextAccessError
 from perdure.executor import running
 from perdure.executor.loop import ActionLoop, ActionTask
+from perdure.log_lines import PLACE
 
 try:
     import greenlet
@@ -175,7 +176,13 @@ class ContinuationContext:
 
     def _begin(self, main: ActionMain) -> ActionTask[Any] | ActionFuture[Any]:
         # Not the context of whoever caused this turn: it may be another action's.
-        return self.loop.create_task(main(), name=self.name, context=self._hub.variables.copy())
+        return self.loop.create_task(main(), name=self.name, context=self._variables())
+
+    def _variables(self) -> contextvars.Context:
+        """Return the context of the action's own code."""
+        variables = self._hub.variables.copy()
+        variables.run(PLACE.set, self.loop.place)
+        return variables
 
     def turn(self, at: int, settle: Callable[..., None], *given: Any) -> None:
         """Deliver one settlement at time `at` and run the action until it waits again.
@@ -371,7 +378,7 @@ class PlainContinuation(ContinuationContext):
 
         self._greenlet = greenlet.greenlet(body)
         # A greenlet starts with an empty context of its own.
-        self._greenlet.gr_context = self._hub.variables.copy()
+        self._greenlet.gr_context = self._variables()
         self.loop.call_soon(self._greenlet.switch)
         return done
 

@@ -87,7 +87,7 @@ class ThreadedContinuation(ContinuationContext):
         # The thread's running loop is the action's, so that its context works here and only here.
         before = running.enter(self.loop)
         try:
-            self._hub.variables.copy().run(main)
+            self._variables().run(main)
         except ActionDropped:
             return
         except BaseException as raised:

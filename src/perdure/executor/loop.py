@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from perdure.call import ActionFuture
 from perdure.errors import ActionLoopError, SpinningActionError
 from perdure.executor.running import TurnLoop, running_loop
+from perdure.log_lines import Place, place_fields
 from perdure.printable import printable_logger
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class ActionLoop(TurnLoop):
         self.new_event_id: Callable[[], tuple[str, object]] | None = None
         # What the action's own code is given, for libraries that it cannot be handed through.
         self.action_context: object = None
+        self.place: Place | None = None  # of what its code logs
         self.is_sequential = False  # the action's code runs outside of its turns (G19)
         self.violation: ActionLoopError | None = None
         self.on_violation: Callable[[], None] | None = None  # told on the thread that broke in
@@ -102,6 +104,11 @@ class ActionLoop(TurnLoop):
         """Return the hash of the next future or task, in creation order."""
         self._created += 1
         return (self.seed + self._created * _STEP) & _MASK
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What a record about the action says beside its message."""
+        return {} if self.place is None else place_fields(*self.place)
 
     # Turns: while one runs, this loop is the thread's running loop. That one fact decides who may
     # schedule on it, so a thread or a task of the host loop is refused without any lock.
@@ -270,7 +277,8 @@ class ActionLoop(TurnLoop):
             return
         task = context.get("task") or context.get("future")
         name = task.get_name() if isinstance(task, asyncio.Task) else self._name
-        logger.error("%s: %s", name, context.get("message"), exc_info=context.get("exception"))
+        error = context.get("exception")
+        logger.error("%s: %s", name, context.get("message"), exc_info=error, extra=self.log_fields)
 
     # Async generators
 

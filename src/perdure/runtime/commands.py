@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
 from perdure.journal.record import Record, RecordKind, decode_signal
+from perdure.log_lines import place_fields
 from perdure.printable import printable_logger
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
@@ -337,12 +338,18 @@ class RunCommands:
             carried_out = await self.signal(run, *signal, done, at=command.at)
         else:
             logger.error(
-                "the command %r of run %s is not known: passed over", command.command, run_id(run)
+                "the command %r of run %s is not known: passed over",
+                command.command,
+                run_id(run),
+                extra=place_fields(self._services.job, run_id(run), None),
             )
             await self._services.commits.write(done)
             return
         if not carried_out:
-            logger.warning("%s of run %s has nothing to do", command.command, run_id(run))
+            fields = place_fields(self._services.job, run_id(run), None)
+            logger.warning(
+                "%s of run %s has nothing to do", command.command, run_id(run), extra=fields
+            )
 
 
 def _signal(command: Command) -> tuple[str, bytes] | None:

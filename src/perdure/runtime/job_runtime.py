@@ -262,7 +262,7 @@ class JobRuntime:
         await self._commits.end()
         self._runs.drop_all()
         self._services.executor.release()
-        self._services.failures.close()
+        self._services.close()
         try:
             await self._resources.close()
         finally:

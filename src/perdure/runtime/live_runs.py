@@ -11,6 +11,7 @@ from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import DecodeError, StoreError, StoreFormatError
 from perdure.executor.running import later_task
 from perdure.journal.record import Record, StoredPayload
+from perdure.log_lines import place_fields
 from perdure.printable import printable_logger
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -441,7 +442,9 @@ class LiveRuns:
         if isinstance(error, StoreFormatError):
             self.stop(error)  # it would be so again
         elif not self._closing:
-            logger.error("run %s: %s; it goes on when the store answers", ticket.id, error)
+            fields = place_fields(self.services.job, ticket.id, ticket.key.value)
+            said = "run %s: %s; it goes on when the store answers"
+            logger.error(said, ticket.id, error, extra=fields)
             self._restarting.add(ticket.row.run)
             self._reload(ticket, BACKOFF_SECONDS[0])
 

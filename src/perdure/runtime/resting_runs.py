@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from perdure.errors import StoreError, StoreFormatError
+from perdure.log_lines import place_fields
 from perdure.printable import printable_logger
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.rows import status_row
@@ -205,7 +206,9 @@ class RestingRuns:
 
         def written(error: StoreError | None) -> None:
             if error is not None:
-                logger.error("run %s is due and cannot be queued: %s", ticket.id, error)
+                fields = place_fields("", ticket.id, ticket.key.value)
+                said = "run %s is due and cannot be queued: %s"
+                logger.error(said, ticket.id, error, extra=fields)
                 self._spawn(self._again(ticket, error))
             elif self.forget(ticket):  # not cancelled meanwhile
                 ticket.row = row

@@ -20,6 +20,7 @@ from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Finish, Invocation
 from perdure.journal.record import Record
 from perdure.journal.waited import SHORTEST, Waited, pack_waited
+from perdure.log_lines import PLACE
 from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
 
@@ -298,9 +299,20 @@ class CallAttempts:
         if not callee.is_coroutine:
             self._since = self._services.now()
             invocation.on_wait = self._starves
+        place = self._action.continuation.loop.place
+        if PLACE.get() is place:
+            self._execute(invocation)
+            return
+        token = PLACE.set(place)  # a timer began it, or the end of another's attempt
+        try:
+            self._execute(invocation)
+        finally:
+            PLACE.reset(token)
+
+    def _execute(self, invocation: Invocation) -> None:
         # Under a limit another's end starts it, which may be that of the whole run: not in there.
         self._services.executor.start(
-            invocation, is_coroutine=callee.is_coroutine, at_once=self._options.limit is None
+            invocation, is_coroutine=self._callee.is_coroutine, at_once=self._options.limit is None
         )
 
     def _starves(self, why: str) -> None:

@@ -165,7 +165,7 @@ class ActionContext:
     def logger(self) -> logging.Logger:
         if self._logger is None:
             name = f"perdure.run.{self.run_id}.{self._runner.name}"
-            logger = ActionLogger(name, self._runner.log.add)
+            logger = ActionLogger(name, self._runner.log.add, self._runner.continuation.loop.place)
             logger.addFilter(PrintableFilter(lines=True))
             self._logger = logger
         return self._logger

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from perdure.executor.running import running_loop
 from perdure.journal.record import Record
+from perdure.log_lines import Place, stamp
 from perdure.printable import printable_logger
 from perdure.runtime.action.sides import ActionOfParts
 
@@ -119,11 +120,13 @@ def _freeze(record: logging.LogRecord) -> None:
 class ActionLogger(logging.Logger):
     """The logger of an action; it is in no registry, which would never forget it."""
 
-    def __init__(self, name: str, add: Callable[..., None]) -> None:
+    def __init__(self, name: str, add: Callable[..., None], place: Place | None) -> None:
         super().__init__(name)
         self._add = add
+        self._place = place
         self.parent = logging.getLogger("perdure.run")
 
     def handle(self, record: logging.LogRecord) -> None:
         """Have a line emitted once over crashes."""
+        stamp(record, self._place)  # wherever it was logged
         self._add(record, super().handle)

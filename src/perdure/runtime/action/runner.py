@@ -253,7 +253,8 @@ class ActionRunner:
         """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
         number = self._journal.calls
         void_from = self._journal.cut_from(number)
-        logger.warning("%s; on-divergence is reexecute: the call and all after it are made", error)
+        said = "%s; on-divergence is reexecute: the call and all after it are made"
+        logger.warning(said, error, extra=self.continuation.loop.log_fields)
         cut = Record.cut(
             self.run.number, self.event, self.name, void_from=void_from, call=number,
             at=self._services.now(),
@@ -370,8 +371,6 @@ class ActionRunner:
             self._journal.add(record)
             self._replay()
 
-    # Turns and the end
-
     def _broken(self, error: BaseException) -> None:
         """A turn raised: not the action's own failure, which its main task holds."""
         if not isinstance(error, Exception) and ends_process(error):
@@ -443,7 +442,8 @@ class ActionRunner:
             self._services.counters.divergences += 1
             if not self._services.reexecute:
                 return error
-            logger.warning("%s; on-divergence is reexecute: the action ends without it", error)
+            said = "%s; on-divergence is reexecute: the action ends without it"
+            logger.warning(said, error, extra=self.continuation.loop.log_fields)
         return None
 
     def _check_end(self) -> None:

@@ -132,5 +132,7 @@ def new_runner(
     """
     executor = run.services.executor
     continuation = executor.continuation(spec.name, seed, is_coroutine=spec.is_coroutine)
+    ticket = run.ticket
+    continuation.loop.place = run.services.job, ticket.id, ticket.key.value, spec.name
     kind = SequentialRunner if continuation.is_sequential else ActionRunner
     return kind(run, spec, event, history, continuation)

@@ -104,6 +104,7 @@ class ActionWaits:
                     logger.warning(
                         "%s still waits for the approval %r: %s",
                         self._action.where(), taken.signal_name, error,
+                        extra=self._action.continuation.loop.log_fields,
                     )  # fmt: skip
                 return False
             del self._readers[call]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from perdure.codec.failure import decode_failure, encode_failure, failure_summary
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.errors import PerdureError
+from perdure.log_lines import place_fields
 from perdure.run import RunStatus, run_cancelled
 from perdure.runtime.run.rows import memory_rows, retry_rows, status_row
 from perdure.runtime.run.state import TIMED_OUT, RunMemory
@@ -31,6 +33,13 @@ class End(msgspec.Struct, frozen=True):
     durable: Callable[[], None]
 
 
+class Failed(Protocol):
+    """What failed: an action, which has a `name`, or the run itself."""
+
+    def where(self) -> str:
+        """Return it with its run and key, for messages."""
+
+
 class RunEnding:
     """How a run ends: what is written of its end, and what follows when that is durable.
 
@@ -46,11 +55,12 @@ class RunEnding:
         cancel_reason: `CANCELLED`, `TIMED_OUT`, or "" while nobody has asked its actions to stop.
     """
 
-    __slots__ = ("_services", "_ticket", "cancel_reason")
+    __slots__ = ("_action", "_services", "_ticket", "cancel_reason")
 
     def __init__(self, ticket: RunTicket, services: JobServices, cancel_reason: str) -> None:
         self._ticket = ticket
         self._services = services
+        self._action = ""  # the name of the one that failed
         self.cancel_reason = cancel_reason
 
     def cancelled(self, reason: str) -> str:
@@ -87,16 +97,17 @@ class RunEnding:
         return self._final(status, None, memory, at)
 
     def action_failed(
-        self, where: str, error: BaseException, memory: RunMemory, rows: Sequence[Row] = ()
+        self, failed: Failed, error: BaseException, memory: RunMemory, rows: Sequence[Row] = ()
     ) -> End:
         """Return the end by an action's failure, as the error handling strategy says.
 
         Args:
-            where: the action, or the run, for messages.
+            failed: the action, or the run.
             error: what made it fail.
             memory: that of the run as of its last completion.
             rows: what the action has not written yet; for a run that fails with it.
         """
+        where, self._action = failed.where(), getattr(failed, "name", "")
         if isinstance(error, asyncio.CancelledError):
             error = PerdureError(f"{where} cancelled itself; nobody asked it to")
         config = self._services.config
@@ -139,7 +150,9 @@ class RunEnding:
 
     def _tell(self, where: str, failure: bytes, *, is_final: bool) -> None:
         told = failure_summary(self._services.codec, failure)
-        self._services.failures.tell(where, told, is_final=is_final)
+        ticket = self._ticket
+        fields = place_fields(self._services.job, ticket.id, ticket.key.value, self._action)
+        self._services.failures.tell(where, told, is_final=is_final, fields=fields)
 
     def _put_back(self, where: str, error: BaseException, memory: RunMemory, *, stop: bool) -> End:
         row = self._ticket.row

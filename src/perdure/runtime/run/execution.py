@@ -442,8 +442,7 @@ class RunExecution:
             return
         self._close_actions(are_ended=True)
         rows = [runner.start_row] if runner is not None and runner.start_row is not None else []
-        where = (runner or self).where()
-        self._commit_end(self._ending.action_failed(where, error, self._memory, rows))
+        self._commit_end(self._ending.action_failed(runner or self, error, self._memory, rows))
 
     def _commit_end(self, end: End) -> None:
         # Before what puts the run back, if it is: a retry goes on from what came before that.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from perdure.printable import printable_logger, shown_place
+from perdure.printable import printable, printable_logger, shown_place
 
 logger = printable_logger("perdure")
 
@@ -49,13 +49,21 @@ class FailureLog:
         self._now = now
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
-    def tell(self, where: str, failure: Mapping[str, Any], *, is_final: bool) -> None:
+    def tell(
+        self,
+        where: str,
+        failure: Mapping[str, Any],
+        *,
+        is_final: bool,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
         """Log a failure, or count it.
 
         Args:
             where: the run and its action.
             failure: what is known of it, see `failure_summary`.
             is_final: the run has failed; else it is tried again.
+            fields: what the record says beside its message.
         """
         name = failure["type"].rpartition(".")[2]
         message = " ".join(failure["message"].split())
@@ -67,9 +75,9 @@ class FailureLog:
             return
         said = f"{name}: {message}" if message else name
         if is_final:
-            logger.error("%s failed%s: %s", where, at, said)
+            logger.error("%s failed%s: %s", where, at, said, extra=fields)
         else:
-            logger.warning("%s failed%s, trying again: %s", where, at, said)
+            logger.warning("%s failed%s, trying again: %s", where, at, said, extra=fields)
 
     def _is_counted_only(self, name: str, place: str, what: str) -> bool:
         now = self._now()
@@ -98,4 +106,5 @@ class FailureLog:
             logger.error(
                 "job %r: %s more failed in the same way: %s; perdure runs --status failed lists"
                 " the runs that did", self._job, f"{kind.untold:,}", kind.what,
+                extra={"job": printable(self._job)},
             )  # fmt: skip

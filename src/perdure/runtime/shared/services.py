@@ -21,6 +21,7 @@ from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import EncodeError, StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
+from perdure.log_lines import PLACES
 from perdure.metrics import MetricGroup
 from perdure.runtime.shared.failure_log import FailureLog
 from perdure.runtime.shared.measures import JobMeasures
@@ -170,6 +171,15 @@ class JobServices:
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
         self.defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self._functions: dict[CodeType | None, FunctionInfo] = {}
+        self._is_closed = False
+        PLACES.begin()
+
+    def close(self) -> None:
+        """Tell what was only counted, and let go of what is the process's; again nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.failures.close()
+            PLACES.end()
 
     def hold_calls(self, _error: StoreError) -> None:
         """Start no call: the store does not write, so what came of one would be lost (G25)."""
