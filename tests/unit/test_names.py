@@ -21,6 +21,7 @@ from perdure.codec.old_names import OLD_PLACES
 from perdure.codec.sketch import differences, sign_call
 from perdure.codec.types import describe, register_type
 from perdure.errors import ConfigurationError, PerdureError
+from perdure.llm.message import ChatMessage
 from perdure.resource import Resource
 
 # What no action, input or store of a user's can hold: parts of the runtime, of declarations on
@@ -237,10 +238,41 @@ def test_a_sketch_names_the_parts_that_differ() -> None:
     assert told("a", "b") == ""  # short and plain: the text itself says it
 
 
+def test_a_sketch_leaves_out_fields_that_are_empty_and_names_them_all_the_same() -> None:
+    def told(before: Any, now: Any) -> str:
+        return differences(sign_call((before,), {})[0], (now,), {})
+
+    message = ChatMessage.user("x")
+    parts = ("the type", "role", "content")
+    assert len(sign_call((message,), {})[0]) == 16 + 6 * len(parts) + 1
+    reasoned = dataclasses.replace(message, reasoning="so")
+    assert told(message, reasoned) == told(reasoned, message) == "args[0].reasoning"
+    assert told(message, message) == ""
+    assert told([message], [message, message]).startswith("the type of args[0][1]")
+    assert told([message], []) != ""
+
+
+def test_sketches_of_before_name_what_differs() -> None:
+    # With all fields of `ChatMessage.user("text 100")`, as they were written first.
+    recorded = bytes.fromhex(
+        "41ee47baa81dee8f22e8bc980e03ffc760e9baf4a3e9f4b34c6a692013edca473da5352f027a9e3dd67c077a"
+        "9e3d93dfd945b5b4b46e6a45b5b4fae71d45b5b44dfce445b5b409aaf545b5b4090aba45b5b47f3904ac6988"
+    )
+    assert len(recorded) == 16 + 6 * 12
+    message = ChatMessage.user("text 100")
+
+    def told(**changes: Any) -> str:
+        return differences(recorded, (dataclasses.replace(message, **changes),), {})
+
+    assert told() == ""
+    assert told(content="text 101") == "args[0].content"
+    assert told(model="m") == "args[0].model"
+
+
 def test_plain_arguments_that_are_shown_whole_take_no_sketch() -> None:
     assert len(sign_call((1, "short", None), {"a": 2.5})[0]) == 16
-    assert len(sign_call(("long" * 100,), {})[0]) == 16 + 6
-    assert len(sign_call(([["x" * 200]] * 500,), {})[0]) <= 16 + 6 * 96
+    assert len(sign_call(("long" * 100,), {})[0]) == 16 + 6 + 1
+    assert len(sign_call(([["x" * 200]] * 500,), {})[0]) <= 16 + 6 * 96 + 1
 
 
 def test_parts_stand_for_a_digest_among_the_arguments() -> None:

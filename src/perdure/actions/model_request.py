@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -68,16 +69,21 @@ class ModelRequest:
     def call(self) -> Callable[[list[ChatMessage]], Any]:
         """What to call.
 
-        That is `send`, or `send_plain` where the connection's `chat` is plain; for a model with a
-        `chat` of its own `send_own` or `send_own_plain`.
+        That is `send`, `send_kept` where the connection says that it changes no message, or
+        `send_plain` where its `chat` is plain; for a model with a `chat` of its own `send_own` or
+        `send_own_plain`.
         """
         own = self.setup.chat
         if getattr(own, "__func__", None) is not BaseChatModelSetup.chat:
             return self.send_own if inspect.iscoroutinefunction(own) else self.send_own_plain
-        chat = inspect.unwrap(self.setup.opened_connection.chat)
-        if self._emit is not None or inspect.iscoroutinefunction(chat):
-            return self.send
-        return self.send_plain
+        connection = self.setup.opened_connection
+        if self._emit is None:
+            chat: Any = connection.chat
+            if not _is_coroutine_function(chat):
+                return self.send_plain
+        else:
+            chat = connection.chat_stream
+        return self.send_kept if getattr(chat, "keeps_arguments", False) else self.send
 
     async def send_own(self, messages: list[ChatMessage]) -> ChatMessage:
         """Have the model's own `chat` make the request, on the host loop."""
@@ -117,6 +123,12 @@ class ModelRequest:
         self._emit(ChatDelta(done=True))
         return response
 
+    async def send_kept(self, messages: list[ChatMessage]) -> ChatMessage:
+        """Do what `send` does; the messages stay as they are, so that attempts may share them."""
+        return await self.send(messages)
+
+    send_kept.keeps_arguments = True  # type: ignore[attr-defined]
+
     def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on a thread of the job's pool."""
         chat = self.setup.opened_connection.chat
@@ -131,6 +143,21 @@ class ModelRequest:
     def _options(self) -> dict[str, Any]:
         options = self.setup.model_kwargs
         return options if self._schema is None else {**options, "output_schema": self._schema}
+
+
+def _is_coroutine_function(chat: Callable[..., Any]) -> bool:
+    """Say whether a connection's `chat` is one; asked for each request, so remembered."""
+    function = getattr(chat, "__func__", None)
+    if function is None:
+        return inspect.iscoroutinefunction(inspect.unwrap(chat))
+    found = _COROUTINE_FUNCTIONS.get(function)
+    if found is None:
+        found = inspect.iscoroutinefunction(inspect.unwrap(function))
+        _COROUTINE_FUNCTIONS[function] = found
+    return found
+
+
+_COROUTINE_FUNCTIONS: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 
 async def _awaited(found: Awaitable[Any]) -> Any:

@@ -22,7 +22,7 @@ __all__ = ["build_enum", "build_instance", "take_apart", "take_enum"]
 def take_enum(member: enum.Enum) -> str | int:
     """Return what names a member in its class: its name, or the bits of a combined flag."""
     name = member.name
-    if name in type(member).__members__:
+    if name in type(member)._member_map_:  # what `__members__` wraps anew each time
         return name
     return int(member.value)
 

@@ -4,6 +4,9 @@ A digest says that a call was made with other arguments than now, not which. Whe
 (`brief`) leaves something out, a sketch of them follows the digest in the journal: for each part a
 few bytes of a hash of its path and of its value. Compared with the sketch of what the action asks
 for now it names the parts that differ. It decides nothing: hashes this short may collide.
+
+Fields that are empty are left out, as most of a message's are; a byte behind the parts says so.
+Sketches of before have them all.
 """
 
 from __future__ import annotations
@@ -28,11 +31,14 @@ __all__ = ["differences", "sign_call"]
 _MAX_PARTS = 48
 _MAX_CHILDREN = 32
 _HASH_SIZE = 3
+_LEAN = b"\x01"  # behind parts: fields that were empty are not among them
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _SHOWN_WHOLE = frozenset((type(None), bool, int, str))  # as `brief` shows them, where short
 _NOTHING: tuple[Any, ...] = (None, [], {})  # met in most fields of messages
 _EMPTY = {type(each): digest(each)[:_HASH_SIZE] for each in _NOTHING}
 _SHOWN = 3  # parts named in a message
+
+_Part = tuple[bytes, bytes, str]  # the hashes of path and value, and what to call it
 
 
 def sign_call(
@@ -69,7 +75,8 @@ def sign_call(
     plain = _PLAIN.issuperset
     is_plain = plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
     if parts is not None or "…" in text or not is_plain:
-        signed += b"".join([path + value for path, value, _ in _sketch(args, kwargs, parts)])
+        found, _ = _sketch(args, kwargs, parts)
+        signed += b"".join([path + value for path, value, _ in found]) + _LEAN
     return signed, text
 
 
@@ -92,50 +99,63 @@ def differences(
     """
     known = (recorded or b"")[DIGEST_SIZE:]
     size = 2 * _HASH_SIZE
+    is_lean = len(known) % size == len(_LEAN)
     before = {known[i : i + _HASH_SIZE]: known[i + _HASH_SIZE : i + size]
-              for i in range(0, len(known), size)}  # fmt: skip
+              for i in range(0, len(known) - is_lean, size)}  # fmt: skip
     if not before:
         return ""
-    now = _sketch(args, kwargs, parts)
+    now, empty = _sketch(args, kwargs, parts, lean=is_lean)
+    gone = set(before) - {path for path, _, _ in now}
     found = []
     for path, value, shown in now:
         if path not in before:
-            found.append(f"{shown} (which was not there)")
+            was_empty = is_lean and not shown.endswith("]")
+            found.append(shown if was_empty else f"{shown} (which was not there)")
         elif before[path] != value:
             found.append(shown)
-    gone = len(before.keys() - {path for path, _, _ in now})
+    for place in empty:
+        if (path := _short(f"{place}:False")) in gone:
+            gone.discard(path)
+            found.append(place)
     if gone:
         found.append(
-            f"{gone} part{'s' if gone > 1 else ''} that {'are' if gone > 1 else 'is'} gone"
+            f"{len(gone)} part{'s' if len(gone) > 1 else ''} that"
+            f" {'are' if len(gone) > 1 else 'is'} gone"
         )
     more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return ", ".join(found[:_SHOWN] + more)
 
 
 def _sketch(
-    args: tuple[Any, ...], kwargs: dict[str, Any], parts: Mapping[str, Any] | None
-) -> list[tuple[bytes, bytes, str]]:
-    """Return the hashes of path and value of each part, and what to call it."""
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    parts: Mapping[str, Any] | None,
+    *,
+    lean: bool = True,
+) -> tuple[list[_Part], list[str]]:
+    """Return the parts of arguments, and the places of the fields that `lean` leaves out."""
     pending: deque[tuple[str, Any]] = deque()
     if parts is not None:
         pending.extend(parts.items())
     else:
         pending.extend((f"args[{index}]", value) for index, value in enumerate(args))
         pending.extend(sorted(kwargs.items()))
-    found: list[tuple[bytes, bytes, str]] = []
+    found: list[_Part] = []
+    empty: list[str] = []
     while pending:
         place, value = pending.popleft()
         cls = type(value)
-        inside = () if cls in _PLAIN or not _has_parts(cls, value) else _children(place, cls, value)
+        inside, bare = _inside(place, cls, value, lean)
         if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
             pending.extend(inside)
+            empty.extend(bare)
         elif len(found) < 2 * _MAX_PARTS:
             if cls is _TypeOf:
                 shown = f"the type of {place} (now {value.name})"
                 found.append((_short(f"{place}:True"), _short(value.name), shown))
             else:
                 found.append((_short(f"{place}:False"), _value_hash(cls, value), place))
-    return found
+    return found, empty
 
 
 class _TypeOf:
@@ -145,21 +165,23 @@ class _TypeOf:
         self.name = name
 
 
-def _has_parts(cls: type, value: Any) -> bool:
-    return bool(value) if cls in _EMPTY else cls is not _TypeOf and not isinstance(value, enum.Enum)
-
-
-def _children(place: str, cls: type, value: Any) -> Sequence[tuple[str, Any]]:
+def _inside(
+    place: str, cls: type, value: Any, lean: bool
+) -> tuple[Sequence[tuple[str, Any]], Sequence[str]]:
+    """Return the parts of a value, and the places of its fields that `lean` leaves out."""
+    if cls in _PLAIN or cls is _TypeOf or isinstance(value, enum.Enum):
+        return (), ()
+    bare: list[str] = []
     if cls is dict:
         inside = [(f"{place}[{_key(key)}]", held) for key, held in value.items()]
     elif cls is list or cls is tuple:
         inside = [(f"{place}[{index}]", held) for index, held in enumerate(value)]
     else:
-        inside = _fields(place, cls, value)
-    return inside if len(inside) <= _MAX_CHILDREN else ()
+        inside = _fields(place, cls, value, bare if lean else None)
+    return (inside, bare) if len(inside) <= _MAX_CHILDREN else ((), ())
 
 
-def _fields(place: str, cls: type, value: Any) -> list[tuple[str, Any]]:
+def _fields(place: str, cls: type, value: Any, bare: list[str] | None) -> list[tuple[str, Any]]:
     shape = describe(cls)
     if shape is None:
         return []
@@ -167,7 +189,11 @@ def _fields(place: str, cls: type, value: Any) -> list[tuple[str, Any]]:
     inside: list[tuple[str, Any]] = [(place, _TypeOf(NAMES.name(cls)))]
     for name, at in _places(place, shape.compared):
         if name in fields:
-            inside.append((at, fields[name]))
+            held = fields[name]
+            if held or bare is None or type(held) not in _EMPTY:
+                inside.append((at, held))
+            else:
+                bare.append(at)
     return inside
 
 

@@ -190,6 +190,8 @@ class ChatConnection(BaseChatModelConnection):
             check_answered(response)
         return self._message(ready, response, extract_reasoning)
 
+    chat.keeps_arguments = True  # type: ignore[attr-defined]  # what is sent is made anew
+
     async def chat_stream(
         self,
         messages: Sequence[ChatMessage],
@@ -234,6 +236,8 @@ class ChatConnection(BaseChatModelConnection):
                 response = stream.get()
             check_end(stream, response)
         return self._message(ready, response, extract_reasoning)
+
+    chat_stream.keeps_arguments = True  # type: ignore[attr-defined]
 
     @property
     def _default(self) -> str | None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure.codec.copies import own_value
 from perdure.llm.message import Attachment, ChatMessage, MessageRole, ToolCall, Usage
 from perdure.llm.sendable import sendable
 
@@ -139,7 +140,7 @@ def _response_of(message: ChatMessage) -> ModelResponse:
         if each.data is not None:
             parts.append(FilePart(BinaryContent(data=each.data, media_type=each.media_type)))
     for call in message.tool_calls:
-        parts.append(ToolCallPart(call.name, call.arguments, tool_call_id=call.id))
+        parts.append(ToolCallPart(call.name, own_value(call.arguments), tool_call_id=call.id))
     return ModelResponse(parts)
 
 

@@ -287,7 +287,8 @@ class CallAttempts:
         self._services.counters.calls_made += 1
         given: ArgumentsOf | Callee = callee
         if callee.is_mutable and self._options.retry is not None:
-            given = own_arguments(callee.func, callee.args, callee.kwargs) or callee
+            if not getattr(callee.func, "keeps_arguments", False):
+                given = own_arguments(callee.func, callee.args, callee.kwargs) or callee
         invocation = Invocation(given.func, given.args, given.kwargs, self._over)
         invocation.key = self._key
         self._invocation = invocation
