@@ -105,6 +105,8 @@ def default(option: ConfigOption[Any]) -> str:
         return BY_MACHINE[option.name]
     if option.in_bytes and option.default % (1 << 20) == 0:
         return f"`{option.default >> 20}MiB`"
+    if option.default is None:
+        return ""
     if isinstance(option.default, bool):
         return f"`{str(option.default).lower()}`"
     return f"`{option.default}`"

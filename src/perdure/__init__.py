@@ -24,6 +24,33 @@ if TYPE_CHECKING:
     from perdure.actions.sub_agent import SubAgent as SubAgent
     from perdure.agent.declaration import Agent as Agent
     from perdure.agent.declaration import action as action
+    from perdure.agent.memory_events import (
+        AgentRunBeginEvent as AgentRunBeginEvent,
+    )
+    from perdure.agent.memory_events import (
+        LongTermGetEvent as LongTermGetEvent,
+    )
+    from perdure.agent.memory_events import (
+        LongTermSearchEvent as LongTermSearchEvent,
+    )
+    from perdure.agent.memory_events import (
+        LongTermUpdateEvent as LongTermUpdateEvent,
+    )
+    from perdure.agent.memory_events import (
+        MemoryEvent as MemoryEvent,
+    )
+    from perdure.agent.memory_events import (
+        SensoryReadEvent as SensoryReadEvent,
+    )
+    from perdure.agent.memory_events import (
+        SensoryWriteEvent as SensoryWriteEvent,
+    )
+    from perdure.agent.memory_events import (
+        ShortTermReadEvent as ShortTermReadEvent,
+    )
+    from perdure.agent.memory_events import (
+        ShortTermWriteEvent as ShortTermWriteEvent,
+    )
     from perdure.call import (
         DurableCall as DurableCall,
     )
@@ -297,6 +324,10 @@ _NAMES = {
     "actions.retrieval": "retrieve",
     "actions.sub_agent": "SubAgent",
     "agent.declaration": "Agent action",
+    "agent.memory_events": (
+        "AgentRunBeginEvent LongTermGetEvent LongTermSearchEvent LongTermUpdateEvent MemoryEvent "
+        "SensoryReadEvent SensoryWriteEvent ShortTermReadEvent ShortTermWriteEvent"
+    ),
     "call": "DurableCall Limit Outcome RetryPolicy durable wait",
     "codec.types": "register_type",
     "config.configuration": "AgentExecutionOptions ConfigOption Configuration",

@@ -61,6 +61,14 @@ class EventType:
     ToolResponseEvent: Final = "_tool_response_event"
     ContextRetrievalRequestEvent: Final = "_context_retrieval_request_event"
     ContextRetrievalResponseEvent: Final = "_context_retrieval_response_event"
+    ShortTermWriteEvent: Final = "_short_term_write_event"
+    ShortTermReadEvent: Final = "_short_term_read_event"
+    SensoryWriteEvent: Final = "_sensory_write_event"
+    SensoryReadEvent: Final = "_sensory_read_event"
+    LongTermUpdateEvent: Final = "_long_term_update_event"
+    LongTermGetEvent: Final = "_long_term_get_event"
+    LongTermSearchEvent: Final = "_long_term_search_event"
+    AgentRunBeginEvent: Final = "_agent_run_begin_event"
 
 
 class _Field:

@@ -14,6 +14,7 @@ from tests.replay.value_types import Colour, Visit
 
 from perdure import (
     Agent,
+    AgentRunBeginEvent,
     ChatModel,
     ContextRetrievalRequestEvent,
     ContextRetrievalResponseEvent,
@@ -23,6 +24,7 @@ from perdure import (
     retrieve,
     vector_store,
 )
+from perdure.agent.memory_events import MEMORY_EVENTS
 from perdure.documents.document import (
     Document,
     VectorStoreQuery,
@@ -203,6 +205,62 @@ class Diary(Agent):
         """Be there for the annotation."""
 
 
+# Events of memory
+
+
+READS = {
+    "memory.generate-event.short-term-read": True,
+    "memory.generate-event.sensory-read": True,
+    "agent-run.begin-event": True,
+}
+
+
+class Told(Agent):
+    """Is told what was done to memory: by an action that has completed, and by one that has not."""
+
+    @action(InputEvent)
+    async def soon(self, event: InputEvent, ctx: Any) -> None:
+        """Use all memories, and be done before the cut."""
+        await self.use(event.input, ctx)
+
+    @action(InputEvent)
+    async def later(self, event: InputEvent, ctx: Any) -> None:
+        """Do the same, and be done after it."""
+        await self.use(event.input, ctx)
+        await ctx.durable_execute_async(fetch, "later", 3)
+
+    async def use(self, word: str, ctx: Any) -> None:
+        """Write and read each memory."""
+        short, sensory = ctx.short_term_memory, ctx.sensory_memory
+        short.set("a.b", word)
+        sensory.set("n", [Colour.RED, short.get("a.b")])
+        assert sensory.get("n") == [Colour.RED, word]
+        notes = ctx.long_term_memory.get_memory_set("notes")
+        await notes.add(word, ids="w")
+        await notes.get("w")
+        await notes.search(word)
+        await ctx.durable_execute_async(fetch, word)
+
+    @action(AgentRunBeginEvent)
+    async def begun(self, event: AgentRunBeginEvent, ctx: Any) -> None:
+        """Put out what was there."""
+        out(ctx, [event.id, event.key, event.value])
+
+    @action(*MEMORY_EVENTS.values())
+    async def tell(self, event: Any, ctx: Any) -> None:
+        """Take a while, and remember the event."""
+        what = f"{event.type} of {event.upstream_action_name}"
+        await ctx.durable_execute_async(fetch, what, 2)
+        said = {what: [event.id, event.key, event.value]}
+        ctx.short_term_memory.update(
+            "told", lambda told: dict(sorted({**(told or {}), **said}.items()))
+        )
+
+    @action(Visit)
+    async def never(self, event: Visit, ctx: Any) -> None:
+        """Be there for the annotation."""
+
+
 def _item(id_: str, value: str, micros: int, metadata: Any, score: float | None) -> MemorySetItem:
     at = datetime.datetime(2026, 1, 1, 0, 0, 0, micros, tzinfo=datetime.UTC)
     return MemorySetItem(
@@ -234,6 +292,39 @@ REMEMBERED = [
 ]
 TOLD = "['a', 'b', 'c'] 1 True ['Ada likes tea', 'the train leaves at nine'] 2"
 
+# By type: what is told, and the ids after "soon" and after "later", which no version may change.
+TEXT, SEEN = {"a.b": "tea"}, {"n": [Colour.RED, "tea"]}
+NOTES, HIT = {"notes": {"w": "tea"}}, {"id": "w", "value": "tea", "score": 1e-06}
+MEMORY: dict[str, tuple[Any, str, str]] = {
+    "_short_term_write_event": (
+        TEXT, "dc46fd5a77666a79092daf90ae4be558", "5e9572491506842ded8ae9004c8e8b2e",
+    ),
+    "_short_term_read_event": (
+        TEXT, "2e7ba98c74ecaff9d25d3446ca5597b0", "e99132eacef4ae84830f46299b90f74a",
+    ),
+    "_sensory_write_event": (
+        SEEN, "5b9066a14f728457bf02d28652c76170", "441294e4c7a31925d94d7dedb57f142d",
+    ),
+    "_sensory_read_event": (
+        SEEN, "4a14f8bf7ac3410636be597b894b8718", "ecb5f55f37a80dfc7dbf43dfd5a11522",
+    ),
+    "_long_term_update_event": (
+        NOTES, "72ca5dd7907178f2ecfebab2ae4fc2df", "e1fd1f25e565a9daf753d215a3f0d7f6",
+    ),
+    "_long_term_get_event": (
+        NOTES, "bf2c49178a02339189334c3acc2a7fad", "029f38bf31ed83e898ba0eb185d26c1d",
+    ),
+    "_long_term_search_event": (
+        {"notes": {"tea": [HIT]}},
+        "cd56901d3c90f76c756fef318fc619de", "9490d2dc5f983133caa3847de4a30022",
+    ),
+}  # fmt: skip
+TOLD_OF_MEMORY = {
+    f"{kind} of {by}": [id_, "k", value]
+    for kind, (value, *ids) in MEMORY.items()
+    for by, id_ in zip(("soon", "later"), ids, strict=True)
+}
+
 TYPES = (Document, VectorStoreQueryResult, MemorySetItem)
 SCENARIOS: dict[str, Scenario] = {
     "documents": one(
@@ -247,6 +338,10 @@ SCENARIOS: dict[str, Scenario] = {
     "long_term_memory": one(
         "Sets of long-term memory, of two keys: added to, changed, searched; to be compacted.",
         Diary, submits(("", "ada"), ("", ("tenant", Colour.RED))), 1.5, first=3, config=CONFIG,
+    ),
+    "memory_events": one(
+        "Events of what an action did to memory, under way; and of one that goes on.",
+        Told, submits(("tea", "k")), 1.5, first=5, config=READS,
     ),
 }  # fmt: skip
 
@@ -273,5 +368,15 @@ EXPECTED: dict[str, Expected] = {
         ],
         types=(*TYPES, Colour),
         config=CONFIG,
+    ),
+    "memory_events": Expected(
+        begin=6,
+        outputs={"r1": [["e1c0e224fda08d42ae42320046fbaa61", "k", {}]]},
+        executed=fetched(
+            "later", *(f"{kind} of {by}" for by in ("soon", "later") for kind in MEMORY)
+        ),
+        memory={"'k'": {**TEXT, "told": dict(sorted(TOLD_OF_MEMORY.items()))}},
+        types=(Colour,),
+        config=READS,
     ),
 }

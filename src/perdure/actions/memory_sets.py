@@ -16,7 +16,7 @@ from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQu
 from perdure.errors import ConfigurationError
 from perdure.llm.message import ChatMessage
 from perdure.llm.vector_store import BaseVectorStore
-from perdure.memory.long_term import MemorySetItem
+from perdure.memory.long_term import LongTermOperation, MemorySetItem
 from perdure.printable import unstorable
 from perdure.resource import ResourceType
 
@@ -161,9 +161,15 @@ class StoredSet:
     """A memory set of the run's key (see `perdure.memory.long_term.MemorySet`)."""
 
     def __init__(
-        self, ctx: RunnerContext, operations: SetOperations, scope: str, name: str
+        self,
+        ctx: RunnerContext,
+        operations: SetOperations,
+        scope: str,
+        name: str,
+        notes: list[LongTermOperation] | None = None,
     ) -> None:
         self.name = name
+        self._notes = notes
         self._ctx = ctx
         self._operations = operations
         self._scope = scope
@@ -174,6 +180,8 @@ class StoredSet:
         call: DurableCall[Any] = bounded.durable_execute_async(
             function, self._scope, self.name, *args
         )
+        if self._notes is not None:
+            self._notes.append(LongTermOperation(what, self.name, args, call))
         return call
 
     def _now(self) -> str:
@@ -269,9 +277,12 @@ class StoredSet:
 class KeyMemory:
     """The long-term memory of the run's key (see `perdure.memory.long_term.LongTermMemory`)."""
 
-    def __init__(self, ctx: RunnerContext, scope: str) -> None:
+    def __init__(
+        self, ctx: RunnerContext, scope: str, notes: list[LongTermOperation] | None = None
+    ) -> None:
         self._ctx = ctx
         self._scope = scope
+        self._notes = notes
 
     def get_memory_set(self, name: str) -> StoredSet:
         if not isinstance(name, str) or not name:
@@ -280,7 +291,7 @@ class KeyMemory:
             raise ConfigurationError(f"a memory set cannot be named {name!r}: {why}")
         named = self._ctx.config.get(AgentExecutionOptions.LONG_TERM_MEMORY_VECTOR_STORE)
         store = self._ctx.get_resource(named or DEFAULT_STORE, ResourceType.VECTOR_STORE)
-        return StoredSet(self._ctx, SetOperations(store), self._scope, name)
+        return StoredSet(self._ctx, SetOperations(store), self._scope, name, self._notes)
 
     def delete_memory_set(self, name: str) -> DurableCall[None]:
         return self.get_memory_set(name).delete()

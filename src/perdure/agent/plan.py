@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from perdure.agent.declaration import ActionMark, Agent, action_functions, agent_resources, type_of
+from perdure.agent.memory_events import MEMORY_EVENTS, AgentRunBeginEvent
 from perdure.agent.own_source import name_of, origin_of, source_digest
 from perdure.agent.resources import ResourceKey, ResourceSpec, merged
 from perdure.annotations import signature_of
@@ -25,9 +26,11 @@ from perdure.event import (
     event_field_types,
     resolve_annotation,
 )
-from perdure.memory.long_term import LongTermMemory
+from perdure.memory.long_term import LongTermMemory, LongTermOperation
 
 __all__ = ["ActionSpec", "AgentPlan", "Builtin"]
+
+Notes = list[LongTermOperation] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +70,13 @@ class Builtin:
 
     Attributes:
         actions: Their actions are the agent's too.
-        long_term_memory: Makes an action's view of the memory of one key of one job.
+        long_term_memory: Makes an action's view of the memory of one key of one job, which notes
+            its operations in the list that it is given.
         annotated_types: Annotations of what they put into the journal.
     """
 
     actions: Agent
-    long_term_memory: Callable[[RunnerContext, str], LongTermMemory]
+    long_term_memory: Callable[[RunnerContext, str, Notes], LongTermMemory]
     annotated_types: tuple[Any, ...] = ()
 
     @functools.cached_property
@@ -133,6 +137,27 @@ class AgentPlan:
     def source_digest(self) -> str:
         """Return a digest of its own files as they are now; "" where one has none."""
         return source_digest(self.modules, self.file)
+
+    def names_type(self, event_type: str) -> bool:
+        """Say whether an action is for events of this type, by it or by a condition that asks so.
+
+        A condition that asks for no type does not count.
+        """
+        return bool(self.actions_for(event_type)) or any(
+            event_type in (condition.types or ())
+            for spec in self.actions
+            for condition in spec.conditions
+        )
+
+    def begun_by(self, agent: Agent) -> AgentPlan:
+        """Return the plan with the actions of a built-in agent before its own.
+
+        Raises:
+            AgentDefinitionError: An action of its own has the name of one of these.
+        """
+        first = _compiled_all(action_functions(agent)).actions
+        _refuse_reserved(self.name, self.actions, first)
+        return dataclasses.replace(self, actions=first + self.actions)
 
     @property
     def takes_inputs(self) -> bool:
@@ -200,7 +225,9 @@ def _compiled_all(
     functions: Iterable[tuple[ActionMark, Callable[[Any, Any], Any]]],
 ) -> Compiled:
     actions: list[ActionSpec] = []
-    named: list[type[Event]] = [InputEvent, OutputEvent]
+    named: list[type[Event]] = [
+        InputEvent, OutputEvent, AgentRunBeginEvent, *MEMORY_EVENTS.values()
+    ]  # fmt: skip
     for mark, func in functions:
         spec, classes = _compiled(mark, func)
         actions.append(spec)

@@ -13,6 +13,7 @@ __all__ = ["AgentExecutionOptions", "all_options"]
 
 _CPUS: Final = os.cpu_count() or 1
 _RETRY: Final = RetryPolicy()
+_UNSET: Final[Any] = None  # the default of a switch that others decide where it is not set
 
 
 class AgentExecutionOptions:
@@ -143,6 +144,54 @@ class AgentExecutionOptions:
         aliases=types.MappingProxyType(
             {"ON_READ_AND_WRITE": "on-read-and-write", "ON_CREATE_AND_WRITE": "on-create-and-write"}
         ),
+    )
+    MEMORY_GENERATE_EVENT: ClassVar = ConfigOption(
+        "memory.generate-event", bool, _UNSET, "Whether memory events are made that have no switch"
+    )
+    MEMORY_GENERATE_EVENT_SHORT_TERM_WRITE: ClassVar = ConfigOption(
+        "memory.generate-event.short-term-write",
+        bool,
+        _UNSET,
+        "Whether ShortTermWriteEvents are made; else as `memory.generate-event` says, else yes",
+    )
+    MEMORY_GENERATE_EVENT_SHORT_TERM_READ: ClassVar = ConfigOption(
+        "memory.generate-event.short-term-read",
+        bool,
+        _UNSET,
+        "Whether ShortTermReadEvents are made; else as `memory.generate-event` says, else no",
+    )
+    MEMORY_GENERATE_EVENT_SENSORY_WRITE: ClassVar = ConfigOption(
+        "memory.generate-event.sensory-write",
+        bool,
+        _UNSET,
+        "Whether SensoryWriteEvents are made; else as `memory.generate-event` says, else yes",
+    )
+    MEMORY_GENERATE_EVENT_SENSORY_READ: ClassVar = ConfigOption(
+        "memory.generate-event.sensory-read",
+        bool,
+        _UNSET,
+        "Whether SensoryReadEvents are made; else as `memory.generate-event` says, else no",
+    )
+    MEMORY_GENERATE_EVENT_LONG_TERM_UPDATE: ClassVar = ConfigOption(
+        "memory.generate-event.long-term-update",
+        bool,
+        _UNSET,
+        "Whether LongTermUpdateEvents are made; else as `memory.generate-event` says, else yes",
+    )
+    MEMORY_GENERATE_EVENT_LONG_TERM_GET: ClassVar = ConfigOption(
+        "memory.generate-event.long-term-get",
+        bool,
+        _UNSET,
+        "Whether LongTermGetEvents are made; else as `memory.generate-event` says, else yes",
+    )
+    MEMORY_GENERATE_EVENT_LONG_TERM_SEARCH: ClassVar = ConfigOption(
+        "memory.generate-event.long-term-search",
+        bool,
+        _UNSET,
+        "Whether LongTermSearchEvents are made; else as `memory.generate-event` says, else yes",
+    )
+    AGENT_RUN_BEGIN_EVENT: ClassVar = ConfigOption(
+        "agent-run.begin-event", bool, False, "Whether each run begins with an AgentRunBeginEvent"
     )
     TIMEOUT: ClassVar = ConfigOption(
         "timeout",

@@ -7,9 +7,33 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from perdure.call import DurableCall
+from perdure.call import DurableCall, Outcome, outcome_of
 
-__all__ = ["LongTermMemory", "MemorySet", "MemorySetItem"]
+__all__ = ["LongTermMemory", "LongTermOperation", "MemorySet", "MemorySetItem"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LongTermOperation:
+    """One operation of an action on a memory set, noted when it is begun.
+
+    Attributes:
+        what: Which one: "add", "get", "search", "update", "delete", "replace" or "size".
+        memory_set: Name of the set.
+        args: Its arguments.
+        call: Its durable call.
+    """
+
+    __journal_name__ = "perdure:LongTermOperation"
+
+    what: str
+    memory_set: str
+    args: tuple[Any, ...]
+    call: DurableCall[Any]
+
+    @property
+    def outcome(self) -> Outcome[Any] | None:
+        """What came of it; None where it is under way."""
+        return outcome_of(self.call) if self.call.done() else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,7 @@ class ActionMemory:
         ttl_ns: int = 0,
         keeps_read: bool = False,
         replaces: bool = False,
+        notes_reads: bool = False,
     ) -> None:
         """Open a view.
 
@@ -103,6 +104,7 @@ class ActionMemory:
             keeps_read: What is read lives so long from then on, as what is written does.
             replaces: A value replaces an object and an object a value without being told to, by
                 the rules of before.
+            notes_reads: Keep what values were read, for `reads`.
         """
         self.kind: MemoryKind = kind
         self._encode = encode
@@ -115,6 +117,7 @@ class ActionMemory:
         self._fresh = now - ttl_ns // 10 if ttl_ns and keeps_read else NEVER
         self._read: set[str] = set()  # paths whose time to live begins anew
         self._replaces = replaces
+        self._reads: dict[str, bytes] | None = {} if notes_reads else None
         self._view = Draft(base, self._oldest)
         self._writes: list[_Write] = []
         self._updating = False
@@ -167,6 +170,18 @@ class ActionMemory:
         if self._fresh != NEVER and self._view.written_at(path) <= self._fresh:
             self._read.add(path)
         return self._view.value(path)
+
+    def read(self, path: str) -> bytes | None:
+        """Return what `value` returns, and note that it was read, where reads are noted."""
+        data = self.value(path)
+        if self._reads is not None and data is not None:
+            self._reads[path] = data
+        return data
+
+    @property
+    def reads(self) -> Mapping[str, bytes]:
+        """The encoded values that were read by path, the last of each; {} where none is noted."""
+        return self._reads or {}
 
     def decoded(self, data: bytes) -> Any:
         """Return the value of `data`, the caller's own."""
@@ -293,7 +308,7 @@ class MemoryObject:
             The value, a `MemoryObject` for an object, else `default`.
         """
         full = self._full(path)
-        data = self._memory.value(full)
+        data = self._memory.read(full)
         if data is not None:
             return self._memory.decoded(data)
         return MemoryObject(self._memory, full) if self._memory.is_object(full) else default

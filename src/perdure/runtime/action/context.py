@@ -8,7 +8,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -32,7 +32,7 @@ from perdure.event import Event, EventType
 from perdure.executor.running import running_loop
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
-from perdure.memory.long_term import LongTermMemory
+from perdure.memory.long_term import LongTermMemory, LongTermOperation
 from perdure.memory.memory import ActionMemory, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.printable import PrintableFilter
@@ -41,6 +41,11 @@ from perdure.run.approval import APPROVAL, Approval, read_approval, read_as_befo
 from perdure.runtime.action.event_ids import EventIds
 from perdure.runtime.action.log import ActionLogger
 from perdure.runtime.action.runner import ActionRunner
+
+_READ_EVENTS: Final[Mapping[MemoryKind, str]] = {
+    "sensory": EventType.SensoryReadEvent,
+    "short_term": EventType.ShortTermReadEvent,
+}
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -86,6 +91,7 @@ class ActionMemories:
                 ttl_ns=0 if is_sensory else services.short_term_ttl,
                 keeps_read=services.keeps_read_memory,
                 replaces=self._started.rules is None,
+                notes_reads=_READ_EVENTS[kind] in services.memory_events,
             )
         return view
 
@@ -93,6 +99,11 @@ class ActionMemories:
     def is_used(self) -> bool:
         """True when the action has looked at a memory."""
         return self._views is not None
+
+    def reads(self, kind: MemoryKind) -> Mapping[str, bytes]:
+        """Return the encoded values that were read by path, where reads are noted."""
+        view = None if self._views is None else self._views.get(kind)
+        return {} if view is None else view.reads
 
     def written(self, kind: MemoryKind) -> ActionMemory | None:
         """Return the view of a memory that the action has written to; None where it has not."""
@@ -131,6 +142,9 @@ class ActionContext:
         self._read_approval = read_as_before if started.rules is None else read_approval
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
+        # What was done to long-term memory, where somebody is told of it.
+        noted = self._run.services.notes_long_term
+        self.long_term: list[LongTermOperation] | None = [] if noted else None
 
     # What it knows
 
@@ -196,7 +210,7 @@ class ActionContext:
         if services.generation > 1:  # what another generation remembers is not for this one
             scope += f"/{services.generation}"
         # The overloads of the protocol are for callers; this is its one implementation.
-        return builtin.long_term_memory(cast(RunnerContext, self), scope)
+        return builtin.long_term_memory(cast(RunnerContext, self), scope, self.long_term)
 
     def send_event(self, event: Event) -> None:
         self._runner.check_turn("send_event")

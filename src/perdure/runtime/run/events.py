@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
+from perdure.agent.memory_events import BEGIN_ACTION, MEMORY_EVENTS
 from perdure.agent.plan import ActionSpec
 from perdure.errors import DecodeError
 from perdure.event import Event, InputEvent
 from perdure.journal.record import EventRecord
 from perdure.run import Output
-from perdure.runtime.action.context import Sent
+from perdure.runtime.action.context import ActionContext, Sent
 from perdure.runtime.run.identity import RunIdentity
+from perdure.runtime.run.memory_events import memory_events
 from perdure.runtime.run.state import RunState
+from perdure.runtime.run.written import Written
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
 from perdure.store.base import OutputRow
@@ -78,8 +83,14 @@ class RunEvents:
     def _id(self, number: int) -> str:
         return self._visible[number].id if number else self._identity.event(0, "", 0)
 
-    def number(self, event: int, action: str, sent: list[Sent]) -> Numbered:
-        """Number what an action sent; it counts once `show` is told."""
+    def number(self, event: int, action: str, context: ActionContext, did: Written) -> Numbered:
+        """Number what an action sent, and the events of what it did to memory.
+
+        It counts once `show` is told.
+        """
+        sent = context.sent
+        if self._services.memory_events:
+            sent = [*sent, *self._of_memory(event, action, context, did)]
         events: list[EventRecord] = []
         outputs: list[tuple[int, Output]] = []
         rows: list[OutputRow] = []
@@ -104,6 +115,18 @@ class RunEvents:
                 )  # fmt: skip
         created, made = self._created + len(sent), self._outputs + len(outputs)
         return Numbered(events, outputs, rows, created, made)
+
+    def _of_memory(
+        self, event: int, action: str, context: ActionContext, did: Written
+    ) -> list[Sent]:
+        """Return the events of what an action did to memory; none for one that takes them."""
+        kind = self._visible[event].type if event else InputEvent.EVENT_TYPE
+        if kind in MEMORY_EVENTS or action == BEGIN_ACTION:
+            return []
+        return memory_events(
+            self._services, self._ticket.key.value, context, did,
+            derive=functools.partial(self._identity.event, event, action),
+        )  # fmt: skip
 
     def show(self, numbered: Numbered) -> None:
         """What was numbered is durable, and so visible."""

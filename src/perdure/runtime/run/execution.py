@@ -173,8 +173,8 @@ class RunExecution:
     def _commit_completion(self, runner: ActionRunner) -> None:
         context = self._contexts[runner]
         at = self.services.now()
-        memory, sensory, short_term, kept = written(context.memories, self._memory, at)
-        sent = self._events.number(runner.event, runner.name, context.sent)
+        memory, sensory, short_term, kept = did = written(context.memories, self._memory, at)
+        sent = self._events.number(runner.event, runner.name, context, did)
         completion = Completion(
             events=sent.events, sensory=sensory, short_term=short_term, outputs=sent.made,
             created=sent.created, kept=kept,

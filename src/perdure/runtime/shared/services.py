@@ -25,6 +25,7 @@ from perdure.log_lines import PLACES
 from perdure.metrics import MetricGroup
 from perdure.runtime.shared.failure_log import FailureLog
 from perdure.runtime.shared.measures import JobMeasures
+from perdure.runtime.shared.memory_events import memory_events, notes_long_term
 from perdure.runtime.shared.reach import Reach
 from perdure.runtime.shared.resources import JobResources
 from perdure.runtime.shared.soon import Soon
@@ -166,6 +167,8 @@ class JobServices:
         self.keeps_read_memory = update_type == "on-read-and-write"
         limits = {**config.limits(), **_blocking(config)}
         self.limits = Limits(limits, world.monotonic, self.spans.arm)
+        self.memory_events = memory_events(plan, config)
+        self.notes_long_term = notes_long_term(self.memory_events)
         self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
         self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
