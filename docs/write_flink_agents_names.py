@@ -17,8 +17,6 @@ PAGE = HERE / "flink-agents-names.md"
 
 ABSENT: dict[str, str] = {}  # by module
 OTHER = {
-    "api.events.memory_event": "the classes are here; nothing makes such an event yet",
-    "api.events.run_event": "the class is here; nothing makes such an event yet",
     "integrations.mcp.mcp": "made; refused when it is opened",
     "integrations.chat_models.tongyi_chat_model": "made; refused when it is opened",
     "integrations.embedding_models.tongyi_embedding_model": "made; refused when it is opened",
@@ -30,7 +28,6 @@ OTHER = {
 OTHER_NAMES = {
     ("api.runner_context", "AsyncExecutionResult"): "`durable_execute_async` returns a DurableCall",
     ("api.runner_context", "DurableFuture"): "is DurableCall",
-    ("api.core_options", "MemoryEventOptions"): "declared; nothing makes such an event yet",
     ("api.function", "PythonFunction"): "Java functions can be named and not called",
 }
 

@@ -146,7 +146,7 @@ class AgentExecutionOptions:
 
 
 class MemoryEventOptions:
-    """Which memory events are made; there are none here."""
+    """Which memory events are made; those that are for no action are not."""
 
     MEMORY_GENERATE_EVENT = ConfigOption("memory.generate-event", bool)
     SHORT_TERM_WRITE = ConfigOption("memory.generate-event.short-term-write", bool)

@@ -23,7 +23,6 @@ _READ_HERE: Final = frozenset(
         "tool-call.parallel",
         "tool-call.num-async-threads",
         "short-term-memory.state-ttl.visibility",
-        "agent-run.begin-event",
     }
 )
 # Theirs that mean nothing here: what they are about is another way here, or is not.
@@ -37,7 +36,6 @@ _WITHOUT_MEANING: Final = (
     "baseLogDir",
     "prettyPrint",
     "job-identifier",
-    "memory.generate-event",
     "long-term-memory.mem0.",
 )
 _CORE: Final = frozenset(each.name for each in all_options())

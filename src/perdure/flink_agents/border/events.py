@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from perdure.event import Event as CoreEvent
 from perdure.event import EventType
 from perdure.flink_agents.api.events.event import Event, EventId, _row
+from perdure.flink_agents.api.events.memory_event import MemoryEvent, plain
 from perdure.flink_agents.border.known_events import BUILT_IN_EVENTS
 
 __all__ = ["mark_sent", "plain", "to_core", "to_theirs"]
@@ -69,6 +71,8 @@ def to_theirs(core: CoreEvent) -> Event:
     """Return an event as an action gets it: a built-in one as its class, others as `Event`."""
     attributes = dict(core.attributes)
     extras = attributes.pop(_EXTRAS, {})
+    if MemoryEvent.is_memory_type(core.type) or core.type == EventType.AgentRunBeginEvent:
+        attributes = _observed(attributes)
     upstream = core.upstream_event_id
     event = Event(
         id=EventId.of(core),
@@ -80,6 +84,15 @@ def to_theirs(core: CoreEvent) -> Event:
     )
     known = BUILT_IN_EVENTS.get(core.type)
     return event if known is None else known.from_event(event)
+
+
+def _observed(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return what was observed as theirs has it: plain data; what has no such form is left out."""
+    value = {}
+    for name, each in attributes["value"].items():
+        with contextlib.suppress(ValueError):
+            value[name] = plain(each)
+    return {**attributes, "key": str(attributes["key"]), "value": value}
 
 
 def _uuid(id: str) -> UUID:

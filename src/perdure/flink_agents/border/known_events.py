@@ -8,6 +8,16 @@ from perdure.flink_agents.api.events.context_retrieval_event import (
     ContextRetrievalResponseEvent,
 )
 from perdure.flink_agents.api.events.event import Event, InputEvent, OutputEvent
+from perdure.flink_agents.api.events.memory_event import (
+    LongTermGetEvent,
+    LongTermSearchEvent,
+    LongTermUpdateEvent,
+    SensoryReadEvent,
+    SensoryWriteEvent,
+    ShortTermReadEvent,
+    ShortTermWriteEvent,
+)
+from perdure.flink_agents.api.events.run_event import AgentRunBeginEvent
 from perdure.flink_agents.api.events.tool_event import ToolRequestEvent, ToolResponseEvent
 
 __all__ = ["BUILT_IN_EVENTS"]
@@ -23,5 +33,13 @@ BUILT_IN_EVENTS: dict[str, type[Event]] = {
         ToolResponseEvent,
         ContextRetrievalRequestEvent,
         ContextRetrievalResponseEvent,
+        AgentRunBeginEvent,
+        ShortTermWriteEvent,
+        ShortTermReadEvent,
+        SensoryWriteEvent,
+        SensoryReadEvent,
+        LongTermUpdateEvent,
+        LongTermGetEvent,
+        LongTermSearchEvent,
     )
 }

@@ -1,11 +1,12 @@
-"""AgentRunBeginEvent: its class is here, and nothing makes it yet."""
+"""AgentRunBeginEvent: a run begins, where `agent-run.begin-event` is set."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from perdure.flink_agents.api.events.event import Event, _fields
+from perdure.flink_agents.api.events.event import Event
 from perdure.flink_agents.api.events.event_type import EventType
+from perdure.flink_agents.api.events.memory_event import observed
 
 __all__ = ["AgentRunBeginEvent"]
 
@@ -15,7 +16,7 @@ class AgentRunBeginEvent(Event):
 
     Args:
         key: Its key.
-        value: Its input.
+        value: The values of its short-term memory by path.
     """
 
     __journal_name__ = "perdure:flink_agents.AgentRunBeginEvent"
@@ -23,7 +24,8 @@ class AgentRunBeginEvent(Event):
     EVENT_TYPE: ClassVar[str] = EventType.AgentRunBeginEvent
 
     def __init__(self, *, key: Any = None, value: Any = None, **rest: Any) -> None:
-        super().__init__(**_fields(self.EVENT_TYPE, rest, key=key, value=value))
+        written = {} if "attributes" in rest else {"attributes": observed(key, value)}
+        super().__init__(**{"type": self.EVENT_TYPE, **rest, **written})
 
     @classmethod
     def from_event(cls, event: Event) -> AgentRunBeginEvent:
@@ -38,5 +40,5 @@ class AgentRunBeginEvent(Event):
 
     @property
     def value(self) -> Any:
-        """The input of the run."""
+        """The values of its short-term memory by path."""
         return self.get_attr("value")
