@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from perdure.event import Event as CoreEvent
 from perdure.event import EventType
 from perdure.flink_agents.api.events.event import Event, EventId, _row
-from perdure.flink_agents.api.events.memory_event import MemoryEvent, plain
+from perdure.flink_agents.api.events.memory_event import MemoryEvent, as_json
 from perdure.flink_agents.border.known_events import BUILT_IN_EVENTS
 
 __all__ = ["mark_sent", "plain", "to_core", "to_theirs"]
@@ -88,11 +88,13 @@ def to_theirs(core: CoreEvent) -> Event:
 
 def _observed(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return what was observed as theirs has it: plain data; what has no such form is left out."""
-    value = {}
-    for name, each in attributes["value"].items():
+    given, value = attributes.get("value"), {}
+    if not isinstance(given, dict):
+        return attributes  # an action sent it: its class says what is wrong with it
+    for name, each in given.items():
         with contextlib.suppress(ValueError):
-            value[name] = plain(each)
-    return {**attributes, "key": str(attributes["key"]), "value": value}
+            value[name] = as_json(each)
+    return {**attributes, "key": str(attributes.get("key")), "value": value}
 
 
 def _uuid(id: str) -> UUID:

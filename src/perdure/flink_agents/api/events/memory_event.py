@@ -33,10 +33,10 @@ def observed(key: Any, value: Any) -> dict[str, Any]:
         raise TypeError("an event of memory needs a key")
     if not isinstance(value, dict):
         raise TypeError(f"the value of an event of memory is a dict, not a {type(value).__name__}")
-    return {"key": key, "value": plain(value)}
+    return {"key": key, "value": as_json(value)}
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Return a value as JSON has it.
 
     Raises:
