@@ -75,6 +75,8 @@ soak: simulate  ## in full what the tests do a part of; three quarters of an hou
 	@$(PYTHON) -m tests.crash.chaos --seconds 600
 	@$(PYTHON) -m tests.damaged_stores --seeds 2000
 	@$(PYTHON) -m tests.flink_world --seeds 500
+	@$(PYTHON) -m tests.crash.serve_load
+	@$(PYTHON) -W ignore -m tests.web.fuzz --examples 300
 	@$(MAKE) --no-print-directory soak-flink
 	@$(MAKE) --no-print-directory test-uvloop PYTEST_ARGS=tests
 

@@ -95,7 +95,7 @@ def _responses(each: Operation) -> dict[str, Any]:
             made[str(status)]["headers"] = {"Location": {"schema": {"type": "string"}}}
     if each.streams:
         stream = made.setdefault("200", {"description": "Events.", "content": {}})
-        stream["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        stream["content"]["text/event-stream"] = {}  # what events there are, `text` says
     for status in _problems(each):
         made[str(status)] = _response(status, "application/problem+json", ref("Problem"))
     return made
