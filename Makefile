@@ -108,8 +108,9 @@ docs: $(STAMP)  ## write what docs/ has from the code again: options, rooms, met
 	@$(PYTHON) docs/write_metrics.py
 	@$(PYTHON) docs/write_flink_agents_names.py
 
-pictures: $(STAMP)  ## draw the picture of a resumed run again, from a real one
+pictures: $(STAMP)  ## make docs' pictures again, of real runs: a resumed one, and the page; needs chromium
 	@$(PYTHON) docs/write_pictures.py
+	@$(PYTHON) docs/write_screens.py
 
 clean:  ## remove what building, testing and the demo left behind
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -65,12 +65,10 @@ async function problemIn(response) {
 }
 
 export const api = {
-  /** Return what a GET answers */
   async get(path, query = {}, { signal } = {}) {
     return (await send(address(path, query), { signal })).json();
   },
 
-  /** Return what a POST answers */
   async post(path, body = {}, { signal } = {}) {
     const headers = { "Content-Type": "application/json" };
     const options = { method: "POST", headers, body: JSON.stringify(body), signal };

@@ -2,7 +2,6 @@
 
 import { e, h, replace } from "./dom.js";
 
-/** Say how the first run is started. */
 export function howToStart({ job, base }) {
   if (!job.is_served) return [e("p.dim", "This job has no runs yet.")];
   return [e("p.dim", "No runs yet. Start one:"), copied(

@@ -2,7 +2,7 @@
 
 import { howToStart } from "./copied.js";
 import { dim, e, h, renew, replace, svg } from "./dom.js";
-import { age, count, exact, foreign, HOUR, line, MINUTE, oneLine } from "./format.js";
+import { age, count, exact, foreign, HOUR, line, MINUTE, oneLine, tailOf } from "./format.js";
 import { hashOf } from "./router.js";
 import { beginningsOf } from "./timeline/processes.js";
 import { watched } from "./timing.js";
@@ -70,7 +70,10 @@ function stripOf({ at, known_since: known, minutes, processes }) {
   const bar = (kind, x, width, y, height, text) => width > 0 && height > 0
     && svg("rect", { class: kind, x, width, y, height }, svg("title", {}, text));
   const marks = beginningsOf({ processes, actions: [] }, at).filter((mark) => mark.at >= begin)
-    .map(({ at: to, since, isCrash, label }) => ({ to, since, kind: isCrash ? "failed" : "queued", text: `${isCrash ? "crash: " : ""}${label}` }));
+    .map(({ at: to, since, isCrash, label }) => ({
+      to, kind: isCrash ? "failed" : "queued", text: `${isCrash ? "crash: " : ""}${label}`,
+      since: Math.max(begin, since, ...minutes.map((minute) => minute.at + MINUTE).filter((end) => end <= to)), // it lived then
+    }));
   return [
     e("div.title-line", e("h2", "The last hour"), dim(told)),
     svg("svg", { class: "hour", viewBox: `0 0 ${HOUR} ${HIGH}`, preserveAspectRatio: "none", role: "img", "aria-label": `In the last hour ${told}` },
@@ -82,7 +85,9 @@ function stripOf({ at, known_since: known, minutes, processes }) {
         const draw = (kind, y, height) => bar(kind, minute - begin, MINUTE * 0.8, y, height, text);
         return [draw("map-done", HIGH - high, high), draw("map-failed", HIGH - high - low, low)];
       }),
-      marks.map(({ to, since, kind, text }) => bar(`hour-${kind}`, Math.max(since, begin) - begin, Math.max(to - since, MINUTE / 8), 0, HIGH, text))),
+      marks.map(({ to, since, kind, text }) => [
+        bar(`hour-${kind} hour-away`, since - begin, to - since, 0, HIGH, text),
+        bar(`hour-${kind}`, to - begin, MINUTE / 8, 0, HIGH, text)])),
     e("p.hour-axis.faint", e("span", clock(begin)), e("span", `at most ${count(most)} a minute`), e("span", "now")),
     marks.slice(-3).map(({ kind, text, to }) => e(`p.is-${kind}`, text, " · ", age(to))),
   ];
@@ -105,6 +110,6 @@ function waitsOf([waits, all]) {
 function failuresOf(groups) {
   return cardOf("#/failures", "Newest failures", null, groups.map(({ type, message, place, count: all, last, example }) => [
     example, [e("b.is-failed", `${count(all)} × `), foreign(line(type, 120)), " ", foreign(line(message, 120), { class: "dim" })],
-    [place && [foreign(line(place)), " · "], "last ", age(last)],
+    [place && [foreign(line(tailOf(place))), " · "], "last ", age(last)],
   ]), "No run has failed.");
 }

@@ -1,5 +1,3 @@
-/** When things are done. */
-
 /**
  * Make a function that does `work` once, `ms` after it was called, however often it was; it has
  * `cancel`.

@@ -1,5 +1,3 @@
-// A Python traceback, with the frames of the user's own code first.
-
 const FRAME = /^\s*File "(.*)", line (\d+), in (.*)$/;
 const LIBRARY = /[\\/](site-packages|dist-packages|lib[\\/]python[\d.]+|perdure)[\\/]|^<frozen /;
 

@@ -40,9 +40,9 @@ function shortly(at) {
 }
 
 function waitRows(run, actions) {
-  if (run.due) return [e("div.run-wait", e("span", "Waits for its time: due "), age(run.due))];
+  if (run.due) return [e("div.run-wait", "Waits for its time: due ", age(run.due))];
   if (run.status === "waiting" && !run.waits.length) {
-    return [e("div.run-wait", e("span", "Waits for time: a timer or the next attempt of a call."))];
+    return [e("div.run-wait", "Waits for time: a timer or the next attempt of a call.")];
   }
   return run.waits.map((wait) => {
     const isApproval = wait.kind === "approval";
@@ -78,7 +78,7 @@ function errorRow({ run }) {
 }
 
 /** Say where the time went: the answer to "why was it slow", and the key to the bars' shapes. */
-function sumsRow(detail, summary) {
+export function sumsRow(detail, summary) {
   const item = (kind, name, ms) => ms >= 0.5 && e("span.sum", h("i", { class: `swatch swatch-${kind}` }), `${name} `, e("b", duration(ms)));
   let [inputs, outputs, money, models] = [0, 0, 0, 0];
   for (const action of detail.actions) {

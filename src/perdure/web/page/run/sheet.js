@@ -3,7 +3,7 @@
 import { summaryOf } from "../timeline/layout.js";
 import { Timeline } from "../timeline/view.js";
 import { e, h, replace } from "../dom.js";
-import { headOf } from "./head.js";
+import { headOf, sumsRow } from "./head.js";
 import { panelOf } from "./panel.js";
 import { Tabs } from "./tabs.js";
 
@@ -50,6 +50,7 @@ export class RunSheet {
     const { query } = this.options;
     const given = isFirst && query ? { selected: query.call ?? null, range: rangeIn(query) } : {};
     this.timeline.show(detail, { ...this.state, ...given });
+    if (!isNew && calls) this.head.lastChild?.replaceWith(sumsRow(detail, summaryOf(detail, this.timeline.layout)));
     if (isNew) {
       this.#drawHead();
       this.tabs.show(detail);

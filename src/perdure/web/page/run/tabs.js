@@ -11,8 +11,6 @@ const RAW = 400_000; // characters of JSON that are shown
 const NAMES = ["Events", "Memory", "Journal", "Raw JSON"];
 
 /**
- * The tabs. Lifecycle: that of its element.
- *
  * @param source `records(after)`: {records, after} of the journal, a promise.
  * @param listeners `select(id of a bar)`, `tab(name)`.
  */

@@ -284,8 +284,7 @@ const MOST_WIDTHS = 4000;
 const measured = new Map();
 
 /**
- * Return what cuts texts of a font to a width; widths are kept, since most frames have the same.
- * The context must have that font: to ask it for its own is slow.
+ * Return what cuts texts of a font, which the context must have, to a width. Widths are kept.
  */
 function widthsOf(context, font) {
   if (!measured.has(font)) measured.set(font, new Map());
