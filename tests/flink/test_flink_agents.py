@@ -26,7 +26,7 @@ from tests.patience import PATIENCE
 from perdure.engine.flink.failures import read_failure
 from perdure.engine.flink.java import use_java
 from perdure.engine.flink.settings import options_of
-from perdure.errors import AgentDefinitionError, ConfigurationError
+from perdure.errors import AgentDefinitionError, ConfigurationError, FlinkJobError
 from perdure.testing.engine_agent import work
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -78,10 +78,11 @@ def outcome() -> Outcome:
 
     orders = env.from_collection([*ORDERS, BAD])
     cashier = agents.from_datastream(orders, ByCustomer()).apply(Cashier())
+    tag = cashier.failed
     first = cashier.to_datastream()
     assert cashier.to_datastream() is first
     receipts.take(first)
-    failed.take(first.get_side_output(cashier.failed))
+    failed.take(first.get_side_output(tag))
     second = agents.from_datastream(first, lambda receipt: receipt["customer"]).apply(Shouting())
     shouts.take(second.to_datastream())
 
@@ -156,9 +157,21 @@ def test_tables_come_in_and_go_out_by_their_schema(outcome: Outcome) -> None:
     assert sorted(outcome.rows) == [(f"t{n} of {n}/{n}", n) for n in range(4)]
 
 
-def test_a_run_that_fails_leaves_by_the_side_output(outcome: Outcome) -> None:
+def test_a_run_that_fails_leaves_by_the_side_output_where_it_is_asked_for(outcome: Outcome) -> None:
     (told,) = outcome.failed
     assert (told.key, told.value["a"], told.error_type) == ("c9", -1, "ValueError")
+
+
+def test_a_run_that_fails_fails_its_job_with_its_own_error() -> None:
+    env = flink()
+    agents = with_resources(AgentsExecutionEnvironment.get_execution_environment(env))
+    builder = agents.from_datastream(env.from_collection([BAD]), ByCustomer()).apply(Cashier())
+    builder.to_datastream().print()
+    with pytest.raises(RuntimeError, match="before to_datastream"):
+        _ = builder.failed
+    told = r"^the job failed: run \w+ of key 'c9' failed: ValueError: nothing costs less"
+    with pytest.raises(FlinkJobError, match=told):
+        agents.execute()
 
 
 def test_each_agent_has_a_job_of_its_own(outcome: Outcome) -> None:

@@ -91,21 +91,23 @@ def test_importing_perdure_loads_no_pydantic() -> None:
 SCRIPT = """
 import sys
 from flink_agents.api.events.event import InputEvent
-print(__name__, InputEvent(input=sys.argv[1:]).input)
+print(__name__, InputEvent(input=sys.argv[1:]).input, __file__)
 """
 
 
-def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_script(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "perdure.flink_agents", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def test_a_script_runs_as_it_is(tmp_path) -> None:
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)
-    done = run_script(str(script), "--input", "3")
+    done = run_script("job.py", "--input", "3", cwd=tmp_path)
 
-    assert (done.returncode, done.stdout) == (0, "__main__ ['--input', '3']\n"), done.stderr
+    # Its files lie beside it: `__file__` is absolute, as in a script that Python runs.
+    said = f"__main__ ['--input', '3'] {script.resolve()}\n"
+    assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
 def test_a_script_is_told_in_one_line_what_it_lacks(tmp_path) -> None:

@@ -179,6 +179,26 @@ def test_models_that_the_agents_module_imports_need_no_registration(tmp_path) ->
         assert outputs == [{"k": Imported(text="k")}]
 
 
+class Referring(Agent):
+    @action(InputEvent.EVENT_TYPE)
+    @staticmethod
+    def begin(event: Event, ctx: RunnerContext) -> None:
+        ref = ctx.short_term_memory.set("items.first", {"n": InputEvent.from_event(event).input})
+        ctx.send_event(Event(type="kept", attributes={"ref": ref}))
+
+    @action("kept")
+    @staticmethod
+    def end(event: Event, ctx: RunnerContext) -> None:
+        ctx.send_event(OutputEvent(output=ctx.short_term_memory.get(event.get_attr("ref"))))
+
+
+def test_a_reference_that_came_in_an_event_is_resolved() -> None:
+    env = environment()
+    outputs = env.from_list([{"key": "k", "value": 7}]).apply(Referring()).to_list()
+    env.execute()
+    assert outputs == [{"k": {"n": 7}}]
+
+
 def test_an_environment_of_flink_needs_what_flink_needs(monkeypatch) -> None:
     make = AgentsExecutionEnvironment.get_execution_environment
     monkeypatch.setitem(sys.modules, "pyflink", None)

@@ -15,14 +15,16 @@ from tests.flink_desk import SHARDS, Desk
 from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, VectorStore
+from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, shard_of
 from perdure.config.configuration import Configuration
 from perdure.engine.flink import spec
+from perdure.engine.flink.failures import encode_failure
 from perdure.engine.flink.operator import END
 from perdure.engine.flink.refusals import check_plan
 from perdure.engine.flink.rows import VERSION, dump
 from perdure.engine.plan_of import plan_of
-from perdure.errors import AgentDefinitionError, StoreFormatError
+from perdure.errors import AgentDefinitionError, FlinkJobError, InputError, StoreFormatError
 from perdure.llm.tool import Tool
 from perdure.resource import ResourceDescriptor, ResourceType
 
@@ -241,6 +243,19 @@ def test_what_fails_leaves_by_the_side_and_the_job_goes_on() -> None:
     assert "was submitted before with another key or value" in failed["a"].error
     assert failed["a"].run is None
     assert len(desk.failed) == 2
+
+
+def test_what_fails_fails_the_job_where_it_is_told_to() -> None:
+    with Desk(fails=True) as desk:
+        shard = desk.give("fail loudly\nand long", key="a", id="a")
+        with pytest.raises(FlinkJobError, match=r"run \w+ of key 'a' failed: ValueError: loudly a"):
+            desk.pump(shard, END)
+    no_key = InputError("it has no key")
+    failure = encode_failure(Codec(), id=None, run=None, key=None, value=1, error=no_key)
+    with Desk(fails=True) as desk:
+        told = desk.operator.element(0, dump((None, None, failure)), desk)
+        with pytest.raises(FlinkJobError, match=r"^an input failed: .*InputError: it has no key$"):
+            list(told)
 
 
 def test_a_failure_from_before_leaves_as_it_is() -> None:

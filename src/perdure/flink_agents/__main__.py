@@ -23,8 +23,9 @@ def main(arguments: list[str]) -> int:
     try:
         install()
         sys.argv = arguments
-        sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))
-        runpy.run_path(arguments[0], run_name="__main__")
+        script = os.path.abspath(arguments[0])  # what `__file__` is of a script that Python runs
+        sys.path.insert(0, os.path.dirname(script))
+        runpy.run_path(script, run_name="__main__")
     except PerdureError as error:
         sys.stderr.write(f"perdure.flink_agents: {error}\n")
         return 1

@@ -31,6 +31,13 @@ class FailedRun:
     error_type: str
     error: str
 
+    @property
+    def told(self) -> str:
+        """All of it in one line."""
+        what = "an input" if self.run is None else f"run {self.run}"
+        of = "" if self.key is None else f" of key {self.key!r:.100}"
+        return f"{what}{of} failed: {self.error_type}: {' '.join(self.error.split())}"
+
 
 def encode_failure(
     codec: Codec, *, id: str | None, run: str | None, key: Any, value: Any, error: BaseException

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from perdure.codec.failure import decode_failure
-from perdure.engine.flink.failures import encode_failure
+from perdure.engine.flink.failures import encode_failure, read_failure
 from perdure.engine.flink.host import Host
 from perdure.engine.flink.output_types import fitted
 from perdure.engine.flink.rows import VERSION, WaitingInput, check_version, dump, hex_of, load
 from perdure.engine.flink.spec import FunctionSpec
 from perdure.engine.flink.tables import Failure, Leaving
-from perdure.errors import EncodeError
+from perdure.errors import EncodeError, FlinkJobError
 from perdure.run import run_cancelled, run_id
 
 __all__ = ["END", "AgentOperator", "Failed", "State", "Timers"]
@@ -138,7 +138,7 @@ class AgentOperator:
             return
         given = WaitingInput(*load(data))
         if given.key is None:
-            yield Failed(given.value)
+            yield self._told(given.value)
             return
         shard = self._touched(number, timers)
         shard.newest += 1
@@ -271,7 +271,7 @@ class AgentOperator:
     ) -> Failed:
         """Return what leaves by the side output; without an error the run was cancelled."""
         codec, run = self._at_work.codec, run_id(number) if number else None
-        return Failed(
+        return self._told(
             encode_failure(
                 codec,
                 id=id_ if self._spec.has_ids else None,
@@ -281,6 +281,16 @@ class AgentOperator:
                 error=error or run_cancelled(run or ""),
             )
         )
+
+    def _told(self, data: bytes) -> Failed:
+        """Return a failure as it leaves by the side output, if it does.
+
+        Raises:
+            FlinkJobError: it fails the job.
+        """
+        if self._spec.fails:
+            raise FlinkJobError(read_failure(data).told)
+        return Failed(data)
 
 
 def _decoded(codec: Any, data: bytes) -> Any:

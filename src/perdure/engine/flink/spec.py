@@ -38,6 +38,8 @@ class FunctionSpec:
         output_shape: what Flink's type of the outputs wants of them, as plain data
             (`output_types.shape_of`); None takes any.
         failed_tag: name of the side output that takes failed runs, encoded by the codec.
+        fails: a failed run fails the job, and so does an input or an output that is none; else
+            they leave by the side output.
         packed: what `agent`, a function then, makes the agent of; None where it is the agent.
     """
 
@@ -51,6 +53,7 @@ class FunctionSpec:
     pump_ms: int = 10
     output_shape: tuple[Any, ...] | None = None
     failed_tag: str = "perdure-failed"
+    fails: bool = False
     packed: bytes | None = None
 
 

@@ -57,7 +57,10 @@ def rest_api(j_job_client: Any) -> Callable[[str], Any]:
     kind = j_job_client.getClass().getSimpleName()
     if kind == "MiniClusterJobClient":
         cluster = get_field_value(j_job_client, "miniCluster")
-        base = cluster.getRestAddress().get().toString()
+        try:
+            base = cluster.getRestAddress().get().toString()
+        except Exception:  # it has ended, and its job with it
+            return lambda path: None
     else:
         client = get_field_value(j_job_client, "clusterClientProvider").getClusterClient()
         base = client.getWebInterfaceURL()
@@ -152,6 +155,6 @@ def cause_in(trace: str) -> str:
         lines = re.split(r"\n\s*(?:at |\.\.\. \d+ more|Caused by: )", python)[0].splitlines()
         told = [line.strip() for line in lines if line.strip() and not line.startswith((" ", "\t"))]
         if told:
-            return told[-1]
+            return told[-1].removeprefix("perdure.errors.FlinkJobError: ")  # which says it all
     causes = re.findall(r"^Caused by: (.+)$", trace, re.MULTILINE)
     return (causes or trace.strip().splitlines() or ["no cause is known"])[-1]

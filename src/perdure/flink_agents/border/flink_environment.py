@@ -123,8 +123,12 @@ class FlinkEnvironment(Environment):
         name = job_name or f"perdure {', '.join(each.job for each in specs)}"
         run_job(self._env, name, specs, self._clients)
 
-    def spec_of(self, agent: Any) -> FunctionSpec:
+    def spec_of(self, agent: Any, *, fails: bool) -> FunctionSpec:
         """Return the job of an agent, under a name that none in Flink's environment has yet.
+
+        Args:
+            agent: The agent.
+            fails: A failed run fails the job.
 
         Raises:
             AgentDefinitionError: It is no agent of theirs, or cannot be sent to workers.
@@ -141,7 +145,7 @@ class FlinkEnvironment(Environment):
         names.add(name)
         return FunctionSpec(
             agent=UNPACKED, packed=data, job=name, store=self._store, config=config.values(),
-            shards=self._shards, has_ids=False,
+            shards=self._shards, has_ids=False, fails=fails,
         )  # fmt: skip
 
     def _name_of(self, agent: Any) -> str:
@@ -161,6 +165,7 @@ class _StreamBuilder(AgentBuilder):
         self.agent: Any = None
         self.spec: FunctionSpec | None = None  # once its outputs were asked for
         self._outputs: Any = None
+        self._failures_are_taken = False
 
     def apply(self, agent: Any) -> AgentBuilder:
         if self.agent is not None:
@@ -179,7 +184,7 @@ class _StreamBuilder(AgentBuilder):
             if self.agent is None:
                 raise RuntimeError("Must apply agent before call to_datastream/to_table.")
             elements = functools.partial(PlainElements, selector=self._selector)
-            spec = self._environment.spec_of(self.agent)
+            spec = self._environment.spec_of(self.agent, fails=not self._failures_are_taken)
             self.spec, self._outputs = place(spec, self._stream, elements, output_type)
         return self._outputs
 
@@ -189,13 +194,19 @@ class _StreamBuilder(AgentBuilder):
 
     @property
     def failed(self) -> Any:
-        """The tag of the side output of failed runs, once `to_datastream` was called.
+        """The tag of the side output of failed runs, for who wants them beside the outputs.
+
+        Without it a failed run fails the job, as there. It is asked for before the outputs are.
 
         Raises:
-            RuntimeError: It was not.
+            RuntimeError: The outputs were asked for.
         """
         from perdure.engine.flink.topology import failed_tag
 
-        if self.spec is None:
-            raise RuntimeError("failed runs leave the stream of outputs: call to_datastream first")
-        return failed_tag(self.spec)
+        if self._outputs is not None and not self._failures_are_taken:
+            raise RuntimeError(
+                "a failed run fails this job: ask for the tag `failed` before to_datastream, so"
+                " that failed runs leave by it"
+            )
+        self._failures_are_taken = True
+        return failed_tag(FunctionSpec(agent=UNPACKED, job=""))

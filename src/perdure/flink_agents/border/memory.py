@@ -29,7 +29,9 @@ class BorderMemory(MemoryObject):
         self._type = type
         self._path = path
 
-    def get(self, path_or_ref: str | MemoryRef) -> Any:
+    def get(self, path_or_ref: str | MemoryRef | dict[str, Any]) -> Any:
+        if isinstance(path_or_ref, dict):  # a reference that came in an attribute of an event
+            path_or_ref = MemoryRef.model_validate(path_or_ref)
         if isinstance(path_or_ref, MemoryRef):
             path = path_or_ref.path
             core = self._root()
