@@ -17,7 +17,6 @@ PAGE = HERE / "flink-agents-names.md"
 
 ABSENT: dict[str, str] = {}  # by module
 OTHER = {
-    "integrations.mcp.mcp": "made; refused when it is opened",
     "integrations.chat_models.tongyi_chat_model": "made; refused when it is opened",
     "integrations.embedding_models.tongyi_embedding_model": "made; refused when it is opened",
     "integrations.vector_stores.chroma.chroma_vector_store": "made; refused when it is opened",

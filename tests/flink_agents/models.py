@@ -16,6 +16,7 @@ class EchoConnection(BaseChatModelConnection):
     """Says what it was told; asks for the tools that it is told of as `call NAME JSON`."""
 
     prefix: str = "echo"
+    tool: str = "add"
 
     def chat(
         self, messages: Sequence[ChatMessage], tools: list[Tool] | None = None, **kwargs: Any
@@ -27,7 +28,7 @@ class EchoConnection(BaseChatModelConnection):
                 {
                     "id": f"call-{n}",
                     "type": "function",
-                    "function": {"name": "add", "arguments": {"a": a, "b": b}},
+                    "function": {"name": self.tool, "arguments": {"a": a, "b": b}},
                     "original_id": f"theirs-{n}",
                 }
                 for n, (a, b) in enumerate(zip(numbers[::2], numbers[1::2], strict=True))

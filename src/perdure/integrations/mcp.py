@@ -81,6 +81,7 @@ class MCPPrompt(Prompt):
 
     Attributes:
         server_name: What the server calls it.
+        title: What people may call it; "" where it has none.
         description: What it is for.
         arguments: Names of its arguments, with whether they are required.
     """
@@ -95,12 +96,14 @@ class MCPPrompt(Prompt):
         name: str,
         description: str = "",
         arguments: Mapping[str, bool] | None = None,
+        title: str = "",
     ) -> None:
         super().__init__(())
         self._server = server
         self._filled = False
         self.server_name = server_name
         self.name = name
+        self.title = title
         self.description = description
         self.arguments = dict(arguments or {})
 
@@ -168,6 +171,8 @@ class MCPServer(Resource):
         prompt_templates: Prompts that only insert their arguments: they are read once with
             `{argument}` in these places, and filled like any other prompt.
         connect_timeout: Seconds to start the server, or to reach it.
+        read_timeout: Seconds between two pieces of an answer over HTTP.
+        auth: How requests over HTTP are signed: an `Auth` of httpx or httpx2.
 
     Raises:
         ConfigurationError: It is not one of command, url and server.
@@ -197,6 +202,8 @@ class MCPServer(Resource):
         tool_options: Mapping[str, Mapping[str, Any]] | None = None,
         prompt_templates: Collection[str] = (),
         connect_timeout: float = 10.0,
+        read_timeout: float = 300.0,
+        auth: Any = None,
     ) -> None:
         url = url or endpoint
         if command is not None and re.match(r"https?://", command):
@@ -205,7 +212,7 @@ class MCPServer(Resource):
             raise ConfigurationError("an MCPServer has one of command, url= and server=")
         self._endpoint = Endpoint(
             command=_command(command, args), env=env, cwd=cwd, url=url, headers=headers,
-            server=server,
+            server=server, read_timeout=read_timeout, auth=auth,
         )  # fmt: skip
         self.name = str(self._endpoint)  # in messages, where it is not declared under another
         self._filter = tool_filter
@@ -263,17 +270,24 @@ class MCPServer(Resource):
             RetryableError: The connection broke; the tool may have been called.
             TerminalError: The server refuses the call.
         """
+        found = await self.call_tool_parts(name, arguments)
+        text = _text(found)
+        files = [each for each in found if isinstance(each, Attachment)]
+        return [*([text] if text else []), *files] if files else text
+
+    async def call_tool_parts(
+        self, name: str, arguments: Mapping[str, Any]
+    ) -> list[str | Attachment]:
+        """Call a tool as `call_tool` does, and return the parts of its answer one by one."""
         what = f"tool {name!r} of the MCP server {self.name}"
         sent = sendable(dict(arguments))
         answer = await self._linked().call(what, lambda it: it.call_tool(name, sent))
         found = [_part(each) for each in answer.content]
-        text = "\n".join(each for each in found if isinstance(each, str))
         if answer.is_error:
-            raise MCPToolError(text or f"{what} failed and does not say why")
-        attachments = [each for each in found if isinstance(each, Attachment)]
-        if attachments:
-            return [text, *attachments] if text else [*attachments]
-        return text if found or answer.structured_content is None else _json(answer)
+            raise MCPToolError(_text(found) or f"{what} failed and does not say why")
+        if found or answer.structured_content is None:
+            return found
+        return [json.dumps(answer.structured_content, ensure_ascii=False)]
 
     async def get_prompt(self, name: str, arguments: Mapping[str, Any]) -> list[ChatMessage]:
         """Return a prompt by the server's name for it, filled; for durable calls.
@@ -349,8 +363,9 @@ class MCPServer(Resource):
             known.arguments = arguments
             return known
         return MCPPrompt(
-            self, listed.name, name=name, description=listed.description or "", arguments=arguments
-        )
+            self, listed.name, name=name, description=listed.description or "",
+            arguments=arguments, title=listed.title or "",
+        )  # fmt: skip
 
     def _named(self, name: str) -> str:
         """Return a server's name as models take it."""
@@ -443,6 +458,10 @@ def _messages(prompt: Any) -> list[ChatMessage]:
     return found
 
 
+def _text(parts: Iterable[str | Attachment]) -> str:
+    return "\n".join(each for each in parts if isinstance(each, str))
+
+
 def _part(content: Any) -> str | Attachment:
     """Return a block of content as text, or as what a model may look at."""
     if content.type == "text":
@@ -458,10 +477,6 @@ def _part(content: Any) -> str | Attachment:
         data = base64.b64decode(resource.blob)
         return Attachment(media_type=kind, data=data, name=str(resource.uri))
     return f"{content.name}: {content.uri}"
-
-
-def _json(answer: Any) -> str:
-    return json.dumps(answer.structured_content, ensure_ascii=False)
 
 
 def _check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ INTERNAL_ERROR: Final = -32603
 _STDERR_LINES: Final = 20
 _LAST_WORDS_SECONDS: Final = 1.0  # for reading what a server that died wrote to its stderr
 _LONGEST_LINE: Final = 8192
+_HTTP_SECONDS: Final = 30.0  # to connect, to write, to get a connection of the pool
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
@@ -64,6 +65,8 @@ class Endpoint:
         url: Where a server listens, spoken to over streamable HTTP.
         headers: Sent with each request.
         server: A server object of the package `mcp`.
+        read_timeout: Seconds between two pieces of an answer over HTTP.
+        auth: What signs requests over HTTP: it has `auth_flow`, as httpx calls it.
     """
 
     command: Sequence[str] = ()
@@ -72,6 +75,8 @@ class Endpoint:
     url: str | None = None
     headers: Mapping[str, str] | None = None
     server: Any = None
+    read_timeout: float = 300.0
+    auth: Any = None
 
     def __str__(self) -> str:
         if self.command:
@@ -163,7 +168,9 @@ class _Session:
         from mcp.shared._httpx_utils import create_mcp_http_client
 
         # On a thread: it reads the certificates of the machine.
-        http = await asyncio.to_thread(create_mcp_http_client, dict(endpoint.headers or {}))
+        http = await asyncio.to_thread(
+            create_mcp_http_client, dict(endpoint.headers or {}), *_of_http(endpoint)
+        )
         http.event_hooks = {**http.event_hooks, "response": [self._on_response]}
         await stack.enter_async_context(http)
         transport = streamable_http_client(endpoint.url or "", http_client=http)
@@ -403,6 +410,25 @@ class Link:
             reason = _said(TimeoutError(_late(self._timeout)) if late else error)
             raise ConnectionError(session.explained(reason)) from None
         self._session, self._client, self._failures = session, client, 0
+
+
+def _of_http(endpoint: Endpoint) -> tuple[Any, Any]:
+    """Return the timeouts and the signing of requests as the client takes them."""
+    import httpx2
+
+    class Signed(httpx2.Auth):
+        """Signs as an `Auth` of another package of that family does."""
+
+        requires_request_body = getattr(endpoint.auth, "requires_request_body", False)
+        requires_response_body = getattr(endpoint.auth, "requires_response_body", False)
+
+        def auth_flow(self, request: Any) -> Any:
+            return (yield from endpoint.auth.auth_flow(request))
+
+    timeout = httpx2.Timeout(_HTTP_SECONDS, read=endpoint.read_timeout)
+    if endpoint.auth is None or isinstance(endpoint.auth, httpx2.Auth):
+        return timeout, endpoint.auth
+    return timeout, Signed()
 
 
 def _client(target: Any) -> Any:

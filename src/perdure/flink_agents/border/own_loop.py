@@ -27,6 +27,10 @@ class OwnLoop:
         """Return what a coroutine returns; blocks the calling thread meanwhile."""
         return asyncio.run_coroutine_threadsafe(work, self._running()).result()
 
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns; it is cancelled where the one that waits is."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running()))
+
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from perdure.errors import ConfigurationError
@@ -77,6 +77,7 @@ class Held(CoreResource):
         self._source = source
         self._theirs: Resource | None = None
         self._open_in: CoreResourceContext | None = None  # the job in which it is open
+        self._offered: list[Held] | None = None  # tools and prompts of an MCP server
 
     def resource_type(self) -> CoreResourceType:  # type: ignore[override]  # of each one
         return self._type
@@ -136,7 +137,28 @@ class Held(CoreResource):
                 ) from error
         return self._source
 
+    def provided(self) -> Iterable[CoreResource]:
+        offers = getattr(self._theirs, "offered", None)
+        if self._offered is None and offers is not None:
+            self._offered = [self._holding(*each) for each in offers()]
+        return self._offered or ()
+
+    def _holding(self, type: ResourceType, name: str, theirs: Resource) -> Held:
+        """Return one that holds a resource which this one has opened, and closes."""
+        core = core_type(type)
+        assert core is not None
+        held = Held(core, theirs)
+        held.name, held._theirs, held._open_in = name, theirs, self.context
+        theirs.resource_context = _Context(self.context)
+        name_resource(theirs, name)
+        if hasattr(theirs, "mcp_server_name"):
+            theirs.mcp_server_name = self.name
+        return held
+
     def close(self) -> Awaitable[None] | None:
+        for each in self._offered or ():
+            name_resource(each._theirs, None)
+        self._offered = None
         theirs: Any = self._theirs
         self._theirs = self._open_in = None
         if theirs is None:

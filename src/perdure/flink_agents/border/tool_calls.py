@@ -145,7 +145,9 @@ def _durable(tool: Tool) -> Callable[..., Any]:
     if isinstance(tool, FunctionTool):
         func: Callable[..., Any] = tool.func.as_callable()
         return func
-    return tool.durable if isinstance(tool, SkillTool) else tool.call
+    # What can be cancelled says how; another tool's `call` has its thread to itself.
+    durable: Callable[..., Any] = getattr(tool, "durable", tool.call)
+    return durable
 
 
 async def _delegate(call: dict[str, Any], delegations: Delegations, answer: _Answer) -> None:
