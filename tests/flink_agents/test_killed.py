@@ -1,119 +1,95 @@
-"""Agents of theirs in a process that is killed: the same outputs, and no recorded call again."""
+"""Agents of theirs in a process that is killed: the same outputs, and no recorded call again.
+
+They are the scripts of `agents`, run as their users run them. `KILL_AT` is in a call, which has
+been made then and is not recorded, or in an action before it has done anything: between actions.
+"""
 
 from __future__ import annotations
 
+import importlib
+import os
 import signal
-import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
+from tests.zygote import ROOT, run
 
-SCRIPT = '''
-import os, sys
-from pathlib import Path
-from typing import Any
-from flink_agents.api.agents.agent import Agent
-from flink_agents.api.chat_message import ChatMessage, MessageRole
-from flink_agents.api.chat_models.chat_model import BaseChatModelConnection, BaseChatModelSetup
-from flink_agents.api.decorators import action, tool
-from flink_agents.api.events.chat_event import ChatRequestEvent, ChatResponseEvent
-from flink_agents.api.events.event import Event, InputEvent, OutputEvent
-from flink_agents.api.execution_environment import AgentsExecutionEnvironment
-from flink_agents.api.resource import ResourceDescriptor, ResourceType
-from flink_agents.api.runner_context import RunnerContext
+from perdure.operate.history import History
 
-FOLDER = Path(sys.argv[1])
-KILL_AT = sys.argv[2]
+AGENTS = Path(__file__).parent / "agents"
 
-
-def called(name: str) -> None:
-    with open(FOLDER / "calls", "a") as log:
-        log.write(name + "\\n")
-    marker = FOLDER / "killed"
-    if name == KILL_AT and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), 9)
-
-
-class Connection(BaseChatModelConnection):
-    def chat(self, messages: Any, tools: Any = None, **kwargs: Any) -> ChatMessage:
-        said = messages[-1]
-        called(f"chat {len(messages)}")
-        if said.role == MessageRole.TOOL:
-            return ChatMessage(role=MessageRole.ASSISTANT, content=f"is {said.content}")
-        call = {"id": "c", "function": {"name": "square", "arguments": {"n": int(said.content)}}}
-        return ChatMessage(role=MessageRole.ASSISTANT, content="", tool_calls=[call])
+KILLS = {
+    "orders": ["ship", "price stove", "book 2"],
+    "opinions": ["chat realist", "hear"],
+    "support": ["look up o-1", "refund o-2", "answer"],
+    "library": ["query", "read"],
+    "flaky": ["ask tea first", "ask tea again", "answer"],
+    "researching": ["submit bees", "status ghosts", "edit a draft", "tell"],
+}
+# Once for all processes.
+IMPORTED = [
+    f"perdure.flink_agents.{each}"
+    for each in (
+        "api.agents.react_agent",
+        "api.execution_environment",
+        "api.vector_stores.vector_store",
+        "border.builtin_actions",
+        "border.local_environment",
+        "runtime.async_subagent",
+        "runtime.deferred_subagent",
+    )
+]
 
 
-class Setup(BaseChatModelSetup):
-    @property
-    def model_kwargs(self) -> dict[str, Any]:
-        return {}
-
-
-def looked_up(n: int) -> int:
-    called("look up")
-    return n + 1
-
-
-class Killed(Agent):
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_resource(
-            "connection", ResourceType.CHAT_MODEL_CONNECTION, ResourceDescriptor(clazz=Connection)
-        )
-        self.add_resource(
-            "model",
-            ResourceType.CHAT_MODEL,
-            ResourceDescriptor(clazz=Setup, connection="connection", tools=["square"]),
+def settled(store: str) -> int:
+    """Return how many calls the journal has the outcome of."""
+    with History.open(store) as history:
+        return sum(
+            call.settled_at > 0
+            for job in history.jobs()
+            for each in history.runs(job)
+            for action in history.detail(job, each.id).actions
+            for call in action.calls
         )
 
-    @tool
-    @staticmethod
-    def square(n: int) -> int:
-        """Square a number."""
-        called("square")
-        return n * n
 
-    @action(InputEvent.EVENT_TYPE)
-    @staticmethod
-    def begin(event: Event, ctx: RunnerContext) -> None:
-        n = ctx.durable_execute(looked_up, InputEvent.from_event(event).input)
-        request = ChatRequestEvent("model", [ChatMessage(content=str(n))])
-        ctx.short_term_memory.set("request", str(request.id))
-        ctx.send_event(request)
-
-    @action(ChatResponseEvent.EVENT_TYPE)
-    @staticmethod
-    async def end(event: ChatResponseEvent, ctx: RunnerContext) -> None:
-        assert ctx.short_term_memory.get("request") == str(event.request_id)
-        last = await ctx.durable_execute_async(looked_up, 10)
-        ctx.send_event(OutputEvent(output=[event.response.content, last, str(event.request_id)]))
-
-
-env = AgentsExecutionEnvironment.get_execution_environment(
-    store=f"sqlite:///{FOLDER}/job.db", job="killed"
+@pytest.mark.parametrize(
+    ("name", "kill_at"), [(name, at) for name, places in KILLS.items() for at in places]
 )
-outputs = env.from_list([{"key": "k", "value": 2}]).apply(Killed()).to_list()
-env.execute()
-print(outputs[0]["k"])
-'''
+def test_g1_g5_a_killed_process_goes_on_from_its_journal(tmp_path, name: str, kill_at: str) -> None:
+    module = importlib.import_module(f"tests.flink_agents.agents.{name}")
+    store, log = f"sqlite:///{tmp_path}/job.db", tmp_path / "calls"
+    env = {
+        **os.environ,
+        "PERDURE_STORE": store,
+        "WITNESS": str(tmp_path),
+        "KILL_AT": kill_at,
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "perdure.flink_agents.__main__", str(AGENTS / f"{name}.py")]
 
-CALLS = ["look up", "chat 1", "square", "chat 3", "look up"]
+    def start() -> tuple[int, str, str]:
+        done = run(command, timeout=PATIENCE, env=env, preload=IMPORTED)
+        return done.returncode, done.stdout, done.stderr
 
+    code, _, errors = start()
+    assert code == -signal.SIGKILL, errors
+    before = log.read_text("utf-8").splitlines()
+    unrecorded = len(before) - settled(store)
+    code, said, errors = start()
+    assert code == 0, errors
 
-@pytest.mark.parametrize("kill_at", ["none", "look up", "chat 1", "square", "chat 3"])
-def test_g1_a_killed_process_goes_on_from_its_journal(tmp_path, kill_at: str) -> None:
-    script = tmp_path / "job.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "perdure.flink_agents", str(script), str(tmp_path), kill_at]
-    if kill_at != "none":
-        killed = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-
-    assert done.stdout.startswith("['is 9', 11, '")
-    calls = (tmp_path / "calls").read_text().splitlines()
-    once_more = [kill_at] if kill_at != "none" else []
-    assert sorted(calls) == sorted([*CALLS, *once_more])
+    assert said.splitlines() == [
+        str(each).replace(module.__name__, "__main__") for each in module.OUTPUTS
+    ]
+    calls = log.read_text("utf-8").splitlines()
+    again = Counter(calls) - Counter(module.CALLS)
+    assert not again - Counter(before)  # only what had been made, and nobody knew of
+    if name == "researching":  # the archive goes on though nobody knows that it was asked
+        assert again.total() <= unrecorded
+        assert not any(each.startswith("submit") for each in again)
+    else:
+        assert again.total() == unrecorded

@@ -73,11 +73,14 @@ class Builtin:
         long_term_memory: Makes an action's view of the memory of one key of one job, which notes
             its operations in the list that it is given.
         annotated_types: Annotations of what they put into the journal.
+        in_turn: An action of a run begins when those that ended before are written, and sees what
+            they wrote; else it begins at once, with the memory of the last that is written.
     """
 
     actions: Agent
     long_term_memory: Callable[[RunnerContext, str, Notes], LongTermMemory]
     annotated_types: tuple[Any, ...] = ()
+    in_turn: bool = False
 
     @functools.cached_property
     def compiled(self) -> Compiled:
@@ -164,6 +167,11 @@ class AgentPlan:
         """Whether an input can trigger any action."""
         inputs = EventType.InputEvent
         return bool(self.actions_for(inputs) or self.conditions_for(inputs))
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether an action begins when those that ended before are written, see Builtin."""
+        return self.builtin is not None and self.builtin.in_turn
 
     def conditions_for(
         self, event_type: str

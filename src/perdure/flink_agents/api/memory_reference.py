@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from perdure.flink_agents.api.memory_type import MemoryType
 
@@ -31,6 +31,12 @@ class MemoryRef(BaseModel):
 
     memory_type: MemoryType
     path: str
+
+    @field_validator("memory_type", mode="before")
+    @classmethod
+    def _from_json(cls, given: Any) -> Any:
+        # The value that is a tuple comes out of JSON as a list.
+        return tuple(given) if isinstance(given, list) else given
 
     @staticmethod
     def create(memory_type: MemoryType, path: str) -> MemoryRef:

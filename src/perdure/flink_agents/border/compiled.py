@@ -233,6 +233,7 @@ def _builtin(config: AgentConfiguration, types: Iterable[type]) -> Builtin:
     return dataclasses.replace(
         usual,
         actions=BuiltinActions(config).agent(),
+        in_turn=True,  # as theirs: what one action wrote, the next one sees
         annotated_types=(*usual.annotated_types, *JOURNALED, *types),
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -13,6 +15,7 @@ from perdure.event import Event, InputEvent
 from perdure.journal.record import EventRecord
 from perdure.run import Output
 from perdure.runtime.action.context import ActionContext, Sent
+from perdure.runtime.action.runner import ActionRunner
 from perdure.runtime.run.identity import RunIdentity
 from perdure.runtime.run.memory_events import memory_events
 from perdure.runtime.run.state import RunState
@@ -65,6 +68,14 @@ class RunEvents:
         event = self.decoded(self._visible[number] if number else None)
         wanted = spec.event_class or self._services.plan.event_class_for(event.type)
         return event if type(event) is wanted else wanted.from_event(event)
+
+    def main(self, runner: ActionRunner, context: ActionContext) -> Callable[[], Any]:
+        """Return what an action does; where it cannot take its event, it fails by that."""
+        try:
+            event = self.received(runner.event, runner.spec)
+        except Exception as error:
+            return functools.partial(_fail, error)
+        return functools.partial(runner.spec.func, event, context)
 
     def decoded(self, record: EventRecord | None) -> Event:
         """Return an event anew from its journal form; None: the input."""
@@ -133,3 +144,7 @@ class RunEvents:
         self._created, self._outputs = numbered.created, numbered.made
         for event in numbered.events:
             self._visible[event.number] = event
+
+
+def _fail(error: Exception) -> None:
+    raise error

@@ -33,10 +33,6 @@ from perdure.runtime.shared.services import JobServices
 from perdure.store.base import Row
 
 
-def _fail(error: Exception) -> None:
-    raise error
-
-
 class RunExecution:
     """One run while it executes.
 
@@ -67,6 +63,7 @@ class RunExecution:
         self.key_number = ticket.key.row.key
         self.active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
         self._ended: collections.deque[ActionRunner] = collections.deque()  # to be completed
+        self._due: collections.deque[tuple[int, ActionSpec]] = collections.deque()  # to begin
         self._committing = False
         self._refused = False  # the store does not take a row of it
         self._left: asyncio.Future[None] | None = None  # done when nothing of it goes on here
@@ -104,34 +101,36 @@ class RunExecution:
         self._end_if_done()
 
     def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
+        self._due += pending
+        self._begin_due()
+
+    def _begin_due(self) -> None:
+        """Begin what was triggered; where actions go in turn, what ended before is written first.
+
+        What began before a crash goes on at once.
+        """
         histories = self._state.unfinished or {}
-        begun = []
-        for event, spec in pending:
-            key = (event, spec.name)
+        while self._due and not self.dropped:
+            event, spec = self._due[0]
+            key = event, spec.name
             history = histories.get(key, NEW)
-            runner = new_runner(self, spec, event, history, self._identity.seed(event, spec.name))
-            self.active[key] = runner
-            begun.append((runner, history, key))
-        for runner, history, key in begun:
-            if runner.ended or self.dropped:
-                continue
+            if history is NEW and self.services.plan.in_turn and self._is_at_work:
+                return
+            self._due.popleft()
+            seed = self._identity.seed(event, spec.name)
+            runner = self.active[key] = new_runner(self, spec, event, history, seed)
             started = history.start or Record.start(
-                self.number, runner.event, runner.name, version=self._completions,
+                self.number, event, spec.name, version=self._completions,
                 at=history.began or self.services.now(),
                 rules=history.rules(self.services.rules),
             )  # fmt: skip
             bases = self._state.snapshots.get(key) or self._memory[:2]
-            context = ActionContext(runner, bases, started)
-            self._contexts[runner] = context
-            runner.start(self._main(runner, context), started)
+            context = self._contexts[runner] = ActionContext(runner, bases, started)
+            runner.start(self._events.main(runner, context), started)
 
-    def _main(self, runner: ActionRunner, context: ActionContext) -> Callable[[], Any]:
-        """Return what the action does; where it cannot take the event, it fails by that."""
-        try:
-            event = self._events.received(runner.event, runner.spec)
-        except Exception as error:
-            return functools.partial(_fail, error)
-        return functools.partial(runner.spec.func, event, context)
+    @property
+    def _is_at_work(self) -> bool:
+        return self._committing or bool(self._ended) or self.holds_lane
 
     # Ends of actions: one commit at a time, in the order in which they ended
 
@@ -185,7 +184,7 @@ class RunExecution:
         triggered = []
         if sent.events and not self._ending.cancel_reason:
             triggered = triggered_by(self.services, sent.events, self._events.decoded)
-        is_last = len(self.active) == 1 and not self._ended and not triggered
+        is_last = len(self.active) == 1 and not (self._ended or triggered or self._due)
         end = None
         if is_last and not self._ending.is_timed_out:
             end = self._ending.reached(memory, at)
@@ -238,7 +237,7 @@ class RunExecution:
         if not self.active or self.rest.resting:
             return
         # One that was asked to stop stays: that is not durable yet, perhaps.
-        unsettled = self._committing or self._ended or self.dropped
+        unsettled = self._committing or self._ended or self._due or self.dropped
         if not (unsettled or self._ending.cancel_reason):
             if all(runner.is_idle for runner in self.active.values()):
                 self.rest.begin()
@@ -390,6 +389,7 @@ class RunExecution:
             StoreError: it is not, or nobody knows; the run goes on from its journal.
         """
         self.stir()
+        self._due.clear()
         reason = self._ending.cancelled(reason)
         runners = [runner for runner in self.active.values() if not runner.ended]
         records = [(runner, runner.cancel_record(reason)) for runner in runners]
@@ -431,7 +431,7 @@ class RunExecution:
 
     def _end_if_done(self) -> None:
         """End the run when all its actions have, and what they did is written."""
-        if not (self.active or self._ended or self._committing or self.dropped):
+        if not (self.active or self._ended or self._due or self._committing or self.dropped):
             self._commit_end(self._ending.all_ended(self.where(), self._memory))
 
     def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
@@ -496,3 +496,4 @@ class RunExecution:
             if not runner.ended:
                 runner.close()
         self._ended.clear()
+        self._due.clear()

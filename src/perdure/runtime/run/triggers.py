@@ -66,20 +66,23 @@ def to_begin(
     Raises:
         ConditionError: a condition failed, and such a failure is the run's.
     """
-    if state.unfinished is None:
+    unfinished = state.unfinished
+    if unfinished is None:
         if not services.plan.has_conditions:
             return [(0, spec) for spec in services.plan.actions_for(InputEvent.EVENT_TYPE)]
         return [(0, spec) for spec in _triggered(services, None, decoded)]
     specs = {spec.name: spec for spec in services.plan.actions}
     # The events' order is the order in which their actions first began.
-    pending = [(number, specs[name]) for number, name in state.unfinished]
+    pending = [(number, specs[name]) for number, name in unfinished]
+    if services.plan.in_turn:  # what began before goes on, and waits for none that did not
+        pending.sort(key=lambda each: unfinished[each[0], each[1].name] is NEW)
     if not services.plan.has_conditions:
         return pending
     names: dict[int, set[str]] = {}
     found = []
     for number, spec in pending:
         # One that has begun was triggered, whatever its condition says by now.
-        if state.unfinished[number, spec.name] is NEW:
+        if unfinished[number, spec.name] is NEW:
             if number not in names:
                 record = state.events[number] if number else None
                 names[number] = {each.name for each in _triggered(services, record, decoded)}
