@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import agent_workloads
+import border_workloads
 import common
 
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunnerContext, action
@@ -618,7 +619,7 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
         overlap, one_step, listed, many_calls, sequential, cold, lone, idle, bare_idle, sleeping,
         asleep, async_or_not, costs, threads, hanging, half, window, resume, queue_up,
         agent_workloads.chat_cpu, agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
-        agent_workloads.beside_a_retry,
+        agent_workloads.beside_a_retry, border_workloads.border,
     )
 }  # fmt: skip
 

@@ -63,6 +63,8 @@ def mark_sent(event: Event, core: CoreEvent) -> None:
 
 
 def _extras(event: Event) -> dict[str, Any]:
+    if not event.model_extra and type(event).model_fields.keys() == Event.model_fields.keys():
+        return {}
     dumped = event.model_dump(mode="json", fallback=_row)
     return {name: value for name, value in dumped.items() if name not in Event.model_fields}
 
@@ -74,7 +76,10 @@ def to_theirs(core: CoreEvent) -> Event:
     if MemoryEvent.is_memory_type(core.type) or core.type == EventType.AgentRunBeginEvent:
         attributes = _observed(attributes)
     upstream = core.upstream_event_id
-    event = Event(
+    known = BUILT_IN_EVENTS.get(core.type)
+    as_it_is = known if core.type in _VALUES else None
+    # It was checked when it was made.
+    event = (as_it_is or Event).model_construct(
         id=EventId.of(core),
         type=core.type,
         attributes=attributes,
@@ -82,8 +87,7 @@ def to_theirs(core: CoreEvent) -> Event:
         upstream_action_name=core.upstream_action_name,
         **extras,
     )
-    known = BUILT_IN_EVENTS.get(core.type)
-    return event if known is None else known.from_event(event)
+    return event if known is None or as_it_is is not None else known.from_event(event)
 
 
 def _observed(attributes: dict[str, Any]) -> dict[str, Any]:
