@@ -20,6 +20,7 @@ AGENTS = [
     "inventory",
     "two_stages",
     "researching",
+    "skilled",
 ]
 
 

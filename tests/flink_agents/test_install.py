@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
 import pickle
 import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,14 +55,64 @@ def test_every_module_is_one_object_by_both_names(order: str) -> None:
     assert int(done.stdout) > 40
 
 
-def test_classes_are_the_same_pickled_and_copied() -> None:
-    ours = importlib.import_module("perdure.flink_agents.api.chat_message").ChatMessage
-    theirs = importlib.import_module("flink_agents.api.chat_message").ChatMessage
-    message = theirs(content="hello")
+NAMES = json.loads(Path(__file__).with_name("names.json").read_text("utf-8"))["modules"]
 
-    assert ours is theirs
-    assert isinstance(pickle.loads(pickle.dumps(message)), ours)
-    assert copy.deepcopy(message) == message.model_copy() == message
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_name_is_one_object_by_both_modules_and_when_it_is_pickled(module: str) -> None:
+    assert module in MODULES or f"{module}.__init__" in MODULES
+    ours = importlib.import_module(f"perdure.flink_agents.{module}")
+    theirs = importlib.import_module(f"flink_agents.{module}")
+
+    assert ours is theirs is sys.modules[f"flink_agents.{module}"]
+    for name in NAMES[module]:
+        found = getattr(theirs, name)
+        assert found is getattr(ours, name)
+        if isinstance(found, type):
+            assert pickle.loads(pickle.dumps(found)) is copy.deepcopy(found) is found
+
+
+# Made by one name, recognised by the other.
+MADE = {
+    ("api.chat_message", "ChatMessage"): {"content": "hello", "extra_args": {"a": [1]}},
+    ("api.events.event", "Event"): {"type": "x", "attributes": {"a": {"b": 1}}, "more": 2},
+    ("api.events.event", "InputEvent"): {"input": [1]},
+    ("api.events.chat_event", "ChatRequestEvent"): {"model": "m", "messages": []},
+    ("api.events.tool_event", "ToolRequestEvent"): {"model": "m", "tool_calls": []},
+    ("api.events.memory_event", "ShortTermWriteEvent"): {},
+    ("api.resource", "ResourceDescriptor"): {"clazz": "pkg.mod.Class", "a": 1},
+    ("api.prompts.prompt", "LocalPrompt"): {"template": "be {manner}"},
+    ("api.memory_reference", "MemoryRef"): {"memory_type": ("sensory",), "path": "a.b"},
+    ("api.skills", "Skills"): {},
+    ("api.subagent", "SubagentResult"): {"success": True, "result": [1]},
+    ("api.tools", "InjectedArg"): {"key": "tenant"},
+    ("api.tools.tool_response", "ToolResponse"): {"result": {"a": 1}},
+    ("api.vector_stores.vector_store", "Document"): {"content": "text", "metadata": {"a": 1}},
+    ("api.vector_stores.vector_store", "VectorStoreQuery"): {"query_text": "text"},
+    ("api.embedding_models.embedding_model", "EmbeddingTokenUsage"): {
+        "prompt_tokens": 1, "total_tokens": 2
+    },
+    ("plan.configuration", "AgentConfiguration"): {"conf_data": {"a": 1}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "name"), MADE)
+def test_what_is_made_by_one_name_is_an_instance_by_the_other_copied_and_pickled(
+    module: str, name: str
+) -> None:
+    theirs = getattr(importlib.import_module(f"flink_agents.{module}"), name)
+    ours = getattr(importlib.import_module(f"perdure.flink_agents.{module}"), name)
+
+    made = theirs(**MADE[module, name])
+
+    for other in (pickle.loads(pickle.dumps(made)), copy.copy(made), copy.deepcopy(made)):
+        assert type(other) is ours
+        assert isinstance(other, theirs)
+        assert shown(other) == shown(made)
+
+
+def shown(made: Any) -> Any:
+    return made.model_dump() if hasattr(made, "model_dump") else vars(made)
 
 
 def test_an_events_id_survives_copies_and_pickles() -> None:
