@@ -21,6 +21,7 @@ AGENTS = [
     "two_stages",
     "researching",
     "skilled",
+    "noticing",
 ]
 
 

@@ -79,7 +79,7 @@ MADE = {
     ("api.events.event", "InputEvent"): {"input": [1]},
     ("api.events.chat_event", "ChatRequestEvent"): {"model": "m", "messages": []},
     ("api.events.tool_event", "ToolRequestEvent"): {"model": "m", "tool_calls": []},
-    ("api.events.memory_event", "ShortTermWriteEvent"): {},
+    ("api.events.memory_event", "ShortTermWriteEvent"): {"key": "k", "value": {"a.b": 1}},
     ("api.resource", "ResourceDescriptor"): {"clazz": "pkg.mod.Class", "a": 1},
     ("api.prompts.prompt", "LocalPrompt"): {"template": "be {manner}"},
     ("api.memory_reference", "MemoryRef"): {"memory_type": ("sensory",), "path": "a.b"},
