@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 from tests.browser.world import CHROMIUM, chromium
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+expect.set_options(timeout=PATIENCE / 3 * 1000)
 
 _NONE = f"#### THE TESTS OF THE PAGE WERE NOT RUN: there is no {CHROMIUM} ####"
 

@@ -93,7 +93,7 @@ def test_a_crash_of_the_last_hour_is_seen_and_what_cannot_be_is_said(
 
     with Site(service=service, prefix="/perdure") as site, looked_at(browser) as page:
         opened(page, site)
-        expect(page.locator(".hour .hour-failed")).to_have_count(1)
+        expect(page.locator(".hour-failed:not(.hour-away)")).to_have_count(1)
         expect(page.locator("#screen")).to_contain_text("crash: process 2 begins")
         expect(tile(page, "calls in flight")).to_contain_text("not visible from here")
         expect(page.locator("#screen")).to_contain_text("No process runs this job.")

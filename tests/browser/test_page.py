@@ -13,14 +13,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.world import Site, looked_at
-from tests.patience import PATIENCE
 from tests.web.support import OPERATOR, READER, SECRET
 
 from perdure.operate.history import History
 from perdure.web import Limits
 from perdure.web.application import service_of_store
-
-expect.set_options(timeout=PATIENCE / 3 * 1000)
 
 ROWS = ".run-row[data-id]"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\x1b]0;t\x07\u202e\u0000gnp\r\n"
