@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flink_agents.api.agents.react_agent import ReActAgent
+from flink_agents.api.agents.types import OutputSchema
 from flink_agents.api.execution_environment import AgentsExecutionEnvironment
 from flink_agents.api.prompts.prompt import Prompt
 from flink_agents.api.resource import ResourceDescriptor, ResourceType
@@ -19,8 +23,16 @@ from pyflink.common.typeinfo import ExternalTypeInfo
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import DataTypes, Schema, StreamTableEnvironment
 from tests.flink.mini_cluster import Collected, fail_soon, stumbling, until, until_kept
-from tests.flink.their_agents import ByCustomer, Cashier, Columns, Order, Shouting, Steps
-from tests.flink_agents.models import EchoConnection
+from tests.flink.their_agents import (
+    ByCustomer,
+    Cashier,
+    Columns,
+    JsonConnection,
+    Order,
+    Shouting,
+    Steps,
+)
+from tests.flink_agents.models import HERE, EchoConnection
 from tests.patience import PATIENCE
 
 from perdure.engine.flink.failures import read_failure
@@ -65,13 +77,14 @@ class Outcome(BaseModel):
     shouts: list[Any]
     keyed: list[Any]
     rows: list[Any]
+    answers: list[Any]
     failed: list[Any]
     jobs: list[str]
 
 
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
-    receipts, shouts, keyed, rows, failed = (Collected() for _ in range(5))
+    receipts, shouts, keyed, rows, failed, answers = (Collected() for _ in range(6))
     env = flink()
     t_env = StreamTableEnvironment.create(env)
     agents = with_resources(AgentsExecutionEnvironment.get_execution_environment(env, t_env))
@@ -104,11 +117,30 @@ def outcome() -> Outcome:
     )
     rows.take(t_env.to_data_stream(out.select(out.text, out.id)))
 
+    asked_type = Types.ROW_NAMED(["asked", "size"], [Types.STRING(), Types.INT()])
+    asked_type.get_java_type_info()  # holds from now on what cannot be pickled
+    asking = ReActAgent(
+        chat_model=ResourceDescriptor(clazz=f"{HERE}.EchoSetup", connection="json", model="none"),
+        prompt=Prompt.from_text("{id} is {text}"),
+        output_schema=asked_type,
+    )
+    agents.add_resource(
+        "json", ResourceType.CHAT_MODEL_CONNECTION, ResourceDescriptor(clazz=JsonConnection)
+    )
+    schema = Schema.new_builder().column("asked", DataTypes.STRING())
+    out = (
+        agents.from_table(table, lambda row: row.id)
+        .apply(asking)
+        .to_table(schema.column("size", DataTypes.INT()).build(), ExternalTypeInfo(asked_type))
+    )
+    answers.take(t_env.to_data_stream(out))
+
     jobs = [each.spec.job for each in agents._builders]
     ByCustomer.opened.clear()
     agents.execute("all of it")
     return Outcome(
         receipts=receipts.values, shouts=shouts.values, keyed=keyed.values, jobs=jobs,
+        answers=[tuple(each) for each in answers.values],
         rows=[tuple(each) for each in rows.values], failed=[read_failure(f) for f in failed.values],
     )  # fmt: skip
 
@@ -157,6 +189,22 @@ def test_tables_come_in_and_go_out_by_their_schema(outcome: Outcome) -> None:
     assert sorted(outcome.rows) == [(f"t{n} of {n}/{n}", n) for n in range(4)]
 
 
+def test_a_react_agent_answers_by_a_row_type(outcome: Outcome) -> None:
+    assert sorted(outcome.answers) == [(f"{n} is t{n}", 2) for n in range(4)]
+
+
+def test_a_row_type_is_written_and_pickled_by_its_names() -> None:
+    row = Types.ROW_NAMED(["asked", "size"], [Types.STRING(), Types.INT()])
+    schema = OutputSchema(output_schema=row)
+    written = json.loads(schema.model_dump_json())
+    assert written == {
+        "output_schema": {"names": ["asked", "size"], "types": ["String", "Integer"]}
+    }
+    assert OutputSchema.model_validate(written).output_schema == row
+    row.get_java_type_info()
+    assert pickle.loads(pickle.dumps(schema)).output_schema.get_field_names() == ["asked", "size"]
+
+
 def test_a_run_that_fails_leaves_by_the_side_output_where_it_is_asked_for(outcome: Outcome) -> None:
     (told,) = outcome.failed
     assert (told.key, told.value["a"], told.error_type) == ("c9", -1, "ValueError")
@@ -175,7 +223,7 @@ def test_a_run_that_fails_fails_its_job_with_its_own_error() -> None:
 
 
 def test_each_agent_has_a_job_of_its_own(outcome: Outcome) -> None:
-    assert outcome.jobs == ["Cashier", "Shouting", "Cashier-2", "Columns"]
+    assert outcome.jobs == ["Cashier", "Shouting", "Cashier-2", "Columns", "ReActAgent"]
 
 
 def test_g5_a_job_that_fails_makes_no_call_again_that_a_checkpoint_has(tmp_path: Path) -> None:
@@ -250,6 +298,8 @@ def test_what_is_not_said_is_refused_with_what_to_do() -> None:
         builder.apply(Cashier())
     with pytest.raises(RuntimeError, match="nothing takes the outputs of Columns"):
         agents.execute()
+    with pytest.raises(ValueError, match="to_table needs output_type="):
+        builder.to_table(None)
     with pytest.raises(NotImplementedError, match="from_datastream"):
         agents.from_list([])
     with pytest.raises(NotImplementedError, match="to_datastream"):

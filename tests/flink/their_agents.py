@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from flink_agents.api.agents.agent import Agent
 from flink_agents.api.chat_message import ChatMessage, MessageRole
+from flink_agents.api.chat_models.chat_model import BaseChatModelConnection
 from flink_agents.api.decorators import action, chat_model_setup, tool
 from flink_agents.api.events.chat_event import ChatRequestEvent, ChatResponseEvent
 from flink_agents.api.events.event import Event, InputEvent, OutputEvent
@@ -99,6 +102,16 @@ class Columns(Agent):
         row = InputEvent.from_event(event).input
         row["text"] += f" of {ctx.key}"
         ctx.send_event(OutputEvent(output=row if row["id"] % 2 else Row(**row)))
+
+
+class JsonConnection(BaseChatModelConnection):
+    """Answers with what it was asked, as JSON."""
+
+    def chat(
+        self, messages: Sequence[ChatMessage], tools: Any = None, **kwargs: Any
+    ) -> ChatMessage:
+        answer = json.dumps({"asked": messages[-1].content, "size": len(messages), "more": 1})
+        return ChatMessage(role=MessageRole.ASSISTANT, content=answer)
 
 
 class Steps(Agent):

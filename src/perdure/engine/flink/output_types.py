@@ -18,7 +18,7 @@ from perdure.errors import EncodeError
 if TYPE_CHECKING:
     from pyflink.common.typeinfo import TypeInformation
 
-__all__ = ["ANY", "Shape", "fitted", "shape_of"]
+__all__ = ["ANY", "Shape", "basic_row", "basic_types", "fitted", "shape_of"]
 
 # What a type wants, as plain data: its kind, what it is called, and what it is made of.
 Shape = tuple[Any, ...]
@@ -68,6 +68,23 @@ def shape_of(output_type: TypeInformation) -> Shape:
     if name in _TEXTS:
         return ("text", called)
     return ("one of", called, name) if name in _CLASSES else ANY
+
+
+def basic_row(names: list[str], types: list[str]) -> TypeInformation:
+    """Return the type of a row of basic types, by their names; needs pyflink.
+
+    Raises:
+        ValueError: there is no such type.
+    """
+    from pyflink.common import typeinfo as flink
+
+    fields = [flink.BasicTypeInfo(flink.BasicType(each)) for each in types]
+    return flink.RowTypeInfo(fields, names)
+
+
+def basic_types(row: TypeInformation) -> list[str]:
+    """Return the names of the basic types of a row's fields."""
+    return [vars(each)["_basic_type"].value for each in row.get_field_types()]
 
 
 def fitted(value: Any, shape: Shape) -> Any:

@@ -202,6 +202,8 @@ def _checked(response: ChatMessage, schema: Any) -> ChatMessage:
     output = json.loads(_FENCED.sub(r"\1", text))
     if isinstance(wanted, type) and issubclass(wanted, BaseModel):
         output = wanted.model_validate(output)
+    else:
+        output = {name: output[name] for name in wanted.get_field_names()}
     return response.model_copy(
         update={"extra_args": {**response.extra_args, STRUCTURED_OUTPUT: output}}
     )

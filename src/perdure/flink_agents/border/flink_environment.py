@@ -189,6 +189,11 @@ class _StreamBuilder(AgentBuilder):
         return self._outputs
 
     def to_table(self, schema: Any, output_type: Any = None) -> Any:
+        if output_type is None and self._outputs is None:
+            raise ValueError(
+                "to_table needs output_type=, Flink's row type of the outputs, such as"
+                " ExternalTypeInfo(RowTypeInfo(types, names))"
+            )
         outputs = self.to_datastream(output_type)
         return self._environment.t_env.from_data_stream(outputs, schema)
 

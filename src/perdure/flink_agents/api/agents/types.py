@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, SupportsIndex
 
 from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
+
+from perdure.engine.flink.output_types import basic_row, basic_types
 
 __all__ = ["OutputSchema"]
 
@@ -32,6 +34,8 @@ class OutputSchema(BaseModel):
             for part in found["class"].split("."):
                 made = getattr(made, part)
             return {"output_schema": made}
+        if isinstance(found, dict) and "names" in found:
+            return {"output_schema": basic_row(found["names"], found["types"])}
         return given
 
     @model_validator(mode="after")
@@ -46,4 +50,10 @@ class OutputSchema(BaseModel):
     def _written(self, found: Any) -> Any:
         if isinstance(found, type):
             return {"module": found.__module__, "class": found.__qualname__}
-        return {"names": list(found.get_field_names())}
+        return {"names": list(found.get_field_names()), "types": basic_types(found)}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle a row type as it is written: it may hold what only this process has."""
+        if isinstance(self.output_schema, type):
+            return super().__reduce_ex__(protocol)
+        return OutputSchema.model_validate, (self.model_dump(),)
