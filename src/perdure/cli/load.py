@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from perdure.agent.declaration import Agent
 from perdure.agent.loading import is_path, load_file, load_module, put_first
+from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.errors import ConfigurationError, did_you_mean
 
 AnyAgent = Agent | type[Agent] | Callable[[], Agent]
@@ -29,7 +30,7 @@ class LoadedAgent:
         agent: an instance, a class or a factory.
         name: the file's stem or the module's last name, and the agent's name in it.
         former: what jobs were called before they were named after both: one of the two.
-        config: options that a YAML file sets.
+        config: options that a YAML file, or the agent's own part of a configuration, sets.
     """
 
     agent: AnyAgent
@@ -57,20 +58,46 @@ def load_agent(target: str) -> LoadedAgent:
     return LoadedAgent(agent=agent, name=f"{former}.{attribute}", former=former)
 
 
-def load_flink_agent(target: str) -> LoadedAgent:
+def load_with_configuration(
+    target: str, config: AnyConfiguration, overrides: Iterable[str]
+) -> tuple[LoadedAgent, Configuration]:
+    """Load an agent, and put together what its job is configured with.
+
+    Args:
+        target: as for `load_agent`.
+        config: a configuration, such as the path of a YAML file.
+        overrides: `KEY=VALUE` texts.
+
+    Raises:
+        ConfigurationError: as `load_agent`, or the configuration is wrong.
+    """
+    loaded = load_agent(target)
+    return loaded, Configuration.load(config, overrides=overrides, below=loaded.config)
+
+
+def load_flink_agent(
+    target: str, config: AnyConfiguration = None, overrides: Iterable[str] = ()
+) -> tuple[LoadedAgent, Configuration]:
     """Load an agent of Flink Agents; `flink_agents` means `perdure.flink_agents` from then on.
 
     Args:
         target: `MODULE_OR_FILE:AGENT`.
+        config: a configuration; its section `agent` has what is theirs.
+        overrides: `KEY=VALUE` texts, with any key.
 
     Raises:
-        ConfigurationError: as `load_agent`, or the extra `flink-agents` is not installed.
+        ConfigurationError: as `load_with_configuration`, or the extra `flink-agents` is not
+            installed.
         AgentDefinitionError: it is no agent of theirs.
     """
     # Here, for only these agents need pydantic.
     from perdure.flink_agents import install
     from perdure.flink_agents.border.compiled import compiled
-    from perdure.flink_agents.plan.configuration import AgentConfiguration
+    from perdure.flink_agents.border.core_config import (
+        core_config,
+        their_config,
+        their_overrides,
+    )
 
     install()
     place, attribute = _split(target)
@@ -83,8 +110,12 @@ def load_flink_agent(target: str) -> LoadedAgent:
         if not hasattr(found, name):
             raise ConfigurationError(f"{place} has no {attribute!r}")
         found = getattr(found, name)
-    agent = compiled(found, AgentConfiguration())
-    return LoadedAgent(agent=agent, name=f"{former}.{attribute}", former=former)
+    given = their_overrides(overrides)
+    theirs = their_config(Configuration.load(config, overrides=given))
+    both = core_config(theirs)  # also what stands among the agent's own
+    agent = compiled(found, theirs)
+    loaded = LoadedAgent(agent=agent, name=f"{former}.{attribute}", former=former, config=both)
+    return loaded, Configuration.load(config, overrides=given, below=both)
 
 
 def _split(target: str) -> tuple[str, str]:

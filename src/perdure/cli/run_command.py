@@ -168,15 +168,15 @@ def run(
     # Here, so that `perdure --help` waits for none of it.
     from perdure.cli.drive import Plan, drive
     from perdure.cli.files import check_files
-    from perdure.cli.load import load_agent, load_flink_agent
-    from perdure.config.configuration import Configuration
+    from perdure.cli.load import load_flink_agent, load_with_configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
     from perdure.engine.event_loop import runner_of
 
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
     check_files(source, sink, agent=agent, config=config, summary=summary_json)
-    loaded = load_flink_agent(agent) if flink_agents else load_agent(agent)
+    load = load_flink_agent if flink_agents else load_with_configuration
+    loaded, configuration = load(agent, config, set_ or ())
     chosen = job_name(store, job, loaded)
     plan = Plan(
         agent=loaded.agent,
@@ -186,7 +186,7 @@ def run(
         key=key,
         id=id,
         sink=sink,
-        config=Configuration.load(config, overrides=set_ or (), below=loaded.config),
+        config=configuration,
         summary=summary_json,
         quiet=quiet or log_format is LogFormat.JSON,  # no progress among the lines of the log
         command=_command_that_goes_on(ctx),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final
 
-from perdure.config.configuration import all_options
+from perdure.config.configuration import Configuration, all_options
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 from perdure.printable import printable_logger
 
-__all__ = ["core_config"]
+__all__ = ["core_config", "their_config", "their_overrides"]
 
 logger = printable_logger("perdure")
 
@@ -39,6 +40,7 @@ _WITHOUT_MEANING: Final = (
     "long-term-memory.mem0.",
 )
 _CORE: Final = frozenset(each.name for each in all_options())
+_OURS: Final = ("agent.", "limits.", "retry.")  # how other keys of the core begin
 _warned: set[str] = set()
 
 
@@ -57,3 +59,24 @@ def core_config(config: AgentConfiguration) -> dict[str, Any]:
             _warned.add(key)
             logger.warning("the option %r has no meaning here and is passed over", key)
     return found
+
+
+def their_overrides(overrides: Iterable[str]) -> list[str]:
+    """Return `KEY=VALUE` texts for the core: keys that are theirs are the agent's own there."""
+    return [each if _is_core(_key(each)) else f"agent.{each}" for each in overrides]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _is_core(key: str) -> bool:
+    return key not in _READ_HERE and (not key or key in _CORE or key.startswith(_OURS))
+
+
+def their_config(core: Configuration) -> AgentConfiguration:
+    """Return a configuration of the core as theirs: the agent's own values, and what both have."""
+    both = {
+        key: value for key, value in core.values().items() if key in _CORE and key not in _READ_HERE
+    }
+    return AgentConfiguration({**both, **core.agent})
