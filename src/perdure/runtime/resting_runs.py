@@ -125,8 +125,10 @@ class RestingRuns:
             self._marked.add(ticket.row.run)
         else:
             self._marked.discard(ticket.row.run)
-        ticket.row = ticket.row._replace(status=STATUS_NUMBERS[status])
-        self._commits.add([status_row(ticket.row, status)], lambda _error: None)
+        number = STATUS_NUMBERS[status]
+        if ticket.row.status != number:  # an earlier process may have left it so
+            ticket.row = ticket.row._replace(status=number)
+            self._commits.add([status_row(ticket.row, status)], lambda _error: None)
 
     def _put_out(self, ticket: RunTicket, wake_up: int | None) -> None:
         run = ticket.row.run
