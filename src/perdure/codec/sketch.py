@@ -31,7 +31,7 @@ __all__ = ["differences", "sign_call"]
 _MAX_PARTS = 48
 _MAX_CHILDREN = 32
 _HASH_SIZE = 3
-_LEAN = b"\x01"  # behind parts: fields that were empty are not among them
+_LEAN = b"\x01"  # behind parts: there were empty fields, which are not among them
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _SHOWN_WHOLE = frozenset((type(None), bool, int, str))  # as `brief` shows them, where short
 _NOTHING: tuple[Any, ...] = (None, [], {})  # met in most fields of messages
@@ -75,8 +75,10 @@ def sign_call(
     plain = _PLAIN.issuperset
     is_plain = plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
     if parts is not None or "…" in text or not is_plain:
-        found, _ = _sketch(args, kwargs, parts)
-        signed += b"".join([path + value for path, value, _ in found]) + _LEAN
+        found, empty = _sketch(args, kwargs, parts)
+        signed += b"".join([path + value for path, value, _ in found])
+        if empty:
+            signed += _LEAN
     return signed, text
 
 
