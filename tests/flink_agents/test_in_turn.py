@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from typing import Any
+
 import pytest
 from flink_agents.api.agents.agent import Agent
 from flink_agents.api.decorators import action
 from flink_agents.api.events.event import Event, InputEvent, OutputEvent
 from flink_agents.api.execution_environment import AgentsExecutionEnvironment
 from flink_agents.api.runner_context import RunnerContext
+from tests.patience import PATIENCE
 
+from perdure import LocalEngine, RunStatus
 from perdure.flink_agents.border.compiled import compiled
 from perdure.flink_agents.plan.configuration import AgentConfiguration
 from perdure.testing.simulation import simulate
@@ -121,3 +127,44 @@ def test_an_action_that_fails_takes_those_that_were_to_begin_with_it() -> None:
     env.from_list([{"key": "k", "value": INPUTS[0]}]).apply(Failing())
     with pytest.raises(LookupError):
         env.execute()
+
+
+class Stuck(Parts):
+    """Its parts wait until they are let go."""
+
+    @action("part")
+    @staticmethod
+    def work(event: Event, ctx: RunnerContext) -> None:
+        found = ctx.durable_execute(hang, event.get_attr("n"))
+        ctx.send_event(OutputEvent(output=found))
+
+
+STARTED, GO_ON = threading.Event(), threading.Event()
+
+
+def hang(n: int) -> int:
+    STARTED.set()
+    assert GO_ON.wait(PATIENCE)
+    return n
+
+
+@pytest.mark.parametrize("continuations", ["auto", "off"])
+def test_a_run_that_is_cancelled_begins_no_more_and_all_of_it_when_it_is_put_back(
+    continuations: str,
+) -> None:
+    STARTED.clear()
+    GO_ON.clear()
+
+    async def cancelled_and_retried() -> list[Any]:
+        engine = LocalEngine(config={"continuations": continuations})
+        async with engine.open(compiled(Stuck(), AgentConfiguration())) as job:
+            run = await job.submit({"n": 1}, key="k")
+            await asyncio.to_thread(STARTED.wait, PATIENCE)
+            cancelling = asyncio.create_task(run.cancel())
+            GO_ON.set()
+            assert await cancelling
+            assert await run.wait() is RunStatus.CANCELLED
+            assert await job.retry(run)
+            return [each.value for each in await run.outputs()]
+
+    assert sorted(asyncio.run(cancelled_and_retried())) == [1 + part for part in range(PARTS)]

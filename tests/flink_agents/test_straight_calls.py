@@ -225,6 +225,53 @@ def test_memory_references_metrics_and_long_term_memory(store: str) -> None:
     assert run(Remembering(), store) == [[[1], 1, ["bread is good"], 1]]
 
 
+async def remember(event: Event, ctx: RunnerContext) -> None:
+    notes = ctx.long_term_memory.get_memory_set("notes")
+    straight = notes.add(["the moon is far", "bread is good"])
+    more = await ctx.durable_execute_async(notes.add, "cheese is better", metadatas={"n": 3})
+    calls = [
+        ctx.durable_execute_async(notes.search, "bread", 1),
+        ctx.durable_execute_async(notes.search, query="cheese", limit=1),
+    ]
+    found = [each.value[0].value for each in await ctx.gather(*calls)]
+    kept = [each.value for each in notes.search("moon", 1)]
+    assert await ctx.durable_execute_async(notes.delete, straight[0]) is None
+    left = len(ctx.durable_execute(notes.get))
+    of_one = (await ctx.durable_execute_async(notes.get, more))[0].additional_metadata
+    assert await ctx.durable_execute_async(ctx.long_term_memory.delete_memory_set, "notes")
+    ctx.send_event(OutputEvent(output=[found, kept, left, of_one, len(notes.get())]))
+
+
+def remember_plainly(event: Event, ctx: RunnerContext) -> None:
+    notes = ctx.long_term_memory.get_memory_set("notes")
+    ids = ctx.durable_execute_async(notes.add, ["the moon is far", "bread is good"]).result()
+    found = ctx.durable_execute(notes.search, "bread", 1)
+    notes.delete(ids[0])
+    ctx.send_event(OutputEvent(output=[[each.value for each in found], len(notes.get())]))
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (remember, [["bread is good", "cheese is better"], ["the moon is far"], 2, {"n": 3}, 0]),
+        (remember_plainly, [["bread is good"], 1]),
+    ],
+)
+def test_g1_long_term_memory_in_actions_of_both_forms(
+    act: Any, expected: Any, store: str, caplog
+) -> None:
+    straight_calls._WARNED.clear()
+    with caplog.at_level(logging.WARNING, "perdure"):
+        for _ in range(2):
+            agent = Agent().add_action("remember", [InputEvent.EVENT_TYPE], act)
+            assert run(agent, store) == [expected]
+    said = [each.getMessage() for each in caplog.records]
+    straight = [each for each in said if each.startswith("long_term_memory.")]
+    named = ["add", "get", "search"] if act is remember else []
+    assert sorted(each.split()[0] for each in straight) == [f"long_term_memory.{n}" for n in named]
+    assert all("durable_execute_async" in each for each in straight)
+
+
 def waited(n: int) -> int:
     time.sleep(0.01)
     return n

@@ -31,6 +31,7 @@ from perdure.flink_agents.border.builtin_actions import BuiltinActions
 from perdure.flink_agents.border.context import BorderContext
 from perdure.flink_agents.border.events import to_theirs
 from perdure.flink_agents.border.journaled import JOURNALED
+from perdure.flink_agents.border.long_term import in_action
 from perdure.flink_agents.border.resources import Held, core_type
 from perdure.flink_agents.border.skills import HeldSkills
 from perdure.flink_agents.plan.configuration import AgentConfiguration
@@ -233,6 +234,7 @@ def _builtin(config: AgentConfiguration, types: Iterable[type]) -> Builtin:
     return dataclasses.replace(
         usual,
         actions=BuiltinActions(config).agent(),
+        long_term_memory=in_action(usual.long_term_memory),
         in_turn=True,  # as theirs: what one action wrote, the next one sees
         annotated_types=(*usual.annotated_types, *JOURNALED, *types),
     )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from perdure.call import DurableCall
 from perdure.context import RunnerContext as CoreContext
 from perdure.event import Event as CoreEvent
 from perdure.flink_agents.api.events.event import Event
-from perdure.flink_agents.api.memory.long_term_memory import BaseLongTermMemory
+from perdure.flink_agents.api.memory.long_term_memory import BaseLongTermMemory, MemorySet
 from perdure.flink_agents.api.memory_object import MemoryObject
 from perdure.flink_agents.api.memory_type import MemoryType
 from perdure.flink_agents.api.metric_group import MetricGroup
 from perdure.flink_agents.api.resource import Resource, ResourceType
 from perdure.flink_agents.api.runner_context import RunnerContext
 from perdure.flink_agents.border.events import mark_sent, to_core
-from perdure.flink_agents.border.long_term import BorderLongTermMemory
+from perdure.flink_agents.border.long_term import BorderLongTermMemory, later
 from perdure.flink_agents.border.memory import BorderMemory
 from perdure.flink_agents.border.metrics import BorderMetrics
 from perdure.flink_agents.border.resources import found_in
@@ -133,6 +134,8 @@ class BorderContext(RunnerContext):
         durable_id: str | None = None,
         **kwargs: Any,
     ) -> Any:
+        if _is_of_memory(func):
+            return func(*args, **kwargs)
         calling = self._calling(func, reconciler, durable_id)
         if self._is_coroutine:
             return calling.durable_execute(func, *args, **kwargs)
@@ -147,6 +150,8 @@ class BorderContext(RunnerContext):
         durable_id: str | None = None,
         **kwargs: Any,
     ) -> DurableCall[Any]:
+        if _is_of_memory(func):  # a durable call by itself
+            return cast(DurableCall[Any], later(partial(func, *args, **kwargs)))
         return self._calling(func, reconciler, durable_id).durable_execute_async(
             func, *args, **kwargs
         )
@@ -168,6 +173,12 @@ class BorderContext(RunnerContext):
     @property
     def config(self) -> AgentConfiguration:
         return self._config
+
+
+def _is_of_memory(func: Any) -> bool:
+    owner = getattr(func, "__self__", None)
+    memory = owner.ltm if isinstance(owner, MemorySet) else owner
+    return isinstance(memory, BorderLongTermMemory)
 
 
 def _without_arguments(reconciler: Callable[[], Any]) -> Callable[..., Any]:

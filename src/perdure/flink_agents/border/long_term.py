@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, cast
 
 from pydantic import PrivateAttr
 
+from perdure.context import RunnerContext as CoreContext
 from perdure.flink_agents.api.memory.long_term_memory import (
     BaseLongTermMemory,
     MemorySet,
     MemorySetItem,
 )
+from perdure.flink_agents.border.straight_calls import warn_of
 from perdure.memory.long_term import LongTermMemory
 from perdure.memory.long_term import MemorySetItem as CoreItem
 
-__all__ = ["BorderLongTermMemory"]
+__all__ = ["BorderLongTermMemory", "in_action", "later"]
+
+Maker = Callable[[CoreContext, str, Any], LongTermMemory]
 
 _MOST = 1_000_000  # where theirs asks for all
 
@@ -23,7 +30,7 @@ _MOST = 1_000_000  # where theirs asks for all
 class BorderLongTermMemory(BaseLongTermMemory):
     """The memory sets of the core: each operation is a durable call.
 
-    A plain action gets the value; in an `async def` action there is a DurableCall to await.
+    Each gives the value: a plain action is parked meanwhile, in an `async def` it runs inline.
     """
 
     __journal_name__ = "perdure:flink_agents.BorderLongTermMemory"
@@ -38,8 +45,7 @@ class BorderLongTermMemory(BaseLongTermMemory):
         return MemorySet(name=name, ltm=self)
 
     def delete_memory_set(self, name: str) -> bool:
-        _finished(self._core.delete_memory_set(name))
-        return True
+        return cast(bool, _given(self._core.delete_memory_set(name), lambda found: True))
 
     def add(
         self,
@@ -49,8 +55,7 @@ class BorderLongTermMemory(BaseLongTermMemory):
     ) -> list[str]:
         several = [memory_items] if isinstance(memory_items, str) else memory_items
         given = [metadatas] if isinstance(metadatas, dict) else metadatas
-        found: list[str] = _finished(self._set(memory_set).add(several, given))
-        return found
+        return cast(list[str], _given(self._set(memory_set).add(several, given)))
 
     def _set(self, memory_set: MemorySet) -> Any:
         return self._core.get_memory_set(memory_set.name)
@@ -62,13 +67,12 @@ class BorderLongTermMemory(BaseLongTermMemory):
         filters: dict[str, Any] | None = None,
         limit: int | None = 100,
     ) -> list[MemorySetItem]:
-        found = _finished(
-            self._set(memory_set).get(ids, filters=filters, limit=_MOST if limit is None else limit)
-        )
-        return _items(memory_set, found)
+        most = _MOST if limit is None else limit
+        call = self._set(memory_set).get(ids, filters=filters, limit=most)
+        return cast(list[MemorySetItem], _given(call, partial(_items, memory_set)))
 
     def delete(self, memory_set: MemorySet, ids: str | list[str] | None = None) -> None:
-        _finished(self._set(memory_set).delete(ids))
+        return cast(None, _given(self._set(memory_set).delete(ids)))
 
     def search(
         self,
@@ -78,8 +82,8 @@ class BorderLongTermMemory(BaseLongTermMemory):
         filters: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> list[MemorySetItem]:
-        found = _finished(self._set(memory_set).search(query, limit, filters=filters))
-        return _items(memory_set, found)
+        call = self._set(memory_set).search(query, limit, filters=filters)
+        return cast(list[MemorySetItem], _given(call, partial(_items, memory_set)))
 
 
 def _items(memory_set: MemorySet, found: list[CoreItem]) -> list[MemorySetItem]:
@@ -96,10 +100,68 @@ def _items(memory_set: MemorySet, found: list[CoreItem]) -> list[MemorySetItem]:
     ]
 
 
-def _finished(call: Any) -> Any:
+_LATER: ContextVar[bool] = ContextVar("later", default=False)
+
+
+def _given(call: Any, read: Callable[[Any], Any] = lambda found: found) -> Any:
+    """Return what a call gives; within `later` a coroutine that does."""
+    if not _LATER.get():
+        return read(call.result())
+
+    async def given() -> Any:
+        return read(await call)
+
+    return given()
+
+
+def later(operation: Callable[[], Any]) -> asyncio.Future[Any]:
+    """Begin an operation on a memory set, and return what is awaited for what it gives.
+
+    A plain action waits for it here, parked.
+    """
+    loop = asyncio.get_running_loop()
     if asyncio.current_task() is None:
-        return call.result()
-    raise NotImplementedError(
-        "long-term memory cannot be asked straight in an `async def` action: write the action as a"
-        " plain `def`"
-    )
+        done: asyncio.Future[Any] = loop.create_future()
+        done.set_result(operation())
+        return done
+    token = _LATER.set(True)
+    try:
+        return loop.create_task(operation())
+    finally:
+        _LATER.reset(token)
+
+
+def in_action(usual: Maker) -> Maker:
+    """Return what makes an action's long-term memory: in an `async def` its calls run inline.
+
+    Args:
+        usual: What makes that of the core, whose calls are awaited.
+    """
+
+    def made(ctx: CoreContext, scope: str, notes: Any) -> LongTermMemory:
+        # It asks for as much of a context as this one has.
+        return usual(cast(CoreContext, _Inline(ctx)), scope, notes)
+
+    return made
+
+
+class _Inline:
+    """A context whose calls, in an `async def` action, are over when they have been made."""
+
+    def __init__(self, core: CoreContext) -> None:
+        self._core = core
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def with_options(self, **options: Any) -> _Inline:
+        return _Inline(self._core.with_options(**options))
+
+    def durable_execute_async(self, func: Any, *args: Any) -> Any:
+        # A plain action is parked by .result().
+        if asyncio.current_task() is None or _LATER.get():
+            return self._core.durable_execute_async(func, *args)
+        warn_of(f"long_term_memory.{func.__name__}")
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        done.set_result(self._core.durable_execute(func, *args))
+        return done

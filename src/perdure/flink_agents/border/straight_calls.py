@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from perdure.context import current_context
 from perdure.printable import printable_logger
 
-__all__ = ["StraightCalls", "name_resource", "straight"]
+__all__ = ["StraightCalls", "name_of", "name_resource", "straight", "warn_of"]
 
 logger = printable_logger("perdure")
 
@@ -82,11 +82,16 @@ def straight(
     calling = ctx.with_options(durable_id=durable_id)
     if asyncio.current_task() is None:  # a plain action
         return calling.durable_execute_async(func, *args, **kwargs).result()
-    if durable_id not in _WARNED:
-        _WARNED.add(durable_id)
+    warn_of(durable_id)
+    return calling.durable_execute(func, *args, **kwargs)
+
+
+def warn_of(called: str) -> None:
+    """Say, once, that what is called straight in an `async def` action holds up all others."""
+    if called not in _WARNED:
+        _WARNED.add(called)
         logger.warning(
             "%s is called straight in an `async def` action, and holds up all others meanwhile:"
             " write `await ctx.durable_execute_async(...)`",
-            durable_id,
+            called,
         )
-    return calling.durable_execute(func, *args, **kwargs)

@@ -91,7 +91,8 @@ class MemorySet(BaseModel):
 
     def delete(self, ids: str | list[str] | None = None) -> None:
         """Delete items by their ids; all without."""
-        self._memory().delete(self, ids)
+        # Something to await, where an action asks for it by durable_execute_async.
+        return self._memory().delete(self, ids)
 
 
 class BaseLongTermMemory(BaseModel, ABC):
