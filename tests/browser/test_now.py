@@ -72,8 +72,12 @@ def test_everything_is_reached_by_keys_alone(browser: Browser) -> None:
         told = reached[reached.index("Failures") + 1 :]
         assert len(told) == len(wanted)
         assert all(name in text for name, text in zip(wanted, told, strict=True)), told
+        tile(page, "waits for a person").focus()
+        site.submit({"ask": "another"}, key="c")
+        expect(tile(page, "wait for people").locator("b")).to_have_text("2")
+        expect(tile(page, "wait for people")).to_be_focused()
         page.keyboard.press("Enter")
-        expect(page).to_have_url(re.compile("#/failures$"))
+        expect(page).to_have_url(re.compile("#/inbox$"))
 
 
 def test_a_crash_of_the_last_hour_is_seen_and_what_cannot_be_is_said(

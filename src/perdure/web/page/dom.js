@@ -41,12 +41,15 @@ export function replace(element, ...children) {
   element.replaceChildren(...nodes(children));
 }
 
-/** Give an element what is made of a value, where that is another: who points at it keeps it. */
+/** Give an element what is made of a value, where that is another; the focus stays where it was. */
 export function renew(element, value, make) {
   const text = JSON.stringify(value);
   if (element.made === text) return;
   element.made = text;
+  const reached = () => [...element.querySelectorAll("a, button")];
+  const at = reached().indexOf(document.activeElement);
   replace(element, make(value));
+  reached()[at]?.focus();
 }
 
 function furnished(element, attributes, children) {

@@ -58,7 +58,7 @@ class Page {
       return;
     }
     this.setTitle(found.screen.title);
-    const shown = { key, handle: null, isOver: false };
+    const shown = { key, handle: null };
     this.shown = shown;
     shown.handle = found.screen.show(this.place, params, this.context());
   }

@@ -28,7 +28,7 @@ export function show(place, _params, context) {
       replace(words, !now.is_running ? "No process runs this job." : now.writes === false && "The store does not write now.");
       all.hidden = ["unfinished", "completed", "failed", "cancelled"].every((status) => !now.runs[status]);
       renew(start, all.hidden, (isEmpty) => isEmpty && howToStart(context));
-      renew(tiles, [now, hour.failed].map(({ at, ...rest }) => rest), tilesOf);
+      renew(tiles, [now.runs, now.waiting_for_people, hour.failed, now.calls], tilesOf);
       replace(strip, stripOf(hour));
       renew(waits, [now.longest_waiting, now.waiting_for_people], waitsOf);
       renew(failed, hour.failures, failuresOf);
@@ -46,7 +46,7 @@ export function show(place, _params, context) {
   };
 }
 
-function tilesOf([{ runs, waiting_for_people: people, calls }, failed]) {
+function tilesOf([runs, people, failed, calls]) {
   const tile = (path, query, number, name, kind, about) => h("a.tile", { href: hashOf(path, query) },
     h("b", { class: number > 0 && `is-${kind}` }, number === null ? "–" : count(number), about === "+" && about),
     e("span", name), about !== "+" && e("span.faint", about));

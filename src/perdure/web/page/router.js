@@ -35,7 +35,7 @@ export function setQuery(changes, { replace = false } = {}) {
   window.dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
-/** Return what a text is without its escapes; itself where it has a % that stands for itself. */
+/** Return a text without its escapes, or as it is. */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);

@@ -64,9 +64,13 @@ export class RunList {
 
   add(head) {
     if (this.byId.has(head.id)) return;
+    this.rows.push(this.known(head));
+  }
+
+  known(head) {
     const row = { head, work: null, isStale: false };
     this.byId.set(head.id, row);
-    this.rows.push(row);
+    return row;
   }
 
   /** Note what changed, for rows that are seen; tell whether there may be other runs. */
@@ -115,9 +119,7 @@ export class RunList {
       this.more();
       return;
     }
-    const rows = heads.map((head) => ({ head, work: null, isStale: false }));
-    for (const row of rows) this.byId.set(row.head.id, row);
-    this.rows.unshift(...rows);
+    this.rows.unshift(...heads.map((head) => this.known(head)));
     this.onChange();
   }
 
