@@ -99,7 +99,7 @@ def outcome() -> Outcome:
     second = agents.from_datastream(first, lambda receipt: receipt["customer"]).apply(Shouting())
     shouts.take(second.to_datastream())
 
-    by_parity = env.from_collection(ORDERS).key_by(parity, Types.STRING())
+    by_parity = env.from_collection(ORDERS).key_by(parity)
     keyed.take(agents.from_datastream(by_parity).apply(Cashier()).to_datastream())
 
     columns = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,11 @@ def test_what_both_have_goes_over_to_the_core(file: Path, tmp_path: Path) -> Non
     assert found.agent["max-retries"] == 9
     with pytest.raises(ConfigurationError, match="write KEY=VALUE"):
         load_flink_agent(f"{file}:Configured", None, [""])
+
+
+def test_a_file_that_needs_flink_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / f"{tmp_path.name}.py"
+    file.write_text("from pyflink.datastream import KeySelector\n" + AGENT)
+    monkeypatch.setitem(sys.modules, "pyflink", None)
+    with pytest.raises(ConfigurationError, match=r"needs the extra `flink`.*perdure\[flink\]"):
+        load_flink_agent(f"{file}:Doubling")

@@ -98,12 +98,17 @@ def load_flink_agent(
         their_config,
         their_overrides,
     )
+    from perdure.flink_agents.installing import check_flink
 
     install()
     place, attribute = _split(target)
     if not attribute:
         raise ConfigurationError(f"agent {target!r}: name it with --flink-agents: FILE:AGENT")
-    module = load_file(place) if is_path(place) else load_module(place)
+    try:
+        module = load_file(place) if is_path(place) else load_module(place)
+    except ConfigurationError as error:
+        check_flink(error.__cause__, place)
+        raise
     former = module.__name__.rpartition(".")[2]
     found: Any = module
     for name in attribute.split("."):

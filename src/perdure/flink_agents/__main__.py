@@ -6,8 +6,8 @@ import os
 import runpy
 import sys
 
-from perdure.errors import PerdureError, missing_extra
-from perdure.flink_agents.installing import install
+from perdure.errors import PerdureError
+from perdure.flink_agents.installing import check_flink, install
 
 
 def main(arguments: list[str]) -> int:
@@ -25,15 +25,13 @@ def main(arguments: list[str]) -> int:
         sys.argv = arguments
         script = os.path.abspath(arguments[0])  # what `__file__` is of a script that Python runs
         sys.path.insert(0, os.path.dirname(script))
-        runpy.run_path(script, run_name="__main__")
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except ModuleNotFoundError as error:
+            check_flink(error, arguments[0])
+            raise
     except PerdureError as error:
         sys.stderr.write(f"perdure.flink_agents: {error}\n")
-        return 1
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pyflink":
-            raise
-        missing = missing_extra(arguments[0], "flink", error)
-        sys.stderr.write(f"perdure.flink_agents: {missing}\n")
         return 1
     return 0
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, missing_extra
 
-__all__ = ["install"]
+__all__ = ["check_flink", "install"]
 
 THEIRS: Final = "flink_agents"
 OURS: Final = __name__.rpartition(".")[0]
@@ -38,6 +38,20 @@ def install() -> None:
     if not any(isinstance(each, _Finder) for each in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
     sys.modules[THEIRS] = sys.modules[OURS]
+
+
+def check_flink(error: BaseException | None, what: str) -> None:
+    """Say what a program lacks where it imports PyFlink and there is none.
+
+    Args:
+        error: What it failed with.
+        what: The program.
+
+    Raises:
+        ConfigurationError: It is so.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "pyflink":
+        raise missing_extra(what, "flink", error) from error
 
 
 class _Finder(importlib.abc.MetaPathFinder):
