@@ -113,6 +113,7 @@ class Begun(Agent):
     @staticmethod
     def use(event: Event, ctx: RunnerContext) -> None:
         ctx.short_term_memory.set("a.b", [1])
+        ctx.send_event(OutputEvent(output="used"))
 
     @action(EventType.AgentRunBeginEvent)
     @staticmethod
@@ -123,8 +124,10 @@ class Begun(Agent):
 
 def test_a_run_begins_with_what_its_memory_had(store: str) -> None:
     on = [(AgentExecutionOptions.AGENT_RUN_BEGIN_EVENT, True)]
-    assert run(Begun(), on, inputs=(1, 2), store=store) == [["7", {}], ["7", {"a.b": [1]}]]
-    assert run(Begun()) == []
+    assert run(Begun(), on, inputs=(1, 2), store=store) == [
+        "used", ["7", {}], "used", ["7", {"a.b": [1]}],
+    ]  # fmt: skip
+    assert run(Begun()) == ["used"]
 
 
 async def held() -> str:
