@@ -8,7 +8,7 @@ are counted together.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from perdure.journal.waited import unpack_waited
@@ -131,7 +131,7 @@ class JobMeasures:
         self.commit_seconds.add(seconds)
 
     def _count_tokens(self, value: Any) -> None:
-        """Count what a call took that returned a message of a model, or a mapping of its form."""
+        """Count what a call took that returned a message of a model, or a dict of its form."""
         usage, model = _part(value, "usage"), _part(value, "model")
         tokens = _part(usage, "input_tokens")
         if type(tokens) is not int:
@@ -158,8 +158,8 @@ def _measure(measures: dict[str, T], name: str, make: Callable[[], T]) -> T:
 
 
 def _part(value: Any, name: str) -> Any:
-    """Return an entry of a mapping, or a field of a dataclass; None without: no property is run."""
-    if isinstance(value, Mapping):
+    """Return an entry of a dict, or a field of a dataclass; None without: no property is run."""
+    if isinstance(value, dict):  # first, since an abstract class takes long to say no
         return value.get(name)
     fields = getattr(type(value), "__dataclass_fields__", None)
     return getattr(value, name, None) if fields is not None and name in fields else None
