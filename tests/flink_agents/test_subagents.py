@@ -318,6 +318,34 @@ def test_the_reconciler_submits_what_the_service_does_not_know(known: bool, subm
     assert LOG.count("submit p") == submitted
 
 
+class Loose(Remote):
+    """Says what it should not."""
+
+    def call_query_status(self, session_id: str, call_id: str) -> Any:
+        found = super().call_query_status(session_id, call_id)
+        return "soon" if RUNS[f"{session_id}#{call_id}"]["prompt"] == "wrong" else found
+
+    def call_fetch_result(self, session_id: str, call_id: str) -> Any:
+        return [1]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "result"),
+    [
+        ("right", [1]),
+        ("wrong", "ValueError: Loose.call_query_status returned 'soon': return a Run"),
+    ],
+)
+def test_what_a_subagent_says_is_checked(prompt: str, result: Any) -> None:
+    async def ask(ctx: RunnerContext, remote: Any, local: Any, given: Any) -> Any:
+        loose = ctx.get_resource("loose", ResourceType.AGENT)
+        return shown(await (await loose.submit(ctx, given)))
+
+    agent = Asking(ask).add_resource("loose", ResourceType.AGENT, Loose())
+
+    assert run(agent, prompt)[0][: len(result)] == result
+
+
 class Unsure(Remote):
     """Gets what is submitted, and fails to say so."""
 

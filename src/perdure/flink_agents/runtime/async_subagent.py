@@ -170,20 +170,27 @@ class BaseAsyncSubagentSetup(BaseSubagentSetup, ABC):
 
     def reconcile_submit_request(self, session_id: str, call_id: str, prompt: Any) -> None:
         """Submit a call that the sub-agent does not know; asked after a crash."""
-        status = self.call_query_status(session_id, call_id)
-        if not isinstance(status, RunStatus):
-            raise ValueError(
-                f"{type(self).__name__}.call_query_status returned {status!r:.80}: return a"
-                " RunStatus"
-            )
+        status = self._checked(self.call_query_status(session_id, call_id))
         if status.state is RunStatus.State.NOT_STARTED:
             self.call_submit_request(session_id, call_id, prompt)
 
     # Waiting
 
+    def _checked(self, status: Any) -> RunStatus:
+        if not isinstance(status, RunStatus):
+            raise ValueError(
+                f"{type(self).__name__}.call_query_status returned {status!r:.80}: return a"
+                " RunStatus, such as RunStatus.running()"
+            )
+        return status
+
     def _status_row(self, session_id: str, call_id: str) -> list[str | None]:
-        status = self.query_status(session_id, call_id)
+        status = self._checked(self.query_status(session_id, call_id))
         return [status.state.value, status.error]
+
+    def _result(self, session_id: str, call_id: str) -> SubagentResult:
+        found: Any = self.call_fetch_result(session_id, call_id)
+        return found if isinstance(found, SubagentResult) else SubagentResult.ok(found)
 
     def _asked(self, ctx: RunnerContext, call: SubagentFuture) -> RunStatus:
         """Return the status, by a durable call that runs inline."""
@@ -220,7 +227,7 @@ class BaseAsyncSubagentSetup(BaseSubagentSetup, ABC):
                 return SubagentResult.error(error or "run failed")
             if state == RunStatus.State.COMPLETED.value:
                 found: SubagentResult = await ctx.durable_execute_async(
-                    self.call_fetch_result, *ids, durable_id=f"{call.identity}#fetch"
+                    self._result, *ids, durable_id=f"{call.identity}#fetch"
                 )
                 return found
             if self.status_poll_interval_millis > 0:
@@ -230,7 +237,7 @@ class BaseAsyncSubagentSetup(BaseSubagentSetup, ABC):
         while True:
             status = self.call_query_status(session_id, call_id)
             if status.state is RunStatus.State.COMPLETED:
-                return self.call_fetch_result(session_id, call_id)
+                return self._result(session_id, call_id)
             if status.state is RunStatus.State.FAILED:
                 return SubagentResult.error(status.error or "run failed")
             time.sleep(self.status_poll_interval_millis / 1000)
