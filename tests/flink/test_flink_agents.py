@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from flink_agents.api.agents.react_agent import ReActAgent
 from flink_agents.api.agents.types import OutputSchema
@@ -37,6 +40,7 @@ from tests.patience import PATIENCE
 
 from perdure.engine.flink.failures import read_failure
 from perdure.engine.flink.java import use_java
+from perdure.engine.flink.loopback import stops_of_servers
 from perdure.engine.flink.settings import options_of
 from perdure.errors import AgentDefinitionError, ConfigurationError, FlinkJobError
 from perdure.testing.engine_agent import work
@@ -471,6 +475,17 @@ def test_a_script_of_theirs_runs_unchanged_in_a_process_of_its_own(tmp_path: Pat
     ], done.stdout + done.stderr
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_what_pyflink_stops_when_the_process_ends_is_found() -> None:
+    """From Python 3.12 on it has to be stopped before, also where the script made it first."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    stop = functools.partial(server.stop, 1)
+    others = functools.partial(len, "stop")
+    found = stops_of_servers()
+    assert any(each is stop for each in found)
+    assert all(each is not others for each in found)
 
 
 def test_settings_are_completed_without_restarts_where_nothing_is_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import sys
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -25,20 +26,20 @@ def prepare() -> None:
     """
     if _prepared:
         return
+    for stop in stops_of_servers():  # of an environment that is not ours
+        atexit.unregister(stop)
+        at_end_of_threads(stop)
     from pyflink.fn_execution.beam import beam_worker_pool_service as service
 
     _prepared.append(service)
     service.atexit = SimpleNamespace(register=at_end_of_threads)
-    servicer = service.BeamFnLoopbackWorkerPoolServicer()
-    if getattr(servicer, "_worker_address", None):  # an environment that is not ours has started it
-        for stop in _stops_of_servers():
-            atexit.unregister(stop)
-            at_end_of_threads(stop)
     threading.excepthook = without_hang_ups(threading.excepthook)
 
 
-def _stops_of_servers() -> list[Callable[[], Any]]:
-    """Return what PyFlink has put into `atexit`, which does not tell."""
+def stops_of_servers() -> list[Callable[[], Any]]:
+    """Return what PyFlink has put into `atexit`, which does not tell what is in it."""
+    if "grpc" not in sys.modules:
+        return []
     return [
         each
         for each in gc.get_objects()
