@@ -35,6 +35,7 @@ class Ended:
         self.told: list[Any] = []
         config = Configuration({"error-handling-strategy": strategy})
         services: Any = SimpleNamespace(
+            job="job",
             codec=codec,
             config=config,
             now=lambda: NOW,
@@ -50,7 +51,8 @@ class Ended:
         self.ending = RunEnding(self.ticket, services, reason)
 
     def fails(self) -> End:
-        return self.ending.action_failed("here", ValueError("no"), MEMORY)
+        action: Any = SimpleNamespace(name="go", where=lambda: "here")
+        return self.ending.action_failed(action, ValueError("no"), MEMORY)
 
 
 def status_of(end: End) -> RunStatus:
