@@ -88,7 +88,9 @@ def test_the_plan_finds_actions_and_classes_by_type() -> None:
     assert plan.event_class_for("noted") is Noted
     assert plan.event_class_for("_input_event") is InputEvent
     assert plan.event_class_for("unknown") is Event
-    of_every_agent = AgentPlan.from_agent(Agent().add_action("a", "x", print)).annotated_types
+    of_every_agent = AgentPlan.from_agent(
+        Agent().add_action("a", "x", lambda event, ctx: None)
+    ).annotated_types
     assert set(plan.annotated_types) - set(of_every_agent) == {int, Review}
 
 
