@@ -18,6 +18,7 @@ from perdure import (
     EventType,
     InputEvent,
     MCPServer,
+    MemoryEvent,
     MemoryObject,
     MemoryRef,
     MessageRole,
@@ -27,6 +28,8 @@ from perdure import (
     ResourceDescriptor,
     ResourceType,
     RunnerContext,
+    SensoryWriteEvent,
+    ShortTermWriteEvent,
     ToolCall,
     action,
     chat_model_connection,
@@ -226,6 +229,24 @@ def memory() -> None:
     takes(MemoryObject.set, "path, value")
     takes(MemoryObject.new_object, "path, *, overwrite=False")
     takes(MemoryRef.resolve, "ctx")
+
+
+@same("`ShortTermWriteEvent`, `LongTermSearchEvent` and the other memory events")
+def memory_events() -> None:
+    def go(event: Event, ctx: RunnerContext) -> None:
+        ctx.short_term_memory.set("name", event.get_attr("input"))
+        ctx.sensory_memory.set("seen", 1)
+        ctx.sensory_memory.set("seen", 2)
+
+    def told(event: MemoryEvent, ctx: RunnerContext) -> None:
+        put(ctx, [event.type, event.key, event.value])
+
+    agent = Agent().add_action("go", [InputEvent], go)
+    agent.add_action("told", [ShortTermWriteEvent, SensoryWriteEvent], told)
+    written = [ShortTermWriteEvent.EVENT_TYPE, "k", {"name": "x"}]
+    assert run(agent, ["x"]) == [written, [SensoryWriteEvent.EVENT_TYPE, "k", {"seen": 2}]]
+    off = {"memory.generate-event": False}
+    assert run(agent, ["x"], config=off) == []
 
 
 # Resources

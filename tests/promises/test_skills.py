@@ -344,6 +344,38 @@ def test_no_process_survives_cancellation_and_close(
     asyncio.run(until(lambda: sleeping(number) == []))
 
 
+def test_no_process_survives_cancellation_while_one_is_started(
+    tools: SkillTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, start = stubborn(tmp_path, "wait"), asyncio.create_subprocess_exec
+
+    async def started_late(*program: Any, **more: Any) -> Any:
+        process = await start(*program, **more)
+        try:
+            await until(lambda: len(sleeping(number)) == 4)
+            begun.set()
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            process.kill()  # as asyncio does
+            await process.wait()
+            raise
+        return process
+
+    async def main() -> None:
+        nonlocal begun
+        begun = asyncio.Event()
+        task = asyncio.create_task(tools.bash("stubborn", 600))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    begun: asyncio.Event
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started_late)
+    asyncio.run(main())
+    asyncio.run(until(lambda: sleeping(number) == []))
+
+
 @pytest.mark.parametrize("sort", BOTH)
 def test_a_command_is_one_durable_call(sort: Any, tmp_path: Path, store: str) -> None:
     folder = skill(tmp_path)

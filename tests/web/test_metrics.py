@@ -13,6 +13,7 @@ from httpx2 import AsyncClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from tests.inside import services_of
+from tests.patience import PATIENCE
 from tests.web.support import (
     GATES,
     READER,
@@ -92,7 +93,7 @@ async def test_what_is_under_way_is_seen_while_it_is() -> None:
     async with served() as (client, _):
         await start(client, {"gate": "a"}, id="m-1")
         await until_status(client, "m-1", "running")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while "a" not in GATES:
                 await asyncio.sleep(0.01)
         seen = await scraped(client)
@@ -325,7 +326,7 @@ async def test_replays_and_divergences_are_counted(tmp_path: Path) -> None:
     with pytest.raises(PerdureError):
         async with engine.open(doing(act)) as job:
             runs = [await job.submit(value, key=value) for value in ("same", "other")]
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while any(run.status is not RunStatus.WAITING for run in runs):
                     await asyncio.sleep(0.01)
             job.stop_now()

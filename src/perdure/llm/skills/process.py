@@ -177,10 +177,19 @@ class Commands:
     async def _start(self, program: Program, stdin: int, stdout: int, stderr: int) -> Process:
         self._check_open()
         file, *arguments = program
-        process = await asyncio.create_subprocess_exec(
-            file, *arguments, stdin=stdin, stdout=stdout, stderr=stderr, cwd=self._cwd,
-            env=self._environment, start_new_session=True,
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                file, *arguments, stdin=stdin, stdout=stdout, stderr=stderr, cwd=self._cwd,
+                env=self._environment, start_new_session=True,
+            )
         )  # fmt: skip
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # asyncio would kill it alone, and what it has started by then would be nobody's child.
+            with contextlib.suppress(OSError):
+                self._running.append(await starting)
+            raise
         self._running.append(process)
         if self._killed:  # while it was being started
             self._kill_groups()
