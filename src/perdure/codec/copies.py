@@ -186,8 +186,6 @@ def _instance(shape: TypeShape, value: Any, memo: Memo) -> Any:
 
     An instance that refers back to itself gets the given one there: it has no digest either.
     """
-    if shape.in_dict and tuple(fields := value.__dict__) == shape.fields:
-        return _instance_of_dict(shape, value, fields.copy(), memo)  # as nearly every one is
     fields, rest = take_apart(shape, value)
     changed: dict[str, Any] = {}
     for name in shape.compared:
@@ -205,22 +203,6 @@ def _instance(shape: TypeShape, value: Any, memo: Memo) -> Any:
         beside = {name: _copy(held, memo) for name, held in rest.items()}
         built = build_instance(shape, shape.cls.__name__, fields, beside)
     memo[id(value)] = built
-    return built
-
-
-def _instance_of_dict(shape: TypeShape, value: Any, fields: dict[str, Any], memo: Memo) -> Any:
-    """Do what `_instance` does for a dataclass whose fields stand in its `__dict__`."""
-    same = True
-    for name in shape.compared:
-        held = fields[name]
-        if type(held) not in _IMMUTABLE and (own := _copy(held, memo)) is not held:
-            fields[name] = own
-            same = False
-    if same and _is_frozen(shape):
-        return value
-    built: Any = object.__new__(shape.cls)
-    memo[id(value)] = built
-    built.__dict__.update(fields)  # past the assignment that a frozen class refuses
     return built
 
 

@@ -103,13 +103,15 @@ class Rows(Generic[R]):
 
         None where one is not, or has something to be decompressed.
         """
+        if not found:
+            return []
         columns = list(zip(*found, strict=True))
-        for allowed, column in zip(self._allowed, columns, strict=False):
+        for allowed, column in zip(self._allowed, columns, strict=True):
             if not allowed.issuperset(map(type, column)):
                 return None
-        if any(min(columns[index]) < 0 for index in self._numbers if columns):
+        if any(min(columns[index]) < 0 for index in self._numbers):
             return None
-        for index in self._payloads if columns else ():
+        for index in self._payloads:
             if any(each.startswith(COMPRESSED) for each in columns[index] if each is not None):
                 return None
         new, kind, width = tuple.__new__, self._kind, self._width

@@ -71,7 +71,7 @@ class MemoryEvent(Event):
     @classmethod
     def is_memory_type(cls, type: str | None) -> bool:
         """Say whether a type is one of these events."""
-        return type in _CLASSES
+        return type in MEMORY_EVENTS
 
     @classmethod
     def from_event(cls, event: Event) -> MemoryEvent:
@@ -81,7 +81,7 @@ class MemoryEvent(Event):
             ValueError: It is no event of memory.
             TypeError: It lacks its key or its values.
         """
-        found = _CLASSES.get(event.type)
+        found = MEMORY_EVENTS.get(event.type)
         if found is None:
             raise ValueError(f"Not a memory event type: {event.type}")
         return found(**event.attributes).reconstruct_from(event)
@@ -180,7 +180,7 @@ class LongTermSearchEvent(MemoryEvent):
         return self.value
 
 
-_CLASSES: dict[str | None, type[MemoryEvent]] = {
+MEMORY_EVENTS: dict[str | None, type[MemoryEvent]] = {
     each.EVENT_TYPE: each
     for each in (
         ShortTermWriteEvent,
