@@ -249,7 +249,7 @@ def test_g5_a_job_that_fails_makes_no_call_again_that_a_checkpoint_has(tmp_path:
         except Exception as error:  # it is cancelled in the end
             ended.append(error)
 
-    running = threading.Thread(target=execute)
+    running = threading.Thread(target=execute, daemon=True)
     running.start()
     try:
         until(lambda: ended or all(("gate", n) in work.calls for n in begun))
@@ -257,7 +257,7 @@ def test_g5_a_job_that_fails_makes_no_call_again_that_a_checkpoint_has(tmp_path:
         (client,) = agents._clients
         until_kept(client)
         fail_soon()
-        until(lambda: ended or all(work.count("gate", n) == 2 for n in begun))
+        until(lambda: ended or all(work.count("gate", n) >= 2 for n in begun))
         work.open_gate()
         until(lambda: ended or len(outputs.values) == len(inputs))
         assert ended == []

@@ -75,7 +75,7 @@ class TestMiniCluster(EngineContract):
             except Exception as error:  # it is cancelled in the end
                 ended.append(error)
 
-        running = threading.Thread(target=execute)
+        running = threading.Thread(target=execute, daemon=True)
         running.start()
         try:
             assert at(), ended
