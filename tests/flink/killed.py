@@ -36,8 +36,8 @@ from perdure.testing import FlinkCluster
 
 PROJECT = Path(__file__).parents[2]
 PYTHON_PATH = [PROJECT, PROJECT / "src", PROJECT / "examples" / "product_reviews"]
-# Completed checkpoints before a kill: the first may have begun before a call settled, and the second
-# before the bundle that has it in the state.
+# Completed checkpoints before a kill: the first may have begun before a call settled, and the
+# second before the bundle that has it in the state.
 CHECKPOINTS = 3
 PAUSE = "500 ms"  # between checkpoints, at least: a bundle comes more often
 IN_THE_MIDST = 10  # calls made since the last of them

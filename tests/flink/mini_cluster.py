@@ -71,10 +71,11 @@ def fail_soon() -> None:
     _Trouble.waiting.set()
 
 
-def until(condition: Callable[[], Any]) -> None:
+def until(condition: Callable[[], Any], seen: object = "") -> None:
+    """Wait for something; `seen` is shown when it does not come."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, f"it did not come to that: {seen}"
         time.sleep(0.05)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import json
 import threading
@@ -81,9 +82,13 @@ class TestMiniCluster(EngineContract):
             assert at(), ended
             until(lambda: ended or has_started.is_set())
             until_kept(engine._clients[0])
+            waiting = collections.Counter(work.calls)
+            at_gate = [each for each in waiting if each[0] == "gate"]
             fail_soon()
-            waiting = [name for name, _ in work.calls].count("gate")
-            until(lambda: ended or [name for name, _ in work.calls].count("gate") >= 2 * waiting)
+            until(
+                lambda: ended or all(work.count(*each) > waiting[each] for each in at_gate),
+                work.calls,
+            )
             work.open_gate()
             until(lambda: ended or len(outputs.values) >= len(inputs))
             assert ended == []
