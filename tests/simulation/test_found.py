@@ -15,6 +15,7 @@ from perdure.agent.plan import AgentPlan
 from perdure.run import STATUS_BY_NUMBER
 from perdure.testing.simulation import simulate, takes, this_attempt
 from perdure.testing.simulation.calls import Outside
+from perdure.testing.simulation.campaign import run_seed
 from perdure.testing.simulation.lives import EPOCH, Script, live
 
 INPUTS = [{"id": "a"}, {"id": "b"}]
@@ -127,3 +128,8 @@ def test_g10_a_run_that_is_cancelled_as_it_begins_to_wait_is_cancelled(
         ended = live(script, Outside(seed), [], EPOCH)
         [run] = ended.tables.runs.values()
         assert STATUS_BY_NUMBER[run.status] is RunStatus.CANCELLED
+
+
+def test_g4_actions_end_in_their_order_though_one_reads_a_large_outcome() -> None:
+    """Both are cancelled in one commit, and one of them reads an outcome to replay before that."""
+    assert run_seed(2536).failure == ""

@@ -39,6 +39,7 @@ class ActionRunner:
 
     Attributes:
         is_live: everything recorded has been replayed.
+        fetching: how many large outcomes it is reading from the store.
 
     Args:
         run: the run it belongs to.
@@ -56,8 +57,7 @@ class ActionRunner:
         history: ActionHistory,
         continuation: ContinuationContext,
     ) -> None:
-        self.spec = spec
-        self.event = event
+        self.spec, self.event = spec, event
         self.name = spec.name
         self.run_number = run.number
         self.error: BaseException | None = None
@@ -69,7 +69,7 @@ class ActionRunner:
         self._journal = Journal(history, self)
         self.continuation = continuation
         self.is_live = False
-        self._fetching = 0  # large outcomes that are on their way from the store
+        self.fetching = 0
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._settled: list[Record] = []  # newest settlements, which one commit makes durable
@@ -178,7 +178,7 @@ class ActionRunner:
 
     def _replay(self) -> None:
         """Feed recorded settlements, one a turn, until none is left."""
-        while not (self.ended or self.is_live or self._fetching):
+        while not (self.ended or self.is_live or self.fetching):
             if self.continuation.finished or self.error is not None:
                 self._after_turn()
                 return
@@ -210,7 +210,7 @@ class ActionRunner:
 
     def fetch(self, left: StoredPayload, then: Callable[[bytes], None]) -> None:
         """Read what recovery has left in the store; `then` is told if the action still runs."""
-        self._fetching += 1
+        self.fetching += 1
         self._services.supervisor.spawn(self._fetch(left, then))
 
     async def _fetch(self, left: StoredPayload, then: Callable[[bytes], None]) -> None:
@@ -220,9 +220,10 @@ class ActionRunner:
             if not (self.ended or self.run.dropped):
                 self.run.store_failed(error)
             return
-        self._fetching -= 1
+        self.fetching -= 1
         if not (self.ended or self.run.dropped):
             then(payload)
+        self.run.has_read()
 
     def _next(self) -> Record | None:
         record = self._journal.next()
@@ -429,7 +430,7 @@ class ActionRunner:
         """True while only time or a signal can continue the action."""
         return (
             self.is_live
-            and not (self.ended or self._writing or self._fetching or self.calls.running)
+            and not (self.ended or self._writing or self.fetching or self.calls.running)
             and self._waits is not None
             and (self._waits.wake_up is not None or self._waits.for_signals)
             and self.continuation.is_suspended

@@ -59,7 +59,7 @@ class SequentialRunner(ActionRunner):
         self.continuation.follower = None
 
     def _replay(self) -> None:
-        while not (self.ended or self._fetching):
+        while not (self.ended or self.fetching):
             if self.continuation.finished or self.error is not None:
                 self._after_turn()
                 return

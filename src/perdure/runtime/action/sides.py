@@ -85,6 +85,9 @@ class RunOfAction(Protocol):
     def action_ended(self, event: int, action: str) -> None:
         """Told when an action has ended; its `error` says how."""
 
+    def has_read(self) -> None:
+        """Told when an action that is replayed has read an outcome, and went on from there."""
+
     def store_failed(self, error: StoreError) -> None:
         """Told when a record of the run could not be written."""
 

@@ -21,6 +21,7 @@ from perdure.runtime.action.log import Line, emit_all
 from perdure.runtime.action.runner import ActionRunner
 from perdure.runtime.action.sequential_runner import new_runner
 from perdure.runtime.run.activity import RunActivity
+from perdure.runtime.run.ended import EndedActions
 from perdure.runtime.run.ending import End, RunEnding
 from perdure.runtime.run.events import RunEvents
 from perdure.runtime.run.identity import RunIdentity
@@ -62,7 +63,7 @@ class RunExecution:
         self.key_digest = ticket.key.row.digest
         self.key_number = ticket.key.row.key
         self.active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
-        self._ended: collections.deque[ActionRunner] = collections.deque()  # to be completed
+        self._ended = EndedActions(self.active, resumed=state.unfinished is not None)
         self._due: collections.deque[tuple[int, ActionSpec]] = collections.deque()  # to begin
         self._committing = False
         self._refused = False  # the store does not take a row of it
@@ -136,11 +137,14 @@ class RunExecution:
 
     def action_ended(self, event: int, action: str) -> None:
         """Told by an action that it has ended."""
-        if self.dropped:
-            return
-        self._ended.append(self.active[event, action])
-        if not self._committing:
-            self._commit_next()
+        if not self.dropped:
+            self._ended.add(self.active[event, action])
+            self._go_on()
+
+    def has_read(self) -> None:
+        """Told by an action that it has read an outcome to replay, and is as far as that goes."""
+        self._ended.has_read()
+        self._go_on()
 
     def _commit_next(self) -> None:
         runner = self._ended.popleft()
@@ -357,9 +361,7 @@ class RunExecution:
         """Write that the run is running, which a START of an action says, and emit what is held."""
         began = self._state.began or self._completions > self._state.completions
         runners = list(self.active.values())
-        is_seen = began
-        for runner in runners:
-            is_seen = is_seen or runner.start_row is None
+        is_seen = began or any(runner.start_row is None for runner in runners)
         for runner in runners:
             if not runner.ended and (not is_seen or runner.has_lines):
                 runner.write([], runner.tell_if_idle)
@@ -483,9 +485,8 @@ class RunExecution:
     def _leave(self) -> None:
         self.dropped = True  # nothing of it is written any more
         self.rest.close()
-        if self.active:
-            for runner in list(self.active.values()):
-                self._forget(runner)
+        for runner in list(self.active.values()):
+            self._forget(runner)
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
 
