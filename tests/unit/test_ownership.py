@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -460,3 +462,19 @@ async def test_files_of_a_store_that_exist_keep_their_permissions(path: Path) ->
 def test_a_mode_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="store-file-mode must be one of 0600, 0640"):
         LocalEngine("memory://", config={"store-file-mode": "rw"})
+
+
+def test_a_memory_store_that_refused_a_job_closes_what_it_opened() -> None:
+    async def refused() -> MemoryStore:
+        store = MemoryStore()
+        with pytest.raises(ConfigurationError, match="half of a character"):
+            await store.open("caf\udce9")
+        return store
+
+    store = asyncio.run(refused())
+    connection = store._connection
+    assert connection is not None
+    del store
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")

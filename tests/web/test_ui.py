@@ -49,7 +49,8 @@ def asked(url: str, token: str | None, body: Any = None) -> tuple[int, Any]:
             text = answer.read()
             return answer.status, json.loads(text) if text[:1] in b"{[" else text.decode()
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+        with error:
+            return error.code, json.loads(error.read())
 
 
 def shown(

@@ -474,11 +474,12 @@ class MemoryStore(SqliteStore):
 
     def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         is_new = self._connection is None
-        with self._guard:
-            info = super()._open(job, agent, fresh)
-        if is_new and self._connection is not None:
-            weakref.finalize(self, self._connection.close)
-        return info
+        try:
+            with self._guard:
+                return super()._open(job, agent, fresh)
+        finally:
+            if is_new and self._connection is not None:
+                weakref.finalize(self, self._connection.close)
 
     def _close(self) -> None:
         with self._guard:
