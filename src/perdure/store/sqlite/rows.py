@@ -6,11 +6,15 @@ perdure has written. They are refused where they are read, by file, table and ro
 
 from __future__ import annotations
 
+import functools
+import operator
 import sqlite3
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from perdure.codec.compressed import COMPRESSED, decompressed
 from perdure.errors import DecodeError, StoreFormatError
@@ -38,6 +42,7 @@ from perdure.store.sqlite.starts import apart
 R = TypeVar("R", bound=tuple[Any, ...])
 
 _PAYLOAD = bytes | None  # the type of a further column that is a payload
+ANY = range(2**63)  # numbers of a field that may be any
 FINAL = 4  # this status and above are final
 STATUSES = range(1, 7)
 _TYPE_NAMES = {
@@ -58,6 +63,7 @@ class Rows(Generic[R]):
         more: types of further columns behind those of the kind; `_PAYLOAD` is one.
         name: says which row one is; what is damaged may be what it is named by.
         wrong: says what is wrong in a row whose types are right; "" where nothing is.
+        within: the numbers that a field may be, by its name.
     """
 
     def __init__(
@@ -65,8 +71,9 @@ class Rows(Generic[R]):
         table: str,
         kind: type[R],
         name: Callable[[Sequence[Any]], str],
-        wrong: Callable[[R], str] = lambda _row: "",
+        wrong: Callable[[R], str] | None = None,
         more: tuple[Any, ...] = (),
+        within: Mapping[str, range] | None = None,
     ) -> None:
         hints = typing.get_type_hints(kind)
         fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
@@ -79,13 +86,25 @@ class Rows(Generic[R]):
         self._types = types
         self._fields = (*fields, *(f"column {n}" for n in range(len(fields) + 1, len(types) + 1)))
         self._allowed = [frozenset(each) for each in types]
-        self._numbers = [index for index, each in enumerate(types) if each == (int,)]
+        known = {fields.index(field): numbers for field, numbers in (within or {}).items()}
+        self._numbers = {
+            index: known.get(index, ANY) for index, each in enumerate(types) if each == (int,)
+        }
+        self._listed = self._form()
         payloads = map(fields.index, _FIELDS.get(kind, ()))  # may be compressed
         further = (len(fields) + n for n, each in enumerate(more) if each == _PAYLOAD)
         self._payloads = (*payloads, *further)
 
-    def checked(self, store: object, found: Iterable[Sequence[Any]]) -> list[tuple[R, Any]]:
-        """Return rows, each with its further columns.
+    def _form(self) -> Any:
+        """Return what rows have to be, for msgspec: it looks at all of them in one go."""
+        forms: list[Any] = [functools.reduce(operator.or_, each) for each in self._types]
+        for index, numbers in self._numbers.items():
+            most = numbers.stop - 1 if numbers is not ANY else None
+            forms[index] = Annotated[int, msgspec.Meta(ge=numbers.start, le=most)]
+        return list[tuple[tuple(forms)]]  # type: ignore[misc]
+
+    def checked(self, store: object, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return rows as they were found, what is compressed as it was before.
 
         Args:
             store: for messages.
@@ -94,53 +113,44 @@ class Rows(Generic[R]):
         Raises:
             StoreFormatError: one is not as it can have been written.
         """
-        listed = list(found)
-        rows = self._sound(listed)
-        return self._one_by_one(store, listed) if rows is None else rows
+        return found if self._are_sound(found) else self._one_by_one(store, found)
 
-    def _sound(self, found: list[Sequence[Any]]) -> list[tuple[R, Any]] | None:
-        """Return rows that all are as they should be, looked at by columns, which is quicker.
-
-        None where one is not, or has something to be decompressed.
-        """
-        if not found:
-            return []
-        columns = list(zip(*found, strict=True))
-        for allowed, column in zip(self._allowed, columns, strict=True):
-            if not allowed.issuperset(map(type, column)):
-                return None
-        if any(min(columns[index]) < 0 for index in self._numbers):
-            return None
+    def _are_sound(self, found: list[tuple[Any, ...]]) -> bool:
+        """Say whether all rows are as they should be, and have nothing to be decompressed."""
+        try:
+            # Bytes are bytes there, and no text that stands for them.
+            msgspec.convert(found, self._listed, builtin_types=(bytes,))
+        except msgspec.ValidationError:
+            return False
         for index in self._payloads:
-            if any(each.startswith(COMPRESSED) for each in columns[index] if each is not None):
-                return None
-        new, kind, width = tuple.__new__, self._kind, self._width
-        rows: list[tuple[R, Any]] = [
-            (new(kind, values[:width]), values[width:]) for values in found
-        ]
-        return None if any(self._wrong(row) for row, _ in rows) else rows
+            if any((each := row[index]) and each.startswith(COMPRESSED) for row in found):
+                return False
+        wrong, row_of = self._wrong, self._row
+        return wrong is None or not any(wrong(row_of(values)) for values in found)
 
-    def _one_by_one(self, store: object, found: list[Sequence[Any]]) -> list[tuple[R, Any]]:
+    def _row(self, values: Sequence[Any]) -> R:
+        return tuple.__new__(self._kind, values[: self._width])
+
+    def _one_by_one(self, store: object, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         rows = []
         for values in found:
             if any(type(v) not in each for v, each in zip(values, self._allowed, strict=True)):
                 raise self.damaged(store, values, self._mistyped(values))
-            for index in self._numbers:
-                if values[index] < 0:
+            for index, numbers in self._numbers.items():
+                if values[index] not in numbers:
                     what = f"{self._fields[index]} is {values[index]}"
                     raise self.damaged(store, values, what)
             for index in self._payloads:
                 if (payload := values[index]) is not None and payload.startswith(COMPRESSED):
                     values = self._decompressed(store, values, index)
-            row = self._kind._make(values[: self._width])  # type: ignore[attr-defined]
-            if wrong := self._wrong(row):
+            if self._wrong is not None and (wrong := self._wrong(self._row(values))):
                 raise self.damaged(store, values, wrong)
-            rows.append((row, values[self._width :]))
+            rows.append(values)
         return rows
 
-    def read(
-        self, db: sqlite3.Connection, store: object, sql: str, values: Any = ()
-    ) -> list[tuple[R, Any]]:
+    def values(
+        self, db: sqlite3.Connection, store: object, sql: str, bound: Any = ()
+    ) -> list[tuple[Any, ...]]:
         """Return what a statement gives, checked.
 
         Raises:
@@ -148,31 +158,47 @@ class Rows(Generic[R]):
             StoreError: it cannot be read.
         """
         try:
-            found = db.execute(sql, values).fetchall()
+            found = db.execute(sql, bound).fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise self._explained(db, store, sql, values, error) from error
+            raise self._explained(db, store, sql, bound, error) from error
         return self.checked(store, found)
 
-    def plain(self, db: sqlite3.Connection, store: object, sql: str, values: Any = ()) -> list[R]:
-        """Do what `read` does; return the rows alone."""
-        return [row for row, _ in self.read(db, store, sql, values)]
-
-    def read_many(
+    def values_many(
         self,
         db: sqlite3.Connection,
         store: object,
         sql: str,
-        values: Collection[Any],
+        many: Collection[Any],
         *before: Any,
-    ) -> list[tuple[R, Any]]:
-        """Do what `read` does with the values bound in chunks to `:many`, behind `before`."""
-        rows: list[tuple[R, Any]] = []
-        listed = list(values)
+    ) -> list[tuple[Any, ...]]:
+        """Do what `values` does, with `many` bound in chunks to `:many`, behind `before`."""
+        found: list[tuple[Any, ...]] = []
+        listed = list(many)
         for start in range(0, len(listed), CHUNK):
             chunk = listed[start : start + CHUNK]
-            bound = sql.replace(":many", ",".join("?" * len(chunk)))
-            rows += self.read(db, store, bound, (*before, *chunk))
-        return rows
+            statement = sql.replace(":many", ",".join("?" * len(chunk)))
+            found += self.values(db, store, statement, (*before, *chunk))
+        return found
+
+    def apart(self, values: tuple[Any, ...]) -> tuple[R, tuple[Any, ...]]:
+        """Return a row, and its further columns."""
+        return self._row(values), values[self._width :]
+
+    def read(
+        self, db: sqlite3.Connection, store: object, sql: str, bound: Any = ()
+    ) -> list[tuple[R, Any]]:
+        """Do what `values` does; return rows with their further columns."""
+        return [self.apart(each) for each in self.values(db, store, sql, bound)]
+
+    def read_many(
+        self, db: sqlite3.Connection, store: object, sql: str, many: Collection[Any], *before: Any
+    ) -> list[tuple[R, Any]]:
+        """Do what `values_many` does; return rows with their further columns."""
+        return [self.apart(each) for each in self.values_many(db, store, sql, many, *before)]
+
+    def plain(self, db: sqlite3.Connection, store: object, sql: str, bound: Any = ()) -> list[R]:
+        """Do what `values` does; return the rows alone."""
+        return [self._row(each) for each in self.values(db, store, sql, bound)]
 
     def damaged(self, store: object, row: Sequence[Any], what: object) -> StoreFormatError:
         """Return the error that names a row."""
@@ -182,7 +208,7 @@ class Rows(Generic[R]):
             name = f"a row ({row[0]!r:.40})"
         return damaged(store, f"table {self.table}, {name}", what)
 
-    def _decompressed(self, store: object, values: Sequence[Any], index: int) -> Sequence[Any]:
+    def _decompressed(self, store: object, values: tuple[Any, ...], index: int) -> tuple[Any, ...]:
         try:
             return (*values[:index], decompressed(values[index]), *values[index + 1 :])
         except DecodeError as error:
@@ -288,14 +314,16 @@ def _of_first(row: Sequence[Any]) -> str:
 _NOTHING_MORE = ((None, None), (None, None, None))  # no START inside, nothing left in the store
 
 
-def records_in(store: object, found: Iterable[tuple[Record, Any]]) -> Iterator[Record]:
+def records_in(store: object, found: Iterable[tuple[Any, ...]]) -> Iterator[Record]:
     """Give the records that rows stand for, a payload that is left in the store by its number.
 
     Raises:
         StoreFormatError: one is not as it can have been written.
     """
-    for row, more in found:
-        record = row
+    new, width = tuple.__new__, len(Record._fields)
+    for values in found:
+        record = new(Record, values[:width])
+        more = values[width:]
         if more in _NOTHING_MORE:
             yield record
             continue
@@ -305,25 +333,16 @@ def records_in(store: object, found: Iterable[tuple[Record, Any]]) -> Iterator[R
         try:
             yield from apart(record, start_at, start_n)
         except ValueError as error:
-            raise RECORDS.damaged(store, row, error) from error
+            raise RECORDS.damaged(store, values, error) from error
 
 
 # What is wrong in one whose types are right
 
 
 def _wrong_run(row: RunRow) -> str:
-    if row.status not in STATUSES:
-        return f"status is {row.status}"
     if row.run >> NUMBER_BITS != row.job or row.key >> NUMBER_BITS != row.job:
         return f"run {row.run}, key {row.key} and job {row.job} do not belong together"
     return ""
-
-
-_KINDS = frozenset(map(int, RecordKind))
-
-
-def _wrong_record(row: Record) -> str:
-    return "" if row.kind in _KINDS else f"kind is {row.kind}"
 
 
 def _wrong_key(row: KeyRow) -> str:
@@ -332,23 +351,23 @@ def _wrong_key(row: KeyRow) -> str:
     return "" if row.digest else "digest is empty"
 
 
-def _wrong_output(row: StoredOutput) -> str:
-    return "" if row.delivered in (0, 1) else f"delivered is {row.delivered}"
-
+_STATUS = {"status": STATUSES}
+_KIND = {"kind": range(min(RecordKind), max(RecordKind) + 1)}
+_DELIVERED = {"delivered": range(2)}
 
 JOBS = Rows("job", JobRow, _of_first, more=(str,))  # with its stored name
-RUNS = Rows("run", RunRow, _of_run, _wrong_run)
-HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, _PAYLOAD))
+RUNS = Rows("run", RunRow, _of_run, _wrong_run, within=_STATUS)
+HEADS = Rows("run", RunRow, _of_run, _wrong_run, more=(bytes, _PAYLOAD), within=_STATUS)
 _START = (int | None, int | None)
-RECORDS = Rows("record", Record, _of_record, _wrong_record, more=_START)
+RECORDS = Rows("record", Record, _of_record, more=_START, within=_KIND)
 # With the number of those whose payload is left in the store.
-RECORDS_WITH_LEFT = Rows("record", Record, _of_record, _wrong_record, more=(*_START, int | None))
+RECORDS_WITH_LEFT = Rows("record", Record, _of_record, more=(*_START, int | None), within=_KIND)
 PAYLOADS = Rows("record", Payload, _of_record)
 KEYS = Rows("key", KeyRow, _of_first, _wrong_key)
 MEMORY = Rows("memory", MemoryRow, lambda row: f"path {row[1]!r:.60} of key {row[0]!r:.30}")
 OUTPUTS = Rows(
     "output", StoredOutput, lambda row: f"output {row[1]!r:.20} of run {short_id(row[0])}",
-    _wrong_output, more=(int,),
+    more=(int,), within=_DELIVERED,
 )  # fmt: skip
 INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}")
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")

@@ -197,7 +197,9 @@ class SqliteStore(ActionStateStore):
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         def read() -> dict[int, list[Record]]:
             records: dict[int, list[Record]] = {}
-            found = kinds.RECORDS_WITH_LEFT.read_many(self._db, self._where, READ["records"], runs)
+            found = kinds.RECORDS_WITH_LEFT.values_many(
+                self._db, self._where, READ["records"], runs
+            )
             for record in records_in(self._where, found):
                 records.setdefault(record.run, []).append(record)
             return records

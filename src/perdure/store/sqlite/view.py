@@ -229,7 +229,7 @@ class SqliteView(StoreView):
             passed = first + starts
         more = after - passed
         values = (run, -1 if limit is None else limit + more, first)
-        found = RECORDS.read(self._db, self._where, READ["records"], values)
+        found = RECORDS.values(self._db, self._where, READ["records"], values)
         records = list(records_in(self._where, found))
         return records[more:] if limit is None else records[more : more + limit]
 

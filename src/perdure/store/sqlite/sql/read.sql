@@ -47,7 +47,7 @@ SELECT run, event, action, n, kind, call, function, digest, detail,
        CASE WHEN large THEN number END
 FROM (SELECT *, kind IN (2, 3) AND (length(payload) > 65536 OR
           substr(payload, 1, 2) = x'027a' AND substr(payload, 3, 4) > x'00010000') AS large
-      FROM record WHERE run IN (:many)) ORDER BY number;
+      FROM record WHERE run IN (:many)) ORDER BY run, number;
 -- name: payload
 SELECT run, event, action, payload FROM record WHERE number = ?;
 -- name: outputs
