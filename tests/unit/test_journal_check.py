@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perdure.codec.codec import Codec
-from perdure.journal.check import contradiction, described, unreadable
-from perdure.journal.record import Completion, EventRecord, Record
+from perdure.journal.check import LATEST, _Run, contradiction, described, unreadable
+from perdure.journal.record import Completion, EventRecord, Record, RecordKind
 
 RUN = 7
 CODEC = Codec()
@@ -98,3 +101,27 @@ def test_g23_a_value_that_cannot_be_read_is_found(spoil: Callable[[Record], Reco
     found = unreadable(records, CODEC.to_json)
     assert found is not None
     assert described(found[0]) == "RESULT of call 1 of action 'act' on event 0"
+
+
+RECORDS = st.builds(
+    Record,
+    run=st.just(1),
+    event=st.sampled_from([0, 0, 0, 1]),
+    action=st.sampled_from(["a", "a", "a", "b", ""]),
+    n=st.integers(0, 4),
+    kind=st.sampled_from(
+        [RecordKind.START, *[RecordKind.RESULT] * 4, RecordKind.ERROR, RecordKind.ATTEMPT,
+         RecordKind.TIMER, RecordKind.CUT, RecordKind.RETRY]
+    ),
+    call=st.integers(0, 3),
+    payload=st.sampled_from([b"\x01", b"\x01", b"\x01", None]),
+    started_at=st.sampled_from([0, 0, 0, LATEST + 1]),
+    at=st.sampled_from([1, 1, 1, LATEST + 1]),
+)  # fmt: skip
+
+
+@given(st.lists(RECORDS, max_size=12))
+def test_the_quick_way_finds_what_the_thorough_one_does(records: list[Record]) -> None:
+    quick = contradiction(records)
+    with mock.patch.object(_Run, "goes_on", return_value=False):
+        assert contradiction(records) == quick
