@@ -44,15 +44,7 @@ from perdure.store.base import (
 from perdure.store.damage import damaged
 from perdure.store.url import open_view
 
-__all__ = [
-    "ALL",
-    "AsyncHistory",
-    "Changes",
-    "History",
-    "JobRow",
-    "all_of",
-    "blocking",
-]
+__all__ = ["ALL", "AsyncHistory", "Changes", "History", "JobRow", "all_of", "blocking"]
 
 ALL = 1_000_000  # runs of one listing at most
 OUTPUTS_AT_ONCE = 100  # each may be large
@@ -422,10 +414,8 @@ class History:
 
     def __init__(self, view: StoreView) -> None:
         self.awaited = AsyncHistory(view)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="perdure-history", daemon=True
-        )
+        self._loop, self._ended = asyncio.new_event_loop(), asyncio.Event()
+        self._thread = threading.Thread(target=self._serve, name="perdure-history", daemon=True)
         self._thread.start()
         try:
             self.wait(view.open())
@@ -473,10 +463,14 @@ class History:
         """Begin a coroutine over `awaited` on the thread of this; return what it will return."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def _serve(self) -> None:
+        # In the end it cancels what is under way, which somebody may be waiting for.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._ended.wait())
+
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
-        self._loop.close()
 
     @property
     def version(self) -> int:

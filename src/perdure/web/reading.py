@@ -30,6 +30,7 @@ class Reader:
         self._open_history = open_history
         self._job = job
         self._opening: asyncio.Task[History] | None = None
+        self._reading: set[asyncio.Future[Any]] = set()
         self._closed = False
 
     async def read(self, work: Callable[[AsyncHistory, JobRow], Awaitable[T]]) -> T:
@@ -44,7 +45,10 @@ class Reader:
         async def read() -> T:
             return await work(history.awaited, await history.awaited.choose_job(self._job))
 
-        return await asyncio.wrap_future(history.begin(read()))
+        reading = asyncio.wrap_future(history.begin(read()))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await reading
 
     async def read_json(self, work: Callable[[AsyncHistory, JobRow], Awaitable[Any]]) -> bytes:
         """Return what `work` returns as JSON."""
@@ -55,20 +59,25 @@ class Reader:
         return await self.read(read)
 
     async def _history(self) -> History:
-        if self._closed:
-            raise StoreError("the service was closed: start it again")
+        self._check_open()
         if self._opening is None:
             self._opening = asyncio.ensure_future(asyncio.to_thread(self._open_history))
         opening = self._opening
         try:
-            return await asyncio.shield(opening)
+            history = await asyncio.shield(opening)
         except BaseException:
             if opening.done() and self._opening is opening:
                 self._opening = None  # the next request tries again
             raise
+        self._check_open()
+        return history
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the service was closed: start it again")
 
     async def close(self) -> None:
-        """Let go of the store; closing again does nothing."""
+        """Let go of the store once what is being read is; closing again does nothing."""
         self._closed = True
         opening, self._opening = self._opening, None
         if opening is not None:
@@ -76,4 +85,6 @@ class Reader:
                 history = await opening
             except Exception:
                 return  # it was never open
+            if self._reading:
+                await asyncio.wait(set(self._reading))
             await asyncio.to_thread(history.close)

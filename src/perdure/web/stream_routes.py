@@ -178,12 +178,14 @@ def _stream(service: Service, events: AsyncGenerator[ServerSentEvent]) -> Respon
 async def _told(
     service: Service, events: AsyncGenerator[ServerSentEvent]
 ) -> AsyncGenerator[ServerSentEvent]:
-    """Yield events; what goes wrong is the last of them."""
+    """Yield events; what goes wrong is the last of them, and the end of the service is no such."""
     with service.stream():
         async with contextlib.aclosing(events):
             try:
                 async for event in events:
                     yield event
             except PerdureError as error:
+                if service.is_draining:
+                    return
                 problem = problem_of(error)
                 yield _event("problem", {"status": problem.status, "detail": problem.detail})
