@@ -464,9 +464,15 @@ class History:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _serve(self) -> None:
-        # In the end it cancels what is under way, which somebody may be waiting for.
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._ended.wait())
+        self._loop.run_until_complete(self._until_ended())
+        self._loop.close()
+
+    async def _until_ended(self) -> None:
+        await self._ended.wait()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:  # somebody may be waiting for it
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
