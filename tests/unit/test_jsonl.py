@@ -393,8 +393,11 @@ def test_g28_a_forked_child_does_not_keep_the_file(tmp_path: Path) -> None:
         "from perdure import JsonlSink\n"
         "sink = JsonlSink(sys.argv[1])\n"
         "asyncio.run(sink.open(None))\n"
+        "is_up, says = os.pipe()\n"
         "if not (child := os.fork()):\n"
+        "    os.write(says, b'.')\n"
         "    time.sleep(600)\n"
+        "os.read(is_up, 1)\n"
         "print(child, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
