@@ -471,9 +471,12 @@ def test_a_memory_store_that_refused_a_job_closes_what_it_opened() -> None:
             await store.open("caf\udce9")
         return store
 
+    others = set(threading.enumerate())
     store = asyncio.run(refused())
     connection = store._connection
     assert connection is not None
+    for thread in set(threading.enumerate()) - others:  # it has what it did last until it ends
+        thread.join(PATIENCE)
     del store
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
