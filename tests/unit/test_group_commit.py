@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -505,30 +504,38 @@ async def test_a_turn_of_an_action_asks_with_the_host_loop_and_hears_of_nothing(
 # Slices
 
 
-@on_host
-async def test_callbacks_give_the_host_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "SLICE_SECONDS", 0.002)
-    store = FakeStore()
-    commits = GroupCommit(store)
-    host = asyncio.get_running_loop()
+async def told_of_twelve(nanoseconds: int) -> list[Any]:
+    """What was told, in order: the host, and the callbacks of a commit, which take so long each."""
+    store, passed, host = FakeStore(), 0, asyncio.get_running_loop()
+    commits = GroupCommit(store, monotonic=lambda: passed)
 
     def slow(n: int) -> Callable[[StoreError | None], None]:
         def done(_: StoreError | None) -> None:
+            nonlocal passed
             store.log.append((n, "ok"))
             if n == 0:
                 host.call_soon(store.log.append, ("host", "had its turn"))
-            until = time.perf_counter() + 0.001
-            while time.perf_counter() < until:
-                pass
+            passed += nanoseconds
 
         return done
 
     for n in range(12):
         commits.add([row(n)], slow(n))
     await commits.drain()
-    told = [n for n, _ in store.told]
+    await asyncio.sleep(0)
+    return [n for n, _ in store.told]
+
+
+@on_host
+async def test_callbacks_that_take_long_give_the_host_its_turn() -> None:
+    told = await told_of_twelve(1_000_000)
     assert [n for n in told if n != "host"] == list(range(12))
     assert 0 < told.index("host") < 12
+
+
+@on_host
+async def test_callbacks_that_take_no_time_are_told_at_once() -> None:
+    assert await told_of_twelve(0) == [*range(12), "host"]
 
 
 @on_host

@@ -182,7 +182,7 @@ class JobRuntime:
 
     def _make_parts(self, info: JobInfo) -> None:
         self._commits = commits = GroupCommit(
-            self._store, running.as_loop(asyncio.get_running_loop())
+            self._store, running.as_loop(asyncio.get_running_loop()), self._world.monotonic
         )
         max_abandoned = self._config.get(AgentExecutionOptions.MAX_ABANDONED_THREADS)
         executor = self._world.make_executor(

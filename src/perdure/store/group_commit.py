@@ -57,14 +57,17 @@ class GroupCommit:
         store: what writes.
         as_host: runs what the store is asked with the host loop as the running one, whatever runs:
             a turn of an action may be what hands rows over.
+        monotonic: time that nobody sets, ns since some moment.
     """
 
     def __init__(
         self,
         store: ActionStateStore,
         as_host: Callable[[Callable[[], None]], None] = lambda work: work(),
+        monotonic: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._store = store
+        self._monotonic = monotonic
         self._as_host = as_host
         self._host = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
@@ -316,7 +319,7 @@ class GroupCommit:
     def _deliver(self) -> None:
         self._delivering = False
         finished = self._finished
-        until = time.perf_counter() + SLICE_SECONDS
+        until = self._monotonic() + int(SLICE_SECONDS * 1e9)
         while finished:
             _, done, owner, _ = finished.popleft()
             if owner is None or not owner.dropped:
@@ -327,7 +330,7 @@ class GroupCommit:
                     self._delivering = True
                     self._host.call_soon(self._deliver)
                     raise
-            if finished and time.perf_counter() > until:
+            if finished and self._monotonic() > until:
                 self._delivering = True
                 self._host.call_soon(self._deliver)
                 return
