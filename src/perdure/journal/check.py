@@ -178,11 +178,15 @@ class _Action:
         self._settled.clear()
 
     def settles(self, n: int, call: int) -> bool:
-        """Take in an outcome; False, and nothing is done, where it does not fit."""
+        """Take in a settlement, of a call where it is an outcome and else of 0.
+
+        False, and nothing is done, where it does not fit.
+        """
         if not (self._has_start or self._was_retried) or n <= self._last or call in self._settled:
             return False
         self._last = n
-        self._settled.add(call)
+        if call:
+            self._settled.add(call)
         return True
 
     def take(self, record: Record) -> str:
@@ -194,13 +198,15 @@ class _Action:
             self._last = min(self._last, max(record.void_from - 1, 0))
             self._settled = {call for call in self._settled if call < record.call}
         elif kind in SETTLEMENTS:
-            if not (self._has_start or self._was_retried):
-                return "the action has no START"
-            if record.n <= self._last:
-                return f"it is settlement {record.n}, after settlement {self._last}"
-            self._last = record.n
-            if kind in _OUTCOMES:
-                if record.call in self._settled:
-                    return f"call {record.call} has an outcome already"
-                self._settled.add(record.call)
+            call = record.call if kind in _OUTCOMES else 0
+            if not self.settles(record.n, call):
+                return self._misfit(record.n, call)
         return ""
+
+    def _misfit(self, n: int, call: int) -> str:
+        """Return why a settlement does not fit."""
+        if not (self._has_start or self._was_retried):
+            return "the action has no START"
+        if n <= self._last:
+            return f"it is settlement {n}, after settlement {self._last}"
+        return f"call {call} has an outcome already"

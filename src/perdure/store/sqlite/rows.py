@@ -320,10 +320,8 @@ def records_in(store: object, found: Iterable[tuple[Any, ...]]) -> Iterator[Reco
     Raises:
         StoreFormatError: one is not as it can have been written.
     """
-    new, width = tuple.__new__, len(Record._fields)
     for values in found:
-        record = new(Record, values[:width])
-        more = values[width:]
+        record, more = RECORDS.apart(values)
         if more in _NOTHING_MORE:
             yield record
             continue
