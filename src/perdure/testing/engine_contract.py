@@ -170,4 +170,5 @@ class EngineContract:
         assert len({each[4] for each in results}) == len(inputs)
         for n in range(len(inputs)):
             assert [work.count(name, n) for name in ("size", "plain_size")] == [1, 1]
-            assert work.count("gate", n) >= (2 if n in begun else 1)
+            made = work.count("gate", n)  # oftener where the engine fails once more by itself
+            assert made >= 2 if n in begun else made == 1
