@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +16,26 @@ import perdure
 
 # A user who never touches these must not wait for them.
 HEAVY = ["asyncpg", "pydantic", "pyflink", "rich", "sqlite3", "typer", "yaml"]
+
+# What a job without models, tools, documents and memory of its own does not use.
+UNUSED = (
+    "actions.chat", "actions.memory_sets", "actions.retrieval", "actions.tool_call", "documents",
+    "llm.chat_model", "llm.events", "llm.message", "llm.tool", "llm.tool_schema",
+    "llm.vector_store", "memory.long_term", "operate.answers", "operate.control",
+    "operate.history", "operate.run_detail", "run.infos", "runtime.shared.documents",
+    "runtime.snapshot",
+)  # fmt: skip
+
+_RUN_A_JOB = """
+import sys
+from perdure import Agent, InputEvent, LocalEngine, OutputEvent
+
+def go(event, ctx):
+    ctx.send_event(OutputEvent(output=event.input + 1))
+
+agent = Agent().add_action("go", InputEvent, go)
+assert [each.value for each in LocalEngine(sys.argv[1]).run(agent, [1], key=str)] == [2]
+"""
 
 _LIST_MODULES = """
 import json, sys
@@ -87,3 +108,16 @@ def _type_checking_block() -> list[ast.stmt]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             return node.body
     raise AssertionError("perdure/__init__.py has no TYPE_CHECKING block")
+
+
+def test_a_job_loads_no_rooms_that_it_does_not_use(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN_A_JOB + _LIST_MODULES, f"sqlite:///{tmp_path}/p.db"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = json.loads(done.stdout)
+    assert "perdure.engine.local" in loaded
+    unused = [f"perdure.{name}" for name in UNUSED]
+    assert [each for each in loaded if any(f"{each}.".startswith(f"{u}.") for u in unused)] == []
+    for name in unused:
+        assert importlib.util.find_spec(name) is not None, "it has moved"

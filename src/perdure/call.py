@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
+
 from perdure.errors import (
     ConfigurationError,
     ContextAccessError,
@@ -224,8 +226,7 @@ class Limit:
             raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a durable call, as `ctx.with_options` and `@durable` give them."""
 
     timeout: float | None = None

@@ -8,17 +8,19 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from perdure.call import DurableCall, Gathered, RetryPolicy
 from perdure.config.configuration import Configuration
 from perdure.event import Event
-from perdure.memory.long_term import LongTermMemory
 from perdure.memory.memory import MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.resource import ResourceType
 from perdure.run import Output
 from perdure.run.approval import Approval
+
+if TYPE_CHECKING:  # few jobs have one
+    from perdure.memory.long_term import LongTermMemory
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -79,7 +78,7 @@ def builtin_that_answers_twice() -> Builtin:
         .add_action("chat_model_action", [ChatRequestEvent, ToolResponseEvent], chat_model_action)
         .add_action("tool_call_action", ToolRequestEvent, answers_tools_twice)
     )
-    return dataclasses.replace(builtin(), actions=actions)
+    return msgspec.structs.replace(builtin(), actions=actions)
 
 
 def taken_up_and_kept(event: ToolResponseEvent, ctx: RunnerContext) -> Conversation | None:

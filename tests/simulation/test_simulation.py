@@ -85,7 +85,7 @@ def test_it_notices_a_chat_that_is_kept_after_it_was_taken_up(
 
 
 def test_it_notices_tools_that_are_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_of, "builtin", broken.builtin_that_answers_twice)
+    monkeypatch.setattr(plan_of, "BUILTIN", broken.builtin_that_answers_twice())
     failure = first_failure(30, run_chats)
     assert "was asked for twice" in failure or "outputs, not" in failure
     assert "--only chats" in failure

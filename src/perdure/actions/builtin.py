@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import functools
+from typing import Final
 
-from perdure.actions.chat import chat_model_action
-from perdure.actions.memory_sets import DEFAULT_STORE, KeyMemory
-from perdure.actions.retrieval import context_retrieval_action
-from perdure.actions.tool_call import tool_call_action
 from perdure.agent.declaration import Agent
-from perdure.agent.plan import AgentPlan, Builtin
+from perdure.agent.plan import AgentPlan, Builtin, BuiltinOnUse
 from perdure.agent.resources import ResourceSpec
 from perdure.config.configuration import AgentExecutionOptions, Configuration
+from perdure.config.options import DEFAULT_VECTOR_STORE
 from perdure.errors import ConfigurationError
-from perdure.llm.events import (
-    ChatRequestEvent,
-    ContextRetrievalRequestEvent,
-    ToolRequestEvent,
-    ToolResponseEvent,
-)
-from perdure.llm.vector_store import VectorStore
-from perdure.memory.long_term import MemorySetItem
-from perdure.resource import ResourceType
+from perdure.event import EventType
+from perdure.resource import ResourceDescriptor, ResourceType
 
-__all__ = ["builtin", "builtin_resources", "check_named_resources"]
+__all__ = ["BUILTIN", "builtin", "builtin_resources", "check_named_resources"]
 
 
 @functools.cache
 def builtin() -> Builtin:
     """Return what every agent has beside its own."""
+    # Here: all that models, tools and documents need is behind these, and many a job has none.
+    from perdure.actions.chat import chat_model_action
+    from perdure.actions.memory_sets import KeyMemory
+    from perdure.actions.retrieval import context_retrieval_action
+    from perdure.actions.tool_call import tool_call_action
+    from perdure.documents.document import VectorStoreQuery, VectorStoreQueryResult
+    from perdure.llm.events import (
+        ChatRequestEvent,
+        ContextRetrievalRequestEvent,
+        ToolRequestEvent,
+        ToolResponseEvent,
+    )
+    from perdure.memory.long_term import MemorySetItem
+
     actions = (
         Agent()
         .add_action("chat_model_action", [ChatRequestEvent, ToolResponseEvent], chat_model_action)
@@ -37,7 +42,26 @@ def builtin() -> Builtin:
             "context_retrieval_action", ContextRetrievalRequestEvent, context_retrieval_action
         )
     )
-    return Builtin(actions=actions, long_term_memory=KeyMemory, annotated_types=(MemorySetItem,))
+    return Builtin(
+        actions=actions,
+        long_term_memory=KeyMemory,
+        annotated_types=(MemorySetItem, VectorStoreQuery, VectorStoreQueryResult),
+    )
+
+
+BUILTIN: Final = BuiltinOnUse(
+    names=frozenset({"chat_model_action", "tool_call_action", "context_retrieval_action"}),
+    event_types=frozenset(
+        {
+            EventType.ChatRequestEvent,
+            EventType.ToolRequestEvent,
+            EventType.ToolResponseEvent,
+            EventType.ContextRetrievalRequestEvent,
+        }
+    ),
+    load=builtin,
+)
+"""The same, for a plan that does without it until something of it is used."""
 
 
 def builtin_resources(config: Configuration) -> list[ResourceSpec]:
@@ -45,10 +69,14 @@ def builtin_resources(config: Configuration) -> list[ResourceSpec]:
     if config.get(AgentExecutionOptions.LONG_TERM_MEMORY_VECTOR_STORE):
         return []
     model = config.get(AgentExecutionOptions.LONG_TERM_MEMORY_EMBEDDING_MODEL) or None
-    store = VectorStore(embedding_model=model)
+    store = ResourceDescriptor("perdure.llm.vector_store.VectorStore", embedding_model=model)
     return [
         ResourceSpec(
-            type=ResourceType.VECTOR_STORE, name=DEFAULT_STORE, source=store, where="the engine"
+            type=ResourceType.VECTOR_STORE,
+            name=DEFAULT_VECTOR_STORE,
+            source=store,
+            where="the engine",
+            for_use=model is None,  # one with a model opens with it, which takes time
         )
     ]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from perdure.actions.chat import chat
 from perdure.call import DurableCall
 from perdure.config.configuration import AgentExecutionOptions
+from perdure.config.options import DEFAULT_VECTOR_STORE
 from perdure.context import RunnerContext
 from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
 from perdure.errors import ConfigurationError
@@ -20,10 +21,9 @@ from perdure.memory.long_term import LongTermOperation, MemorySetItem
 from perdure.printable import unstorable
 from perdure.resource import ResourceType
 
-__all__ = ["DEFAULT_STORE", "KeyMemory", "StoredSet"]
+__all__ = ["KeyMemory", "StoredSet"]
 
 COLLECTION: Final = "long-term-memory"
-DEFAULT_STORE: Final = "_long_term_memory"  # the vector store that is there where none is named
 SCOPE, SET, ID, CREATED, UPDATED = "_scope", "_set", "_id", "_created", "_updated"
 MOST_COMPACTED: Final = 500
 
@@ -290,7 +290,7 @@ class KeyMemory:
         if why := unstorable(name):
             raise ConfigurationError(f"a memory set cannot be named {name!r}: {why}")
         named = self._ctx.config.get(AgentExecutionOptions.LONG_TERM_MEMORY_VECTOR_STORE)
-        store = self._ctx.get_resource(named or DEFAULT_STORE, ResourceType.VECTOR_STORE)
+        store = self._ctx.get_resource(named or DEFAULT_VECTOR_STORE, ResourceType.VECTOR_STORE)
         return StoredSet(self._ctx, SetOperations(store), self._scope, name, self._notes)
 
     def delete_memory_set(self, name: str) -> DurableCall[None]:

@@ -7,13 +7,14 @@ can be seen there.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
+
+import msgspec
 
 from perdure.agent.resources import ResourceSpec, added_resource, declared_resources, merged
 from perdure.annotations import signature_of
@@ -34,8 +35,7 @@ Trigger = type[Event] | str
 _MARK: Final = "__perdure_action__"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ActionMark:
+class ActionMark(msgspec.Struct, frozen=True, kw_only=True):
     """What `@action` leaves on a function."""
 
     name: str
@@ -43,8 +43,7 @@ class ActionMark:
     config: Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Declared:
+class _Declared(msgspec.Struct, frozen=True, kw_only=True):
     """One action as found on a class: its mark, and the definition that runs."""
 
     mark: ActionMark

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 from perdure.agent.declaration import ActionMark, Agent, action_functions, agent_resources, type_of
 from perdure.agent.memory_events import MEMORY_EVENTS, AgentRunBeginEvent
@@ -26,15 +27,16 @@ from perdure.event import (
     event_field_types,
     resolve_annotation,
 )
-from perdure.memory.long_term import LongTermMemory, LongTermOperation
 
-__all__ = ["ActionSpec", "AgentPlan", "Builtin"]
+if TYPE_CHECKING:
+    from perdure.memory.long_term import LongTermMemory, LongTermOperation
 
-Notes = list[LongTermOperation] | None
+    Notes = list[LongTermOperation] | None
+
+__all__ = ["ActionSpec", "AgentPlan", "Builtin", "BuiltinOnUse"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ActionSpec:
+class ActionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One action, ready to be called as `func(event, ctx)`.
 
     Attributes:
@@ -64,8 +66,7 @@ class Compiled(NamedTuple):
     annotated_types: tuple[Any, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Builtin:
+class Builtin(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What every agent has beside its own; an engine hands it to the plan.
 
     Attributes:
@@ -89,52 +90,144 @@ class Builtin:
         return compiled._replace(annotated_types=compiled.annotated_types + self.annotated_types)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuiltinOnUse(NamedTuple):
+    """A `Builtin` that most agents do without: it is loaded when something of it is used.
+
+    None of its actions has a condition, and actions of a run begin at once with it.
+
+    Attributes:
+        names: Those of its actions.
+        event_types: All types of events that trigger its actions or that it has classes for.
+        load: Returns it; several calls return the same.
+    """
+
+    names: frozenset[str]
+    event_types: frozenset[str]
+    load: Callable[[], Builtin]
+
+
 class AgentPlan:
-    """An agent compiled: what a runtime needs to know of it.
+    """An agent compiled: what a runtime needs to know of it. It does not change.
+
+    What every agent has beside its own is there too, but may be loaded only when it is asked for,
+    on whatever thread asks: by an event of one of its types, by the name of one of its actions.
 
     Attributes:
         name: The agent's class name.
         file: The file that declares it, where that is no Python code.
         known_as: What tells it from another agent; see `own_source.name_of`.
-        actions: In declaration order, those of base classes first.
-        event_classes: Registered event class by event type.
-        annotated_types: Annotations of the fields of all event classes that the agent names.
         resources: Declared resources by type and name.
         modules: Names of the agent's own modules: those that define its class and its actions.
         has_conditions: Whether any action has a condition.
+        in_turn: Whether an action begins when those that ended before are written, see Builtin.
+        known_types: Annotations of the fields of event classes, without those of `types_on_use`.
     """
 
-    name: str
-    actions: tuple[ActionSpec, ...]
-    event_classes: Mapping[str, type[Event]]
-    annotated_types: tuple[Any, ...]
-    resources: Mapping[ResourceKey, ResourceSpec] = dataclasses.field(default_factory=dict)
-    builtin: Builtin | None = None
-    modules: frozenset[str] = frozenset()
-    file: str | None = None
-    known_as: str = ""
-    has_conditions: bool = dataclasses.field(init=False, repr=False, compare=False)
-    _by_type: Mapping[str, tuple[ActionSpec, ...]] = dataclasses.field(
-        init=False, repr=False, compare=False
-    )
-    _conditions: ConditionIndex[ActionSpec] = dataclasses.field(
-        init=False, repr=False, compare=False
-    )
+    def __init__(
+        self,
+        *,
+        name: str,
+        own: Compiled,
+        builtin: Builtin | BuiltinOnUse | None,
+        resources: Mapping[ResourceKey, ResourceSpec],
+        modules: frozenset[str],
+        file: str | None,
+        known_as: str,
+    ) -> None:
+        """Put a plan together; `from_agent` makes one of an agent.
 
-    def __post_init__(self) -> None:
-        """Index the actions by what triggers them."""
+        Raises:
+            AgentDefinitionError: There are two classes for one type of event.
+        """
+        self.name = name
+        self.resources = resources
+        self.modules = modules
+        self.file = file
+        self.known_as = known_as
+        self.in_turn = isinstance(builtin, Builtin) and builtin.in_turn
+        self._own = own
+        self._builtin = builtin
+        self._on_use: frozenset[str] = frozenset()
+        self._complete(builtin.compiled if isinstance(builtin, Builtin) else Compiled())
+        self.known_types = self._annotated_types
+        if isinstance(builtin, BuiltinOnUse):
+            self._on_use = builtin.event_types
+        self._conditions: ConditionIndex[ActionSpec] = ConditionIndex(
+            (each, each.triggers, each.conditions) for each in self._actions
+        )
+        self.has_conditions = bool(self._conditions)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AgentPlan):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _complete(self, added: Compiled) -> None:
+        """Index what the agent has and what every agent has; again changes nothing."""
+        own = self._own
+        actions = own.actions + added.actions
         by_type: dict[str, tuple[ActionSpec, ...]] = {}
-        for spec in self.actions:
+        for spec in actions:
             for trigger in spec.triggers:
                 by_type[trigger] = (*by_type.get(trigger, ()), spec)
-        conditions = ConditionIndex((each, each.triggers, each.conditions) for each in self.actions)
-        object.__setattr__(self, "_by_type", by_type)
-        object.__setattr__(self, "_conditions", conditions)
-        object.__setattr__(self, "has_conditions", bool(conditions))
+        self._event_classes = _registered(self.name, own.event_classes + added.event_classes)
+        self._annotated_types = own.annotated_types + added.annotated_types
+        self._actions, self._by_type = actions, by_type
+        self._on_use = frozenset()  # last: who sees it empty on another thread sees all else
+
+    def _use(self) -> None:
+        if self._on_use:
+            self._complete(self._loaded().compiled)
+
+    def _loaded(self) -> Builtin:
+        assert self._builtin is not None
+        return self._builtin if isinstance(self._builtin, Builtin) else self._builtin.load()
+
+    @property
+    def builtin(self) -> Builtin | None:
+        """What every agent has beside its own."""
+        return None if self._builtin is None else self._loaded()
+
+    @property
+    def actions(self) -> tuple[ActionSpec, ...]:
+        """All actions in declaration order: of base classes, of the agent, the built-in ones."""
+        self._use()
+        return self._actions
+
+    def action(self, name: str) -> ActionSpec:
+        """Return the action of a name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        found = next((each for each in self._actions if each.name == name), None)
+        if found is None:
+            found = {each.name: each for each in self.actions}[name]
+        return found
+
+    @property
+    def event_classes(self) -> Mapping[str, type[Event]]:
+        """Registered event class by event type."""
+        self._use()
+        return self._event_classes
+
+    @property
+    def annotated_types(self) -> tuple[Any, ...]:
+        """Annotations of the fields of all event classes that the agent names."""
+        self._use()
+        return self._annotated_types
+
+    @property
+    def types_on_use(self) -> Callable[[], tuple[Any, ...]] | None:
+        """What loads and returns further annotations; None where `known_types` are all."""
+        return (lambda: self._loaded().compiled.annotated_types) if self._on_use else None
 
     def actions_for(self, event_type: str) -> tuple[ActionSpec, ...]:
         """Return the actions that `event_type` alone triggers, in declaration order."""
+        if event_type in self._on_use:
+            self._use()
         return self._by_type.get(event_type, ())
 
     def source_digest(self) -> str:
@@ -148,7 +241,7 @@ class AgentPlan:
         """
         return bool(self.actions_for(event_type)) or any(
             event_type in (condition.types or ())
-            for spec in self.actions
+            for spec in self._actions
             for condition in spec.conditions
         )
 
@@ -159,19 +252,22 @@ class AgentPlan:
             AgentDefinitionError: An action of its own has the name of one of these.
         """
         first = _compiled_all(action_functions(agent)).actions
-        _refuse_reserved(self.name, self.actions, first)
-        return dataclasses.replace(self, actions=first + self.actions)
+        _refuse_reserved(self.name, self._actions, {spec.name for spec in first})
+        return AgentPlan(
+            name=self.name,
+            own=self._own._replace(actions=first + self._own.actions),
+            builtin=self._builtin,
+            resources=self.resources,
+            modules=self.modules,
+            file=self.file,
+            known_as=self.known_as,
+        )
 
     @property
     def takes_inputs(self) -> bool:
         """Whether an input can trigger any action."""
         inputs = EventType.InputEvent
         return bool(self.actions_for(inputs) or self.conditions_for(inputs))
-
-    @property
-    def in_turn(self) -> bool:
-        """Whether an action begins when those that ended before are written, see Builtin."""
-        return self.builtin is not None and self.builtin.in_turn
 
     def conditions_for(
         self, event_type: str
@@ -181,14 +277,16 @@ class AgentPlan:
 
     def event_class_for(self, event_type: str) -> type[Event]:
         """Return the class registered for `event_type`, `Event` when there is none."""
-        return self.event_classes.get(event_type, Event)
+        if event_type in self._on_use:
+            self._use()
+        return self._event_classes.get(event_type, Event)
 
     @classmethod
     def from_agent(
         cls,
         agent: Agent | type[Agent] | Callable[[], Agent],
         *,
-        builtin: Builtin | None = None,
+        builtin: Builtin | BuiltinOnUse | None = None,
         resources: Iterable[ResourceSpec] = (),
     ) -> AgentPlan:
         """Compile an agent.
@@ -208,39 +306,63 @@ class AgentPlan:
         # An agent that was written for another library brings the built-in actions of that one.
         builtin = getattr(instance, "_perdure_builtin", builtin)
         name = type(instance).__name__
-        own = action_functions(instance)
-        if not own:
+        functions = action_functions(instance)
+        if not functions:
             raise AgentDefinitionError(f"{name} has no actions: declare one with @action")
-        compiled = _compiled_all(own)
-        added = Compiled() if builtin is None else builtin.compiled
-        _refuse_reserved(name, compiled.actions, added.actions)
-        modules = _own_modules(instance, compiled.actions)
+        own = _compiled_all(functions)
+        declared = merged(agent_resources(instance), resources)
+        if isinstance(builtin, BuiltinOnUse) and _uses(builtin, own, declared):
+            builtin = builtin.load()
+        if isinstance(builtin, Builtin):
+            _refuse_reserved(name, own.actions, {spec.name for spec in builtin.compiled.actions})
+        elif builtin is not None:
+            _refuse_reserved(name, own.actions, builtin.names)
+        modules = _own_modules(instance, own.actions)
         origin = origin_of(instance)
         return cls(
             name=name,
-            actions=compiled.actions + added.actions,
-            event_classes=_registered(name, compiled.event_classes + added.event_classes),
-            annotated_types=compiled.annotated_types + added.annotated_types,
-            resources=merged(agent_resources(instance), resources),
+            own=own,
             builtin=builtin,
+            resources=declared,
             modules=modules,
             file=None if origin is None else origin.file,
-            known_as=name_of(agent, instance, (spec.name for spec in compiled.actions), modules),
+            known_as=name_of(agent, instance, (spec.name for spec in own.actions), modules),
         )
+
+
+_COMPARED: Final = ("name", "_own", "_builtin", "resources", "modules", "file", "known_as")
+
+
+def _uses(
+    builtin: BuiltinOnUse, own: Compiled, resources: Mapping[ResourceKey, ResourceSpec]
+) -> bool:
+    """Say whether an agent will want it: better loaded with the job than in the midst of a run.
+
+    One that names a type of its events always does, so that two classes for one are refused here.
+    """
+    named = {each.EVENT_TYPE for each in own.event_classes}
+    for spec in own.actions:
+        named.update(spec.triggers, *(each.types or () for each in spec.conditions))
+    return bool(named & builtin.event_types) or not all(each.for_use for each in resources.values())
+
+
+_OF_EVERY_AGENT: Final[tuple[type[Event], ...]] = (
+    InputEvent, OutputEvent, AgentRunBeginEvent, *MEMORY_EVENTS.values()
+)  # fmt: skip
 
 
 def _compiled_all(
     functions: Iterable[tuple[ActionMark, Callable[[Any, Any], Any]]],
 ) -> Compiled:
     actions: list[ActionSpec] = []
-    named: list[type[Event]] = [
-        InputEvent, OutputEvent, AgentRunBeginEvent, *MEMORY_EVENTS.values()
-    ]  # fmt: skip
+    named: list[type[Event]] = []
     for mark, func in functions:
         spec, classes = _compiled(mark, func)
         actions.append(spec)
         named += classes
-    return Compiled(tuple(actions), tuple(named), _annotated_types(named))
+    # Those of every agent hold what needs no class, and resolving their annotations takes time.
+    annotated = _annotated_types(each for each in named if each not in _OF_EVERY_AGENT)
+    return Compiled(tuple(actions), (*_OF_EVERY_AGENT, *named), annotated)
 
 
 def _own_modules(agent: Agent, actions: Iterable[ActionSpec]) -> frozenset[str]:
@@ -251,10 +373,7 @@ def _own_modules(agent: Agent, actions: Iterable[ActionSpec]) -> frozenset[str]:
     )
 
 
-def _refuse_reserved(
-    agent_name: str, own: Iterable[ActionSpec], added: Iterable[ActionSpec]
-) -> None:
-    reserved = {spec.name for spec in added}
+def _refuse_reserved(agent_name: str, own: Iterable[ActionSpec], reserved: Collection[str]) -> None:
     for spec in own:
         if spec.name in reserved:
             raise AgentDefinitionError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from perdure.annotations import signature_of
 from perdure.errors import AgentDefinitionError
-from perdure.llm.tool import as_tool
 from perdure.resource import RESOURCE_MARK, Resource, ResourceDescriptor, ResourceType
 
 __all__ = ["ResourceKey", "ResourceSpec", "added_resource", "declared_resources", "merged"]
@@ -18,8 +18,7 @@ __all__ = ["ResourceKey", "ResourceSpec", "added_resource", "declared_resources"
 ResourceKey = tuple[ResourceType, str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceSpec:
+class ResourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One declared resource.
 
     Attributes:
@@ -27,12 +26,15 @@ class ResourceSpec:
         name: Its name, unique within the type.
         source: It, or how it is made.
         where: Who declares it, for messages.
+        for_use: It is made and opened when it is first asked for, on that thread, and not with the
+            job: its `open` waits for nothing, and its types are known without it.
     """
 
     type: ResourceType
     name: str
     source: Resource | ResourceDescriptor
     where: str
+    for_use: bool = False
 
     @property
     def key(self) -> ResourceKey:
@@ -62,7 +64,7 @@ def added_resource(name: str, type_: Any, instance: Any, where: str) -> Resource
     if type_ is ResourceType.AGENT and hasattr(instance, "as_sub_agent"):
         instance = instance.as_sub_agent()
     if type_ is ResourceType.TOOL and not isinstance(instance, ResourceDescriptor):
-        instance = as_tool(instance)
+        instance = _as_tool(instance)
     if isinstance(instance, str) or not isinstance(instance, (Resource, ResourceDescriptor)):
         raise AgentDefinitionError(
             f"{where}: the {type_.value} {name!r} is a {type(instance).__name__}: pass a Resource"
@@ -74,6 +76,12 @@ def added_resource(name: str, type_: Any, instance: Any, where: str) -> Resource
             f" {instance.resource_type().value}"
         )
     return ResourceSpec(type=type_, name=name, source=instance, where=where)
+
+
+def _as_tool(instance: Any) -> Any:
+    from perdure.llm.tool import as_tool  # here: an agent without tools needs none of it
+
+    return as_tool(instance)
 
 
 def declared_resources(agent: Any) -> list[ResourceSpec]:
@@ -109,7 +117,7 @@ def _declared(agent: Any, name: str, type_: ResourceType, definition: Any) -> Re
     where = f"{type(agent).__name__}.{name}"
     func = _function_of(definition)
     if type_ is ResourceType.TOOL:
-        tool = as_tool(func)
+        tool = _as_tool(func)
         tool_name = tool.name if isinstance(tool, Resource) else name
         return added_resource(tool_name, type_, tool, where)
     return added_resource(name, type_, _made_by(where, func, agent), where)

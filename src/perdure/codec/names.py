@@ -24,6 +24,7 @@ from perdure.errors import ConfigurationError, PerdureError
 __all__ = [
     "MAX_NAMES",
     "NAMES",
+    "OWN_PLACES",
     "OWN_PREFIX",
     "NameTable",
     "main_module_name",
@@ -37,6 +38,7 @@ MAX_NAMES = 8
 """Names that one class may have, the newest and its place included."""
 
 OWN_PREFIX = "perdure:"
+OWN_PLACES = "perdure."
 _OWN_ATTRIBUTE = "__journal_name__"
 
 

@@ -12,6 +12,7 @@ import enum
 import functools
 import operator
 import sys
+import threading
 import typing
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from typing import Any, Literal, TypeVar, overload
 import msgspec
 
 from perdure.annotations import annotations_of
-from perdure.codec.names import NAMES, type_name
+from perdure.codec.names import NAMES, OWN_PLACES, OWN_PREFIX, type_name
 from perdure.errors import ConfigurationError, DecodeError
 
 __all__ = [
@@ -39,8 +40,7 @@ _ClassT = TypeVar("_ClassT", bound=type)
 _BUILTIN_VALUES = (str, bytes, bytearray, int, float, complex, list, tuple, dict, set, frozenset)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TypeShape:
+class TypeShape(msgspec.Struct, frozen=True, kw_only=True):
     """How instances of one class are taken apart.
 
     Attributes:
@@ -161,6 +161,8 @@ class TypeRegistry:
         self._version = NAMES.version
         self._seen: set[Any] = set()
         self._modules: frozenset[str] = frozenset()
+        self._on_use: Callable[[], Iterable[Any]] | None = None
+        self._using = threading.RLock()
 
     def know_modules(self, names: Iterable[str]) -> None:
         """Know what loaded modules define: the agent's own; nothing is imported for it.
@@ -169,6 +171,21 @@ class TypeRegistry:
             names: Names of modules, as in `sys.modules`.
         """
         self._modules |= set(names)
+
+    def know_on_use(self, annotations: Callable[[], Iterable[Any]]) -> None:
+        """Know types of perdure's own, which are not loaded before a value or a name asks for one.
+
+        Args:
+            annotations: Loads them and returns annotations that name them all; called once.
+        """
+        self._on_use = annotations
+
+    def _use(self) -> None:
+        with self._using:
+            if self._on_use is not None:
+                for annotation in self._on_use():
+                    self.register_annotation(annotation)
+                self._on_use = None
 
     def register(self, cls: type) -> None:
         """Let instances of a class be journaled and rebuilt; again changes nothing.
@@ -255,6 +272,9 @@ class TypeRegistry:
         if self._version != NAMES.version:
             self._follow_names()
         found = self._by_class.get(cls)
+        if found is None and str(cls.__module__).startswith(OWN_PLACES):
+            self._use()
+            found = self._by_class.get(cls)
         if found is None:
             parent = self._parent or GLOBAL_TYPES
             found = parent.lookup(cls) if parent is not self else None
@@ -276,7 +296,11 @@ class TypeRegistry:
         """
         if self._version != NAMES.version:
             self._follow_names()
-        shape = self._by_name.get(name) or self._shape_in_modules(name)
+        shape = self._by_name.get(name)
+        if shape is None and name.startswith((OWN_PREFIX, OWN_PLACES)):
+            self._use()
+            shape = self._by_name.get(name)
+        shape = shape or self._shape_in_modules(name)
         if shape is not None:
             return shape
         parent = self._parent or GLOBAL_TYPES

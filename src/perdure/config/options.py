@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Final
 from perdure.call import RetryPolicy
 from perdure.config.values import ConfigOption
 
-__all__ = ["AgentExecutionOptions", "all_options"]
+__all__ = ["DEFAULT_VECTOR_STORE", "AgentExecutionOptions", "all_options"]
 
 _CPUS: Final = os.cpu_count() or 1
 _RETRY: Final = RetryPolicy()
+DEFAULT_VECTOR_STORE: Final = "_long_term_memory"  # of long-term memory, where none is named
 _UNSET: Final[Any] = None  # the default of a switch that others decide where it is not set
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from perdure.engine.open_job import OpenJob
 from perdure.engine.progress import Progress
-from perdure.runtime.job_runtime import Distribution, JobCounters, JobMeasures, JobSnapshot
+from perdure.runtime.job_runtime import Distribution, JobCounters, JobMeasures
+
+if TYPE_CHECKING:
+    from perdure.runtime.job_runtime import JobSnapshot
 
 __all__ = ["Distribution", "Figures", "OwnMetric", "figures_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure.call import checked_seconds
 from perdure.connectors.base import Source
@@ -15,10 +15,14 @@ from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.errors import PerdureError
 from perdure.printable import quoted_key
-from perdure.run import Output, RunStatus, WaitInfo, run_id, run_number, wait_info
+from perdure.run import Output, RunStatus, run_id, run_number
 from perdure.run.approval import Approval
 from perdure.run.html import table
-from perdure.runtime.job_runtime import JobSnapshot, NewInput, RunTicket
+from perdure.runtime.job_runtime import NewInput, RunTicket
+
+if TYPE_CHECKING:
+    from perdure.run import WaitInfo
+    from perdure.runtime.job_runtime import JobSnapshot
 
 LOOK_SECONDS = 0.5  # between two looks at a run that is in the store alone
 
@@ -143,6 +147,8 @@ class Run:
         self._job.loop.check_look("run.waits")
         if self._ticket is None:
             return []
+        from perdure.run import wait_info  # here: few runs wait
+
         return [wait_info(row, self.key) for row in self._ticket.waits.values()]
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from perdure.agent.resources import ResourceSpec, added_resource, merged
 from perdure.config.configuration import AgentExecutionOptions, AnyConfiguration, Configuration
@@ -22,15 +22,18 @@ from perdure.engine.progress import DriveResult
 from perdure.engine.waiting import WaitingWatch
 from perdure.errors import ConfigurationError, RunsFailedError
 from perdure.executor.running import running_loop
-from perdure.operate.control import approve, cancel, retry, signal
-from perdure.operate.history import History, blocking
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger
 from perdure.resource import ResourceType
-from perdure.run import BadLine, Output, RunInfo, RunStatus, WaitInfo, status_named
+from perdure.run import Output, RunStatus, status_named
 from perdure.run.approval import Approval
 from perdure.store.base import ActionStateStore
 from perdure.store.url import DEFAULT_STORE, open_store
+
+# What looks into stores from outside is imported where it is asked for: running needs none of it.
+if TYPE_CHECKING:
+    from perdure.operate.history import History
+    from perdure.run import BadLine, RunInfo, WaitInfo
 
 logger = printable_logger("perdure")
 
@@ -122,11 +125,20 @@ class LocalEngine:
                 " use `await engine.run_async(...)`"
             )
         result: DriveResult | None = None
+        kept: list[DriveResult] = []
+
+        async def driving() -> None:
+            # It returns nothing: the runner makes a text of its task, and of its result with it.
+            kept.append(
+                await self._drive(
+                    agent, inputs, key=key, id=id, sink=sink, fresh=fresh, abandon=abandon
+                )
+            )
+
         # What is raised below is raised outside of any `except`: a traceback begins with it.
         with contextlib.suppress(KeyboardInterrupt), runner_of(self.config) as runner:
-            result = runner.run(
-                self._drive(agent, inputs, key=key, id=id, sink=sink, fresh=fresh, abandon=abandon)
-            )
+            runner.run(driving())
+            result = kept.pop()
         if result is None:
             self._say_how_to_resume(fresh=fresh)
             raise KeyboardInterrupt
@@ -249,7 +261,7 @@ class LocalEngine:
             ConfigurationError: there is no such status.
         """
         wanted = status_named(status) if isinstance(status, str) else status
-        with History.of(self._store) as history:
+        with self._history() as history:
             return history.runs(history.job(self.job), status=wanted, key=key, limit=limit)
 
     def run_info(self, id: str) -> RunInfo:
@@ -262,12 +274,12 @@ class LocalEngine:
             RunNotFoundError: there is none.
             PerdureError: the id names two: one run by what was given with it, and another's own.
         """
-        with History.of(self._store) as history:
+        with self._history() as history:
             return history.run_with_outputs(history.job(self.job), id)
 
     def bad_lines(self, *, limit: int = 50) -> list[BadLine]:
         """Return the inputs that sources with `on_bad_line="skip"` passed over, by source."""
-        with History.of(self._store) as history:
+        with self._history() as history:
             return history.bad_lines(history.job(self.job), limit=limit)
 
     def retry(self, id: str) -> RunInfo:
@@ -275,7 +287,10 @@ class LocalEngine:
 
         Durable when it returns; it happens at once where the job is open, else when it is next.
         """
-        with History.of(self._store) as history:
+        from perdure.operate.control import retry
+        from perdure.operate.history import blocking
+
+        with self._history() as history:
             return blocking(retry)(history, history.job(self.job), id)
 
     def signal(self, id: str, name: str, value: Any = None) -> RunInfo:
@@ -284,7 +299,10 @@ class LocalEngine:
         Raises:
             EncodeError: the value cannot be journaled.
         """
-        with History.of(self._store) as history:
+        from perdure.operate.control import signal
+        from perdure.operate.history import blocking
+
+        with self._history() as history:
             return blocking(signal)(history, history.job(self.job), id, name, value)
 
     def approve(
@@ -311,12 +329,15 @@ class LocalEngine:
                 message says who.
         """
         answer = Approval(approved=approved, by=by, comment=comment)
-        with History.of(self._store) as history:
+        from perdure.operate.control import approve
+        from perdure.operate.history import blocking
+
+        with self._history() as history:
             return blocking(approve)(history, history.job(self.job), id, name, answer)[0]
 
     def waits(self, *, limit: int = 1000) -> list[WaitInfo]:
         """Return what the job's runs wait for from outside, those that wait longest first."""
-        with History.of(self._store) as history:
+        with self._history() as history:
             return history.waits(history.job(self.job), limit=limit)
 
     def cancel(self, id: str) -> RunInfo:
@@ -325,8 +346,17 @@ class LocalEngine:
         The process that has the job open does it within a second, without one the next that opens
         it. A run that comes to its end before that stays as it ended; `Run.cancel` knows which.
         """
-        with History.of(self._store) as history:
+        from perdure.operate.control import cancel
+        from perdure.operate.history import blocking
+
+        with self._history() as history:
             return blocking(cancel)(history, history.job(self.job), id)
+
+    def _history(self) -> History:
+        """Open the store for looking; it blocks."""
+        from perdure.operate.history import History
+
+        return History.of(self._store)
 
 
 def _outputs_of(result: DriveResult) -> list[Output]:

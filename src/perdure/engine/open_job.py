@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure.agent.plan import AgentPlan
 from perdure.config.configuration import AgentExecutionOptions, Configuration
@@ -15,7 +15,6 @@ from perdure.engine.inputs import Field
 from perdure.engine.job_loop import JobLoop
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.reading import CHUNK, InputReader
-from perdure.engine.resumed import nothing_was_run
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import (
@@ -26,11 +25,9 @@ from perdure.errors import (
     StoreDataError,
     TooManyFailuresError,
 )
-from perdure.operate.answers import checked_answer
-from perdure.operate.history import AsyncHistory, History
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger, quoted_key
-from perdure.run import Output, RunInfo, RunStatus, run_id, run_number
+from perdure.run import Output, RunStatus, run_id, run_number
 from perdure.run.approval import Approval, answer_value
 from perdure.runtime.job_runtime import (
     Admitted,
@@ -40,6 +37,11 @@ from perdure.runtime.job_runtime import (
     World,
 )
 from perdure.store.base import ActionStateStore
+
+# Of a job that is only run nobody reads its store: what does is imported where it is asked for.
+if TYPE_CHECKING:
+    from perdure.operate.history import AsyncHistory, History
+    from perdure.run import RunInfo
 
 logger = printable_logger("perdure")
 
@@ -273,7 +275,15 @@ class OpenJob:
 
     def view(self) -> History:
         """Open the store for looking; blocks, on any thread."""
+        from perdure.operate.history import History
+
         return History.of(self._store)
+
+    def _history(self) -> AsyncHistory:
+        """Return the store as seen from outside, not yet open."""
+        from perdure.operate.history import AsyncHistory
+
+        return AsyncHistory(self._store.view())
 
     def find(self, id_: str) -> tuple[int, Any, RunStatus]:
         """Return number, key in readable form and status of the run with an id; blocks."""
@@ -284,15 +294,17 @@ class OpenJob:
     async def input_ids(self, runs: Collection[str]) -> dict[str, str]:
         """Return the ids that were given with the inputs of runs; see `Job.input_ids`."""
         first = self.runtime.job_number
-        async with AsyncHistory(self._store.view()) as history:
+        async with self._history() as history:
             infos = await history.infos([run_number(first, each) for each in runs])
         return {info.id: info.input_id for info in infos.values() if info.input_id is not None}
 
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
         """Answer an approval that a run waits for; return its name. See `Job.approve`."""
+        from perdure.operate.answers import checked_answer
+
         # What is waited for is seen in this process before the store has it, and judged there.
         await self.until_stopped(self.runtime.caught_up())
-        async with AsyncHistory(self._store.view()) as history:
+        async with self._history() as history:
             job = await history.job(self.runtime.job)
             info = await history.run(job, run_id(run))
             name = await checked_answer(history, job, info, name)
@@ -344,6 +356,8 @@ class OpenJob:
         counters = self.runtime.counters
         ended_here = counters.completed + counters.failed + counters.cancelled
         if reader.finished_before and reader.finished_before == reader.inputs and not ended_here:
+            from perdure.engine.resumed import nothing_was_run
+
             job = self.runtime.job
             said = await nothing_was_run(self._store, job, self._sink, reader.inputs)
             logger.warning("%s", said)
@@ -386,6 +400,6 @@ class OpenJob:
     async def _failures(self, failed: list[int]) -> list[RunInfo]:
         if not failed:
             return []
-        async with AsyncHistory(self._store.view()) as history:
+        async with self._history() as history:
             infos = await history.infos(failed)
         return [infos[run] for run in failed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from perdure.actions.builtin import builtin, builtin_resources, check_named_resources
+from perdure.actions.builtin import BUILTIN, builtin_resources, check_named_resources
 from perdure.actions.run_begin import with_run_begin
 from perdure.agent.declaration import Agent
 from perdure.agent.plan import AgentPlan
@@ -35,7 +35,7 @@ def plan_of(
         ConfigurationError: an option names a resource that is not declared.
     """
     added = [*resources, *builtin_resources(config)]
-    plan = AgentPlan.from_agent(agent, builtin=builtin(), resources=added)
+    plan = AgentPlan.from_agent(agent, builtin=BUILTIN, resources=added)
     plan = with_run_begin(plan, config)
     check_named_resources(config, plan)
     if not plan.takes_inputs:

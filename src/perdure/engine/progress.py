@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from perdure.run import Output, RunInfo
+from perdure.run import Output
+
+if TYPE_CHECKING:
+    from perdure.run import RunInfo
 
 
 @dataclasses.dataclass(slots=True)

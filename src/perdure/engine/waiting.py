@@ -8,12 +8,16 @@ import itertools
 import shlex
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from perdure.engine.job import Job, Run
 from perdure.errors import StoreError
 from perdure.printable import quoted_key
-from perdure.run import WaitInfo, run_title
+from perdure.run import run_title
 from perdure.run.approval import APPROVAL
+
+if TYPE_CHECKING:
+    from perdure.run import WaitInfo
 
 __all__ = ["WaitingWatch", "answer_command", "how_many"]
 

@@ -13,6 +13,8 @@ import inspect
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from perdure.errors import ContextAccessError, EncodeError
 from perdure.memory.cells import NEVER, OBJECT, Cell, Delta, Draft, ancestors, keep
 from perdure.printable import unstorable
@@ -51,8 +53,7 @@ class _HasMemories(Protocol):
     def short_term_memory(self) -> MemoryObject: ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Write:
+class _Write(msgspec.Struct, frozen=True):
     """One write of an action: exactly one of value, update, or neither (a delete)."""
 
     path: str

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shlex
 
 from perdure.agent.plan import AgentPlan
+from perdure.codec.types import TypeRegistry
+from perdure.memory.memory import MemoryRef
 from perdure.printable import printable_logger
+from perdure.run import Output
 from perdure.store.base import ActionStateStore, JobAgent, JobInfo
 from perdure.store.generations import title
 
@@ -47,6 +50,15 @@ def say_what_began(job: str, generation: int) -> None:
             " is kept and can be looked at: --job %s",
             job, generation, shlex.quote(title(job, generation - 1)),
         )  # fmt: skip
+
+
+def know_types(registry: TypeRegistry, plan: AgentPlan) -> None:
+    """Let a job's codec know the types that its agent names, and those that every agent has."""
+    registry.know_modules(plan.modules)
+    for annotated in (*plan.known_types, MemoryRef, Output):
+        registry.register_annotation(annotated)
+    if plan.types_on_use is not None:
+        registry.know_on_use(plan.types_on_use)
 
 
 async def take_job(

@@ -6,9 +6,11 @@ An engine imports nothing else of `runtime`. It owns sources and sinks, and give
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from perdure.agent.plan import AgentPlan
 from perdure.call import checked_name
@@ -17,12 +19,11 @@ from perdure.codec.digests import stored_ids_of_text
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import RunNotFoundError
 from perdure.executor import running
-from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, which_run
 from perdure.run.approval import check_readable
 from perdure.runtime.action.children import ORIGIN as CHILD_SOURCE
 from perdure.runtime.commands import RunCommands
-from perdure.runtime.job_agent import take_job
+from perdure.runtime.job_agent import know_types, take_job
 from perdure.runtime.job_files import JobFiles
 from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
@@ -31,33 +32,34 @@ from perdure.runtime.shards import Shards
 from perdure.runtime.shared.admission import Admitted, NotAdmittedError
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
-from perdure.runtime.shared.documents import JobDocuments
 from perdure.runtime.shared.inputs import NewInput
 from perdure.runtime.shared.kept_outputs import KeptOutputs
 from perdure.runtime.shared.mailbox import RunTicket
+from perdure.runtime.shared.measures import Distribution, JobMeasures
 from perdure.runtime.shared.numbers import Numbers
 from perdure.runtime.shared.reach import Reach
-from perdure.runtime.shared.resources import JobResources
+from perdure.runtime.shared.resources import JobResources, documents_of
 from perdure.runtime.shared.series import Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
-from perdure.runtime.snapshot import CallNow, Distribution, JobMeasures, JobSnapshot, Snapshots
 from perdure.runtime.stored_runs import PAGE
 from perdure.store.base import ActionStateStore, JobInfo, ShardInfo
 from perdure.store.group_commit import GroupCommit, StallWatcher
+
+if TYPE_CHECKING:
+    from perdure.runtime.snapshot import JobSnapshot as JobSnapshot  # for engines
+    from perdure.runtime.snapshot import Snapshots
 
 __all__ = [
     "BACKOFF_SECONDS",
     "CHILD_SOURCE",
     "Admitted",
-    "CallNow",
     "Distribution",
     "JobCounters",
     "JobFiles",
     "JobListener",
     "JobMeasures",
     "JobRuntime",
-    "JobSnapshot",
     "KeptOutputs",
     "NewInput",
     "NotAdmittedError",
@@ -100,7 +102,6 @@ class JobRuntime:
         job_number: its number in the store, of which the ids of runs are made; 0 before `open`.
         outbox: the outputs that wait for a sink; once open.
         files: what is kept of the files that sources and sinks are; once open.
-        snapshots: what the job does at this moment; once open.
         stopped: fails with what stops the job before `close`; once open. Its engine closes it then.
     """
 
@@ -124,7 +125,6 @@ class JobRuntime:
         self.stopped: asyncio.Future[None]
         self.outbox: Outbox
         self.files: JobFiles
-        self.snapshots: Snapshots
         self._store = store
         self._plan = plan
         self._config = config
@@ -153,9 +153,7 @@ class JobRuntime:
         Raises:
             StoreError: the store cannot be opened, or another process owns the job.
         """
-        self.codec.registry.know_modules(self._plan.modules)
-        for annotated in (*self._plan.annotated_types, MemoryRef, Output):
-            self.codec.registry.register_annotation(annotated)
+        know_types(self.codec.registry, self._plan)
         agent = None if self._holds else self._plan
         info = await take_job(self._store, self.job, agent, fresh=self._fresh)
         self._collector.relax()
@@ -193,7 +191,7 @@ class JobRuntime:
             now=self._world.now,
         )
         self._resources = JobResources(
-            self._plan.resources, lambda: JobDocuments(self._store, commits, self.codec)
+            self._plan.resources, lambda: documents_of(self._store, commits, self.codec)
         )
         numbers = Numbers(info.job, self.job, self._shard_count)
         takes_commands = self._store.takes_commands
@@ -221,7 +219,6 @@ class JobRuntime:
             lambda runs: make_services(supervisor=runs),
         )
         self._services, self.outbox = self._runs.services, self._runs.outbox
-        self.snapshots = Snapshots(self._runs, lambda: self.counters)
         commits.watch(StallWatcher(self._services.hold_calls, self._services.let_calls_go))
         self.files = JobFiles(self._store, commits, info.job, self.job)
         self._shards = Shards(self._runs, commits)
@@ -424,16 +421,12 @@ class JobRuntime:
         """
         self._check_held(run)
         data = self.codec.encode(value)
-        self._refuse_unreadable(run, name, value)
+        if (ticket := self.runs.get(run)) is not None:
+            check_readable(ticket.id, ticket.waits.values(), name, value)
         sent = await self._commands.signal(run, checked_name(name), data)
         if not sent and not await self._store.runs([run]):
             raise RunNotFoundError(f"job {self.job!r} has no run {run_id(run)!r}")
         return sent
-
-    def _refuse_unreadable(self, run: int, name: str, value: object) -> None:
-        ticket = self.runs.get(run)
-        if ticket is not None:
-            check_readable(ticket.id, ticket.waits.values(), name, value)
 
     async def caught_up(self) -> None:
         """Return when the store has what runs have told it until now, such as what they wait for.
@@ -473,6 +466,13 @@ class JobRuntime:
 
     # What there is to see
 
+    @functools.cached_property
+    def snapshots(self) -> Snapshots:
+        """What the job does at this moment; once open."""
+        from perdure.runtime.snapshot import Snapshots  # here: few jobs are looked at
+
+        return Snapshots(self._runs, lambda: self.counters)
+
     @property
     def runs(self) -> Mapping[int, RunTicket]:
         """The runs that are not finished, by number; changes as they come and end.
@@ -490,7 +490,7 @@ class JobRuntime:
     def counters(self) -> JobCounters:
         """Counts of this process's work on the job, as of now."""
         in_flight, backlog = self.in_flight, self._runs.backlog
-        return dataclasses.replace(
+        return msgspec.structs.replace(
             self._services.counters,
             late_results=self._services.executor.late_results,
             in_flight=in_flight,

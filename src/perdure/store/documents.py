@@ -6,9 +6,10 @@ import abc
 import array
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from perdure.documents.filters import MetadataFilter
+if TYPE_CHECKING:  # few jobs have documents
+    from perdure.documents.filters import MetadataFilter
 
 
 class DocumentRow(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from perdure.actions.memory_sets import DEFAULT_STORE
 from perdure.agent.plan import AgentPlan
 from perdure.agent.resources import ResourceSpec
+from perdure.config.options import DEFAULT_VECTOR_STORE
 from perdure.errors import AgentDefinitionError
 from perdure.llm.tool import Tool
 from perdure.llm.vector_store import VectorStore
@@ -41,7 +41,7 @@ def _found(plan: AgentPlan, store: str) -> Iterator[str]:
                 f"{what} requires approval, which nobody can give on {store}: let the approval come"
                 " as an input of its own, or use LocalEngine with an sqlite:/// store"
             )
-        if spec.name != DEFAULT_STORE and _is_own_store(spec):
+        if spec.name != DEFAULT_VECTOR_STORE and _is_own_store(spec):
             yield (
                 f"{what} keeps its documents in the job's own store, and {store} has none: declare"
                 " a PgVectorStore or a QdrantVectorStore instead"

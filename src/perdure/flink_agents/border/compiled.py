@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
 from pydantic import BaseModel
 
 from perdure.actions.builtin import builtin
@@ -231,7 +232,7 @@ def held_resource(name: str, type_: ResourceType, source: Any) -> tuple[Any, Any
 
 def _builtin(config: AgentConfiguration, types: Iterable[type]) -> Builtin:
     usual = builtin()
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         usual,
         actions=BuiltinActions(config).agent(),
         long_term_memory=in_action(usual.long_term_memory),

@@ -8,7 +8,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -32,7 +32,6 @@ from perdure.event import Event, EventType
 from perdure.executor.running import running_loop
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
-from perdure.memory.long_term import LongTermMemory, LongTermOperation
 from perdure.memory.memory import ActionMemory, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.printable import PrintableFilter
@@ -41,6 +40,9 @@ from perdure.run.approval import APPROVAL, Approval, read_approval, read_as_befo
 from perdure.runtime.action.event_ids import EventIds
 from perdure.runtime.action.log import ActionLogger
 from perdure.runtime.action.runner import ActionRunner
+
+if TYPE_CHECKING:  # few jobs have such a memory
+    from perdure.memory.long_term import LongTermMemory, LongTermOperation
 
 _READ_EVENTS: Final[Mapping[MemoryKind, str]] = {
     "sensory": EventType.SensoryReadEvent,

@@ -7,17 +7,19 @@ derived ids: after a crash they are the same (G3).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure.agent.memory_events import MEMORY_EVENTS
 from perdure.errors import EncodeError
 from perdure.event import EventType
 from perdure.memory.cells import OBJECT
-from perdure.memory.long_term import LongTermOperation
 from perdure.printable import printable_logger
 from perdure.runtime.action.context import ActionContext, Sent
 from perdure.runtime.run.written import Written
 from perdure.runtime.shared.services import JobServices
+
+if TYPE_CHECKING:  # few jobs have such a memory
+    from perdure.memory.long_term import LongTermOperation
 
 __all__ = ["memory_events"]
 

@@ -71,9 +71,8 @@ def to_begin(
         if not services.plan.has_conditions:
             return [(0, spec) for spec in services.plan.actions_for(InputEvent.EVENT_TYPE)]
         return [(0, spec) for spec in _triggered(services, None, decoded)]
-    specs = {spec.name: spec for spec in services.plan.actions}
     # The events' order is the order in which their actions first began.
-    pending = [(number, specs[name]) for number, name in unfinished]
+    pending = [(number, services.plan.action(name)) for number, name in unfinished]
     if services.plan.in_turn:  # what began before goes on, and waits for none that did not
         pending.sort(key=lambda each: unfinished[each[0], each[1].name] is NEW)
     if not services.plan.has_conditions:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from perdure.printable import printable, printable_logger, shown_place
 
@@ -16,8 +17,7 @@ LONGEST_MESSAGE = 500  # characters; `perdure show` has all of it
 MOST_KINDS = 1_000  # that are kept apart
 
 
-@dataclasses.dataclass(slots=True)
-class _Kind:
+class _Kind(msgspec.Struct):
     """Equal failures: of one type, at one line of the user's code.
 
     Attributes:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from perdure.agent.resources import ResourceKey, ResourceSpec
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError, did_you_mean
 from perdure.printable import printable_logger
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
+
+if TYPE_CHECKING:
+    from perdure.codec.codec import Codec
+    from perdure.runtime.shared.documents import JobDocuments
+    from perdure.store.base import ActionStateStore
+    from perdure.store.group_commit import GroupCommit
 
 logger = printable_logger("perdure")
 
@@ -37,7 +44,7 @@ class JobResources:
 
     Owns: the instances made from descriptors, the copies, and which are open. Lifecycle: `open`
     when the job opens, on the host loop, before the first run; `close` when it closes, in the
-    opposite order.
+    opposite order. What is declared for use alone is made and opened by whoever first asks for it.
 
     Args:
         specs: what the agent and the engine declare.
@@ -54,6 +61,8 @@ class JobResources:
         self._index: Any = None
         self._found: dict[ResourceKey, Resource] = {}
         self._opened: list[Resource] = []
+        self._for_use: dict[ResourceKey, ResourceSpec] = {}  # not asked for yet
+        self._using = threading.Lock()  # actions and calls ask from any thread
         self._opening = ""  # what is being opened, for messages
         self._own: dict[int, tuple[Resource, Resource]] = {}  # by id: one given, and this job's
 
@@ -72,8 +81,27 @@ class JobResources:
         """
         try:
             return self._found[(type, name)]
-        except (KeyError, TypeError):
+        except TypeError:
             raise self._missing(name, type) from None
+        except KeyError:
+            pass
+        return self._first_used((type, name))
+
+    def _first_used(self, key: ResourceKey) -> Resource:
+        """Return what was declared for use, and is asked for the first time."""
+        with self._using:
+            if key in self._found:  # another thread was faster
+                return self._found[key]
+            spec = self._for_use.get(key)
+            if spec is None:
+                raise self._missing(key[1], key[0])
+            resource = self._made(spec)
+            resource.resource_context = self
+            resource.open()
+            self._opened.append(resource)
+            self._found[key] = resource
+            del self._for_use[key]
+            return resource
 
     def _missing(self, name: Any, type_: Any) -> ConfigurationError:
         if not isinstance(type_, ResourceType):
@@ -87,7 +115,7 @@ class JobResources:
 
     def names(self, type: ResourceType) -> tuple[str, ...]:
         """Return the names of all resources of one type."""
-        return tuple(name for kind, name in self._found if kind is type)
+        return tuple(name for kind, name in (*self._found, *self._for_use) if kind is type)
 
     # Life
 
@@ -98,17 +126,10 @@ class JobResources:
             ConfigurationError: one cannot be made or opened; those opened before are closed again.
         """
         for key, spec in self._specs.items():
-            source = spec.source
-            if isinstance(source, ResourceDescriptor):
-                source = source.make(f"{spec.where}, {spec.type.value} {spec.name!r}")
-                if source.resource_type() is not spec.type:
-                    raise AgentDefinitionError(
-                        f"{spec.where}: {spec.name!r} is declared as {spec.type.value} and is a"
-                        f" {source.resource_type().value}"
-                    )
-            source = self._this_jobs(source)
-            source.name = spec.name
-            self._found[key] = source
+            if spec.for_use:
+                self._for_use[key] = spec
+            else:
+                self._found[key] = self._made(spec)
         try:
             for type_ in _ORDER:
                 for (kind, _), resource in list(self._found.items()):
@@ -117,6 +138,19 @@ class JobResources:
         except BaseException:
             await self.close()
             raise
+
+    def _made(self, spec: ResourceSpec) -> Resource:
+        source = spec.source
+        if isinstance(source, ResourceDescriptor):
+            source = source.make(f"{spec.where}, {spec.type.value} {spec.name!r}")
+            if source.resource_type() is not spec.type:
+                raise AgentDefinitionError(
+                    f"{spec.where}: {spec.name!r} is declared as {spec.type.value} and is a"
+                    f" {source.resource_type().value}"
+                )
+        source = self._this_jobs(source)
+        source.name = spec.name
+        return source
 
     def _this_jobs(self, given: Resource) -> Resource:
         """Return a resource, or a copy where it or a part of it is another open job's."""
@@ -187,9 +221,17 @@ class JobResources:
                 interrupted = error
             resource.resource_context = None
         self._found.clear()
+        self._for_use.clear()
         self._own.clear()
         if interrupted is not None:
             raise interrupted
+
+
+def documents_of(store: ActionStateStore, commits: GroupCommit, codec: Codec) -> JobDocuments:
+    """Return the document index of a job; see there."""
+    from perdure.runtime.shared.documents import JobDocuments  # here: few jobs have documents
+
+    return JobDocuments(store, commits, codec)
 
 
 def _copied(resource: Resource, parts: Mapping[int, Resource]) -> Resource:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
+
+import msgspec
 
 from perdure.agent.plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
@@ -35,8 +36,7 @@ from perdure.runtime.shared.world import World
 from perdure.store.group_commit import GroupCommit
 
 
-@dataclasses.dataclass(slots=True)
-class JobCounters:
+class JobCounters(msgspec.Struct):
     """Counts of this process's work on a job.
 
     Attributes:

@@ -5,18 +5,18 @@ Replaced as a whole in tests.
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.journal.record import RULES
 from perdure.runtime.shared.clock import SteadyClock
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(msgspec.Struct, frozen=True, kw_only=True):
     """The world that a job runs in.
 
     Attributes:
@@ -28,7 +28,7 @@ class World:
         rules: those that new actions are run by (see `journal.record.RULES`).
     """
 
-    now: Callable[[], int] = dataclasses.field(default_factory=SteadyClock)
+    now: Callable[[], int] = msgspec.field(default_factory=SteadyClock)
     monotonic: Callable[[], int] = time.monotonic_ns
     chance: Callable[[], float] = random.random
     watches_inbox: bool = True
@@ -38,4 +38,4 @@ class World:
     def __post_init__(self) -> None:
         """Simulated time is one for everything."""
         if not isinstance(self.now, SteadyClock):
-            object.__setattr__(self, "monotonic", self.now)
+            msgspec.structs.force_setattr(self, "monotonic", self.now)

@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from perdure.documents.filters import MetadataFilter
 from perdure.errors import TerminalError, missing_extra
 from perdure.store.documents import DocumentReader, DocumentRow, Found, other_length
 from perdure.store.sqlite.file import select_many
@@ -20,6 +19,8 @@ from perdure.store.statements import load_statements
 
 if TYPE_CHECKING:
     import numpy
+
+    from perdure.documents.filters import MetadataFilter
 
 T = TypeVar("T")
 

@@ -6,13 +6,14 @@ The job is the local engine's own, with its source, its sink and its schedules, 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from perdure.agent.plan import AgentPlan
 from perdure.codec.codec import Codec
@@ -291,7 +292,7 @@ class _World:
             sink = JsonlSink(self._setting.output)
             seed = self._program.seed
             # Every other job has nothing but deadlines that make it look for what others left it.
-            world = dataclasses.replace(world_of(seed, self._life), watches_inbox=seed % 2 == 0)
+            world = msgspec.structs.replace(world_of(seed, self._life), watches_inbox=seed % 2 == 0)
             config = Configuration(self._program.config)
             job = _Job(self._store, JOB, self._setting.plan, config, sink, world)
             try:

@@ -1,0 +1,100 @@
+"""How runs are told apart and how they stand: statuses, ids, and what people call them."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable
+
+from perdure.errors import PerdureError
+
+
+class RunStatus(enum.Enum):
+    """Where a run stands.
+
+    QUEUED: waits for earlier runs of its key. RUNNING: actions are executing. WAITING: only
+    timers or signals can continue it, or it is due later. COMPLETED, FAILED and CANCELLED are
+    final.
+    """
+
+    __journal_name__ = "perdure:RunStatus"
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    is_final: bool  # whether the run will not go on by itself from here
+
+    def __init__(self, value: str) -> None:
+        # Once, not at each look: it is asked many times a run.
+        self.is_final = value in ("completed", "failed", "cancelled")
+
+
+RUN_NUMBER_BITS = 40  # a job's runs are numbered from job << 40
+_OWN_ID = re.compile(r"r[0-9a-fA-F]+")
+
+
+def run_id(number: int) -> str:
+    """Return the short id of a run, unique in its job, from its number in the store."""
+    return f"r{number & ((1 << RUN_NUMBER_BITS) - 1):x}"
+
+
+def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | None, int | None]:
+    """Return the numbers of the runs that an id may name.
+
+    Args:
+        job: the job's number.
+        id_: the id.
+        given: numbers of runs whose input was given with it, as text or as a number.
+
+    Returns:
+        The run whose input was given with it, and the one whose own id it is, if they may be.
+    """
+    given_run = next((each for each in given if each is not None), None)
+    try:
+        own: int | None = run_number(job, id_)
+    except PerdureError:
+        own = None
+    if own is not None and own >> RUN_NUMBER_BITS != job:
+        own = None  # it is longer than any
+    if given_run is not None and not id_.startswith("r"):
+        own = None  # `B01` is short for rB01 only where nobody's input has it
+    return given_run, own
+
+
+def run_title(id_: str, input_id: str | None) -> str:
+    """Return what people call a run, and commands take for it alone.
+
+    Args:
+        id_: its own id.
+        input_id: the id that was given with its input, None without.
+
+    Returns:
+        The id of its input; its own where that may be another run's, or is nothing to type.
+    """
+    if not input_id or not input_id.isprintable() or input_id.startswith("-"):
+        return id_
+    return id_ if _OWN_ID.fullmatch(input_id) else input_id
+
+
+def names_two(id_: str, given: int, own: int) -> PerdureError:
+    """Return the error of an id that was given with one run's input and is another run's own."""
+    return PerdureError(
+        f"{id_!r} names two runs: {run_id(given)}, whose input was given with it, and"
+        f" {run_id(own)}, whose own id it is: give {run_id(given)} or {run_id(own)}"
+    )
+
+
+def run_number(job: int, id_: str) -> int:
+    """Return the number in the store of the job's run with a short id.
+
+    Raises:
+        PerdureError: it is no run id.
+    """
+    try:
+        return (job << RUN_NUMBER_BITS) | int(id_.removeprefix("r"), 16)
+    except ValueError:
+        raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
