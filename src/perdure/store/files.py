@@ -1,7 +1,5 @@
 """What a job keeps of its files: which ones they are, and the bad lines that it passed over."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 SOURCE, SINK, AGENT = "source", "sink", "agent"  # kinds of FileRow

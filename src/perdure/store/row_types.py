@@ -1,6 +1,7 @@
-"""What stores write and read: rows, one kind for each table, and what they are shown as."""
+"""What stores write and read: rows, one kind for each table, and what they are shown as.
 
-from __future__ import annotations
+Without `from __future__ import annotations`: `NamedTuple` would compile each text of an annotation.
+"""
 
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -59,7 +60,7 @@ class RunRow(NamedTuple):
     finished_at: int
     due: int = 0
 
-    def as_now(self, status: StatusRow) -> RunRow:
+    def as_now(self, status: "StatusRow") -> "RunRow":
         """Return the run as its newest status row says that it stands."""
         return self._replace(
             status=status.status, place=status.place, attempt=status.attempt, error=status.error,

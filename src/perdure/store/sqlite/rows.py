@@ -90,13 +90,16 @@ class Rows(Generic[R]):
         self._numbers = {
             index: known.get(index, ANY) for index, each in enumerate(types) if each == (int,)
         }
-        self._listed = self._form()
         payloads = map(fields.index, _FIELDS.get(kind, ()))  # may be compressed
         further = (len(fields) + n for n, each in enumerate(more) if each == _PAYLOAD)
         self._payloads = (*payloads, *further)
 
-    def _form(self) -> Any:
-        """Return what rows have to be, for msgspec: it looks at all of them in one go."""
+    @functools.cached_property
+    def _listed(self) -> Any:
+        """What rows have to be, for msgspec, which looks at all of them in one go.
+
+        Made when the first are read: a job reads a few kinds of rows as a rule.
+        """
         forms: list[Any] = [functools.reduce(operator.or_, each) for each in self._types]
         for index, numbers in self._numbers.items():
             most = numbers.stop - 1 if numbers is not ANY else None
