@@ -43,8 +43,8 @@ FUNCTIONS: Final = frozenset(
 _BOOLEAN_FUNCTIONS: Final = frozenset("has contains startsWith endsWith matches dyn".split())
 _BOOLEAN_OPERATORS: Final = frozenset("&& || ! ? == != < <= > >= in".split())
 _ARITHMETIC: Final = frozenset("+-*/%")
-_TOKEN: Final = re.compile(
-    r"""
+# Compiled when the first condition is read, and kept by `re`: most agents have none.
+_LEXEMES: Final = r"""
     (?P<space>\s+|//[^\n]*)
     |(?P<string>
         [rR][bB]?(?:\"\"\".*?\"\"\"|'''.*?'''|"[^"\n]*"|'[^'\n]*')
@@ -53,9 +53,7 @@ _TOKEN: Final = re.compile(
     |(?P<number>\d[0-9A-Za-z_.]*)
     |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
     |(?P<operator>&&|\|\||[=!<>]=|.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
 
 
 class _Token(NamedTuple):
@@ -113,7 +111,7 @@ def read(text: str, where: str) -> Source:
     """
     tokens = [
         _Token(match.lastgroup or "", match[0], match.start())
-        for match in _TOKEN.finditer(text)
+        for match in re.finditer(_LEXEMES, text, re.VERBOSE | re.DOTALL)
         if match.lastgroup != "space"
     ]
     checked, rewritten, done = list(text), [], 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from perdure.run import Output
 
 if TYPE_CHECKING:
@@ -48,8 +50,7 @@ class Progress:
     late_results: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DriveResult:
+class DriveResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a source.
 
     Attributes:
