@@ -57,7 +57,7 @@ from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
 from perdure.store.sqlite.memory_view import MemoryView
 from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.view import SqliteView
-from perdure.store.sqlite.write import commit_rows, takes_time
+from perdure.store.sqlite.write import Written, commit_rows, takes_time
 
 T = TypeVar("T")
 
@@ -84,6 +84,7 @@ class SqliteStore(ActionStateStore):
         self._connection: sqlite3.Connection | None = None
         self._lock: JobLock | None = None
         self._mark: LogMark | None = None
+        self._written = Written()
         self._life: Life | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -308,6 +309,7 @@ class SqliteStore(ActionStateStore):
     def _open_owned(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._connection is None:
             self._connection = connect(self._path, relaxed=self._relaxed, mode=self._mode)
+            self._written = Written()
         db = self._db
         self._documents.forget()
         self._seen_version = -1
@@ -365,9 +367,9 @@ class SqliteStore(ActionStateStore):
     def _write(self, rows: Sequence[Row]) -> None:
         life = self._life
         if life is None or not life.is_due:
-            commit_rows(self._db, rows)
+            commit_rows(self._db, rows, self._written)
             return
-        commit_rows(self._db, rows, life.write)
+        commit_rows(self._db, rows, self._written, life.write)
         life.wrote()
 
     def _probe(self, size: int) -> None:

@@ -2,7 +2,9 @@
 
 Each step of a statement gives the interpreter lock back and takes it again. Under load that costs
 more than the row, and the more the busier the event loop is. So rows go in by as few steps as can
-be, of statements for up to 16 rows, 32, 64, 128 and 256.
+be, of statements for up to 16 rows, 32, 64, 128 and 256. A statement for many rows has to be
+prepared first, which takes as long as its steps save in a while: each is used from when so many
+rows of its kind were written that it would have paid by then.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +30,7 @@ STARTED = "RecordWithStart"  # the statement where records have a START inside
 SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
 FEW = 16  # rows up to which there is a statement for each number of them
 MANY = (256, 128, 64, 32, 16)  # for more; SQLite binds 32,766 values (999 before 3.32)
+STEP = 10  # rows that a statement is prepared for in the time of one step, roughly
 _MOST_VALUES = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _PAYLOADS = [
@@ -59,18 +63,35 @@ class Step(NamedTuple):
     many: bool = False
 
 
+class Written:
+    """How many rows of each kind a connection has written; it keeps its statements prepared."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+
+    def most(self, kind: str, more: int) -> int:
+        """Return for how many rows of a kind a statement pays, now that `more` are written."""
+        total = self._rows[kind] = self._rows.get(kind, 0) + more
+        # One for n rows saves a step for each n rows, and takes n / STEP steps to prepare.
+        return max(FEW, math.isqrt(STEP * total))
+
+
 def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, kind by kind in their fixed order; the caller holds the transaction."""
-    _run(connection, _steps_of(rows))
+    _run(connection, _steps_of(rows, Written()))
 
 
 def commit_rows(
     connection: sqlite3.Connection,
     rows: Sequence[Row],
+    written: Written,
     also: Callable[[sqlite3.Connection], None] | None = None,
 ) -> None:
-    """Do what `write_rows` does in a transaction of its own, and `also` what else belongs to it."""
-    steps = _steps_of(rows)
+    """Do what `write_rows` does in a transaction of its own, and `also` what else belongs to it.
+
+    `written` is what the connection has written before.
+    """
+    steps = _steps_of(rows, written)
     if len(steps) == 1 and not steps[0].many and also is None:
         _run(connection, steps)  # a statement outside a transaction is one
         return
@@ -88,7 +109,7 @@ def _run(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
             connection.execute(sql, values)
 
 
-def _steps_of(rows: Sequence[Row]) -> list[Step]:
+def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
     groups: list[list[Any]] = [[] for _ in ROW_ORDER]
     starts = False
     records = groups[_RANK[Record]]
@@ -114,7 +135,7 @@ def _steps_of(rows: Sequence[Row]) -> list[Step]:
             if len(group) == 1:
                 steps.append(Step(WRITE[name], group[0]))
             else:
-                _add_steps(steps, name, group)
+                _add_steps(steps, name, group, written)
     return steps
 
 
@@ -133,14 +154,15 @@ def takes_time(row: Row) -> bool:
     return False
 
 
-def _add_steps(steps: list[Step], kind: str, rows: list[Any]) -> None:
-    """Add what writes rows of one kind, in as few steps as can be."""
+def _add_steps(steps: list[Step], kind: str, rows: list[Any], written: Written) -> None:
+    """Add what writes rows of one kind, in as few steps as pay."""
     if kind == StatusRow.__name__:
         # A statement for many rows sets each run once, in any order: the newest counts.
         rows = list({row.run: row for row in rows}.values())
     start, left = 0, len(rows)
+    most = written.most(kind, left)
     while left:
-        size = left if left <= FEW else next(size for size in MANY if size <= left)
+        size = left if left <= FEW else next(size for size in MANY if size <= min(left, most))
         sql = _many(kind, size) if size > 1 else WRITE[kind]
         if not sql:
             steps.append(Step(WRITE[kind], rows[start:], many=True))
