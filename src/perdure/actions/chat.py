@@ -37,6 +37,7 @@ async def chat_model_action(
             request_id=event.id,
             prompt_args=event.prompt_args,
             output_schema=event.output_schema,
+            is_own=True,  # the action's own copy of the event
         )
     else:
         found = _taken_up(event, ctx)
@@ -111,7 +112,11 @@ async def _chat(
     setup = _opened(ctx, model)
     request = ChatRequestEvent(setup.name, messages)
     conversation = Conversation.begin(
-        setup, request.messages, prompt_args=prompt_args, output_schema=output_schema
+        setup,
+        request.messages,
+        prompt_args=prompt_args,
+        output_schema=output_schema,
+        is_own=isinstance(messages, str),
     )
     while True:
         response = await conversation.ask(ctx)

@@ -31,6 +31,8 @@ class Conversation:
         request_id: str,
         messages: list[ChatMessage],
         schema: OutputSchema | None,
+        *,
+        is_own: bool,
     ) -> None:
         self.setup = setup
         self.request_id = request_id
@@ -38,6 +40,7 @@ class Conversation:
         self.usage: Usage | None = None
         self.rounds = 0
         self._event_schema = schema
+        self._is_own = is_own
         self._tools = setup.tool_list()
         self._misfits = 0
 
@@ -50,10 +53,15 @@ class Conversation:
         request_id: str = "",
         prompt_args: Mapping[str, Any] | None = None,
         output_schema: Any = None,
+        is_own: bool = False,
     ) -> Self:
-        """Begin a chat: the prompt of the setup is put before the messages."""
+        """Begin a chat: the prompt of the setup is put before the messages.
+
+        `is_own` says that these were made for it: nobody else changes them.
+        """
         schema = None if output_schema is None else OutputSchema.of(output_schema)
-        return cls(setup, request_id, setup.prepared(messages, prompt_args), schema)
+        prepared = setup.prepared(messages, prompt_args)
+        return cls(setup, request_id, prepared, schema, is_own=is_own)
 
     # Between actions
 
@@ -74,7 +82,7 @@ class Conversation:
     def of_state(cls, setup: BaseChatModelSetup, state: Mapping[str, Any]) -> Self:
         """Take up a chat where `state` was made."""
         schema = None if state["schema"] is None else OutputSchema.of(state["schema"])
-        made = cls(setup, state["request_id"], state["messages"], schema)
+        made = cls(setup, state["request_id"], state["messages"], schema, is_own=True)
         made.usage = state["usage"]
         made.rounds = state["rounds"]
         made._misfits = state["misfits"]
@@ -106,7 +114,9 @@ class Conversation:
         while True:
             self._check_budget()
             emit = emitter(ctx, self.setup, self.request_id)
-            response = await ask(ctx, self.setup, self.messages, tools, self.schema, emit)
+            response = await ask(
+                ctx, self.setup, self.messages, tools, self.schema, emit, is_own=self._is_own
+            )
             self._count(ctx, response)
             response = _with_distinct_calls(response)
             final = [call for call in response.tool_calls if call.name == FINAL_RESULT]

@@ -47,9 +47,10 @@ class ModelRequest:
         schema: what the provider shall enforce; None: nothing.
         emit: told the pieces of the response; None: it is not streamed.
         skills: what the model is told about skills; "": nothing.
+        is_own: nobody but the chat has its messages.
     """
 
-    __slots__ = ("_emit", "_schema", "_skills", "_tools", "setup")
+    __slots__ = ("_emit", "_is_own", "_schema", "_skills", "_tools", "setup")
 
     def __init__(
         self,
@@ -58,20 +59,23 @@ class ModelRequest:
         schema: OutputSchema | None,
         emit: Emit | None,
         skills: str = "",
+        *,
+        is_own: bool = False,
     ) -> None:
         self.setup = setup
         self._tools = tools
         self._schema = schema
         self._emit = emit
         self._skills = skills
+        self._is_own = is_own
 
     @property
     def call(self) -> Callable[[list[ChatMessage]], Any]:
         """What to call.
 
-        That is `send`, `send_kept` where the connection says that it changes no message, or
-        `send_plain` where its `chat` is plain; for a model with a `chat` of its own `send_own` or
-        `send_own_plain`.
+        That is `send`, `send_kept` where the connection says that it changes no message,
+        `send_shared` where nobody does, or `send_plain` where its `chat` is plain; for a model with
+        a `chat` of its own `send_own` or `send_own_plain`.
         """
         own = self.setup.chat
         if getattr(own, "__func__", None) is not BaseChatModelSetup.chat:
@@ -83,7 +87,9 @@ class ModelRequest:
                 return self.send_plain
         else:
             chat = connection.chat_stream
-        return self.send_kept if getattr(chat, "keeps_arguments", False) else self.send
+        if not getattr(chat, "keeps_arguments", False):
+            return self.send
+        return self.send_shared if self._is_own else self.send_kept
 
     async def send_own(self, messages: list[ChatMessage]) -> ChatMessage:
         """Have the model's own `chat` make the request, on the host loop."""
@@ -115,19 +121,34 @@ class ModelRequest:
         self, messages: list[ChatMessage], more: Mapping[str, Any] = NO_OPTIONS
     ) -> ChatMessage:
         """Make the request, on the host loop."""
-        connection, options = self.setup.opened_connection, {**self._options(), **more}
-        sent, tools = self._sent(messages), self._tools or None
-        if self._emit is None:
-            return await answered(connection.chat, sent, tools, **options)
-        response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
-        self._emit(ChatDelta(done=True))
-        return response
+        if self._emit is not None:
+            return await self._streamed(messages, more)
+        chat, options = self.setup.opened_connection.chat, {**self._options(), **more}
+        return await answered(chat, self._sent(messages), self._tools or None, **options)
 
     async def send_kept(self, messages: list[ChatMessage]) -> ChatMessage:
         """Do what `send` does; the messages stay as they are, so that attempts may share them."""
-        return await self.send(messages)
+        return await self.send_shared(messages)
 
     send_kept.keeps_arguments = True  # type: ignore[attr-defined]
+
+    async def send_shared(self, messages: list[ChatMessage]) -> ChatMessage:
+        """Do what `send_kept` does; the messages are not even copied for it."""
+        if self._emit is not None:
+            return await self._streamed(messages, NO_OPTIONS)
+        chat: Any = self.setup.opened_connection.chat
+        sent, tools = self._sent(messages), self._tools or None
+        return checked_response(await chat(sent, tools, **self._options()))
+
+    send_shared.shares_arguments = True  # type: ignore[attr-defined]
+
+    async def _streamed(self, messages: list[ChatMessage], more: Mapping[str, Any]) -> ChatMessage:
+        assert self._emit is not None
+        connection, options = self.setup.opened_connection, {**self._options(), **more}
+        sent, tools = self._sent(messages), self._tools or None
+        response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
+        self._emit(ChatDelta(done=True))
+        return response
 
     def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on a thread of the job's pool."""
@@ -171,16 +192,19 @@ async def ask(
     tools: Sequence[Tool],
     schema: OutputSchema | None,
     emit: Emit | None,
+    *,
+    is_own: bool,
 ) -> ChatMessage:
     """Return a chat model's response; where it fails, that of the first fallback that does not.
 
-    Each model that is asked is one durable call, with its own attempts.
+    Each model that is asked is one durable call, with its own attempts. `is_own` says that nobody
+    else has the messages.
     """
     fallbacks = setup.fallback_list()
     skills = setup.skill_discovery_prompt  # a fallback has this one's tools, and so its skills
     for candidate in (setup, *fallbacks):
         try:
-            return await _request(ctx, candidate, messages, tools, schema, emit, skills)
+            return await _request(ctx, candidate, messages, tools, schema, emit, skills, is_own)
         except Exception as error:
             if not is_of_the_callee(error) or candidate is (fallbacks or [setup])[-1]:
                 raise
@@ -196,6 +220,7 @@ def _request(
     schema: OutputSchema | None,
     emit: Emit | None,
     skills: str,
+    is_own: bool,
 ) -> DurableCall[ChatMessage]:
     """Make the durable call of one request.
 
@@ -211,7 +236,7 @@ def _request(
             tools = [*tools, _final_tool(schema)]
         else:
             messages = _instructed(messages, schema)
-    request = ModelRequest(setup, tools, enforced, emit, skills)
+    request = ModelRequest(setup, tools, enforced, emit, skills, is_own=is_own)
     asking = bounded(
         ctx,
         f"chat:{setup.name}",

@@ -60,12 +60,13 @@ def _value(value: Any, room: int, depth: int) -> str:
     if cls is int:
         bits = value.bit_length()
         return repr(value) if bits <= 256 else f"<int of {bits} bits>"
-    if isinstance(value, enum.Enum):
-        return f"{cls.__name__}.{value.name}"
     if cls in _SMALL_REPRS or (cls is Decimal and sys.getsizeof(value) < 300):
         return repr(value)
-    if isinstance(value, date | time | timedelta) and cls.__module__ == "datetime":
-        return repr(value)
+    if cls not in _BRACKETS:
+        if isinstance(value, enum.Enum):
+            return f"{cls.__name__}.{value._name_}"
+        if isinstance(value, date | time | timedelta) and cls.__module__ == "datetime":
+            return repr(value)
     if depth >= _MAX_DEPTH:
         return "…"
     if cls is dict:

@@ -6,7 +6,9 @@ running no constructor. What cannot change is handed over as it is, as is what d
 part of a value: fields that are not compared, and objects that the journal has no form for. What is
 shared within one call stays shared.
 
-A callable with a true attribute `keeps_arguments` changes none: its attempts share one copy.
+A callable with a true attribute `keeps_arguments` changes none: its attempts share one copy. One
+with a true `shares_arguments` has them from somebody who changes none either, or has them for the
+journal alone: it gets them as they are.
 """
 
 from __future__ import annotations
@@ -56,8 +58,7 @@ def own_arguments(
     """Return a call with arguments of its own, or None where none of them can change.
 
     Args:
-        func: what is called; what a partial binds counts among the arguments. One with a true
-            attribute `ignores_arguments` has them for the journal alone.
+        func: what is called; what a partial binds counts among the arguments.
         args: its positional arguments.
         kwargs: its keyword arguments.
     """
@@ -68,7 +69,7 @@ def own_arguments(
         and type(func) is not functools.partial
     ):
         return None
-    if getattr(func, "ignores_arguments", False):
+    if getattr(func, "shares_arguments", False):
         return None
     memo: Memo = {}
     own = ArgumentsOf(_own_callable(func, memo), _copy(args, memo), _members(kwargs, memo))

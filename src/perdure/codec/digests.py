@@ -19,7 +19,7 @@ from perdure.codec.types import TypeShape, describe
 from perdure.errors import EncodeError
 
 __all__ = [
-    "DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests", "member_digest",
+    "DIGEST_SIZE", "call_digests", "digest", "digest_call", "digests", "member_digest", "newest",
     "stored_ids", "stored_ids_of_text",
 ]  # fmt: skip
 
@@ -52,13 +52,26 @@ class _Naming:
         return names[min(self._generation, len(names) - 1)], shape
 
 
-def _newest(cls: type) -> tuple[str, TypeShape] | None:
-    shape = describe(cls)
-    return None if shape is None else (NAMES.of(cls)[0], shape)
+class _Newest:
+    """The newest names of classes, remembered until another name is given."""
+
+    def __init__(self) -> None:
+        self._version = NAMES.version
+        self._known: dict[type, tuple[str, TypeShape]] = {}
+
+    def find(self, cls: type) -> tuple[str, TypeShape] | None:
+        """Return name and shape of a class; None where it has none."""
+        if self._version != NAMES.version:
+            self._version, self._known = NAMES.version, {}
+        found = self._known.get(cls)
+        if found is None and (shape := describe(cls)) is not None:
+            found = self._known[cls] = (NAMES.of(cls)[0], shape)
+        return found
 
 
-_CANONICAL = Lowering(_newest, unknown=_undigested, canonical=True)
-_CANONICAL_EXACT = Lowering(_newest, unknown=_undigested, canonical=True, exact=True)
+newest = _Newest().find
+_CANONICAL = Lowering(newest, unknown=_undigested, canonical=True)
+_CANONICAL_EXACT = Lowering(newest, unknown=_undigested, canonical=True, exact=True)
 
 
 def _hash(data: bytes) -> bytes:

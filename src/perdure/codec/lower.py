@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import pathlib
 import uuid
 from collections import OrderedDict
@@ -32,6 +33,7 @@ pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _SHOWN_STEPS = 8  # of the way to a refused value: the reason is to be seen behind it
 
 _NAN = float("nan")
+_BARE = (list, dict)  # empty ones, which most fields of messages are, stay as they are
 _NATIVE_KEYS = frozenset((str, int))
 
 
@@ -258,20 +260,19 @@ class Lowering:
 
     def _record(self, shape: TypeShape, value: Any, depth: int) -> list[Any]:
         fields, rest = take_apart(shape, value)
-        names = shape.compared if self._canonical else tuple(fields)
-        lowered, plain = {}, self.plain
-        for name in names:
-            if name in fields:
-                held = fields[name]
-                if type(held) not in plain:
-                    try:
-                        held = self.lower(held, depth)
-                    except Refusal as refusal:
-                        raise refusal.inside(f".{name}") from None
-                lowered[name] = held
+        if self._canonical and len(shape.compared) != len(shape.fields):
+            fields = {name: fields[name] for name in shape.compared if name in fields}
+        plain = self.plain
+        for name, held in fields.items():
+            cls = type(held)
+            if cls not in plain and (cls not in _BARE or held):
+                try:
+                    fields[name] = self.lower(held, depth)  # no new name: they may be gone through
+                except Refusal as refusal:
+                    raise refusal.inside(f".{name}") from None
         if self._canonical:
             rest = {"extra": rest["extra"]} if "extra" in rest else {}
-        return [lowered, self.lower(rest, depth)] if rest else [lowered]
+        return [fields, self.lower(rest, depth)] if rest else [fields]
 
     def _dumped(self, shape: TypeShape, value: Any) -> Any:
         try:
@@ -283,6 +284,7 @@ class Lowering:
         return dumped
 
 
+@functools.lru_cache(1024)  # the same few members are met all the time
 def lowered_member(name: str, member: str | int) -> Any:
     """Return the tree of a member of an enum, which is what `take_enum` gave."""
     return _tagged(Tag.ENUM, [name, member])

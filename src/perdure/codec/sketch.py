@@ -19,11 +19,9 @@ from functools import lru_cache
 from typing import Any
 
 from perdure.codec.brief import BRIEF, brief
-from perdure.codec.digests import DIGEST_SIZE, digest, digest_call, member_digest
+from perdure.codec.digests import DIGEST_SIZE, digest, digest_call, member_digest, newest
 from perdure.codec.instances import take_apart, take_enum
 from perdure.codec.lower import pack
-from perdure.codec.names import NAMES
-from perdure.codec.types import describe
 from perdure.errors import EncodeError
 
 __all__ = ["differences", "sign_call"]
@@ -36,6 +34,7 @@ _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _SHOWN_WHOLE = frozenset((type(None), bool, int, str))  # as `brief` shows them, where short
 _NOTHING: tuple[Any, ...] = (None, [], {})  # met in most fields of messages
 _EMPTY = {type(each): digest(each)[:_HASH_SIZE] for each in _NOTHING}
+_ABSENT = object()
 _SHOWN = 3  # parts named in a message
 
 _Part = tuple[bytes, bytes, str]  # the hashes of path and value, and what to call it
@@ -116,7 +115,7 @@ def differences(
         elif before[path] != value:
             found.append(shown)
     for place in empty:
-        if (path := _short(f"{place}:False")) in gone:
+        if (path := _path(place)) in gone:
             gone.discard(path)
             found.append(place)
     if gone:
@@ -147,6 +146,10 @@ def _sketch(
     while pending:
         place, value = pending.popleft()
         cls = type(value)
+        if cls in _PLAIN:  # as most are
+            if len(found) < 2 * _MAX_PARTS:
+                found.append((_path(place), _value_hash(cls, value), place))
+            continue
         inside, bare = _inside(place, cls, value, lean)
         if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
             pending.extend(inside)
@@ -154,9 +157,9 @@ def _sketch(
         elif len(found) < 2 * _MAX_PARTS:
             if cls is _TypeOf:
                 shown = f"the type of {place} (now {value.name})"
-                found.append((_short(f"{place}:True"), _short(value.name), shown))
+                found.append((_path(place, is_type=True), _short(value.name), shown))
             else:
-                found.append((_short(f"{place}:False"), _value_hash(cls, value), place))
+                found.append((_path(place), _value_hash(cls, value), place))
     return found, empty
 
 
@@ -171,7 +174,7 @@ def _inside(
     place: str, cls: type, value: Any, lean: bool
 ) -> tuple[Sequence[tuple[str, Any]], Sequence[str]]:
     """Return the parts of a value, and the places of its fields that `lean` leaves out."""
-    if cls in _PLAIN or cls is _TypeOf or isinstance(value, enum.Enum):
+    if cls is _TypeOf or isinstance(value, enum.Enum):
         return (), ()
     bare: list[str] = []
     if cls is dict:
@@ -184,18 +187,21 @@ def _inside(
 
 
 def _fields(place: str, cls: type, value: Any, bare: list[str] | None) -> list[tuple[str, Any]]:
-    shape = describe(cls)
-    if shape is None:
+    known = newest(cls)
+    if known is None:
         return []
+    name, shape = known
     fields, _ = take_apart(shape, value)
-    inside: list[tuple[str, Any]] = [(place, _TypeOf(NAMES.name(cls)))]
-    for name, at in _places(place, shape.compared):
-        if name in fields:
-            held = fields[name]
-            if held or bare is None or type(held) not in _EMPTY:
+    inside: list[tuple[str, Any]] = [(place, _TypeOf(name))]
+    for field, at in _places(place, shape.compared):
+        held = fields.get(field, _ABSENT)
+        if held is None or (type(held) in _EMPTY and not held):
+            if bare is None:
                 inside.append((at, held))
             else:
                 bare.append(at)
+        elif held is not _ABSENT:
+            inside.append((at, held))
     return inside
 
 
@@ -212,11 +218,16 @@ def _value_hash(cls: type, value: Any) -> bytes:
     if cls in _EMPTY and not value:
         return _EMPTY[cls]
     try:
-        if isinstance(value, enum.Enum):
-            return member_digest(NAMES.name(cls), take_enum(value))[:_HASH_SIZE]
+        if isinstance(value, enum.Enum) and (known := newest(cls)) is not None:
+            return member_digest(known[0], take_enum(value))[:_HASH_SIZE]
         return digest(value)[:_HASH_SIZE]
     except EncodeError:
         return bytes(_HASH_SIZE)
+
+
+@lru_cache(4096)
+def _path(place: str, *, is_type: bool = False) -> bytes:
+    return _short(f"{place}:{is_type}")
 
 
 @lru_cache(4096)  # the same few places and names are met at each call

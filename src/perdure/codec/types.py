@@ -14,7 +14,6 @@ import operator
 import sys
 import threading
 import typing
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import getattr_static, isdatadescriptor
 from typing import Any, Literal, TypeVar, overload
@@ -64,7 +63,7 @@ class TypeShape(msgspec.Struct, frozen=True, kw_only=True):
     take: Callable[[Any], tuple[Any, ...]] | None = None
 
 
-_shapes: weakref.WeakKeyDictionary[type, TypeShape] = weakref.WeakKeyDictionary()
+_shapes: dict[type, TypeShape] = {}
 
 
 def describe(cls: type) -> TypeShape | None:
@@ -76,14 +75,11 @@ def describe(cls: type) -> TypeShape | None:
     Returns:
         Its shape, or None when it is no enum, dataclass, NamedTuple, Struct or pydantic model.
     """
-    try:
-        return _shapes[cls]
-    except KeyError:
-        shape = _describe(cls)
-        if shape is not None:
-            # A class that is nothing yet may still be passed through @dataclass.
-            _shapes[cls] = shape
-        return shape
+    shape = _shapes.get(cls)
+    if shape is None and (shape := _describe(cls)) is not None:
+        # A class that is nothing yet may still be passed through @dataclass.
+        _shapes[cls] = shape
+    return shape
 
 
 def _describe(cls: type) -> TypeShape | None:

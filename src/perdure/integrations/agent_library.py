@@ -94,7 +94,7 @@ class HostCall:
             which of them differ.
     """
 
-    ignores_arguments = True  # they are there for the journal: nobody needs their own
+    shares_arguments = True  # they are there for the journal: nobody needs their own
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ tools that the provider runs itself) is kept whole, as JSON, in the message's
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import re
 from collections.abc import Sequence
@@ -62,8 +63,7 @@ def to_model_messages(messages: Sequence[ChatMessage]) -> tuple[list[ModelMessag
     Returns:
         The messages, and whether some models take them only after `Model.prepare_messages`.
     """
-    from pydantic_ai.messages import ModelRequest, SystemPromptPart, ToolReturnPart, UserPromptPart
-
+    theirs = _forms()
     made: list[ModelMessage] = []
     parts: list[ModelRequestPart] = []
     unusual = False
@@ -72,14 +72,14 @@ def to_model_messages(messages: Sequence[ChatMessage]) -> tuple[list[ModelMessag
         role = message.role
         if role is MessageRole.ASSISTANT:
             if parts:
-                made.append(ModelRequest(parts))
+                made.append(theirs.ModelRequest(parts))
                 parts = []
             kept = message.extra_args.get(KEPT)
             unusual |= kept is not None
             made.append(_restored(kept) if kept else _response_of(message))
         elif role is MessageRole.SYSTEM:
             unusual |= not led
-            parts.append(SystemPromptPart(message.content))
+            parts.append(theirs.SystemPromptPart(message.content))
             continue
         elif role is MessageRole.TOOL:
             content: Any = message.content
@@ -87,16 +87,24 @@ def to_model_messages(messages: Sequence[ChatMessage]) -> tuple[list[ModelMessag
                 unusual = True
                 content = [content, *map(_media, message.attachments)]
             name = message.tool_name or _tool_name(messages, message.tool_call_id)
-            parts.append(ToolReturnPart(name, content, tool_call_id=message.tool_call_id or ""))
+            parts.append(
+                theirs.ToolReturnPart(name, content, tool_call_id=message.tool_call_id or "")
+            )
         elif message.attachments:
             said = [message.content] if message.content else []
-            parts.append(UserPromptPart([*said, *map(_media, message.attachments)]))
+            parts.append(theirs.UserPromptPart([*said, *map(_media, message.attachments)]))
         else:
-            parts.append(UserPromptPart(message.content))
+            parts.append(theirs.UserPromptPart(message.content))
         led = False
     if parts:
-        made.append(ModelRequest(parts))
+        made.append(theirs.ModelRequest(parts))
     return made, unusual
+
+
+@functools.cache
+def _forms() -> Any:
+    """Return the module of Pydantic AI's messages, which takes long to load."""
+    return importlib.import_module("pydantic_ai.messages")
 
 
 def _tool_name(messages: Sequence[ChatMessage], call_id: str | None) -> str:
@@ -215,11 +223,11 @@ def check_answered(response: ModelResponse) -> None:
     Raises:
         UnexpectedModelBehavior: It is none.
     """
-    from pydantic_ai.exceptions import UnexpectedModelBehavior
-
     ended = response.finish_reason is not None or raw_finish_reason(response) is not None
     if ended or response.provider_url is None:
         return
+    from pydantic_ai.exceptions import UnexpectedModelBehavior
+
     if not response.parts:
         raise UnexpectedModelBehavior("the server answers without a choice")
     if "anthropic" in (response.provider_name, response.canonical_system):
@@ -233,10 +241,10 @@ def check_end(stream: StreamedResponse, response: ModelResponse) -> None:
     Raises:
         UnexpectedModelBehavior: It did.
     """
-    from pydantic_ai.exceptions import UnexpectedModelBehavior
-
     if stream.provider_url is None:
         return  # of a model in this process
+    from pydantic_ai.exceptions import UnexpectedModelBehavior
+
     told = response.finish_reason is not None or raw_finish_reason(response) is not None
     # Chat Completions that end without a reason are given one.
     told = told and (

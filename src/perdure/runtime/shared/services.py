@@ -172,7 +172,8 @@ class JobServices:
         self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
         self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
-        self.defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
+        defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
+        self.defaults = NO_OPTIONS if defaults == NO_OPTIONS else defaults  # nothing to be merged
         self._functions: dict[CodeType | None, FunctionInfo] = {}
         self._is_closed = False
         PLACES.begin()
