@@ -8,7 +8,6 @@ order in which its settlements arrive, which the journal keeps.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 import heapq
 import threading
@@ -84,7 +83,7 @@ class ActionLoop(TurnLoop):
         self._name = name
         self._created = 0
         self._now = 0  # ns since the epoch: the time of the last settlement
-        self._ready: collections.deque[asyncio.Handle] = collections.deque()
+        self._ready: list[asyncio.Handle | None] = []  # None: it has run
         self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self.closed = False
         # Gives an event that is made in a turn its id; None where that is not the runtime's.
@@ -136,24 +135,28 @@ class ActionLoop(TurnLoop):
         Raises:
             SpinningActionError: the action never becomes idle.
         """
-        ready, budget = self._ready, SPIN_LIMIT
-        while ready:
-            handle: Any = ready.popleft()  # what runs it is private to asyncio
-            if not handle._cancelled:
-                try:
-                    handle._context.run(handle._callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:
-                    message = f"Exception in callback {handle._callback!r}"
-                    self.call_exception_handler({"message": message, "exception": error})
-            budget -= 1
-            if not budget:
-                raise SpinningActionError(
-                    f"{self._name} ran {SPIN_LIMIT:,} callbacks without waiting for anything: it"
-                    " polls (such as `while not call.done(): await asyncio.sleep(0)`); await the"
-                    " call itself"
-                )
+        ready, done = self._ready, 0
+        try:
+            while done < len(ready):
+                if done == SPIN_LIMIT:
+                    raise SpinningActionError(
+                        f"{self._name} ran {SPIN_LIMIT:,} callbacks without waiting for anything:"
+                        " it polls (such as `while not call.done(): await asyncio.sleep(0)`); await"
+                        " the call itself"
+                    )
+                handle: Any = ready[done]  # what runs it is private to asyncio
+                ready[done] = None  # which lets go of it at once
+                done += 1
+                if not handle._cancelled:
+                    try:
+                        handle._context.run(handle._callback, *handle._args)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:
+                        message = f"Exception in callback {handle._callback!r}"
+                        self.call_exception_handler({"message": message, "exception": error})
+        finally:
+            del ready[:done]
 
     def next_deadline(self) -> int | None:
         """Return the time of the earliest live timer (ns since the epoch), or None."""

@@ -30,7 +30,7 @@ class EventIds:
         self._from_making = from_making
         self._given = 0
         self._mark = object()  # on the events of this action, which may outlive it
-        self._sent: set[str] = set()
+        self._sent: set[str] | None = None
 
     def made(self) -> MadeId:
         """Return the id of an event that is made in a turn of the action."""
@@ -38,11 +38,14 @@ class EventIds:
 
     def sent(self, event: Event) -> None:
         """Give an event that is being sent the id that it goes by."""
-        if event._made_by is not self._mark or event.id in self._sent:
+        sent = self._sent
+        if event._made_by is not self._mark or (sent is not None and event.id in sent):
             event.id = self._next()
             event._made_by = self._mark if self._from_making else None
         if self._from_making:
-            self._sent.add(event.id)
+            if sent is None:
+                sent = self._sent = set()  # which most actions need for one event at their end
+            sent.add(event.id)
 
     def _next(self) -> str:
         self._given += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
@@ -25,7 +24,7 @@ class Replayed(Protocol):
 ActionT = TypeVar("ActionT", bound=Replayed)
 
 
-class EndedActions(collections.deque[ActionT]):
+class EndedActions(list[ActionT]):
     """Actions that have ended, and are to be completed in this order.
 
     It is the order of their ends. In a replay an action may read from the store what a process

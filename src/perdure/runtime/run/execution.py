@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import functools
 from asyncio import FIRST_COMPLETED
@@ -64,7 +63,7 @@ class RunExecution:
         self.key_number = ticket.key.row.key
         self.active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
         self._ended = EndedActions(self.active, resumed=state.unfinished is not None)
-        self._due: collections.deque[tuple[int, ActionSpec]] = collections.deque()  # to begin
+        self._due: list[tuple[int, ActionSpec]] = []  # to begin; a deque is larger than a run
         self._committing = False
         self._refused = False  # the store does not take a row of it
         self._left: asyncio.Future[None] | None = None  # done when nothing of it goes on here
@@ -117,7 +116,7 @@ class RunExecution:
             history = histories.get(key, NEW)
             if history is NEW and self.services.plan.in_turn and self._is_at_work:
                 return
-            self._due.popleft()
+            del self._due[0]
             seed = self._identity.seed(event, spec.name)
             runner = self.active[key] = new_runner(self, spec, event, history, seed)
             started = history.start or Record.start(
@@ -147,7 +146,7 @@ class RunExecution:
         self._go_on()
 
     def _commit_next(self) -> None:
-        runner = self._ended.popleft()
+        runner = self._ended.pop(0)
         error = runner.error
         if self._ending.cancel_reason and isinstance(error, asyncio.CancelledError):
             self._leave_cancelled(runner)
