@@ -12,23 +12,34 @@ from perdure.journal.record import SETTLEMENTS, Record, RecordKind
 
 CARRIES_START = SETTLEMENTS | {RecordKind.COMPLETED}
 
-_WIDTH = len(Record._fields)
+_KIND = Record._fields.index("kind")
 _RULES = Record._fields.index("rules")
+_START = int(RecordKind.START)
 _NONE_INSIDE = (None, None)
 
 
-def joined(start: tuple[Any, ...], record: Record) -> tuple[Any, ...] | None:
-    """Return the row of a START and what follows it; None where they are no such two records."""
-    if type(start) is not Record or start.kind != RecordKind.START:
-        return None
-    if start[:3] != record[:3] or record.kind not in CARRIES_START:
-        return None
-    return (*record[:_RULES], start.rules, record.waited, start.at, start.version)
+def with_starts(records: list[Record]) -> list[tuple[Any, ...]] | None:
+    """Return rows in which each START is inside of the record that follows it, as far as it can be.
 
+    Args:
+        records: as they are written, in their order.
 
-def wide(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row with the columns of a START inside, whether it has one or not."""
-    return row if len(row) > _WIDTH else (*row, *_NONE_INSIDE)
+    Returns:
+        Rows with the columns of a START; None where none is inside of another record.
+    """
+    found: list[tuple[Any, ...]] = []
+    start: Record | None = None  # where the last row is one
+    inside = False
+    for record in records:
+        kind = record[_KIND]
+        if start is not None and kind in CARRIES_START and start[:3] == record[:3]:
+            inside = True
+            found[-1] = (*record[:_RULES], start.rules, record.waited, start.at, start.version)
+            start = None
+        else:
+            start = record if kind == _START else None
+            found.append((*record, *_NONE_INSIDE))
+    return found if inside else None
 
 
 def apart(record: Record, start_at: int | None, start_n: int | None) -> list[Record]:

@@ -13,16 +13,17 @@ import contextlib
 import functools
 import itertools
 import math
+import operator
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from perdure.codec.compressed import LARGE, compressed
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Record
 from perdure.store.base import PAYLOAD_FIELDS, ROW_ORDER, Row, StatusRow
 from perdure.store.documents import DocumentRow
-from perdure.store.sqlite.starts import joined, wide
+from perdure.store.sqlite.starts import with_starts
 from perdure.store.statements import load_statements
 
 WRITE = load_statements("sqlite", "write.sql")
@@ -37,7 +38,6 @@ _PAYLOADS = [
     tuple(map(kind._fields.index, PAYLOAD_FIELDS.get(kind, ())))  # type: ignore[attr-defined]
     for kind in ROW_ORDER
 ]
-_KIND = Record._fields.index("kind")
 _VALUES = re.compile(r"VALUES\s*(\((?:\?,\s*)*\?\))")
 
 
@@ -110,33 +110,34 @@ def _run(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
 
 
 def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
-    groups: list[list[Any]] = [[] for _ in ROW_ORDER]
-    starts = False
-    records = groups[_RANK[Record]]
-    before: Any = None  # a START, where the last record is one
+    # Every row of a job passes here: what can be done for all of a kind at once, is.
+    groups: dict[type, list[Any]] = {}
     for row in rows:
-        rank = _RANK[type(row)]
-        for index in _PAYLOADS[rank]:
-            payload: Any = row[index]
-            if type(payload) is bytes and len(payload) > LARGE:
-                row = type(row)._make((*row[:index], compressed(payload), *row[index + 1 :]))
-        if isinstance(row, Record):
-            if before is not None and (both := joined(before, row)) is not None:
-                records[-1], starts, before = both, True, None
-                continue
-            before = row if row[_KIND] == RecordKind.START else None
-        groups[rank].append(row)
-    if starts:
-        records[:] = map(wide, records)
+        kind = type(row)
+        if kind in groups:
+            groups[kind].append(row)
+        else:
+            groups[kind] = [row]
     steps: list[Step] = []
-    for kind, group in zip(ROW_ORDER, groups, strict=True):
-        if group:
-            name = STARTED if starts and group is records else kind.__name__
-            if len(group) == 1:
-                steps.append(Step(WRITE[name], group[0]))
-            else:
-                _add_steps(steps, name, group, written)
+    for kind in sorted(groups, key=_RANK.__getitem__):
+        group, name = _packed(kind, groups[kind]), kind.__name__
+        if kind is Record and (wide := with_starts(group)) is not None:
+            group, name = wide, STARTED
+        if len(group) == 1:
+            steps.append(Step(WRITE[name], group[0]))
+        else:
+            _add_steps(steps, name, group, written)
     return steps
+
+
+def _packed(kind: type, group: list[Any]) -> list[Any]:
+    """Return rows of a kind with their large payloads compressed: themselves where none is."""
+    for index in _PAYLOADS[_RANK[kind]]:
+        for at, payload in enumerate(map(operator.itemgetter(index), group)):
+            if type(payload) is bytes and len(payload) > LARGE:
+                row = group[at]
+                group[at] = row._make((*row[:index], compressed(payload), *row[index + 1 :]))
+    return group
 
 
 def takes_time(row: Row) -> bool:
