@@ -357,9 +357,17 @@ def _is_made_again(older: type, newer: type) -> bool:
     return type_name(older) == type_name(newer)
 
 
+_own_hints: dict[type, tuple[Any, ...]] = {}  # of perdure's classes, which each job looks at
+
+
 def _hints(cls: type) -> Iterable[Any]:
+    if cls in _own_hints:
+        return _own_hints[cls]
     try:
-        return typing.get_type_hints(cls, include_extras=True).values()
+        hints = tuple(typing.get_type_hints(cls, include_extras=True).values())
+        if cls.__module__.startswith(OWN_PLACES):
+            _own_hints[cls] = hints
+        return hints
     except Exception:
         # A name that exists only for type checkers spoils get_type_hints for the whole class.
         found: dict[str, Any] = {}
