@@ -10,7 +10,7 @@ import functools
 import operator
 import sqlite3
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
@@ -41,6 +41,7 @@ from perdure.store.sqlite.starts import apart
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
+_beginning = operator.itemgetter(slice(len(COMPRESSED)))  # of a payload
 _PAYLOAD = bytes | None  # the type of a further column that is a payload
 ANY = range(2**63)  # numbers of a field that may be any
 FINAL = 4  # this status and above are final
@@ -126,7 +127,8 @@ class Rows(Generic[R]):
         except msgspec.ValidationError:
             return False
         for index in self._payloads:
-            if any((each := row[index]) and each.startswith(COMPRESSED) for row in found):
+            payloads = filter(None, map(operator.itemgetter(index), found))
+            if COMPRESSED in map(_beginning, payloads):
                 return False
         wrong, row_of = self._wrong, self._row
         return wrong is None or not any(wrong(row_of(values)) for values in found)
@@ -314,17 +316,20 @@ def _of_first(row: Sequence[Any]) -> str:
     return f"row {row[0]!r:.60}"
 
 
+_WIDTH = len(Record._fields)
+_record_of: Callable[[tuple[Any, ...]], Record] = functools.partial(tuple.__new__, Record)
 _NOTHING_MORE = ((None, None), (None, None, None))  # no START inside, nothing left in the store
 
 
-def records_in(store: object, found: Iterable[tuple[Any, ...]]) -> Iterator[Record]:
+def records_in(store: object, found: Sequence[tuple[Any, ...]]) -> Iterator[Record]:
     """Give the records that rows stand for, a payload that is left in the store by its number.
 
     Raises:
         StoreFormatError: one is not as it can have been written.
     """
-    for values in found:
-        record, more = RECORDS.apart(values)
+    records = map(_record_of, map(operator.itemgetter(slice(_WIDTH)), found))
+    further = map(operator.itemgetter(slice(_WIDTH, None)), found)
+    for values, record, more in zip(found, records, further, strict=True):
         if more in _NOTHING_MORE:
             yield record
             continue

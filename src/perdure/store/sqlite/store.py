@@ -7,6 +7,8 @@ and the disk proves quicker than the way to it, small commits are made in place 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import operator
 import os
 import queue
 import sqlite3
@@ -197,13 +199,11 @@ class SqliteStore(ActionStateStore):
 
     async def records(self, runs: Collection[int]) -> dict[int, list[Record]]:
         def read() -> dict[int, list[Record]]:
-            records: dict[int, list[Record]] = {}
             found = kinds.RECORDS_WITH_LEFT.values_many(
                 self._db, self._where, READ["records"], runs
             )
-            for record in records_in(self._where, found):
-                records.setdefault(record.run, []).append(record)
-            return records
+            by_run = itertools.groupby(records_in(self._where, found), operator.itemgetter(0))
+            return {run: list(records) for run, records in by_run}
 
         return await self._call(read)
 
