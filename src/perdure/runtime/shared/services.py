@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CodeType
+from types import BuiltinFunctionType, CodeType, ModuleType
 from typing import Any
 
 import msgspec
@@ -174,7 +174,7 @@ class JobServices:
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
         defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self.defaults = NO_OPTIONS if defaults == NO_OPTIONS else defaults  # nothing to be merged
-        self._functions: dict[CodeType | None, FunctionInfo] = {}
+        self._functions: dict[CodeType | BuiltinFunctionType | None, FunctionInfo] = {}
         self._is_closed = False
         PLACES.begin()
 
@@ -213,10 +213,15 @@ class JobServices:
 
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
-        # Plain functions only, by their code, since a lambda is a new object each time. A closure
-        # may be a wrapper that has taken another's name; partials and methods come and go. What a
-        # factory makes is of one code and may have options of its own each time.
-        code = func.__code__ if getattr(func, "__closure__", True) is None else None
+        # Plain functions only, by their code, since a lambda is a new object each time, and those
+        # of modules in C. A closure may be a wrapper that has taken another's name; partials and
+        # methods come and go. What a factory makes is of one code and may have options of its own
+        # each time.
+        code: CodeType | BuiltinFunctionType | None = None
+        if getattr(func, "__closure__", True) is None:
+            code = func.__code__
+        elif type(func) is BuiltinFunctionType and type(func.__self__) is ModuleType:
+            code = func
         known = self._functions.get(code)
         declared = getattr(func, "__perdure_options__", NO_OPTIONS)
         if known is None or known.declared is not declared or known.version != NAMES.version:
