@@ -139,18 +139,33 @@ class Host:
 
     def leave(self, owner: object) -> None:
         """Stop the runs of the shards that `owner` took; with the last owner the host ends."""
+        if self._left(unless_others=True):
+            self._stop()
+            return
+        try:
+            # A member until that is done: else the last would end the host in the midst of it.
+            if self._error is None:
+                with contextlib.suppress(concurrent.futures.CancelledError):  # by what stopped it
+                    self._call(self._give_back_all(owner))
+        finally:
+            if self._left(unless_others=False):
+                self._stop()
+
+    def _stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # what stopped the job has ended it
+            self._loop.call_soon_threadsafe(self._end)
+        self._thread.join()
+
+    def _left(self, *, unless_others: bool) -> bool:
+        """Count that a member leaves, `unless_others` are left; say whether it was the last."""
         with _lock:
+            if self.members > 1 and unless_others:
+                return False
             self.members -= 1
-            is_last = not self.members
-            if is_last:
+            if not self.members:
                 for name in [name for name, host in _hosts.items() if host is self]:
                     del _hosts[name]
-        if is_last:
-            with contextlib.suppress(RuntimeError):  # what stopped the job has ended it
-                self._loop.call_soon_threadsafe(self._end)
-            self._thread.join()
-        elif self._error is None:
-            self._call(self._give_back_all(owner))
+            return not self.members
 
     def _end(self) -> None:
         if not self._ending.done():
