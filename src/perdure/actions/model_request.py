@@ -121,34 +121,25 @@ class ModelRequest:
         self, messages: list[ChatMessage], more: Mapping[str, Any] = NO_OPTIONS
     ) -> ChatMessage:
         """Make the request, on the host loop."""
-        if self._emit is not None:
-            return await self._streamed(messages, more)
-        chat, options = self.setup.opened_connection.chat, {**self._options(), **more}
-        return await answered(chat, self._sent(messages), self._tools or None, **options)
+        connection, options = self.setup.opened_connection, {**self._options(), **more}
+        sent, tools = self._sent(messages), self._tools or None
+        if self._emit is None:
+            return await answered(connection.chat, sent, tools, **options)
+        response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
+        self._emit(ChatDelta(done=True))
+        return response
 
     async def send_kept(self, messages: list[ChatMessage]) -> ChatMessage:
         """Do what `send` does; the messages stay as they are, so that attempts may share them."""
-        return await self.send_shared(messages)
+        return await self.send(messages)
 
     send_kept.keeps_arguments = True  # type: ignore[attr-defined]
 
     async def send_shared(self, messages: list[ChatMessage]) -> ChatMessage:
         """Do what `send_kept` does; the messages are not even copied for it."""
-        if self._emit is not None:
-            return await self._streamed(messages, NO_OPTIONS)
-        chat: Any = self.setup.opened_connection.chat
-        sent, tools = self._sent(messages), self._tools or None
-        return checked_response(await chat(sent, tools, **self._options()))
+        return await self.send(messages)
 
     send_shared.shares_arguments = True  # type: ignore[attr-defined]
-
-    async def _streamed(self, messages: list[ChatMessage], more: Mapping[str, Any]) -> ChatMessage:
-        assert self._emit is not None
-        connection, options = self.setup.opened_connection, {**self._options(), **more}
-        sent, tools = self._sent(messages), self._tools or None
-        response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
-        self._emit(ChatDelta(done=True))
-        return response
 
     def send_plain(self, messages: list[ChatMessage]) -> ChatMessage:
         """Make the request, on a thread of the job's pool."""

@@ -79,7 +79,7 @@ def _by_old_place() -> dict[str, str]:
 
 def stable_names(thing: Any) -> tuple[str, ...] | None:
     """Return the names of a class or function of perdure's own; None for any other."""
-    if not str(getattr(thing, "__module__", "")).startswith("perdure."):
+    if not str(getattr(thing, "__module__", "")).startswith(OWN_PLACES):
         return None
     name = vars(thing).get(_OWN_ATTRIBUTE)
     return None if name is None else (name, *OLD_PLACES.get(name, ()))
@@ -207,7 +207,7 @@ def named_function(module: str, qualname: str, generation: int) -> str:
 
 def _class_at(module: str, qualname: str) -> type | None:
     """Return the class of perdure's own at a place, where it has a stable name."""
-    if not module.startswith("perdure."):
+    if not module.startswith(OWN_PLACES):
         return None
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):

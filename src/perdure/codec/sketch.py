@@ -34,7 +34,7 @@ _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _SHOWN_WHOLE = frozenset((type(None), bool, int, str))  # as `brief` shows them, where short
 _NOTHING: tuple[Any, ...] = (None, [], {})  # met in most fields of messages
 _EMPTY = {type(each): digest(each)[:_HASH_SIZE] for each in _NOTHING}
-_ABSENT = object()
+_OF_TYPE, _OF_VALUE = ":True", ":False"  # behind a place: what of it a part is
 _SHOWN = 3  # parts named in a message
 
 _Part = tuple[bytes, bytes, str]  # the hashes of path and value, and what to call it
@@ -115,7 +115,7 @@ def differences(
         elif before[path] != value:
             found.append(shown)
     for place in empty:
-        if (path := _path(place)) in gone:
+        if (path := _short(place, _OF_VALUE)) in gone:
             gone.discard(path)
             found.append(place)
     if gone:
@@ -148,7 +148,7 @@ def _sketch(
         cls = type(value)
         if cls in _PLAIN:  # as most are
             if len(found) < 2 * _MAX_PARTS:
-                found.append((_path(place), _value_hash(cls, value), place))
+                found.append((_short(place, _OF_VALUE), _value_hash(cls, value), place))
             continue
         inside, bare = _inside(place, cls, value, lean)
         if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
@@ -157,9 +157,9 @@ def _sketch(
         elif len(found) < 2 * _MAX_PARTS:
             if cls is _TypeOf:
                 shown = f"the type of {place} (now {value.name})"
-                found.append((_path(place, is_type=True), _short(value.name), shown))
+                found.append((_short(place, _OF_TYPE), _short(value.name), shown))
             else:
-                found.append((_path(place), _value_hash(cls, value), place))
+                found.append((_short(place, _OF_VALUE), _value_hash(cls, value), place))
     return found, empty
 
 
@@ -194,13 +194,12 @@ def _fields(place: str, cls: type, value: Any, bare: list[str] | None) -> list[t
     fields, _ = take_apart(shape, value)
     inside: list[tuple[str, Any]] = [(place, _TypeOf(name))]
     for field, at in _places(place, shape.compared):
-        held = fields.get(field, _ABSENT)
-        if held is None or (type(held) in _EMPTY and not held):
-            if bare is None:
-                inside.append((at, held))
-            else:
-                bare.append(at)
-        elif held is not _ABSENT:
+        if field not in fields:
+            continue
+        held = fields[field]
+        if bare is not None and type(held) in _EMPTY and not held:
+            bare.append(at)
+        else:
             inside.append((at, held))
     return inside
 
@@ -225,12 +224,7 @@ def _value_hash(cls: type, value: Any) -> bytes:
         return bytes(_HASH_SIZE)
 
 
-@lru_cache(4096)
-def _path(place: str, *, is_type: bool = False) -> bytes:
-    return _short(f"{place}:{is_type}")
-
-
 @lru_cache(4096)  # the same few places and names are met at each call
-def _short(text: str) -> bytes:
-    data = text.encode("utf-8", "replace")
+def _short(text: str, of: str = "") -> bytes:
+    data = (text + of).encode("utf-8", "replace")
     return hashlib.blake2b(data, digest_size=_HASH_SIZE).digest()

@@ -57,8 +57,8 @@ def know_types(registry: TypeRegistry, plan: AgentPlan) -> None:
     registry.know_modules(plan.modules)
     for annotated in (*plan.known_types, MemoryRef, Output):
         registry.register_annotation(annotated)
-    if plan.types_on_use is not None:
-        registry.know_on_use(plan.types_on_use)
+    if (on_use := plan.types_on_use) is not None:
+        registry.know_on_use(on_use)
 
 
 async def take_job(

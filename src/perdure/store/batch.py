@@ -127,7 +127,7 @@ class Batch(Sequence[Row]):
         pending, items = self._pending, self.items
         while pending and (most is None or most > 0):
             item = pending.popleft()
-            if (owner := item.owner) is None or not owner.dropped:
+            if not item.is_dropped:
                 items.append(item)
             if most is not None:
                 most -= 1

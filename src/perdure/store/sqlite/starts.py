@@ -12,6 +12,7 @@ from perdure.journal.record import SETTLEMENTS, Record, RecordKind
 
 CARRIES_START = SETTLEMENTS | {RecordKind.COMPLETED}
 
+_WIDTH = len(Record._fields)
 _KIND = Record._fields.index("kind")
 _RULES = Record._fields.index("rules")
 _START = int(RecordKind.START)
@@ -38,8 +39,10 @@ def with_starts(records: list[Record]) -> list[tuple[Any, ...]] | None:
             start = None
         else:
             start = record if kind == _START else None
-            found.append((*record, *_NONE_INSIDE))
-    return found if inside else None
+            found.append(record)
+    if not inside:
+        return None
+    return [row if len(row) > _WIDTH else (*row, *_NONE_INSIDE) for row in found]
 
 
 def apart(record: Record, start_at: int | None, start_n: int | None) -> list[Record]:

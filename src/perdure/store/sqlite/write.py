@@ -9,6 +9,7 @@ rows of its kind were written that it would have paid by then.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import itertools
@@ -111,16 +112,13 @@ def _run(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
 
 def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
     # Every row of a job passes here: what can be done for all of a kind at once, is.
-    groups: dict[type, list[Any]] = {}
+    groups: collections.defaultdict[type, list[Any]] = collections.defaultdict(list)
     for row in rows:
-        kind = type(row)
-        if kind in groups:
-            groups[kind].append(row)
-        else:
-            groups[kind] = [row]
+        groups[type(row)].append(row)
     steps: list[Step] = []
     for kind in sorted(groups, key=_RANK.__getitem__):
-        group, name = _packed(kind, groups[kind]), kind.__name__
+        group, name = groups[kind], kind.__name__
+        _compress(kind, group)
         if kind is Record and (wide := with_starts(group)) is not None:
             group, name = wide, STARTED
         if len(group) == 1:
@@ -130,14 +128,13 @@ def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
     return steps
 
 
-def _packed(kind: type, group: list[Any]) -> list[Any]:
-    """Return rows of a kind with their large payloads compressed: themselves where none is."""
+def _compress(kind: type, group: list[Any]) -> None:
+    """Compress the large payloads of rows of a kind, in place."""
     for index in _PAYLOADS[_RANK[kind]]:
         for at, payload in enumerate(map(operator.itemgetter(index), group)):
             if type(payload) is bytes and len(payload) > LARGE:
                 row = group[at]
                 group[at] = row._make((*row[:index], compressed(payload), *row[index + 1 :]))
-    return group
 
 
 def takes_time(row: Row) -> bool:

@@ -332,9 +332,9 @@ class Oracle:
             key=lambda row: (tables.runs[row.run].place, row.number),
         )
         wanted = [self._codec.decode(row.value) for row in outputs]
-        more = Counter(map(repr, lines)) - Counter(map(repr, wanted))
-        lost = Counter(map(repr, wanted)) - Counter(map(repr, lines))
-        if lost or more - Counter(repr(self._codec.decode(row.value)) for row in left):
+        needed = Counter(map(repr, wanted))
+        allowed = needed + Counter(repr(self._codec.decode(row.value)) for row in left)
+        if not needed <= Counter(map(repr, lines)) <= allowed:
             yield Difference(f"the output file has {lines}, not {wanted}")
         by_key: dict[int, list[Any]] = defaultdict(list)
         for row, value in zip(outputs, wanted, strict=True):
