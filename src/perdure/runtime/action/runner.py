@@ -108,8 +108,10 @@ class ActionRunner:
     @property
     def is_on_its_way(self) -> bool:
         """True while the code of an action that had begun before runs on a thread of its own."""
-        is_new = self._history is NEW and self._waits is None
-        return not (is_new or self.ended or self.continuation.is_suspended)
+        return False
+
+    async def come_to_rest(self) -> None:
+        """Return when that code waits, or has ended."""
 
     @property
     def has_caught_up(self) -> bool:

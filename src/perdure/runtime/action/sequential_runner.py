@@ -30,6 +30,7 @@ class SequentialRunner(ActionRunner):
     """
 
     _awaited_call = 0  # its number; 0 for a sleep or a signal
+    _at_rest: asyncio.Future[None] | None = None  # somebody waits for the thread to wait, or to end
 
     def start(self, main: Callable[[], Any], started: Record) -> None:
         """Have the action's thread begin; what is recorded is replayed at its pace."""
@@ -43,6 +44,7 @@ class SequentialRunner(ActionRunner):
             self._services.executor.soon(self._replay)
         elif not call.number or self._history is not NEW:
             self._services.executor.soon(self._after_turn)  # arms its timer, tells of its waits
+        self._rests()
 
     def code_ended(self) -> None:
         """See to the end of the action."""
@@ -52,6 +54,27 @@ class SequentialRunner(ActionRunner):
     def has_caught_up(self) -> bool:
         """True when the action's thread waits for what no record is handed to."""
         return self.continuation.is_suspended and not self._journal.replaying
+
+    @property
+    def is_on_its_way(self) -> bool:
+        is_new = self._history is NEW and self._waits is None
+        return not (is_new or self.ended or self.continuation.is_suspended)
+
+    async def come_to_rest(self) -> None:
+        while self.is_on_its_way:
+            if self._at_rest is None:
+                self._at_rest = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._at_rest)
+
+    def close(self) -> None:
+        """Drop the action; its thread ends at its next call."""
+        super().close()
+        self._rests()
+
+    def _rests(self) -> None:
+        if self._at_rest is not None:
+            self._at_rest.set_result(None)
+            self._at_rest = None
 
     def release(self) -> None:
         """Let go of the parts that refer back to the action, which has ended for good."""

@@ -308,8 +308,8 @@ class RunExecution:
 
     async def _come_to_rest(self) -> None:
         """Return when threads of actions that had begun before wait, or have ended (G19)."""
-        while any(runner.is_on_its_way for runner in self.active.values()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # rare, and such a thread tells nobody
+        while moving := [each for each in self.active.values() if each.is_on_its_way]:
+            await moving[0].come_to_rest()
 
     # What actions count and tell
 
