@@ -18,6 +18,7 @@ from perdure import (
     UnreadableAnswerError,
 )
 from perdure.operate.history import History
+from perdure.runtime.action.open_waits import OpenWaits
 from perdure.store.base import WaitRow
 
 COUNT = "SELECT count(*) FROM wait"
@@ -227,6 +228,56 @@ def test_g27_waits_and_answers_outlive_the_process(kind: str, sqlite: str) -> No
             await again.cancel()
         assert legs.engine.run_info(run.id).status is RunStatus.COMPLETED
         assert told(legs.engine) == []
+
+    go(test)
+
+
+def test_g27_waits_are_written_again_only_where_they_differ(
+    kind: str, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = "Pay?"
+    written: list[Any] = []
+    write = OpenWaits._write
+
+    def noted(waits: OpenWaits, rows: list[Any]) -> None:
+        written.extend(rows)
+        write(waits, rows)
+
+    monkeypatch.setattr(OpenWaits, "_write", noted)
+
+    def asks_this(event: Any, ctx: Any) -> Any:
+        approval = ctx.wait_for_approval("refund", question)
+        other = ctx.wait_for_signal("go")
+        said = yield approval
+        yield other
+        ctx.send_event(OutputEvent(output=bool(said)))
+
+    async def test() -> None:
+        nonlocal question
+        legs = Legs(sqlite, kind)
+
+        async def life(asked: str) -> list[Any]:
+            nonlocal question
+            question = asked
+            written.clear()
+            async with legs.crashing(agent_for(kind, asks_this)) as job:
+                run = await job.submit({}, key="a", id="a")
+                await until(lambda: job.progress.waiting == 1)
+                assert {wait.name for wait in run.waits} >= {"refund"}
+                await until(lambda: asked in [each[3] for each in told(legs.engine)])
+                return [*written]
+
+        begun = await life("Pay?")
+        assert begun
+        assert await life("Pay?") == []
+        (refund,) = [row for row in begun if isinstance(row, WaitRow) and row.name == "refund"]
+        assert refund._replace(question="Really?") in await life("Really?")
+        async with legs.opened(agent_for(kind, asks_this)) as job:
+            run = await job.submit({}, key="a", id="a")
+            await run.approve(by="ann")
+            await run.signal("go")
+            assert await output_of(run) is True
+        assert waits_in(legs.engine) == 0
 
     go(test)
 

@@ -476,7 +476,7 @@ class LiveRuns:
         if self.admission.tickets.get(number) is not ticket:
             return  # it was cancelled meanwhile
         self._emit_missed(ticket, outputs)
-        ticket.row = row
+        ticket.row, ticket.are_waits_stored = row, False
         if row.status >= STATUS_NUMBERS[RunStatus.COMPLETED]:
             await self._finish_from_store(ticket, row)
         elif self.mailbox.is_first(ticket) and not ticket.is_held:

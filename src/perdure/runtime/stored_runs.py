@@ -10,8 +10,8 @@ from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.runtime.backlog import Backlog
 from perdure.runtime.resting_runs import RestingRuns
 from perdure.runtime.shared.admission import Admission
-from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
-from perdure.store.base import ActionStateStore, RunRow
+from perdure.runtime.shared.mailbox import NO_WAITS, Key, KeyedMailbox, RunTicket
+from perdure.store.base import ActionStateStore, RunRow, WaitRow
 from perdure.store.damage import damaged
 
 PAGE = 1000  # rows read at once
@@ -135,9 +135,15 @@ class StoredRuns:
         emitted: dict[int, int] = {}
         for output in await self._store.outputs(numbers):
             emitted[output.run] = max(output.number, emitted.get(output.run, 0))
+        waits = await self._store.waits_of(numbers)
+        open_waits: dict[int, dict[tuple[int, str, int], WaitRow]] = {}
+        for wait in waits or ():
+            open_waits.setdefault(wait.run, {})[wait.event, wait.action, wait.call] = wait
         for ticket in tickets:
             ticket.has_history, ticket.records = True, records.get(ticket.number, [])
             ticket.emitted = emitted.get(ticket.number, 0)
+            ticket.waits = open_waits.get(ticket.number, NO_WAITS)
+            ticket.are_waits_stored = waits is not None
         if self._store.names_by_input:
             inputs = await self._store.inputs_of(numbers)
             for ticket in tickets:

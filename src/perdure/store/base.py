@@ -203,6 +203,10 @@ class ActionStateStore(abc.ABC):
     async def outputs(self, runs: Collection[int]) -> list[StoredOutput]:
         """Return the outputs of these runs in commit order."""
 
+    async def waits_of(self, runs: Collection[int]) -> list[WaitRow] | None:
+        """Return the open waits that it has of these runs; None where it cannot say."""
+        return None
+
     @abc.abstractmethod
     async def undelivered(self) -> list[StoredOutput]:
         """Return the job's outputs that no sink has, in commit order."""

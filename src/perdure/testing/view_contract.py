@@ -78,6 +78,7 @@ class ViewContract(ContractStores):
             assert [*first.items, *rest.items] == rows
             assert (await view.waits(sample.job + 1)).items == []
             assert await view.waits_of([runs[2], runs[0]]) == [*rows[:3], *rows[6:]]
+            assert await store.waits_of([runs[2], runs[0]]) == [*rows[:3], *rows[6:]]
             again = rows[0]._replace(name="other")
             ended: list[Row] = [WaitEndRow(*rows[1][:4]), ActionWaitsEndRow(runs[1], 0, "act")]
             await store.commit([*ended, again, sample.status(3, COMPLETED)])

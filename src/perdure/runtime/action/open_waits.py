@@ -41,6 +41,10 @@ class OpenWaits:
         self._made = 0
         self._new: list[_Open] = []
         self._told: dict[int, _Open] = {}  # by number: those that have a row
+        ticket, place = action.run.ticket, (action.event, action.name)
+        self._left: list[WaitRow] | None = None  # the rows that the store has, where that is known
+        if resumed and ticket.are_waits_stored:
+            self._left = [row for at, row in sorted(ticket.waits.items()) if at[:2] == place]
 
     def opened(self, call: DurableCall[Any], name: str, kind: str, question: str | None) -> None:
         """Take note, in a turn, of a wait that was not answered at once."""
@@ -61,7 +65,10 @@ class OpenWaits:
             self._resumed = False
             self._new = [*self._told.values(), *self._new]
             self._told.clear()
-            self._tell([self._all_ended()])  # what was told holds where it is told again
+            if self._left == [each.row for each in self._new if not each.call.done()]:
+                self._tell([], are_written=True)
+            else:
+                self._tell([self._all_ended()])  # what was told holds where it is told again
         elif self._new or self._told:
             self._tell([])
 
@@ -70,14 +77,15 @@ class OpenWaits:
         rows: list[Row] = [self._ended(each.row) for each in self._told.values()]
         if self._resumed:
             self._resumed = False
-            rows.append(self._all_ended())
+            if self._left != []:
+                rows.append(self._all_ended())
         self._told.clear()
         self._new = []
         if rows:
             self._show()
             self._write(rows)
 
-    def _tell(self, rows: list[Row]) -> None:
+    def _tell(self, rows: list[Row], *, are_written: bool = False) -> None:
         ended = [number for number, each in self._told.items() if each.call.done()]
         rows += [self._ended(self._told.pop(number).row) for number in ended]
         begun = [each for each in self._new if not each.call.done()]
@@ -85,8 +93,10 @@ class OpenWaits:
         self._told.update((each.row.call, each) for each in begun)
         self._new = []
         if rows:
+            self._left = None
             self._show()
-            self._write(rows)
+            if not are_written:
+                self._write(rows)
 
     def _show(self) -> None:
         """Have those who look in this process see what is told."""

@@ -105,13 +105,9 @@ class ActionRunner:
         """True while the action waits for a signal."""
         return not self.ended and self._waits is not None and self._waits.for_signals
 
-    @property
-    def is_on_its_way(self) -> bool:
-        """True while the code of an action that had begun before runs on a thread of its own."""
+    async def come_to_rest(self) -> bool:
+        """Return when no thread runs code of an action that had begun before; True if one did."""
         return False
-
-    async def come_to_rest(self) -> None:
-        """Return when that code waits, or has ended."""
 
     @property
     def has_caught_up(self) -> bool:

@@ -55,16 +55,18 @@ class SequentialRunner(ActionRunner):
         """True when the action's thread waits for what no record is handed to."""
         return self.continuation.is_suspended and not self._journal.replaying
 
-    @property
-    def is_on_its_way(self) -> bool:
-        is_new = self._history is NEW and self._waits is None
-        return not (is_new or self.ended or self.continuation.is_suspended)
-
-    async def come_to_rest(self) -> None:
-        while self.is_on_its_way:
+    async def come_to_rest(self) -> bool:
+        ran = False
+        while not (self.ended or self._is_new or self.continuation.is_suspended):
+            ran = True
             if self._at_rest is None:
                 self._at_rest = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._at_rest)
+        return ran
+
+    @property
+    def _is_new(self) -> bool:
+        return self._history is NEW and self._waits is None
 
     def close(self) -> None:
         """Drop the action; its thread ends at its next call."""

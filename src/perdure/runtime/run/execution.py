@@ -308,8 +308,8 @@ class RunExecution:
 
     async def _come_to_rest(self) -> None:
         """Return when threads of actions that had begun before wait, or have ended (G19)."""
-        while moving := [each for each in self.active.values() if each.is_on_its_way]:
-            await moving[0].come_to_rest()
+        while any([await each.come_to_rest() for each in [*self.active.values()]]):
+            pass  # meanwhile another may have gone on
 
     # What actions count and tell
 

@@ -76,6 +76,7 @@ class RunTicket:
         signals: those that came for it in this process.
         activity: what it last said that it is doing.
         waits: what its actions wait for from outside, by (event, action, number).
+        are_waits_stored: those are what the store has, no more and no less.
         is_awaited: an action of another run waits for its outputs.
         is_held: it is being cancelled, so it does not begin.
         kept: its outputs in memory, while somebody holds its `Run`.
@@ -83,8 +84,9 @@ class RunTicket:
     """
 
     __slots__ = (
-        "__weakref__", "_waiters", "activity", "emitted", "error", "has_history", "id", "input",
-        "is_awaited", "is_held", "kept", "key", "records", "row", "signals", "status", "waits",
+        "__weakref__", "_waiters", "activity", "are_waits_stored", "emitted", "error",
+        "has_history", "id", "input", "is_awaited", "is_held", "kept", "key", "records", "row",
+        "signals", "status", "waits",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
@@ -99,6 +101,7 @@ class RunTicket:
         self.signals: list[Record] | None = None
         self.activity: Any = None
         self.waits: Mapping[tuple[int, str, int], WaitRow] = NO_WAITS
+        self.are_waits_stored = False
         self.is_awaited = False
         self.is_held = False
         self.kept: weakref.ref[KeptOutputs] | None = None

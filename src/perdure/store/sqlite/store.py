@@ -36,6 +36,7 @@ from perdure.store.base import (
     SinkRow,
     StoredOutput,
     StoreView,
+    WaitRow,
 )
 from perdure.store.batch import are_durable, begin, gather
 from perdure.store.documents import DocumentReader
@@ -223,6 +224,9 @@ class SqliteStore(ActionStateStore):
             return [output for output, _ in rows]
 
         return await self._call(read)
+
+    async def waits_of(self, runs: Collection[int]) -> list[WaitRow]:
+        return await self._call(lambda: self._many(kinds.WAITS, "waits_of_runs", runs))
 
     async def undelivered(self) -> list[StoredOutput]:
         def read() -> list[StoredOutput]:

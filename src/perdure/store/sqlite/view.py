@@ -41,6 +41,7 @@ from perdure.store.ownership import is_owned
 from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.counting import RunCounts, settled
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
+from perdure.store.sqlite.file import READ as OWNERS_READ
 from perdure.store.sqlite.rows import (
     BAD_LINES,
     COLLECTIONS,
@@ -286,7 +287,7 @@ class SqliteView(StoreView):
         )
 
     async def waits_of(self, runs: Collection[int]) -> list[WaitRow]:
-        sql = READ["waits_of_runs"]
+        sql = OWNERS_READ["waits_of_runs"]
         found = await self._read(lambda: WAITS.read_many(self._db, self._where, sql, runs))
         return [row for row, _ in found]
 

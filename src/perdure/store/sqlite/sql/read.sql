@@ -54,6 +54,10 @@ SELECT run, event, action, payload FROM record WHERE number = ?;
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.run IN (:many);
+-- name: waits_of_runs
+SELECT run, event, action, call, name, kind, question, since FROM wait
+WHERE (SELECT status FROM run WHERE run.run = wait.run) < 4 AND run IN (:many)
+ORDER BY run, event, action, call;
 -- name: undelivered
 SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key

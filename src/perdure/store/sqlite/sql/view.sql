@@ -148,10 +148,6 @@ WHERE run >= :first AND run < :before
     AND (run, event, action, call) > (:run, :event, :action, :call)
     AND (SELECT status FROM run WHERE run.run = wait.run) < 4
 ORDER BY run, event, action, call LIMIT :limit;
--- name: waits_of_runs
-SELECT run, event, action, call, name, kind, question, since FROM wait
-WHERE (SELECT status FROM run WHERE run.run = wait.run) < 4 AND run IN (:many)
-ORDER BY run, event, action, call;
 -- name: lives
 SELECT life, job, host, pid, begun_at, seen_at, ended_at, code FROM life
 WHERE job = ? AND life > ? ORDER BY life LIMIT ?;
