@@ -168,6 +168,27 @@ def cpu_of_replay(folder: str) -> float:
     return used
 
 
+def cpu_of_signals(folder: str) -> float:
+    """Return the CPU seconds of 400 signals to one run, one after another."""
+
+    async def takes_all(event: Any, ctx: Any) -> None:
+        for _ in range(400):
+            await ctx.wait_for_signal("go")
+        ctx.send_event(OutputEvent(output=1))
+
+    async def send_all() -> float:
+        agent = Agent().add_action("go", InputEvent, takes_all)
+        async with opened(folder).open(agent) as job:
+            run = await job.submit({}, key="a")
+            before = cpu_seconds()
+            for n in range(400):
+                await run.signal("go", n)
+            await run.outputs()
+            return cpu_seconds() - before
+
+    return asyncio.run(send_all())
+
+
 def cpu_of_start(folder: str) -> float:
     """Return the CPU seconds of a process that imports perdure, opens a job and runs nothing."""
     script = (
@@ -191,6 +212,7 @@ WORKLOADS: dict[str, Callable[[str], float]] = {
     "chats": partial(cpu_of_chats, False),
     "inside": partial(cpu_of_chats, True),
     "replay": cpu_of_replay,
+    "signals": cpu_of_signals,
     "start": cpu_of_start,
 }
 

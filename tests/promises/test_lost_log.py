@@ -20,6 +20,7 @@ from perdure.cli.main import main
 from perdure.errors import StoreFormatError
 from perdure.operate.history import History
 from perdure.store.sqlite import mark
+from perdure.store.sqlite.file import job_names
 
 NAME, JOB = "lost.db", "job"
 
@@ -47,6 +48,19 @@ asyncio.run(main())
 """
 
 
+# Killed between the first two commits of a life, the second of which is not made.
+KILLED_AT_ONCE = """
+from perdure.store.sqlite import mark
+set_number, given = mark._set_number, []
+def set_or_die(db, number):
+    if given:
+        os.kill(os.getpid(), signal.SIGKILL)
+    given.append(number)
+    set_number(db, number)
+mark._set_number = set_or_die
+"""
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store whose process was killed right after commits."""
@@ -55,9 +69,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _kill(folder: Path, durability: str, first: int = 0) -> None:
+def _kill(folder: Path, durability: str, first: int = 0, before: str = "") -> None:
+    script = KILLED.replace("async def main", f"{before}\nasync def main", 1)
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder / NAME), durability, str(first)],
+        [sys.executable, "-c", script, str(folder / NAME), durability, str(first)],
         cwd=Path(__file__).parents[2], timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL
@@ -155,6 +170,25 @@ def test_g23_another_programs_look_after_a_crash_is_no_loss(store: Path) -> None
     assert db.execute("SELECT count(*) FROM run").fetchone() == (30,)
     db.close()  # takes the log into the database file, and removes it
     assert not beside(store, "-wal").exists()
+    assert outputs(store) == list(range(30))
+
+
+@pytest.mark.parametrize("looker", ["history", "runs", "signal", "names"])
+def test_g23_a_look_after_a_crash_at_the_beginning_of_a_life_is_no_loss(
+    looker: str, store: Path
+) -> None:
+    assert outputs(store) == list(range(30))
+    _kill(store.parent, "strict", 30, KILLED_AT_ONCE)
+    url = f"sqlite:///{store}"
+    for _ in range(2):  # the one who looked closed it last, and so did away with the log
+        if looker == "history":
+            with History.open(url) as history:
+                assert history.counts(history.job(JOB))["completed"] == 30
+        elif looker == "names":
+            assert job_names(store) == {JOB}
+        else:
+            asked = ["runs"] if looker == "runs" else ["signal", "r31", "go", "1"]
+            main([*asked, "--store", url])
     assert outputs(store) == list(range(30))
 
 

@@ -15,7 +15,7 @@ from perdure.store.damage import damaged
 from perdure.store.generations import parted
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import NEVER_WRITTEN, check_names, code_of, disk_fault, make_file
-from perdure.store.sqlite.mark import check_log, log_path
+from perdure.store.sqlite.mark import check_log, log_path, make_whole
 from perdure.store.statements import load_script, load_statements
 
 APPLICATION_ID = 0x50455244  # "PERD"
@@ -171,7 +171,7 @@ def _check_untouched(path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path | None, *, has_log: bool) -> int:
-    """Return the schema version, 0 for an empty file; touches nothing.
+    """Return the schema version, 0 for an empty file; changes nothing that anybody wrote.
 
     Args:
         connection: the store.
@@ -208,6 +208,9 @@ def _check_log(connection: sqlite3.Connection, path: Path, *, has_log: bool) -> 
         check_log(connection, path, has_log=has_log)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translate(error, path) from error
+    if has_log:
+        # Whoever looks may be the last to close, which has SQLite do away with the log.
+        make_whole(connection)
 
 
 def check_schema(connection: sqlite3.Connection, path: object) -> None:

@@ -171,8 +171,12 @@ def _set_number(db: sqlite3.Connection, number: int) -> None:
 
 
 def make_whole(db: sqlite3.Connection) -> None:
-    """Take back what a process left that was killed between the first two commits of its life."""
-    with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next opening's
+    """Take back what a process left that was killed between the first two commits of its life.
+
+    A process that is between them just now takes it back in the same way. Where it cannot be
+    written, as by who may only read, it is the next one's.
+    """
+    with contextlib.suppress(sqlite3.OperationalError):
         if _number(db) >= HALF:
             _set_number(db, _number(db) & _TOKENS)
 
