@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 import pytest
+from tests.inside import executions_of
 from tests.promises.support import (
     SECONDS,
     State,
@@ -55,6 +56,24 @@ def stubborn_plain(event: Any, ctx: Any) -> None:
         ctx.durable_execute_async(echo, "clean up").result()
         ctx.durable_execute_async(hold).result()
         raise
+
+
+async def cleans_up(event: Any, ctx: Any) -> None:
+    try:
+        await ctx.durable_execute_async(long)
+    finally:
+        await ctx.durable_execute_async(hold)
+        await ctx.sleep(0.01)
+        await ctx.durable_execute_async(echo, "clean")
+
+
+def cleans_up_plain(event: Any, ctx: Any) -> None:
+    try:
+        ctx.durable_execute_async(long).result()
+    finally:
+        ctx.durable_execute_async(hold).result()
+        ctx.sleep(0.01).result()
+        ctx.durable_execute_async(echo, "clean").result()
 
 
 async def cancel_crash_resume(agent: Agent, store: str, config: dict[str, Any]) -> RunStatus:
@@ -140,3 +159,41 @@ def test_g10_cancelling_again_is_harmless(kind: str, times: int, store: str) -> 
             return await asyncio.wait_for(run_.wait(), SECONDS)
 
     assert asyncio.run(go()) is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize("again", ["cancel", "job.cancel", "run-timeout", "in another life"])
+def test_g10_an_action_is_asked_once_and_its_cleanup_is_left_to_it(
+    again: str, kind: str, store: str
+) -> None:
+    agent = pick(kind, cleans_up, cleans_up_plain)
+
+    async def go() -> RunStatus:
+        engine = LocalEngine(store, config=config_of(kind))
+        with contextlib.suppress(LookupError):
+            async with engine.open(agent) as job:
+                run_ = await job.submit({}, key="a", id="a")
+                await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+                State.gate.reached.clear()
+                assert await run_.cancel()
+                await asyncio.wait_for(State.gate.reached.wait(), SECONDS)  # it cleans up
+                if again == "cancel":
+                    assert await run_.cancel()
+                elif again == "job.cancel":
+                    assert await job.cancel(run_.id)
+                elif again == "run-timeout":
+                    (execution,) = executions_of(job)
+                    await execution._time_out()  # as when its time is over
+                else:
+                    raise LookupError
+                State.gate.release()
+                return await asyncio.wait_for(run_.wait(), SECONDS)
+        State.gate.reached.clear()
+        async with engine.open(agent) as job:
+            run_ = job.run(run_.id)
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            assert await run_.cancel()
+            State.gate.release()
+            return await asyncio.wait_for(run_.wait(), SECONDS)
+
+    assert asyncio.run(go()) is RunStatus.CANCELLED
+    assert State.calls == ["long", "clean"]

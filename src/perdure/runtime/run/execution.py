@@ -377,10 +377,10 @@ class RunExecution:
     # Cancellation
 
     async def cancel(self, reason: str, more: list[Row]) -> None:
-        """Ask every action to stop: a CANCEL settlement each, committed with `more`.
+        """Ask every action to stop, once: a CANCEL settlement each, committed with `more`.
 
-        When it returns that is durable. Where no action was left to ask, the run has ended by then,
-        or was put back, as it was about to.
+        When it returns that is durable; asked again, they are left to their cleanup. Where no
+        action was left to ask, the run has ended by then, or was put back, as it was about to.
 
         Args:
             reason: `CANCELLED`, or `TIMED_OUT` for a run that fails in the end.
@@ -391,8 +391,9 @@ class RunExecution:
         """
         self.stir()
         self._due.clear()
+        at_work = [runner for runner in self.active.values() if not runner.ended]
+        runners = [] if self._ending.cancel_reason else at_work
         reason = self._ending.cancelled(reason)
-        runners = [runner for runner in self.active.values() if not runner.ended]
         records = [(runner, runner.cancel_record(reason)) for runner in runners]
         rows: list[Row] = []
         lines = [line for runner in runners for line in runner.cut_log(rows)]
@@ -425,7 +426,7 @@ class RunExecution:
             error = StoreError(f"{self.where()} goes on from its journal: it was not asked to stop")
         if error is not None:
             raise error
-        if not records and not self.dropped:
+        if not at_work and not self.dropped:
             await asyncio.shield(left)
 
     # The end of the run
