@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
 from perdure.journal.record import Record, RecordKind, decode_signal
@@ -12,6 +13,7 @@ from perdure.log_lines import place_fields
 from perdure.printable import printable_logger
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
+from perdure.runtime.run.recovery import cancellations
 from perdure.runtime.run.rows import retry_rows, status_row
 from perdure.runtime.run.state import CANCELLED
 from perdure.runtime.shared.backoff import until_store_answers
@@ -47,7 +49,9 @@ class RunCommands:
         self._cancelling: dict[int, asyncio.Future[None]] = {}  # where it does not execute
         self._inbox = asyncio.Lock()
         self._next_look: asyncio.Task[None] | None = None  # one that has not begun
+        self._left: list[Command] = []  # read before runs began, and not carried out then
         runs.catch_up = self.caught_up
+        runs.stored.before_beginning = self._cancel_first
 
     async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
         """Ask a run to stop; False when it has ended, also in the meantime.
@@ -290,12 +294,8 @@ class RunCommands:
 
     async def empty_inbox(self) -> None:
         """Carry out what the inbox holds."""
-        try:
+        async with self._logged():
             await self._look()
-        except StoreFormatError:
-            raise  # it would be so again
-        except StoreError as error:
-            logger.error("commands cannot be read: %s", error)
 
     async def caught_up(self, run: int) -> None:
         """Return when a run has got the signals that were durable, or being sent, at this call.
@@ -323,9 +323,53 @@ class RunCommands:
 
     async def _carry_all_out(self) -> None:
         numbers = self._runs.numbers
-        for command in await self._store.commands() or ():
+        found = await self._store.commands()
+        left, self._left = self._left, []
+        for command in left if found is None else found:
             if numbers.shard_of_run(command.run) in numbers.held:  # else another's, who holds it
                 await self._carry_out(command)
+
+    async def _cancel_first(self) -> None:
+        """Cancel what is to be, before runs that were taken up begin: no timer of theirs is first.
+
+        What cannot be cancelled like that is when it has begun.
+        """
+        tickets = self._admission.tickets
+        async with self._logged():
+            if (found := await self._store.commands()) is not None:
+                self._left = list(found)
+            firsts = {each.run: each for each in reversed(self._left) if each.run in tickets}
+            asked = [each for each in firsts.values() if each.command == "cancel"]
+            # The last of a key first: where one is gone the next begins.
+            for command in sorted(asked, key=lambda each: -tickets[each.run].row.place):
+                if await self._cancel_stored(command, tickets[command.run]):
+                    self._left.remove(command)
+
+    async def _cancel_stored(self, command: Command, ticket: RunTicket) -> bool:
+        """Cancel a run that is in the store and has not begun here; False where that cannot be."""
+        if ticket.records is None or command.run in self._runs.executions:
+            return False
+        asked = cancellations(ticket.records, command.run, self._services.now())
+        if asked is None:
+            return False
+        done = CommandDoneRow(number=command.number)
+        if not asked:
+            await self._cancel_queued(ticket, [done])
+            return True
+        records, ticket.records = ticket.records, None  # to be read anew, unless this is known
+        await self._services.commits.write([*asked, done])
+        ticket.records = [*records, *asked]
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _logged(self) -> AsyncIterator[None]:
+        """Have what the store fails by inside be said, where it may answer another time."""
+        try:
+            yield
+        except StoreFormatError:
+            raise  # it would be so again
+        except StoreError as error:
+            logger.error("commands cannot be read: %s", error)
 
     async def _carry_out(self, command: Command) -> None:
         done: list[Row] = [CommandDoneRow(number=command.number)]

@@ -43,6 +43,8 @@ class StoredRuns:
         self._resting = resting
         self._begin_first = begin
         self._taking = asyncio.Lock()
+        # What has its say on the runs of a shard before they begin.
+        self.before_beginning: Callable[[], Awaitable[None]]
 
     async def recover(self, shard: int = 0) -> None:
         """Take up a shard's unfinished runs, a page at a time; then those begin that are first.
@@ -52,7 +54,8 @@ class StoredRuns:
         """
         self._backlog.keeps_all = True
         try:
-            await self._take_up_pages(functools.partial(self._store.unfinished_of, shard))
+            unfinished = functools.partial(self._store.unfinished_of, shard)
+            await self._take_up_pages(unfinished, self.before_beginning)
         finally:
             self._backlog.keeps_all = False
 
@@ -61,7 +64,9 @@ class StoredRuns:
         await self._take_up_pages(self._store.unfinished)
 
     async def _take_up_pages(
-        self, unfinished: Callable[[int, int], Awaitable[list[RunRow]]]
+        self,
+        unfinished: Callable[[int, int], Awaitable[list[RunRow]]],
+        before_beginning: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         held: list[Key] = []
         found: list[RunTicket] = []
@@ -71,7 +76,9 @@ class StoredRuns:
                 while rows := await unfinished(after, PAGE):
                     found += await self._taken_in(rows, held)
                     after = rows[-1].place
-                await self._begin(found)
+                if before_beginning is not None:
+                    await before_beginning()
+                await self._begin([each for each in found if not each.status.is_final])
             finally:
                 self._mailbox.let_go(held)
 

@@ -8,7 +8,7 @@ from perdure.agent.plan import AgentPlan
 from perdure.errors import StoreError
 from perdure.event import InputEvent
 from perdure.journal.journal import NEW, ActionHistory, fold
-from perdure.journal.record import EventRecord, Record, RecordKind
+from perdure.journal.record import OF_RUN, EventRecord, Record, RecordKind
 from perdure.memory.cells import apply_delta, keep
 from perdure.runtime.run.state import CANCELLED, Cells, RunState
 from perdure.runtime.shared.signals import left_in_journal
@@ -71,6 +71,33 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         frozenset(r.signal_id for r in records if r.kind == RecordKind.SIGNAL),
         _calls(records, completed), _began(records), _noted(records),
     )  # fmt: skip
+
+
+def cancellations(records: Sequence[Record], run: int, at: int) -> list[Record] | None:
+    """Return what asks the actions to stop that a run is in the middle of, behind what is recorded.
+
+    Args:
+        records: the run's journal; nobody goes on from it yet.
+        run: its number.
+        at: the time of now, ns since the epoch.
+
+    Returns:
+        A CANCEL each; none where the run has not begun; None where only its execution can tell.
+    """
+    if _cancel_reason(records):
+        return None  # it was asked already
+    histories = fold(records)
+    if not histories:
+        has_begun = any(record.kind not in OF_RUN for record in records)
+        return None if has_begun else []
+    asked = []
+    for (event, action), history in histories.items():
+        if history.start is None:
+            return None
+        last = history.settlements[-1] if history.settlements else history.start
+        n = last.n + 1 if history.settlements else 1
+        asked.append(Record.cancel(run, event, action, CANCELLED).settled(n, max(at, last.at)))
+    return asked
 
 
 def _cancel_reason(records: Sequence[Record]) -> str:
