@@ -20,6 +20,7 @@ from tests.promises.support import (
 )
 
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, RunStatus, action
+from perdure.runtime.run.time_out import time_out
 
 
 async def long() -> None:
@@ -182,7 +183,7 @@ def test_g10_an_action_is_asked_once_and_its_cleanup_is_left_to_it(
                     assert await job.cancel(run_.id)
                 elif again == "run-timeout":
                     (execution,) = executions_of(job)
-                    await execution._time_out()  # as when its time is over
+                    await time_out(execution)  # as when its time is over
                 else:
                     raise LookupError
                 State.gate.release()

@@ -350,3 +350,32 @@ def test_g6_a_retried_branch_is_the_same_on_replay(kind: str, sqlite: str, clock
 
     assert go(test) == ["approved"]
     assert set(State.calls) == {"approved"}
+
+
+@pytest.mark.parametrize("slices", [1, 2, 20])
+@pytest.mark.parametrize("after", [0.6, 1.5], ids=["in time", "too late"])
+def test_g6_a_signal_in_time_wins_over_run_timeout_though_it_is_awaited_in_slices(
+    after: float, slices: int, kind: str, sqlite: str, clock: Clock
+) -> None:
+    def reminded(event: Any, ctx: Any) -> Any:
+        for _ in range(slices):
+            try:
+                out(ctx, (yield ctx.wait_for_signal("ok", timeout=0.95 * HOUR / slices)))
+                return
+            except TimeoutError:
+                pass
+        yield ctx.sleep(HOUR)
+
+    async def test() -> list[Any]:
+        legs = Legs(sqlite, kind, **{"run-timeout": HOUR})
+        async with legs.crashing(agent_for(kind, reminded)) as job:
+            await waits(job)
+        clock.forward(after * HOUR)
+        legs.engine.signal("r1", "ok", "approved")
+        clock.forward(2 * HOUR)
+        async with legs.opened(agent_for(kind, reminded)) as job:
+            run_ = await job.submit({}, key="a", id=1)
+            await asyncio.wait_for(run_.wait(), SECONDS)
+            return await results(run_) if run_.status is RunStatus.COMPLETED else []
+
+    assert go(test) == (["approved"] if after < 1.0 else [])

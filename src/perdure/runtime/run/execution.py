@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable
@@ -25,7 +24,8 @@ from perdure.runtime.run.ending import End, RunEnding
 from perdure.runtime.run.events import RunEvents
 from perdure.runtime.run.identity import RunIdentity
 from perdure.runtime.run.rest import RunRest
-from perdure.runtime.run.state import TIMED_OUT, RunMemory, RunState
+from perdure.runtime.run.state import RunMemory, RunState
+from perdure.runtime.run.time_out import time_out
 from perdure.runtime.run.triggers import to_begin, triggered_by
 from perdure.runtime.run.written import written
 from perdure.runtime.shared.mailbox import RunTicket
@@ -84,7 +84,8 @@ class RunExecution:
         """Begin a new run, or resume one where its journal ends."""
         self.ticket.status = RunStatus.RUNNING
         if self.ticket.signals or self.services.run_timeout:
-            self.rest.start(None if self._ending.cancel_reason else self._time_out)
+            was_asked = bool(self._ending.cancel_reason)
+            self.rest.start(None if was_asked else functools.partial(time_out, self))
         resumed = self._state.unfinished is not None
         try:
             pending = to_begin(self.services, self._state, self._events.decoded)
@@ -291,25 +292,6 @@ class RunExecution:
         """Take back what an action was handed and has not used."""
         self.rest.signals.give_back(signals)
         self._offer()
-
-    async def _time_out(self) -> None:
-        try:
-            await self._come_to_rest()
-            if any(runner.awaits_signals for runner in self.active.values()):
-                # What was durable before the deadline comes first, and so do its turns.
-                await self.services.supervisor.signals_until_now(self.ticket)
-                with contextlib.suppress(StoreError):  # with rows of others: its own tell it
-                    await self.services.commits.write([], waits=True)
-                await self._come_to_rest()
-            if not self.dropped:
-                await self.cancel(TIMED_OUT, [])
-        except StoreError:
-            pass  # it goes on from its journal, and is too late there as well
-
-    async def _come_to_rest(self) -> None:
-        """Return when threads of actions that had begun before wait, or have ended (G19)."""
-        while any([await each.come_to_rest() for each in [*self.active.values()]]):
-            pass  # meanwhile another may have gone on
 
     # What actions count and tell
 
