@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import msgspec
 import pytest
 
+from perdure.codec.codec import Codec
 from perdure.codec.instances import build_instance, take_apart
-from perdure.codec.types import describe
+from perdure.codec.types import TypeRegistry, describe
+from perdure.errors import DecodeError
 
 
 class Doubled:
@@ -64,3 +67,140 @@ def test_what_is_no_field_or_not_set_is_kept_so() -> None:
     del made.more, made.a  # type: ignore[attr-defined]
     assert take_apart(shape, made) == ({"b": []}, {})
     assert build_instance(shape, "it", {"a": 1}, {}) == Plain(1)
+
+
+T = TypeVar("T")
+_POST_INITS: list[object] = []
+
+
+class Working:
+    """Works on an instance each time that it runs, and may refuse its own work."""
+
+    __slots__ = ()
+    a: Any
+
+    def __post_init__(self) -> None:
+        _POST_INITS.append(self)
+        if not self.a.startswith("EUR "):
+            raise ValueError(f"no price: {self.a!r}")
+        msgspec.structs.force_setattr(self, "a", self.a[4:])  # type: ignore[arg-type]
+
+
+class Price(Working, msgspec.Struct):
+    """Declared in the plainest way."""
+
+    a: str
+    b: list[int] = msgspec.field(default_factory=list)
+
+
+class Frozen(Working, msgspec.Struct, frozen=True, kw_only=True, cache_hash=True, weakref=True):
+    a: str
+    b: tuple[int, ...] = ()
+
+
+class Tagged(Working, msgspec.Struct, tag=str.lower, rename="camel", array_like=True, order=True):
+    a: str
+    b: int = 0
+
+
+class Untracked(Working, msgspec.Struct, gc=False):
+    a: str
+
+
+class Open(Working, msgspec.Struct, dict=True):
+    a: str
+
+
+class Of(Working, msgspec.Struct, Generic[T]):
+    a: T
+
+
+class Under(Price, kw_only=True):
+    """A class below another, that knows of those below itself."""
+
+    c: int
+    below = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        Under.below += 1
+        super().__init_subclass__(**kwargs)
+
+
+class Naming(msgspec.StructMeta):
+    """Makes no class but those that say what they are."""
+
+    def __new__(cls, name: str, bases: Any, namespace: Any, **kwargs: Any) -> Any:
+        if namespace.get("says") is None:
+            raise TypeError("say what it is")
+        return super().__new__(cls, name, bases, namespace, **kwargs)
+
+
+class Choosy(msgspec.Struct, metaclass=Naming):
+    """Has no class below it that it does not know."""
+
+    says = "choosy"
+    a: int
+
+    def __post_init__(self) -> None:
+        self.a += 1
+
+
+def codec_of(*classes: type) -> Codec:
+    registry = TypeRegistry()
+    for cls in classes:
+        registry.register(cls)
+    return Codec(registry)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Price("EUR 5", [1]), Frozen(a="EUR 5", b=(1,)), Tagged("EUR 5", 3), Untracked("EUR 5"),
+        Open("EUR 5"), Of("EUR 5"), Under("EUR 5", c=2),
+    ],
+    ids=lambda made: type(made).__name__,
+)  # fmt: skip
+def test_the_post_init_of_a_struct_does_not_run_again(made: Any) -> None:
+    codec = codec_of(type(made))
+    before = len(_POST_INITS)
+    again = codec.decode(codec.encode(made))
+    assert len(_POST_INITS) == before
+    assert type(again) is type(made)
+    assert again == made
+    assert again.a == "5"
+    assert msgspec.json.encode(again) == msgspec.json.encode(made)
+    assert repr(again) == repr(made)
+    assert Under.below == 0
+
+
+def test_a_struct_whose_post_init_appends_reads_back_as_it_was() -> None:
+    class Log(msgspec.Struct):
+        seen: list[str] = msgspec.field(default_factory=list)
+
+        def __post_init__(self) -> None:
+            self.seen.append("made")
+
+    codec = codec_of(Log)
+    assert codec.decode(codec.encode(Log())).seen == ["made"]
+
+
+def test_a_struct_with_a_post_init_may_gain_a_field_that_has_a_default() -> None:
+    shape = describe(Price)
+    assert shape is not None
+    old = build_instance(shape, "it", {"a": "5"}, {})
+    assert (old.a, old.b) == ("5", [])
+    with pytest.raises(DecodeError, match="field 'a' without a default"):
+        build_instance(shape, "it", {"b": [1]}, {})
+
+
+def test_a_struct_keeps_what_is_no_field() -> None:
+    made: Any = Open("EUR 5")
+    made.seen = [1]
+    codec = codec_of(Open)
+    assert codec.decode(codec.encode(made)).seen == [1]
+
+
+def test_a_struct_whose_metaclass_makes_no_other_class_is_built_as_it_can_be() -> None:
+    codec = codec_of(Choosy)
+    made = Choosy(1)
+    assert codec.decode(codec.encode(made)) == made

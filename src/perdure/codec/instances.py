@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -123,12 +125,13 @@ def build_instance(
             )
     value = _BUILDERS[shape.kind](shape, name, fields, rest)
     if rest:
+        put = msgspec.structs.force_setattr if shape.kind == "struct" else object.__setattr__
         for key, held in rest.get("attrs", {}).items():
-            object.__setattr__(value, key, held)
+            put(value, key, held)
     return value
 
 
-def _gained(shape: TypeShape, name: str, field: str) -> DecodeError:
+def _gained(name: str, field: str) -> DecodeError:
     return DecodeError(
         f"{name} has a field {field!r} without a default that the journal does not hold: give it "
         "a default"
@@ -154,7 +157,7 @@ def _build_dataclass(
         elif field.default_factory is not dataclasses.MISSING:
             held = field.default_factory()
         elif field.init:
-            raise _gained(shape, name, field.name)
+            raise _gained(name, field.name)
         else:
             continue
         object.__setattr__(value, field.name, held)
@@ -168,18 +171,68 @@ def _build_namedtuple(
     items = []
     for field in shape.fields:
         if field not in fields and field not in defaults:
-            raise _gained(shape, name, field)
+            raise _gained(name, field)
         items.append(fields[field] if field in fields else defaults[field])
     return tuple.__new__(shape.cls, items)
 
 
 def _build_struct(shape: TypeShape, name: str, fields: dict[str, Any], rest: dict[str, Any]) -> Any:
-    value = shape.cls(**fields)
-    for field, held in fields.items():
-        # A __post_init__ has run on values that it had already worked on.
-        if getattr(value, field) is not held:
-            msgspec.structs.force_setattr(value, field, held)
+    cls: Any = shape.cls
+    if not hasattr(cls, "__post_init__"):
+        return cls(**fields)
+    held = fields if len(fields) == len(shape.fields) else _with_defaults(cls, name, fields)
+    unmade = _unmade(cls)
+    value = cls(**held) if unmade is None else _copied_struct(unmade)
+    for field in held:
+        msgspec.structs.force_setattr(value, field, held[field])  # past that of a frozen class
     return value
+
+
+def _with_defaults(cls: Any, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return field values of a Struct with those that the class gained since."""
+    held = dict(fields)
+    for field in msgspec.structs.fields(cls):
+        if field.name in fields:
+            continue
+        if field.default is not msgspec.NODEFAULT:
+            held[field.name] = field.default
+        elif field.default_factory is not msgspec.NODEFAULT:
+            held[field.name] = field.default_factory()
+        else:
+            raise _gained(name, field.name)
+    return held
+
+
+class _Unmade:
+    """Before a Struct among the bases of a class: none of its hooks run."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Do nothing: this is no class of the user's."""
+
+    def __post_init__(self) -> None:
+        """Do nothing: the values are those of an instance that was made before."""
+
+
+_copied_struct: Callable[[Any], Any] = msgspec.Struct.__copy__  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _unmade(cls: type[msgspec.Struct]) -> Any:
+    """Return an instance of a Struct to make others of; None where its metaclass allows none.
+
+    msgspec makes an instance only with its `__post_init__`, but for copies. The class that this one
+    is made of is gone at once: it is not to be seen among the user's subclasses.
+    """
+    try:
+        bare: Any = types.new_class(cls.__name__, (_Unmade, cls))
+        # Filled with what the garbage collector looks at, so that it looks at the copies too.
+        made = bare(**{name: [] for name in cls.__struct_fields__})
+        msgspec.structs.force_setattr(made, "__class__", cls)
+    except Exception:
+        return None
+    return made
 
 
 def _build_pydantic(
@@ -190,7 +243,7 @@ def _build_pydantic(
     for field, info in cls.model_fields.items():
         if field not in values:
             if info.is_required():
-                raise _gained(shape, name, field)
+                raise _gained(name, field)
             values[field] = info.get_default(call_default_factory=True)
     private = rest.get("private")
     if private is None and cls.__private_attributes__:
