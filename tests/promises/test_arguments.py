@@ -172,6 +172,26 @@ def test_g5_a_reconciler_gets_the_arguments_as_they_were(kind: str, store: str) 
 
 
 @pytest.mark.parametrize("kind", [COROUTINE, PLAIN])
+def test_g5_a_child_begins_with_what_each_part_of_its_input_held(kind: str, store: str) -> None:
+    async def go(event: Any, ctx: Any) -> None:
+        if "child" in event.input:
+            out(ctx, totals(event.input["lines"]))
+            return
+        await ctx.submit({"k": "c", "child": 1, "lines": [Line(n) for n in range(20)]}, key="c")
+
+    def go_plain(event: Any, ctx: Any) -> None:
+        if "child" in event.input:
+            out(ctx, totals(event.input["lines"]))
+            return
+        lines = [Line(n) for n in range(20)]
+        ctx.submit({"k": "c", "child": 1, "lines": lines}, key="c").result()
+
+    sent: list[Any] = []
+    run(pick(kind, go, go_plain), ONE, store=store, config=config_of(kind), sink=sent.append)
+    assert [output.value for output in sent] == [[2 * n for n in range(20)]]
+
+
+@pytest.mark.parametrize("kind", [COROUTINE, PLAIN])
 def test_g5_a_child_begins_with_its_input_as_it_was(kind: str, store: str) -> None:
     async def go(event: Any, ctx: Any) -> None:
         if "child" in event.input:
@@ -195,3 +215,44 @@ def test_g5_a_child_begins_with_its_input_as_it_was(kind: str, store: str) -> No
     sent: list[Any] = []
     run(agent, ONE, store=store, config=config_of(kind), sink=lambda output: sent.append(output))
     assert [output.value for output in sent] == [["a"]]
+
+
+@dataclasses.dataclass
+class Line:
+    """Keeps a sum that is no field."""
+
+    price: int
+
+    def __post_init__(self) -> None:
+        self.total = [self.price * 2]
+
+
+def totals(lines: list[Line]) -> list[int]:
+    return [line.total.pop() for line in lines]
+
+
+async def totals_on_loop(lines: list[Line]) -> list[int]:
+    return totals(lines)
+
+
+@pytest.mark.parametrize("callee", [totals, totals_on_loop])
+def test_g5_each_argument_keeps_its_own_attributes(callee: Any, kind: str, store: str) -> None:
+    expected = [2 * n for n in range(20)]
+
+    async def go(event: Any, ctx: Any) -> None:
+        lines = [Line(n) for n in range(20)]
+        late = ctx.with_options(limit="one").durable_execute_async(hold)
+        made = ctx.durable_execute_async(callee, lines)
+        waits = ctx.with_options(limit="one").durable_execute_async(callee, lines)
+        out(ctx, [await made, await late, await waits, totals(lines)])
+
+    def go_plain(event: Any, ctx: Any) -> None:
+        lines = [Line(n) for n in range(20)]
+        late = ctx.with_options(limit="one").durable_execute_async(hold)
+        made = ctx.durable_execute_async(callee, lines)
+        waits = ctx.with_options(limit="one").durable_execute_async(callee, lines)
+        out(ctx, [made.result(), late.result(), waits.result(), totals(lines)])
+
+    config = config_of(kind, **{"limits.one.concurrency": 1})
+    [found] = crash_and_resume(pick(kind, go, go_plain), ONE, store=store, config=config)
+    assert [found[0], found[2], found[3]] == [expected] * 3

@@ -126,6 +126,84 @@ def test_g5_what_is_no_part_of_a_value_is_the_same_object() -> None:
     assert own[1]._lock is model._lock
 
 
+@dataclasses.dataclass
+class Line:
+    """Keeps something that is no field, as `__post_init__` often does."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        self.totals = [self.n]
+
+
+class Loose(pydantic.BaseModel, extra="allow"):
+    """Keeps something in each place of a model."""
+
+    n: int
+    given: int = 0
+    _seen: list[int] = pydantic.PrivateAttr(default_factory=list)
+
+
+@dataclasses.dataclass
+class Made:
+    """Gives a field as a new object each time."""
+
+    n: int
+    parts: list[int]
+
+    def __getattribute__(self, name: str) -> Any:
+        return [self.n] if name == "parts" else super().__getattribute__(name)
+
+
+class Open(msgspec.Struct, dict=True):
+    """A Struct with attributes that are no fields."""
+
+    n: int
+
+
+def loose(n: int) -> Loose:
+    more: dict[str, Any] = {"given": n} if n % 2 else {"more": [n]}
+    model = Loose(n=n, **more)
+    model._seen.append(n)
+    return model
+
+
+def opened(n: int) -> Open:
+    struct = Open(n)
+    struct.seen = [n]  # type: ignore[attr-defined]
+    return struct
+
+
+def kept(value: Any) -> Any:
+    """Return all that an instance holds."""
+    if isinstance(value, pydantic.BaseModel):
+        state = value.__getstate__()
+        return {**state, "__pydantic_fields_set__": sorted(value.model_fields_set)}
+    return vars(value) if hasattr(value, "__dict__") else value
+
+
+@pytest.mark.parametrize("make", [Line, loose, opened, lambda n: Made(n, [n])])
+def test_g5_each_of_many_keeps_what_it_holds_beside_its_fields(make: Any) -> None:
+    many = [make(n) for n in range(50)]
+    expected = [repr(kept(each)) for each in many]
+    called = own_arguments(print, (many,), {"by": dict(enumerate(many))})
+    assert called is not None
+    for copies in (own_value(many), called.args[0], list(called.kwargs["by"].values())):
+        assert [repr(kept(each)) for each in copies] == expected
+        assert not any(mine is its for mine, its in zip(copies, many, strict=True))
+
+
+def test_g5_what_stands_beside_fields_is_copied_too() -> None:
+    line, model, struct = Line(1), loose(2), opened(3)
+    own = own_value([line, model, struct])
+    line.totals.append(9)
+    model._seen.append(9)
+    model.more.append(9)  # type: ignore[attr-defined]
+    struct.seen.append(9)  # type: ignore[attr-defined]
+    assert (own[0].totals, own[1]._seen, own[1].more) == ([1], [2], [2])  # type: ignore[attr-defined]
+    assert own[2].seen == [3]  # type: ignore[attr-defined]
+
+
 def test_g5_what_is_shared_stays_shared_and_a_ring_is_no_trap() -> None:
     shared = [1]
     own = own_value({"a": shared, "b": [shared], "c": Order(shared)})  # type: ignore[arg-type]

@@ -13,7 +13,6 @@ journal alone: it gets them as they are.
 
 from __future__ import annotations
 
-import copy
 import datetime
 import decimal
 import enum
@@ -25,15 +24,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
 from perdure.codec.instances import build_instance, take_apart
 from perdure.codec.types import TypeShape, describe
 
 __all__ = ["ArgumentsOf", "own_arguments", "own_value"]
 
 T = TypeVar("T")
-Memo = dict[int, Any]
+# Each original with its copy, by the original's id: held, so that no other object gets that id.
+Memo = dict[int, tuple[Any, Any]]
 
 _IMMUTABLE = frozenset(
     (
@@ -107,7 +105,7 @@ def _copy(value: Any, memo: Memo) -> Any:
         return value
     known = memo.get(id(value))
     if known is not None:
-        return known
+        return known[1]
     copier = _COPIERS.get(cls)
     if copier is not None:
         return copier(value, memo)
@@ -124,11 +122,13 @@ def _copy(value: Any, memo: Memo) -> Any:
 
 def _dict(value: dict[Any, Any], memo: Memo) -> Any:
     if not _IMMUTABLE.issuperset(map(type, value)):
-        own = memo[id(value)] = type(value)()
+        own = type(value)()
+        memo[id(value)] = value, own
         for key, held in value.items():
             own[_copy(key, memo)] = _copy(held, memo)
         return own
-    own = memo[id(value)] = value.copy()
+    own = value.copy()
+    memo[id(value)] = value, own
     for key, held in value.items():
         if type(held) not in _IMMUTABLE:
             own[key] = _copy(held, memo)
@@ -136,7 +136,8 @@ def _dict(value: dict[Any, Any], memo: Memo) -> Any:
 
 
 def _list(value: list[Any], memo: Memo) -> Any:
-    own = memo[id(value)] = value.copy()
+    own = value.copy()
+    memo[id(value)] = value, own
     for index, held in enumerate(value):
         if type(held) not in _IMMUTABLE:
             own[index] = _copy(held, memo)
@@ -147,12 +148,13 @@ def _tuple(value: tuple[Any, ...], memo: Memo) -> Any:
     own = tuple(_copy(held, memo) for held in value)
     if all(map(_is, own, value)):
         return value
-    memo[id(value)] = own
+    memo[id(value)] = value, own
     return own
 
 
 def _set(value: set[Any], memo: Memo) -> Any:
-    own = memo[id(value)] = {_copy(held, memo) for held in value}
+    own = {_copy(held, memo) for held in value}
+    memo[id(value)] = value, own
     return own
 
 
@@ -163,7 +165,8 @@ def _frozenset(value: frozenset[Any], memo: Memo) -> Any:
 
 
 def _bytearray(value: bytearray, memo: Memo) -> Any:
-    own = memo[id(value)] = bytearray(value)
+    own = bytearray(value)
+    memo[id(value)] = value, own
     return own
 
 
@@ -195,15 +198,10 @@ def _instance(shape: TypeShape, value: Any, memo: Memo) -> Any:
             changed[name] = own
     if not changed and not rest and _is_frozen(shape):
         return value
-    if shape.kind == "struct":
-        built = copy.copy(value)  # which runs no __post_init__
-        for name, own in changed.items():
-            msgspec.structs.force_setattr(built, name, own)
-    else:
-        fields.update(changed)
-        beside = {name: _copy(held, memo) for name, held in rest.items()}
-        built = build_instance(shape, shape.cls.__name__, fields, beside)
-    memo[id(value)] = built
+    fields.update(changed)
+    beside = {name: _copy(held, memo) for name, held in rest.items()}
+    built = build_instance(shape, shape.cls.__name__, fields, beside)
+    memo[id(value)] = value, built
     return built
 
 
