@@ -270,8 +270,8 @@ class ContinuationContext:
 
     def fail(self, error: BaseException) -> None:
         """End the action with `error` now, without its clean end: it broke the rules."""
+        self.close()  # its code may end in there, of being left
         self.error = error
-        self.close()
         self.finished = True
 
     def close(self) -> None:

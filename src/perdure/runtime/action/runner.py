@@ -166,7 +166,7 @@ class ActionRunner:
         self.continuation.loop.on_violation = self._violated
         try:
             self.continuation.start(started.at, main)
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
+        except BaseException as error:
             self._broken(error)
         is_over = self.ended or self.error is not None or self.continuation.finished
         if self._history is NEW and not is_over:
@@ -328,7 +328,7 @@ class ActionRunner:
                 continue
             try:
                 self.continuation.turns(left, self._take, self._goes_on)
-            except (Exception, KeyboardInterrupt, SystemExit) as error:
+            except BaseException as error:
                 self._broken(error)
             self._after_turn()
 
@@ -343,7 +343,7 @@ class ActionRunner:
         """Hand one durable settlement to the action and run one turn."""
         try:
             self.continuation.turn(record.at, self._take, record)
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
+        except BaseException as error:
             self._broken(error)
         self._after_turn()
 
