@@ -22,7 +22,7 @@ from perdure.codec.validation_errors import (
 )
 from perdure.errors import DecodeError, DurableCallError, EncodeError
 
-__all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary"]
+__all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary", "text_of"]
 
 TRACEBACK_ATTRIBUTE = "__perdure_traceback__"
 """Where a decoded exception holds the text of its original traceback."""
@@ -150,9 +150,9 @@ def _opaque(_codec: Codec, exc: BaseException) -> dict[str, Any]:
     return {
         # A group holds nothing but ordinary exceptions once its members went through here.
         "type": _ANY_GROUP if is_group else NAMES.name(type(exc)),
-        "message": _text_of(exc)[:_MAX_TEXT],
+        "message": text_of(exc)[:_MAX_TEXT],
         "traceback": _traceback_of(exc),
-        "notes": [_text_of(note)[:_MAX_TEXT] for note in notes[:_MAX_NOTES]]
+        "notes": [text_of(note)[:_MAX_TEXT] for note in notes[:_MAX_NOTES]]
         if isinstance(notes, list)
         else [],
     }
@@ -211,7 +211,7 @@ def _is_like(
     codec: Codec, rebuilt: BaseException, exc: BaseException, cls: type[BaseException]
 ) -> bool:
     """Say whether an exception came back as what it was."""
-    if type(rebuilt) is not cls or _text_of(rebuilt) != _text_of(exc):
+    if type(rebuilt) is not cls or text_of(rebuilt) != text_of(exc):
         return False
     if isinstance(exc, BaseExceptionGroup) or is_validation_error(exc):
         return True
@@ -245,10 +245,13 @@ def _encoded(codec: Codec, state: dict[str, Any]) -> dict[str, bytes]:
     return encoded
 
 
-def _text_of(exc: object) -> str:
+def text_of(exc: object) -> str:
+    """Return the text of an exception or a note, whatever its `__str__` does."""
     try:
         return str(exc)
-    except Exception:
+    except (KeyboardInterrupt, SystemExit):
+        raise  # the process ends, as it may in any line
+    except BaseException:
         return f"<{type(exc).__name__} whose text cannot be made>"
 
 

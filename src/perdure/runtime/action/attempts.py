@@ -18,6 +18,7 @@ from perdure.errors import RetryableError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Permit, PermitChain
 from perdure.executor.pool import Finish, Invocation
+from perdure.executor.shutdown import ends_process
 from perdure.journal.record import Record
 from perdure.journal.waited import SHORTEST, Waited, pack_waited
 from perdure.log_lines import PLACE
@@ -405,7 +406,9 @@ class CallAttempts:
             return
         try:
             self._failed(error, invocation.started_at)
-        except Exception as refused:  # by a class that the retry policy asks about the error
+        except BaseException as refused:  # by a class that the retry policy asks about the error
+            if ends_process(refused):
+                raise
             self._end(invocation.started_at, None, refused)
 
     def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:

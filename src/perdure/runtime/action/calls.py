@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from perdure.call import NO_OPTIONS, CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
 from perdure.codec.copies import own_arguments, own_value
-from perdure.codec.failure import decode_failure, encode_failure
+from perdure.codec.failure import decode_failure, encode_failure, text_of
 from perdure.codec.sketch import sign_call
 from perdure.errors import (
     ContextAccessError,
@@ -19,6 +19,7 @@ from perdure.errors import (
     NonDeterminismError,
     PerdureError,
 )
+from perdure.executor.shutdown import ends_process
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.log_lines import PLACE
@@ -331,10 +332,12 @@ class ActionCalls:
                 error = EncodeError(
                     f"the result of {template.function} cannot be journaled: {refused}"
                 )
-            except Exception as refused:  # an attribute or a method of the value raised it
+            except BaseException as refused:  # an attribute or a method of the value raised it
+                if ends_process(refused):
+                    raise
                 error = EncodeError(
                     f"the result of {template.function} cannot be journaled: it raises"
-                    f" {type(refused).__name__}: {refused}"
+                    f" {type(refused).__name__}: {text_of(refused)}"
                 )
         if error is not None:
             outcome = template.raised(encode_failure(codec, error), started_at)
