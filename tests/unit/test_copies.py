@@ -229,6 +229,72 @@ def test_g5_what_a_partial_binds_is_an_argument_too() -> None:
     assert own_arguments(functools.partial(print, 1), (), {}) is None
 
 
+@dataclasses.dataclass
+class Shop:
+    """A value as far as its fields go; what it keeps beside them need not be one."""
+
+    sold: list[str]
+
+    def sell(self, item: str) -> list[str]:
+        self.sold.append(item)
+        return self.sold
+
+
+class Till(Shop):
+    """Makes a client when it is asked for one, and keeps it."""
+
+    @functools.cached_property
+    def client(self) -> object:
+        return object()
+
+
+class Service:
+    """No value."""
+
+    def __init__(self) -> None:
+        self.sold: list[str] = []
+
+    def sell(self, item: str) -> None:
+        self.sold.append(item)
+
+
+def guarded() -> Shop:
+    shop = Shop([])
+    shop.lock = threading.Lock()  # type: ignore[attr-defined]
+    return shop
+
+
+@pytest.mark.parametrize(
+    "bound", [Shop([]).sell, [1].append, {"a": 1}.update, {1}.add, bytearray(b"a").extend]
+)
+def test_g5_a_value_that_a_method_is_bound_to_is_copied(bound: Any) -> None:
+    own = own_arguments(bound, ("a",), {})
+    assert own is not None
+    func: Any = own.func
+    assert func.__self__ is not bound.__self__
+    assert func.__self__ == bound.__self__
+    assert (func.__name__, type(func)) == (bound.__name__, type(bound))
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        guarded().sell, Till([]).sell, Service().sell, Point(1).__repr__, "a".upper, len,
+        Point.__init__, Model.model_validate, Model(tags=[]).model_dump,
+        Order([], threading.Lock()).__repr__,
+    ],
+)  # fmt: skip
+def test_g5_what_is_no_value_or_cannot_change_keeps_its_methods(bound: Any) -> None:
+    assert own_arguments(bound, ("a",), {}) is None
+
+
+def test_g5_an_argument_that_a_method_is_bound_to_as_well_stays_one() -> None:
+    shop = Shop([])
+    own = own_arguments(functools.partial(shop.sell, "a"), (shop,), {})
+    assert own is not None
+    assert own.func.func.__self__ is own.args[0]  # type: ignore[attr-defined]
+
+
 class Odd(pydantic.BaseModel):
     """A model that cannot be taken apart."""
 
