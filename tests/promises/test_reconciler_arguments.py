@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -48,12 +49,35 @@ class Bank:
         return "the bank says paid"
 
 
+async def tells(order: str, amount: int = 0) -> AsyncIterator[str]:
+    yield "the bank says paid"
+
+
+class Told:
+    """Collects what an async generator yields, as its class says, whatever it wraps."""
+
+    def __init__(self, tells: Any) -> None:
+        functools.update_wrapper(self, tells)
+        self.tells = tells
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> str:
+        return "".join([each async for each in self.tells(*args, **kwargs)])
+
+
+class Teller:
+    """Is an async generator function itself."""
+
+    async def __call__(self, order: str, amount: int = 0) -> AsyncIterator[str]:
+        yield "the bank says paid"
+
+
 RECONCILERS: dict[str, tuple[Any, str]] = {
     "none": (ask_nothing, "the bank says paid"),
     "none, coroutine": (ask_nothing_on_loop, "the bank says paid"),
     "closure": (lambda: "the bank says paid", "the bank says paid"),
     "method": (Bank().ask, "the bank says paid"),
     "object": (Bank(), "the bank says paid"),
+    "collected": (Told(tells), "the bank says paid"),
     "bound": (functools.partial(ask_order, "o1", 9), "the bank says paid o1 9"),
     "the call's": (ask_order, "the bank says paid o1 5"),
     "any": (lambda *args, **kwargs: f"{args} {kwargs}", "('o1',) {'amount': 5}"),
@@ -81,6 +105,8 @@ def test_g11_a_reconciler_may_take_no_arguments(which: str, kind: str, store: st
     [
         (lambda one, two, three: 1, "takes neither the arguments of the call (2 given) nor none"),
         (lambda other: 1, "takes neither"), (7, "cannot be called"), ("ask", "cannot be called"),
+        (tells, "the reconciler "), (Teller(), "is an async generator"),
+        (functools.partial(tells, "o1"), "is an async generator"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("how", ["call", "options"])

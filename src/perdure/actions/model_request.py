@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import types
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 from perdure.actions.bounds import bounded, is_of_the_callee
 from perdure.annotations import signature_of
 from perdure.call import DurableCall, RetryPolicy
+from perdure.callables import attribute, innermost, is_coroutine_function
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
 from perdure.llm.chat_model import (
@@ -79,7 +81,7 @@ class ModelRequest:
         """
         own = self.setup.chat
         if getattr(own, "__func__", None) is not BaseChatModelSetup.chat:
-            return self.send_own if inspect.iscoroutinefunction(own) else self.send_own_plain
+            return self.send_own if is_coroutine_function(own) else self.send_own_plain
         connection = self.setup.opened_connection
         if self._emit is None:
             chat: Any = connection.chat
@@ -87,7 +89,7 @@ class ModelRequest:
                 return self.send_plain
         else:
             chat = connection.chat_stream
-        if not getattr(chat, "keeps_arguments", False):
+        if not attribute(chat, "keeps_arguments", False):
             return self.send
         return self.send_shared if self._is_own else self.send_kept
 
@@ -159,12 +161,12 @@ class ModelRequest:
 
 def _is_coroutine_function(chat: Callable[..., Any]) -> bool:
     """Say whether a connection's `chat` is one; asked for each request, so remembered."""
-    function = getattr(chat, "__func__", None)
-    if function is None:
-        return inspect.iscoroutinefunction(inspect.unwrap(chat))
+    if type(chat) is not types.MethodType:
+        return is_coroutine_function(innermost(chat))
+    function = chat.__func__
     found = _COROUTINE_FUNCTIONS.get(function)
     if found is None:
-        found = inspect.iscoroutinefunction(inspect.unwrap(function))
+        found = is_coroutine_function(innermost(function))
         _COROUTINE_FUNCTIONS[function] = found
     return found
 

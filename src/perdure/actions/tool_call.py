@@ -13,6 +13,7 @@ from perdure.actions.bounds import bounded, is_of_the_callee
 from perdure.actions.plain import refuse_tasks
 from perdure.actions.tool_results import ToolResultForm
 from perdure.call import NO_OPTIONS
+from perdure.callables import attribute
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
 from perdure.errors import (
@@ -141,7 +142,7 @@ async def _call(
         limit=tool.limit,
     )
     call: Any = functools.partial(tool.func)
-    call.__perdure_options__ = getattr(tool.func, "__perdure_options__", NO_OPTIONS)
+    call.__perdure_options__ = attribute(tool.func, "__perdure_options__", NO_OPTIONS)
     call.journal_form = form
     return await calling.durable_execute_async(call, **checked)
 

@@ -16,6 +16,7 @@ from perdure.agent.memory_events import MEMORY_EVENTS, AgentRunBeginEvent
 from perdure.agent.own_source import name_of, origin_of, source_digest
 from perdure.agent.resources import ResourceKey, ResourceSpec, merged
 from perdure.annotations import signature_of
+from perdure.callables import innermost
 from perdure.conditions.condition import Condition, ConditionIndex
 from perdure.context import RunnerContext
 from perdure.errors import AgentDefinitionError
@@ -457,9 +458,7 @@ def _annotated_classes(
 
 def _globals_of(func: Any) -> dict[str, Any]:
     """Return the names that a callable's annotations are written in."""
-    inner = inspect.unwrap(func)
-    while isinstance(inner, functools.partial):
-        inner = inspect.unwrap(inner.func)
+    inner = innermost(func)
     if not hasattr(inner, "__globals__"):
         inner = inspect.getattr_static(type(inner), "__call__", None)
     names: dict[str, Any] = getattr(inner, "__globals__", {})

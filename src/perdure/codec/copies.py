@@ -7,9 +7,10 @@ part of a value: fields that are not compared, and objects that the journal has 
 shared within one call stays shared. What a method is bound to is an argument of it where all that
 it holds are values.
 
-A callable with a true attribute `keeps_arguments` changes none: its attempts share one copy. One
-with a true `shares_arguments` has them from somebody who changes none either, or has them for the
-journal alone: it gets them as they are.
+No copies are made, by who makes the call, for two sorts of callables. One with a true attribute
+`keeps_arguments` changes none: its attempts share one copy. One with a true `shares_arguments` has
+them from somebody who changes none either, or has them for the journal alone: it gets them as they
+are.
 """
 
 from __future__ import annotations
@@ -78,8 +79,6 @@ def own_arguments(
         and immutable(map(type, args))
         and (not kwargs or immutable(map(type, kwargs.values())))
     ):
-        return None
-    if getattr(func, "shares_arguments", False):
         return None
     own = ArgumentsOf(own_func, _copy(args, memo), _members(kwargs, memo))
     changed = own_func is not func or own.args is not args

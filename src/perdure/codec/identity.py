@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import types
 import typing
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from perdure.annotations import annotations_of
+from perdure.callables import attribute, innermost, is_coroutine_function, layers
 from perdure.codec.digests import call_digests
 from perdure.codec.names import (
     MAX_NAMES,
@@ -25,9 +25,9 @@ from perdure.errors import EncodeError
 
 __all__ = [
     "annotated_types",
+    "check_awaitable",
     "function_identities",
     "function_identity",
-    "is_async_generator_callable",
     "is_coroutine_callable",
 ]
 
@@ -70,7 +70,7 @@ def function_identities(func: Callable[..., Any]) -> Iterator[str]:
     Raises:
         EncodeError: It has no name that another process would find again.
     """
-    if isinstance(func, functools.partial):
+    if _is_a(func, functools.partial):
         yield from _partial_identities(func)
         return
     given, older = _declared_names(func)
@@ -87,7 +87,7 @@ def function_identities(func: Callable[..., Any]) -> Iterator[str]:
 
 def _declared_names(func: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names that `@durable` gives a function before its own, and behind it."""
-    options = getattr(func, "__perdure_options__", None)
+    options = attribute(func, "__perdure_options__")
     if options is None:
         return (), ()
     if options.durable_id is None:
@@ -95,7 +95,7 @@ def _declared_names(func: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (options.durable_id, *options.durable_aliases), ()
 
 
-def _partial_identities(func: functools.partial[Any]) -> Iterator[str]:
+def _partial_identities(func: Any) -> Iterator[str]:
     # What it wraps and the types of what it binds are renamed at different times.
     for wrapped in function_identities(func.func):
         try:
@@ -133,18 +133,18 @@ def _unnamed(func: Any) -> EncodeError:
 
 
 def _other_identity(func: Any, generation: int) -> str:
-    if isinstance(func, types.MethodType):
+    if _is_a(func, types.MethodType):
         return _method_identity(func, generation)
-    if isinstance(func, type):
+    if _is_a(func, type):
         return NAMES.name(func, generation)
-    if isinstance(func, types.BuiltinFunctionType | types.MethodWrapperType):
+    if _is_a(func, types.BuiltinFunctionType, types.MethodWrapperType):
         return _builtin_identity(func, generation)
-    if isinstance(func, _BUILTIN_METHODS):
+    if _is_a(func, *_BUILTIN_METHODS):
         return f"{NAMES.name(func.__objclass__, generation)}.{func.__name__}"
     if not callable(func):
         raise _unnamed(func)
     # What a decorator such as functools.cache made of a function keeps the function's name.
-    own = getattr(func, "__dict__", {})
+    own = attribute(func, "__dict__", {})
     if isinstance(own.get("__qualname__"), str) and isinstance(own.get("__module__"), str):
         return _named(own["__module__"], own["__qualname__"], func, generation)
     return f"{NAMES.name(type(func), generation)}.__call__"
@@ -184,28 +184,34 @@ def is_coroutine_callable(func: Callable[..., Any]) -> bool:
         if func in _plain_functions:
             return False
         # Marked as one, by a decorator that returns an awaitable from a plain function.
-        if inspect.iscoroutinefunction(func) or asyncio.iscoroutinefunction(func):
+        if is_coroutine_function(func):
             return True
         _plain_functions.add(func)
         return False
-    while isinstance(func, functools.partial):
-        func = func.func
-    if inspect.iscoroutinefunction(func) or asyncio.iscoroutinefunction(func):
+    func = _unbound(func)
+    if is_coroutine_function(func):
         return True
-    if isinstance(func, type) or inspect.isroutine(func):
+    if _is_a(func, type) or inspect.isroutine(func):
         return False
-    call = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
-    return inspect.iscoroutinefunction(call)
+    return inspect.iscoroutinefunction(_call_of(func))
 
 
-def is_async_generator_callable(func: Callable[..., Any]) -> bool:
-    """Return whether calling it gives an async generator, which nobody can wait for.
+def check_awaitable(func: Callable[..., Any], what: str = "") -> None:
+    """Refuse what gives an async generator when it is called: nobody can wait for one.
 
     Args:
         func: Any callable.
+        what: What it is to be, for the message.
+
+    Raises:
+        EncodeError: It gives one.
     """
-    function = _function_of(func)
-    return function is not None and bool(function.__code__.co_flags & inspect.CO_ASYNC_GENERATOR)
+    function = _executed(func)
+    if function is not None and function.__code__.co_flags & inspect.CO_ASYNC_GENERATOR:
+        raise EncodeError(
+            f"{what}{function_identity(function)} is an async generator, which is no durable call:"
+            " collect what it yields in a coroutine function and return a list"
+        )
 
 
 def annotated_types(func: Callable[..., Any]) -> tuple[Any, ...]:
@@ -228,28 +234,60 @@ def annotated_types(func: Callable[..., Any]) -> tuple[Any, ...]:
         return found
 
 
+def _executed(func: Any) -> types.FunctionType | None:
+    """Return the function whose code runs when a callable is called, where it is one of Python."""
+    if _is_function(func):  # as most are
+        return func
+    for layer in layers(func):
+        if _is_function(layer):
+            return layer
+        if _is_a(layer, type):
+            return None
+        # An object does as its class says, whatever it wraps; one of C, which functools.cache
+        # makes, hands on.
+        call = _call_of(layer)
+        if not _is_a(layer, functools.partial, types.MethodType) and _is_function(call):
+            return call
+    return None
+
+
 def _function_of(func: Any) -> types.FunctionType | None:
-    while True:
-        if isinstance(func, functools.partial):
-            func = func.func
-        elif isinstance(func, types.MethodType):
-            func = func.__func__
-        elif isinstance(func, types.FunctionType):
-            return func
-        elif hasattr(func, "__wrapped__") and not isinstance(func, type):
-            func = func.__wrapped__
-        else:
-            break
-    if isinstance(func, type):
-        return None
-    call = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
-    return call if isinstance(call, types.FunctionType) else None
+    """Return the function that has the annotations of a callable."""
+    if _is_function(func):
+        return func
+    inner = func
+    for inner in layers(func):
+        if _is_function(inner):
+            return inner
+        if _is_a(inner, type):
+            return None
+    call = _call_of(inner)
+    return call if _is_function(call) else None
+
+
+def _unbound(func: Any) -> Any:
+    while _is_a(func, functools.partial):
+        func = func.func
+    return func
+
+
+def _is_a(func: Any, *classes: type) -> bool:
+    """Do what `isinstance` does; a mock passes for an instance of anything there."""
+    return issubclass(type(func), classes)
+
+
+def _is_function(func: Any) -> TypeGuard[types.FunctionType]:
+    return type(func) is _Function
+
+
+def _call_of(func: Any) -> Any:
+    return getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted
 
 
 def _resolved(function: types.FunctionType) -> tuple[Any, ...]:
     # A wrapper's annotations were written where the wrapped function stands.
-    inner = inspect.unwrap(function)
-    if not isinstance(inner, types.FunctionType):
+    inner = innermost(function)
+    if not _is_function(inner):
         inner = function
     scope = dict(inner.__globals__)
     for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True):

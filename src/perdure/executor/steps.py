@@ -7,13 +7,13 @@ one is made by the executor.
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import os
+import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from time import perf_counter
 from typing import Any
 
+from perdure.callables import attribute, innermost
 from perdure.printable import printable_logger, shown_place
 
 logger = printable_logger("perdure")
@@ -63,8 +63,8 @@ class StepWatch:
             self._name(func, blocked)
 
     def _name(self, func: Callable[..., Any], seconds: float) -> None:
-        inner = _innermost(func)
-        key = getattr(inner, "__code__", inner)
+        inner = innermost(func)
+        key = attribute(inner, "__code__", inner)
         if key in self._named:
             return
         self._named.add(key)
@@ -128,18 +128,10 @@ class _Rest(Awaitable[Any], Generator[Any, Any, Any]):
         self._coroutine.close()
 
 
-def _innermost(func: Callable[..., Any]) -> Any:
-    """Return the function that a callable was made of."""
-    while isinstance(func, functools.partial):
-        func = func.func
-    func = inspect.unwrap(func)
-    return getattr(func, "__func__", func)
-
-
 def _called(func: Any) -> str:
     """Return what a function is called, and where it is."""
-    name = getattr(func, "__qualname__", type(func).__qualname__)
-    code = getattr(func, "__code__", None)
-    if code is None:
+    name: str = attribute(func, "__qualname__", type(func).__qualname__)
+    code = attribute(func, "__code__")
+    if type(code) is not types.CodeType:  # that of a mock is one too
         return name
     return f"{name} ({shown_place(f'{os.path.abspath(code.co_filename)}:{code.co_firstlineno}')})"

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar, Final, Literal, Protocol, Self
 
 from perdure.call import RetryPolicy, checked_timeout
+from perdure.callables import is_coroutine_function
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
@@ -85,7 +86,7 @@ class BaseChatModelConnection(Resource):
 
 async def answered(chat: Callable[..., Any], *args: Any, **kwargs: Any) -> ChatMessage:
     """Call `chat`, on a thread where it is plain, and return the message."""
-    if inspect.iscoroutinefunction(chat):
+    if is_coroutine_function(chat):
         found: Any = await chat(*args, **kwargs)
     else:
         found = await asyncio.to_thread(chat, *args, **kwargs)

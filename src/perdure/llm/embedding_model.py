@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
 from perdure.annotations import signature_of
+from perdure.callables import is_coroutine_function
 from perdure.errors import ConfigurationError, TerminalError
 from perdure.llm.providers import provider
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
@@ -149,11 +150,11 @@ class BaseEmbeddingModelSetup(Resource):
         given = {"model": self.model, **self.model_kwargs, **kwargs}
         if "kind" in signature_of(connection.embed).parameters:
             given["kind"] = kind
-        found: Any
-        if inspect.iscoroutinefunction(connection.embed):
-            found = await connection.embed(texts, **given)
+        embed: Any = connection.embed
+        if is_coroutine_function(embed):
+            found = await embed(texts, **given)
         else:
-            found = await asyncio.to_thread(connection.embed, texts, **given)
+            found = await asyncio.to_thread(embed, texts, **given)
             if inspect.isawaitable(found):
                 found = await found
         if len(texts) == 1 and len(found) and isinstance(found[0], int | float):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, overload
 
 from perdure.call import RetryPolicy, checked_timeout
+from perdure.callables import attribute
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import Attachment
 from perdure.llm.tool_schema import FunctionSchema, keep_locals
@@ -98,7 +99,7 @@ class Tool(Resource):
     @staticmethod
     def from_callable(func: Callable[..., Any], **options: Any) -> FunctionTool:
         """Return a function as a tool; `options` as FunctionTool takes them."""
-        return FunctionTool(func, **{**getattr(func, TOOL_OPTIONS, {}), **options})
+        return FunctionTool(func, **{**attribute(func, TOOL_OPTIONS, {}), **options})
 
     def checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the model's arguments in the form that `func` takes.
@@ -319,7 +320,7 @@ def _admits_none(annotation: Any) -> bool:
 def _name_of(func: Any) -> str:
     while isinstance(func, functools.partial):
         func = func.func
-    found = getattr(func, "__name__", None) or getattr(func, "name", None)
+    found = attribute(func, "__name__") or attribute(func, "name")
     return found if isinstance(found, str) else type(func).__name__
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from perdure.annotations import annotations_of, signature_of
+from perdure.callables import attribute, innermost
 from perdure.errors import (
     AgentDefinitionError,
     ToolArgumentsError,
@@ -102,8 +103,8 @@ class FunctionSchema:
 
 
 def _said(func: Callable[..., Any]) -> str:
-    module = getattr(func, "__module__", None)
-    name = getattr(func, "__qualname__", None) or type(func).__qualname__
+    module = attribute(func, "__module__")
+    name = attribute(func, "__qualname__") or type(func).__qualname__
     return f"{module}.{name}" if module else name
 
 
@@ -160,9 +161,8 @@ def _function_behind(func: Callable[..., Any]) -> Any:
         target = target.func
     if not inspect.isroutine(target) and not isinstance(target, type):
         call = getattr(type(target), "__call__", None)  # noqa: B004 - the method itself is wanted
-        target = target if hasattr(target, "__wrapped__") else call
-    target = inspect.unwrap(target)
-    return getattr(target, "__func__", target)
+        target = call if attribute(target, "__wrapped__") is None else target
+    return innermost(target)
 
 
 def keep_locals(func: Any) -> None:
@@ -240,7 +240,7 @@ def _model(
         fields[field] = (annotation, Field(**info))
     try:
         made = create_model(
-            getattr(func, "__name__", type(func).__name__),
+            attribute(func, "__name__", type(func).__name__),
             __config__=ConfigDict(extra="forbid", validate_default=False),
             **fields,
         )

@@ -37,6 +37,7 @@ class Callee(msgspec.Struct, frozen=True):
     is_coroutine: bool
     inline: bool  # on the host loop's thread, without a task; not bounded by a timeout
     is_mutable: bool = False  # its arguments can change: each attempt gets its own
+    form: Any = None  # how its result is journaled; None for as it is
 
 
 class LoneAttempt(Invocation):
@@ -288,8 +289,7 @@ class CallAttempts:
         self._services.counters.calls_made += 1
         given: ArgumentsOf | Callee = callee
         if callee.is_mutable and self._options.retry is not None:
-            if not getattr(callee.func, "keeps_arguments", False):
-                given = own_arguments(callee.func, callee.args, callee.kwargs) or callee
+            given = own_arguments(callee.func, callee.args, callee.kwargs) or callee
         invocation = Invocation(given.func, given.args, given.kwargs, self._over)
         invocation.key = self._key
         self._invocation = invocation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,7 +33,7 @@ from perdure.runtime.action.children import (
     refuse_own_key,
 )
 from perdure.runtime.action.reconcilers import check_reconciler, takes_arguments
-from perdure.runtime.action.sides import ActionOfParts
+from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.measures import OTHER
 from perdure.runtime.shared.services import FunctionInfo
 
@@ -103,27 +103,25 @@ class ActionCalls:
             self._check(options, args, kwargs)
         function, aliases = options.durable_id, options.durable_aliases
         step, call, template = self._number(
-            function or info.name or info.named(),
-            args,
-            kwargs,
-            func=func,
+            function or info.name or info.named(), args, kwargs, func=func, parts=info.parts,
             names=aliases if function is None else (function, *aliases),
             reconciled=options.reconciler is not None,
-        )
+        )  # fmt: skip
         if step.decision is Decision.REPLAY:
             return call
         if function is not None and self._services.measures is not None:
             self._measure_as(step.number, function, func, info)
         is_lone = is_lone and step.decision is Decision.RUN and step.failed is None
         # As they are now, whenever it starts: after a replay, or in its turn under a limit.
-        own = own_arguments(func, args, kwargs)
+        own = None if info.shares_arguments else own_arguments(func, args, kwargs)
         given = own or (func, args, kwargs)
         inline = inline and not info.is_coroutine
-        if is_lone and (inline or info.is_coroutine) and not hasattr(func, "journal_form"):
+        if is_lone and (inline or info.is_coroutine) and info.form is None:
             executor = self._services.executor
             self._start_lone(LoneAttempt(*given, self._lone_over, template, executor, inline))
             return call
-        callee = Callee(*given, info.is_coroutine, inline, is_mutable=own is not None)
+        is_mutable = own is not None and not info.keeps_arguments
+        callee = Callee(*given, info.is_coroutine, inline, is_mutable=is_mutable, form=info.form)
         self._start_or_put_off(step, self._beginning(step, template, callee, options))
         return call
 
@@ -175,12 +173,12 @@ class ActionCalls:
         kwargs: dict[str, Any],
         *,
         func: Callable[..., Any] | None = None,
+        parts: Mapping[str, Any] | None = None,
         names: tuple[str, ...] = (),
         reconciled: bool = False,
     ) -> tuple[CallStep, DurableCall[Any], Record]:
         """Number a call and check it against the journal; return it with its record to be."""
         action, loop = self._action, self._action.continuation.loop
-        parts = getattr(func, "digested_parts", None)
         digest, detail = sign_call(args, kwargs, parts)
         if not self._run.count_call():
             action.error = PerdureError(
@@ -254,12 +252,15 @@ class ActionCalls:
         if step.decision is Decision.RECONCILE:
             assert options.reconciler is not None
             func, info = options.reconciler, self._services.function(options.reconciler)
-            callee = replace(callee, func=func, is_coroutine=info.is_coroutine, inline=False)
+            callee = Callee(
+                func, callee.args, callee.kwargs, info.is_coroutine, inline=False,
+                is_mutable=not info.keeps_arguments, form=info.form,
+            )  # fmt: skip
             if not takes_arguments(func, callee.args, callee.kwargs):
                 callee = replace(callee, args=(), kwargs={})
-        over, form = self.call_over, getattr(callee.func, "journal_form", None)
-        if form is not None:
-            over = functools.partial(over, form=form)
+        over: CallOver = self.call_over
+        if callee.form is not None:
+            over = functools.partial(self.call_over, form=callee.form)
         attempts = CallAttempts(
             self._action, callee, template, options, over=over, before=step.failed
         )
@@ -359,7 +360,7 @@ class ActionCalls:
         not, nor those of perdure's own callables, which are the names of models, tools and nodes.
         """
         module = getattr(func, "__module__", None) or ""
-        is_own = module.startswith("perdure.") or hasattr(func, "journal_form")
+        is_own = module.startswith("perdure.") or info.form is not None
         if not is_own and function != info.declared.durable_id:
             if self._measured_as is None:
                 self._measured_as = {}

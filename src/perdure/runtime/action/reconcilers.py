@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from perdure.annotations import signature_of
+from perdure.callables import attribute
+from perdure.codec.identity import check_awaitable
 from perdure.errors import EncodeError
 
 __all__ = ["check_reconciler", "takes_arguments"]
@@ -17,13 +19,15 @@ def check_reconciler(reconciler: Any, args: tuple[Any, ...], kwargs: Mapping[str
     """Refuse what could not be called if the call were in doubt: then it is too late to say so.
 
     Raises:
-        EncodeError: it cannot be called, or takes neither the call's arguments nor none.
+        EncodeError: it cannot be called, gives nothing that can be waited for, or takes neither the
+            call's arguments nor none.
     """
     if not callable(reconciler):
         raise EncodeError(
             f"reconciler={reconciler!r:.60} cannot be called: give a function that returns the"
             " outcome of a call that may have been made"
         )
+    check_awaitable(reconciler, "the reconciler ")
     signature = _signature(reconciler)
     if signature is None or _fits(signature, args, kwargs) or _fits(signature, (), {}):
         return
@@ -44,8 +48,8 @@ def takes_arguments(
 def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return signature_of(func)
-    except (TypeError, ValueError):
-        return None  # one of C that does not say: the call's arguments are for it
+    except Exception:
+        return None  # one of C, or a proxy, that does not say: the call's arguments are for it
 
 
 def _fits(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
@@ -59,4 +63,4 @@ def _fits(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[s
 def _name(func: Any) -> str:
     while isinstance(func, functools.partial):
         func = func.func
-    return str(getattr(func, "__qualname__", type(func).__name__))
+    return str(attribute(func, "__qualname__", type(func).__name__))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import BuiltinFunctionType, CodeType, ModuleType
+from collections.abc import Callable, Mapping
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import msgspec
 
 from perdure.agent.plan import AgentPlan
 from perdure.call import NO_OPTIONS, CallOptions, Limit
+from perdure.callables import attribute
 from perdure.codec.codec import Codec
 from perdure.codec.identity import (
     annotated_types,
+    check_awaitable,
     function_identity,
-    is_async_generator_callable,
     is_coroutine_callable,
 )
 from perdure.codec.names import NAMES
@@ -73,12 +74,23 @@ class FunctionInfo:
 
     Attributes:
         name: its own in the journal; "" where it has none that lasts, see `named`.
+        form: how its result is journaled (its `journal_form`); None for as it is.
+        parts: what digests among its arguments were made of (its `digested_parts`); None if of
+            nothing.
+        keeps_arguments: its attempts may share one copy of their arguments.
+        shares_arguments: it gets its arguments as they are.
     """
 
-    __slots__ = ("_unnamed", "declared", "is_coroutine", "is_lone", "name", "options", "version")
+    __slots__ = (
+        "_unnamed", "declared", "form", "is_coroutine", "is_lone", "keeps_arguments", "name",
+        "options", "owner", "parts", "shares_arguments", "version",
+    )  # fmt: skip
 
-    def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
+    def __init__(
+        self, func: Callable[..., Any], defaults: CallOptions, owner: type | None = None
+    ) -> None:
         self.version = NAMES.version  # of what its name was derived from
+        self.owner = owner  # the class whose method it is
         self._unnamed: EncodeError | None = None
         self.name = ""
         try:
@@ -86,9 +98,13 @@ class FunctionInfo:
         except EncodeError as error:
             self._unnamed = error
         self.is_coroutine = is_coroutine_callable(func)
-        self.declared: CallOptions = getattr(func, "__perdure_options__", NO_OPTIONS)
+        self.declared: CallOptions = attribute(func, "__perdure_options__", NO_OPTIONS)
         self.options = self.declared.over(defaults)
         self.is_lone = self.options.is_lone
+        self.form: Any = attribute(func, "journal_form")
+        self.parts: Mapping[str, Any] | None = attribute(func, "digested_parts")
+        self.keeps_arguments = bool(attribute(func, "keeps_arguments"))
+        self.shares_arguments = bool(attribute(func, "shares_arguments"))
 
     def named(self) -> str:
         """Return the callable's own name in the journal.
@@ -213,29 +229,41 @@ class JobServices:
 
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
-        # Plain functions only, by their code, since a lambda is a new object each time, and those
-        # of modules in C. A closure may be a wrapper that has taken another's name; partials and
-        # methods come and go. What a factory makes is of one code and may have options of its own
-        # each time.
+        # Functions and their methods only, by their code, since a lambda is a new object each time,
+        # and those of modules in C. A closure may be a wrapper that has taken another's name;
+        # partials and objects come and go. What a factory makes is of one code and may have options
+        # of its own each time; a method that is inherited is another callable on each class.
         code: CodeType | BuiltinFunctionType | None = None
-        if getattr(func, "__closure__", True) is None:
-            code = func.__code__
+        owner: type | None = None
+        declared: CallOptions = NO_OPTIONS
+        plain: Any = func
+        if type(func) is MethodType:
+            plain, held = func.__func__, func.__self__
+            owner = held if isinstance(held, type) else type(held)
+        if type(plain) is FunctionType:
+            declared = getattr(plain, "__perdure_options__", NO_OPTIONS)
+            if plain.__closure__ is None:
+                code = plain.__code__
         elif type(func) is BuiltinFunctionType and type(func.__self__) is ModuleType:
             code = func
         known = self._functions.get(code)
-        declared = getattr(func, "__perdure_options__", NO_OPTIONS)
-        if known is None or known.declared is not declared or known.version != NAMES.version:
-            if is_async_generator_callable(func):
-                raise EncodeError(
-                    f"{function_identity(func)} is an async generator, which is no durable call:"
-                    " collect what it yields in a coroutine function and return a list"
-                )
-            known = FunctionInfo(func, self.defaults)
-            for annotated in annotated_types(func):
-                self.codec.registry.register_annotation(annotated)
+        if (
+            known is None
+            or known.declared is not declared
+            or known.owner is not owner
+            or known.version != NAMES.version
+        ):
+            known = self._found_out(func, owner)
             if code is not None:
                 self._functions[code] = known
         return known
+
+    def _found_out(self, func: Callable[..., Any], owner: type | None) -> FunctionInfo:
+        check_awaitable(func)
+        found = FunctionInfo(func, self.defaults, owner)
+        for annotated in annotated_types(func):
+            self.codec.registry.register_annotation(annotated)
+        return found
 
 
 def _blocking(config: Configuration) -> dict[str, Limit]:
