@@ -11,7 +11,7 @@ import pytest
 from tests.patience import PATIENCE
 from tests.promises.support import agent_of, out
 
-from perdure import Configuration, LocalEngine
+from perdure import Configuration, LocalEngine, PerdureError
 from perdure.run import RunStatus
 
 CONFIG = {"num-async-threads": 2}
@@ -22,14 +22,16 @@ class Threads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = 1000
+        self.of = "perdure-call"  # what their names begin with
+        self.error: Exception = RuntimeError("can't start new thread")
         self.released = threading.Event()
         start = threading.Thread.start
 
         def limited(thread: threading.Thread) -> None:
-            if not thread.name.startswith("perdure-call"):
+            if not thread.name.startswith(self.of):
                 return start(thread)
             if self.left <= 0:
-                raise RuntimeError("can't start new thread")
+                raise self.error
             self.left -= 1
             return start(thread)
 
@@ -103,8 +105,54 @@ def test_g10_a_job_takes_no_thread_of_the_hosts_loop(
     assert [each.value for each in asyncio.run(main())] == ["7"]
 
 
-def test_g18_the_pool_goes_on_when_the_system_gives_threads_again(threads: Threads) -> None:
-    threads.left = 0
+REFUSALS = [
+    RuntimeError("can't start new thread"),
+    MemoryError("no room for a stack"),
+    OSError(11, "try again"),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_g19_plain_actions_wait_for_their_thread_where_the_system_refuses_it(
+    error: Exception, threads: Threads, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads.left, threads.of, threads.error = 0, "perdure-action", error
+
+    def go(event: Any, ctx: Any) -> None:
+        out(ctx, ctx.durable_execute(str, event.input))
+
+    async def main() -> list[Any]:
+        async with LocalEngine(store, config={"continuations": "off"}).open(agent_of(go)) as job:
+            runs = [await job.submit(n, key=n) for n in range(3)]
+            await asyncio.sleep(0.02)
+            assert [run.status for run in runs] == [RunStatus.RUNNING] * 3
+            threads.left = 1
+            return [(await run.outputs())[0].value for run in runs]
+
+    assert asyncio.run(asyncio.wait_for(main(), PATIENCE)) == ["0", "1", "2"]
+    [told] = [line for line in caplog.messages if "refuses the thread for plain actions" in line]
+    assert str(error) in told
+
+
+def test_g19_a_job_ends_though_its_plain_actions_have_no_thread(threads: Threads) -> None:
+    threads.left, threads.of = 0, "perdure-action"
+
+    async def main() -> None:
+        async with LocalEngine("memory://", config={"continuations": "off"}).open(
+            agent_of(lambda event, ctx: None)
+        ) as job:
+            await job.submit(1, key=1)
+            job.stop_now()
+
+    with pytest.raises(PerdureError, match="was stopped"):
+        asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_g18_the_pool_goes_on_when_the_system_gives_threads_again(
+    error: Exception, threads: Threads
+) -> None:
+    threads.left, threads.error = 0, error
 
     async def go(event: Any, ctx: Any) -> None:
         out(ctx, await ctx.durable_execute_async(threads.hang, 7))

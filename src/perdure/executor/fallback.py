@@ -22,6 +22,7 @@ from perdure.executor.continuation import (
     TurnHub,
     settle_main,
 )
+from perdure.executor.threads import ThreadStarter
 
 
 class ActionDropped(BaseException):
@@ -29,22 +30,35 @@ class ActionDropped(BaseException):
 
 
 class SequentialLane:
-    """One daemon thread on which plain actions run, one at a time."""
+    """One daemon thread on which plain actions run, one at a time.
+
+    Where the system refuses it, what is submitted waits until it is given. Lifecycle: on the host
+    loop's thread, until `close`.
+    """
 
     def __init__(self, host: asyncio.AbstractEventLoop) -> None:
         self.host = host
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._starter = ThreadStarter(host, self._start)
+        self._started = False
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run `work` on the lane after what was submitted before."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="perdure-action", daemon=True)
-            self._thread.start()
         self._queue.put(work)
+        if not self._started:
+            self._start()
+
+    def _start(self) -> None:
+        self._started = self._starter.start(
+            self._work,
+            "perdure-action",
+            refusal="the system refuses the thread for plain actions (%s), which wait for it: allow"
+            " the process more threads",
+        )
 
     def close(self) -> None:
         """Let the thread end when it is idle."""
+        self._starter.close()
         self._queue.put(None)
 
     def _work(self) -> None:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import queue
-import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from perdure.executor.fair_queue import FairQueue
+from perdure.executor.threads import ThreadStarter
 from perdure.printable import printable_logger
 
 logger = printable_logger("perdure")
-
-FIRST_TRY_AGAIN = 0.1  # seconds until a thread is asked for again after the system refused one
-LAST_TRY_AGAIN = 5.0
 
 
 class Invocation:
@@ -115,11 +112,9 @@ class ThreadPool:
         self._abandoned: set[Invocation] = set()  # of those, the ones that may hang
         self._waiting: FairQueue[Hashable, Invocation] = FairQueue()
         self._queue: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
-        self._refused = False  # the system gave no thread when one was last asked for
+        self._starter = ThreadStarter(self._host, self._grow_again)
         self._exhausted = False  # as many threads hang as may
         self._stuck = False  # for either reason no thread is left but those that hang
-        self._try_again: asyncio.TimerHandle | None = None
-        self._pause = FIRST_TRY_AGAIN
 
     @property
     def usage(self) -> PoolUsage:
@@ -181,8 +176,7 @@ class ThreadPool:
     def close(self) -> None:
         """Let every thread end after what it executes; what has not begun never does."""
         self._waiting = FairQueue()
-        if self._try_again is not None:
-            self._try_again.cancel()
+        self._starter.close()
         endings = self._threads
         try:
             while True:
@@ -215,33 +209,20 @@ class ThreadPool:
     def _grow(self) -> None:
         if self._threads >= self._allowed or self._threads >= len(self._handed):
             return
+        refusal = (
+            "the system refuses a thread for plain calls (%s): going on with"
+            f" {self._threads}; allow the process more threads, or set num-async-threads lower"
+        )
         name = f"perdure-call-{self._threads + 1}"
-        try:
-            threading.Thread(target=self._work, name=name, daemon=True).start()
-        except (RuntimeError, MemoryError) as error:  # no room for one more, or for its stack
-            self._not_grown(error)
-            return
-        self._threads += 1
-        self._refused = self._stuck = False
-        self._pause = FIRST_TRY_AGAIN
+        if self._starter.start(self._work, name, refusal=refusal):
+            self._threads += 1
+            self._stuck = False
+        else:
+            self._note_stuck()
 
     # What waits where no thread can be had
 
-    def _not_grown(self, error: Exception) -> None:
-        if not self._refused:
-            self._refused = True
-            logger.warning(
-                "the system refuses a thread for plain calls (%s): going on with %d; allow the"
-                " process more threads, or set num-async-threads lower",
-                error, self._threads,
-            )  # fmt: skip
-        if self._try_again is None:
-            self._try_again = self._host.call_later(self._pause, self._grow_again)
-            self._pause = min(2 * self._pause, LAST_TRY_AGAIN)
-        self._note_stuck()
-
     def _grow_again(self) -> None:
-        self._try_again = None
         self._grow()
         self._note_stuck()
 
@@ -258,7 +239,7 @@ class ThreadPool:
         )
 
     def _note_stuck(self) -> None:
-        stuck = (self._refused or self._exhausted) and self._threads <= len(self._abandoned)
+        stuck = (self._starter.refused or self._exhausted) and self._threads <= len(self._abandoned)
         if stuck and not self._stuck:
             for invocation in (*self._handed, *self._waiting):
                 self._inform(invocation)
