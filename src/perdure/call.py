@@ -20,6 +20,7 @@ from perdure.errors import (
     EncodeError,
     RetryableError,
     TerminalError,
+    seconds_of,
 )
 from perdure.printable import unstorable
 
@@ -190,15 +191,27 @@ class RetryPolicy:
         return isinstance(error, (RetryableError, *self.retry_on))
 
     def interval(self, error: BaseException, attempt: int, fraction: float) -> float:
-        """Return the seconds to wait after attempt `attempt`; `fraction` in [0, 1) is chance."""
-        if isinstance(error, RetryableError) and error.retry_after is not None:
-            return max(0.0, error.retry_after)
+        """Return the seconds to wait after attempt `attempt`; `fraction` in [0, 1) is chance.
+
+        That is what the error says, as far as that can be read; else it is the policy's interval.
+        """
+        said = _retry_after(error) if isinstance(error, RetryableError) else None
+        if said is not None:
+            return max(0.0, said)
         exponent = min(attempt - 1, 1000)
         try:
             grown = self.initial_interval * self.backoff_coefficient**exponent
         except OverflowError:
             grown = self.max_interval
         return min(grown, self.max_interval) * (1 + self.jitter * (2 * fraction - 1))
+
+
+def _retry_after(error: RetryableError) -> float | None:
+    try:
+        said = error.retry_after
+        return None if said is None else seconds_of(said, "retry_after")
+    except Exception:
+        return None  # set on the error since, to what is no number, or made by a property
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

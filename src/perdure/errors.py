@@ -32,8 +32,10 @@ Each message is one line: what happened, where, and what to do next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from datetime import timedelta
+from typing import Any, SupportsFloat
 
 __all__ = [
     "ActionLoopError",
@@ -200,14 +202,52 @@ class RetryableError(PerdureError):
 
     __journal_name__ = "perdure:RetryableError"
 
-    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
-        """Say why, and how long to wait."""
-        super().__init__(message, retry_after)
-        self.retry_after = retry_after
+    # Here as well, for subclasses with an __init__ that does not come to this one.
+    retry_after: float | None = None
+
+    def __init__(
+        self, message: str = "", retry_after: SupportsFloat | str | timedelta | None = None
+    ) -> None:
+        """Say why, and how long to wait.
+
+        Args:
+            message: Why.
+            retry_after: Seconds as a number or its text, such as a Retry-After header has it, or a
+                timedelta; less than none is none.
+
+        Raises:
+            ConfigurationError: `retry_after` is neither.
+        """
+        seconds = None
+        if retry_after is not None:
+            seconds = seconds_of(retry_after, f"RetryableError({message!r:.200}): retry_after")
+        super().__init__(message, seconds)
+        self.retry_after = seconds
 
     def __str__(self) -> str:
         """Return the message."""
-        return str(self.args[0])
+        return str(self.args[0]) if self.args else ""
+
+
+def seconds_of(given: object, name: str) -> float:
+    """Return a number of seconds that was given as a number, its text or a timedelta.
+
+    Args:
+        given: What was given.
+        name: What it was given as, for the message.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    try:
+        seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)  # type: ignore[arg-type]
+        if not math.isnan(seconds):
+            return seconds
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ConfigurationError(
+        f"{name}={given!r:.60} is no number of seconds: give a number, its text or a timedelta"
+    )
 
 
 class TerminalError(PerdureError):

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.promises.callees import LONG, told
-from tests.promises.support import ONE, State, agent_of, config_of, out, pick, run
+from tests.promises.callees import LONG, fails, told
+from tests.promises.support import (
+    ONE,
+    State,
+    agent_of,
+    config_of,
+    crash_and_resume,
+    hold,
+    out,
+    pick,
+    run,
+)
 
-from perdure import RetryableError, RetryPolicy, TerminalError
+from perdure import ConfigurationError, RetryableError, RetryPolicy, TerminalError
 
 
 def says(error: Exception) -> None:
@@ -87,3 +101,163 @@ def test_g10_non_retryable_goes_before_retry_on(store: str) -> None:
 
     assert run(agent_of(calls), ONE, store=store) == [["FileNotFoundError", "PermissionError"]]
     assert sorted(State.calls) == ["missing", *["other"] * 5]
+
+
+class Busy(RetryableError):
+    """Has an __init__ of its own that does not come to perdure's."""
+
+    def __init__(self, *, code: int) -> None:
+        self.code = code
+
+
+class Told(RetryableError):
+    """Is told how long to wait by something that is not there."""
+
+    @property
+    def retry_after(self) -> float:
+        raise OSError("no header")
+
+    @retry_after.setter
+    def retry_after(self, given: Any) -> None:
+        pass
+
+
+def set_later(retry_after: Any) -> RetryableError:
+    error = RetryableError("busy", retry_after=LONG)
+    error.retry_after = retry_after
+    return error
+
+
+SOON: dict[str, Callable[[], RetryableError]] = {
+    "text": lambda: RetryableError("busy", "0.01"),
+    "decimal": lambda: RetryableError("busy", decimal.Decimal("0.01")),
+    "timedelta": lambda: RetryableError("busy", datetime.timedelta(seconds=0.01)),
+    "negative": lambda: RetryableError("busy", -5),
+    "own init": lambda: Busy(code=429),
+    "property": lambda: Told("busy", 0.01),
+    "text set later": lambda: set_later("0.01"),
+    "nonsense set later": lambda: set_later("soon"),
+    "nan set later": lambda: set_later(math.nan),
+    "object set later": lambda: set_later(object()),
+}
+
+
+def busy(which: str) -> None:
+    State.calls.append(which)
+    raise SOON[which]()
+
+
+async def busy_on_loop(which: str) -> None:
+    busy(which)
+
+
+def test_g10_however_a_retryable_error_says_when_the_attempts_go_on(kind: str, store: str) -> None:
+    policy = RetryPolicy(max_attempts=3, initial_interval=0.01)
+
+    def make(ctx: Any) -> list[Any]:
+        again = ctx.with_options(retry=policy)
+        return [
+            again.durable_execute_async(func, which)
+            for func in (busy, busy_on_loop)
+            for which in SOON
+        ]
+
+    async def calls(event: Any, ctx: Any) -> None:
+        found = [told(one) for one in await ctx.gather(*make(ctx))]
+        await ctx.durable_execute_async(hold)
+        out(ctx, found)
+
+    def calls_plain(event: Any, ctx: Any) -> None:
+        found = [told(one) for one in ctx.gather(*make(ctx))]
+        ctx.durable_execute_async(hold).result()
+        out(ctx, found)
+
+    agent = pick(kind, calls, calls_plain)
+    [found] = crash_and_resume(agent, ONE, store=store, config=config_of(kind))
+    assert found == [type(make_error()).__name__ for make_error in SOON.values()] * 2
+    assert sorted(State.calls) == sorted([*SOON] * 6)
+
+
+@pytest.mark.parametrize("long", [math.inf, 1e300, decimal.Decimal("1e400"), "inf"])
+def test_g10_an_attempt_may_be_due_after_any_time(long: Any, store: str) -> None:
+    def limited() -> str:
+        State.calls.append("limited")
+        if len(State.calls) == 1:
+            raise RetryableError("come back", retry_after=long)
+        return "too soon"
+
+    async def calls(event: Any, ctx: Any) -> None:
+        call = ctx.with_options(retry=RetryPolicy()).durable_execute_async(limited)
+        while not State.calls:
+            await ctx.sleep(0.01)
+        await ctx.sleep(0.01)
+        out(ctx, call.done())
+
+    assert run(agent_of(calls), ONE, store=store) == [False]
+    assert State.calls == ["limited"]
+
+
+@pytest.mark.parametrize("given", ["Wed, 21 Oct 2026 07:28:00 GMT", math.nan, object(), [1]])
+def test_g10_a_wait_that_is_no_time_is_refused_where_it_is_given(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"RetryableError\('busy'\): retry_after=") as told:
+        RetryableError("busy", retry_after=given)
+    assert repr(given)[:60] in str(told.value)
+
+
+class Unsure(type):
+    """Cannot say what is an instance of it."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise LookupError("who knows")
+
+
+class Odd(Exception, metaclass=Unsure):
+    pass
+
+
+class Asks(RetryPolicy):
+    """A policy of a user's own."""
+
+    def allows(self, error: BaseException, attempt: int) -> bool:
+        return True
+
+    def interval(self, error: BaseException, attempt: int, fraction: float) -> Any:
+        return "soon"
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        (RetryPolicy(retry_on=(Odd,)), "LookupError: who knows"),
+        (RetryPolicy(non_retryable=(Odd,)), "LookupError: who knows"),
+        (RetryPolicy(retry_on=OSError), "TypeError: "),  # type: ignore[arg-type]
+        (Asks(), "TypeError: "),
+    ],
+    ids=["retry_on", "non_retryable", "no tuple", "interval"],
+)
+def test_g9_a_policy_that_raises_leaves_the_call_its_own_error(
+    policy: RetryPolicy, why: str, kind: str, store: str
+) -> None:
+    def make(ctx: Any) -> list[Any]:
+        again = ctx.with_options(retry=policy)
+        return [again.durable_execute_async(fails, name) for name in ("a", "b")]
+
+    def of(found: Any) -> list[Any]:
+        return [[told(one), str(one.error), one.error.__notes__] for one in found]
+
+    async def calls(event: Any, ctx: Any) -> None:
+        found = of(await ctx.gather(*make(ctx)))
+        await ctx.durable_execute_async(hold)
+        out(ctx, found)
+
+    def calls_plain(event: Any, ctx: Any) -> None:
+        found = of(ctx.gather(*make(ctx)))
+        ctx.durable_execute_async(hold).result()
+        out(ctx, found)
+
+    agent = pick(kind, calls, calls_plain)
+    [found] = crash_and_resume(agent, ONE, store=store, config=config_of(kind))
+    for kind_of, text, notes in found:
+        assert (kind_of, text) == ("OSError", "attempt 1")
+        assert notes[0].startswith(f"not attempted again: the retry policy raised {why}")
+    assert sorted(State.calls) == ["a", "b"]

@@ -6,6 +6,7 @@ crash in a back-off of an hour does not start it again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 
 from perdure.call import CallOptions
 from perdure.codec.copies import ArgumentsOf, own_arguments
-from perdure.codec.failure import encode_failure
+from perdure.codec.failure import encode_failure, text_of
 from perdure.errors import RetryableError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Permit, PermitChain
@@ -26,6 +27,7 @@ from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
 
 NOT_WAITED = Waited()
+LONGEST_WAIT = 100 * 365 * 24 * 3600.0  # seconds; durable times are ns in 64 bits
 
 
 class Callee(msgspec.Struct, frozen=True):
@@ -404,12 +406,7 @@ class CallAttempts:
         if error is None:
             self._end(invocation.started_at, value, None)
             return
-        try:
-            self._failed(error, invocation.started_at)
-        except BaseException as refused:  # by a class that the retry policy asks about the error
-            if ends_process(refused):
-                raise
-            self._end(invocation.started_at, None, refused)
+        self._failed(error, invocation.started_at)
 
     def _end(self, started_at: int, value: Any, error: BaseException | None) -> None:
         self._close()
@@ -436,10 +433,20 @@ class CallAttempts:
 
     def _next_wake_up(self, error: BaseException) -> int | None:
         policy = self._options.retry
-        if policy is None or not policy.allows(error, self._attempt):
+        if policy is None:
             return None
-        wait = policy.interval(error, self._attempt, self._services.world.chance())
-        wake_up = self._services.now() + int(wait * 1e9)
+        try:
+            if not policy.allows(error, self._attempt):
+                return None
+            wait = policy.interval(error, self._attempt, self._services.world.chance())
+            wake_up = self._services.now() + int(min(wait, LONGEST_WAIT) * 1e9)
+        except BaseException as refused:  # a policy of the user's own, or a class that it asks
+            if ends_process(refused):
+                raise
+            with contextlib.suppress(BaseException):  # of an error that takes no notes
+                said = f"{type(refused).__name__}: {text_of(refused)}"
+                error.add_note(f"not attempted again: the retry policy raised {said}")
+            return None
         return None if self.over_at is not None and wake_up >= self.over_at else wake_up
 
     def _release(self) -> None:
