@@ -8,9 +8,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from tests.promises.support import ONE, config_of, crash_and_resume, hold, out, pick
+from tests.promises.chat_support import Inside, model, said_by_tools, wants
+from tests.promises.support import ONE, agent_of, config_of, crash_and_resume, hold, out, pick, run
 
+from perdure.actions.chat import chat as ask
 from perdure.codec.identity import annotated_types, check_awaitable
+from perdure.llm.message import ChatMessage, MessageRole
+from perdure.llm.tool import Tool
+from perdure.resource import ResourceType
+from perdure.testing.scripted_chat import ScriptedChatModel
 
 
 def plain(n: int) -> int:
@@ -108,3 +114,49 @@ def test_what_a_proxy_wraps_is_not_sought_without_end() -> None:
     method = xmlrpc.client.ServerProxy("http://127.0.0.1:9").add
     assert annotated_types(method) == ()
     check_awaitable(method)  # refuses nothing
+
+
+def chats(answer: Any) -> dict[str, Any]:
+    """Return mocks of the `chat` of a connection."""
+    real = ScriptedChatModel(["not asked"])
+    given = {"return_value": answer}
+    return {
+        "mock": mock.Mock(**given),
+        "magic": mock.MagicMock(**given),
+        "async": mock.AsyncMock(**given),
+        "of it": mock.MagicMock(spec=real.chat, **given),
+        "autospec": mock.create_autospec(real.chat, **given),
+    }
+
+
+@pytest.mark.parametrize("which", chats(None))
+@pytest.mark.parametrize("whose", ["connection", "model"])
+def test_g26_a_mock_of_a_chat_is_asked_once(which: str, whose: str, store: str) -> None:
+    answered = ChatMessage(role=MessageRole.ASSISTANT, content="five")
+    chat = chats(answered)[which]
+    connection = ScriptedChatModel(["not asked"])
+    setup = model(connection=connection, tools=[])
+    replaced: Any = connection if whose == "connection" else setup
+    replaced.chat = chat
+
+    async def go(event: Any, ctx: Any) -> None:
+        response = await ask(ctx, "m", "hi")
+        await ctx.durable_execute_async(hold)
+        out(ctx, response.response.content)
+
+    agent = agent_of(go).add_resource("m", ResourceType.CHAT_MODEL, setup)
+    assert crash_and_resume(agent, ONE, store=store) == ["five"]
+    assert chat.call_count == 1
+
+
+@pytest.mark.parametrize("which", ["mock", "async", "magic of a function", "autospec"])
+def test_a_mock_in_the_place_of_a_tools_function_is_called(which: str) -> None:
+    func = mocks()[which]
+    replaced = Tool.from_callable(plain)
+    replaced.func = func  # type: ignore[attr-defined]
+
+    def script(messages: Any, tools: Any) -> Any:
+        return " ".join(said_by_tools(messages)) or wants("plain", n=1)
+
+    assert run(Inside(model(script, tools=[replaced])), ONE) == ["5"]
+    assert func.call_args == mock.call(n=1)
