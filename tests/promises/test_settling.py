@@ -251,7 +251,7 @@ def test_g9_a_retry_policy_that_cannot_say_ends_the_call(kind: str) -> None:
         out(ctx, [told_of(one.error) for one in ctx.gather(call)] * 2)
 
     config = config_of(kind, **{"limits.one.concurrency": 1})
-    assert run(pick(kind, go, go_plain), ONE, config=config) == [["LookupError", "LookupError"]]
+    assert run(pick(kind, go, go_plain), ONE, config=config) == [["ValueError", "ValueError"]]
 
 
 def test_g9_a_result_that_raises_when_it_is_looked_at_fails_its_call(kind: str) -> None:

@@ -37,27 +37,3 @@ def test_a_function_of_a_module_in_c_is_looked_at_once_and_a_method_each_time(
     found = LocalEngine("memory://").run(agent, [1], key=str)
     assert [each.value for each in found] == [3 if name == "abs" else 6]
     assert len(looked_at) == looks
-
-
-def test_g7_an_inherited_method_has_the_name_of_its_class_whichever_was_called_first() -> None:
-    class Base:
-        async def method(self) -> None:
-            pass
-
-        @classmethod
-        async def of_the_class(cls) -> None:
-            pass
-
-    class Derived(Base):
-        pass
-
-    async def go(event: InputEvent, ctx: Any) -> None:
-        called = [Base().method, Derived().method, Base().method]
-        called += [Derived.of_the_class, Base.of_the_class]
-        calls = [ctx.durable_execute_async(each) for each in called]
-        await asyncio.gather(*calls)
-        names = [each.function for each in calls]
-        ctx.send_event(OutputEvent(output=["@" in name for name in names]))
-
-    found = LocalEngine("memory://").run(Agent().add_action("go", InputEvent, go), [1], key=str)
-    assert found[0].value == [False, True, False, True, False]

@@ -83,14 +83,11 @@ class FunctionInfo:
 
     __slots__ = (
         "_unnamed", "declared", "form", "is_coroutine", "is_lone", "keeps_arguments", "name",
-        "options", "owner", "parts", "shares_arguments", "version",
+        "options", "parts", "shares_arguments", "version",
     )  # fmt: skip
 
-    def __init__(
-        self, func: Callable[..., Any], defaults: CallOptions, owner: type | None = None
-    ) -> None:
+    def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
         self.version = NAMES.version  # of what its name was derived from
-        self.owner = owner  # the class whose method it is
         self._unnamed: EncodeError | None = None
         self.name = ""
         try:
@@ -229,17 +226,13 @@ class JobServices:
 
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
-        # Functions and their methods only, by their code, since a lambda is a new object each time,
+        # Functions only, bound as methods too, by their code, since a lambda is a new object each time,
         # and those of modules in C. A closure may be a wrapper that has taken another's name;
         # partials and objects come and go. What a factory makes is of one code and may have options
-        # of its own each time; a method that is inherited is another callable on each class.
+        # of its own each time.
         code: CodeType | BuiltinFunctionType | None = None
-        owner: type | None = None
         declared: CallOptions = NO_OPTIONS
-        plain: Any = func
-        if type(func) is MethodType:
-            plain, held = func.__func__, func.__self__
-            owner = held if isinstance(held, type) else type(held)
+        plain: Any = func.__func__ if type(func) is MethodType else func
         if type(plain) is FunctionType:
             declared = getattr(plain, "__perdure_options__", NO_OPTIONS)
             if plain.__closure__ is None:
@@ -247,20 +240,15 @@ class JobServices:
         elif type(func) is BuiltinFunctionType and type(func.__self__) is ModuleType:
             code = func
         known = self._functions.get(code)
-        if (
-            known is None
-            or known.declared is not declared
-            or known.owner is not owner
-            or known.version != NAMES.version
-        ):
-            known = self._found_out(func, owner)
+        if known is None or known.declared is not declared or known.version != NAMES.version:
+            known = self._found_out(func)
             if code is not None:
                 self._functions[code] = known
         return known
 
-    def _found_out(self, func: Callable[..., Any], owner: type | None) -> FunctionInfo:
+    def _found_out(self, func: Callable[..., Any]) -> FunctionInfo:
         check_awaitable(func)
-        found = FunctionInfo(func, self.defaults, owner)
+        found = FunctionInfo(func, self.defaults)
         for annotated in annotated_types(func):
             self.codec.registry.register_annotation(annotated)
         return found
