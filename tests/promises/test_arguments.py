@@ -30,13 +30,6 @@ class Cart:
 
     items: list[str]
 
-    def put(self, item: str) -> list[str]:
-        self.items.append(item)
-        return self.items
-
-    async def put_on_loop(self, item: str) -> list[str]:
-        return self.put(item)
-
 
 def fill(cart: Any, item: str) -> int:
     """Change what it was given."""
@@ -263,30 +256,3 @@ def test_g5_each_argument_keeps_its_own_attributes(callee: Any, kind: str, store
     config = config_of(kind, **{"limits.one.concurrency": 1})
     [found] = crash_and_resume(pick(kind, go, go_plain), ONE, store=store, config=config)
     assert [found[0], found[2], found[3]] == [expected] * 3
-
-
-@pytest.mark.parametrize("name", ["put", "put_on_loop"])
-def test_g5_a_value_that_a_method_is_bound_to_is_an_argument(
-    name: str, kind: str, store: str
-) -> None:
-    async def go(event: Any, ctx: Any) -> None:
-        cart = Cart([])
-        made = ctx.durable_execute_async(getattr(cart, name), "a")
-        cart.items.append("after call")
-        again = await ctx.durable_execute_async(functools.partial(getattr(cart, name), "b"))
-        inline = ctx.durable_execute(cart.put, "c")
-        await ctx.durable_execute_async(hold)
-        out(ctx, [await made, again, inline, cart.items])
-
-    def go_plain(event: Any, ctx: Any) -> None:
-        cart = Cart([])
-        made = ctx.durable_execute_async(getattr(cart, name), "a")
-        cart.items.append("after call")
-        again = ctx.durable_execute_async(functools.partial(getattr(cart, name), "b")).result()
-        inline = ctx.durable_execute(cart.put, "c")
-        ctx.durable_execute_async(hold).result()
-        out(ctx, [made.result(), again, inline, cart.items])
-
-    [found] = crash_and_resume(pick(kind, go, go_plain), ONE, store=store, config=config_of(kind))
-    after = "after call"
-    assert found == [["a"], [after, "b"], [after, "c"], [after]]

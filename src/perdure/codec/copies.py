@@ -4,8 +4,7 @@ A change that is made to a mutable argument afterwards is seen by neither side. 
 shape, as the codec takes values apart: containers, dataclasses, models, Structs and named tuples;
 running no constructor. What cannot change is handed over as it is, as is what does not count as
 part of a value: fields that are not compared, and objects that the journal has no form for. What is
-shared within one call stays shared. What a method is bound to is an argument of it where all that
-it holds are values.
+shared within one call stays shared.
 
 No copies are made, by who makes the call, for two sorts of callables. One with a true attribute
 `keeps_arguments` changes none: its attempts share one copy. One with a true `shares_arguments` has
@@ -20,17 +19,13 @@ import decimal
 import enum
 import functools
 import pathlib
-import types
 import uuid
 import zoneinfo
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from perdure.codec.digests import newest
 from perdure.codec.instances import build_instance, take_apart
-from perdure.codec.lower import Lowering
-from perdure.codec.names import type_name
 from perdure.codec.types import TypeShape, describe
 
 __all__ = ["ArgumentsOf", "own_arguments", "own_value"]
@@ -48,10 +43,6 @@ _IMMUTABLE = frozenset(
 )  # fmt: skip
 
 
-_METHODS = frozenset((types.MethodType, types.BuiltinMethodType, types.MethodWrapperType))
-_WHOLE = Lowering(newest, unknown=type_name, exact=True)
-
-
 class ArgumentsOf(NamedTuple):
     """A callable with its arguments."""
 
@@ -66,22 +57,20 @@ def own_arguments(
     """Return a call with arguments of its own, or None where none of them can change.
 
     Args:
-        func: what is called; what a partial binds counts among the arguments, and so does what a
-            method is bound to where that is a plain value.
+        func: what is called; what a partial binds counts among the arguments.
         args: its positional arguments.
         kwargs: its keyword arguments.
     """
     immutable = _IMMUTABLE.issuperset
-    memo: Memo = {}
-    own_func = func if type(func) is types.FunctionType else _own_callable(func, memo)
     if (
-        own_func is func
-        and immutable(map(type, args))
+        immutable(map(type, args))
         and (not kwargs or immutable(map(type, kwargs.values())))
+        and type(func) is not functools.partial
     ):
         return None
-    own = ArgumentsOf(own_func, _copy(args, memo), _members(kwargs, memo))
-    changed = own_func is not func or own.args is not args
+    memo: Memo = {}
+    own = ArgumentsOf(_own_callable(func, memo), _copy(args, memo), _members(kwargs, memo))
+    changed = own.func is not func or own.args is not args
     return own if changed or own.kwargs is not kwargs else None
 
 
@@ -92,16 +81,7 @@ def own_value(value: T) -> T:
 
 
 def _own_callable(func: Any, memo: Memo) -> Any:
-    cls = type(func)
-    if cls in _METHODS:
-        holder = func.__self__
-        own = _copy(holder, memo) if _is_value(holder) else holder
-        if own is holder:
-            return func
-        if cls is types.MethodType:
-            return types.MethodType(func.__func__, own)
-        return getattr(own, func.__name__)
-    if cls is not functools.partial:
+    if type(func) is not functools.partial:
         return func
     inner, args = _own_callable(func.func, memo), _copy(func.args, memo)
     keywords = _members(func.keywords, memo)
@@ -110,24 +90,6 @@ def _own_callable(func: Any, memo: Memo) -> Any:
     own = functools.partial(inner, *args, **keywords)
     own.__dict__.update(func.__dict__)
     return own
-
-
-def _is_value(holder: Any) -> bool:
-    """Say whether what a method is bound to is a plain value, through and through.
-
-    A client, a service or an agent is none: what it keeps is for all calls of its methods. Neither
-    is what holds such a thing, or may keep one that it makes when it is asked for.
-    """
-    cls = type(holder)
-    if cls not in _COPIERS:
-        shape = describe(cls)
-        if shape is None or shape.cached or shape.kind == "enum":
-            return False
-    try:
-        _WHOLE.lower(holder)
-    except Exception:
-        return False
-    return True
 
 
 def _members(kwargs: dict[str, Any], memo: Memo) -> dict[str, Any]:
