@@ -88,7 +88,7 @@ def simulate(
 
     # The text of a traceback is of this machine and this Python.
     failure = perdure.codec.failure
-    traceback = mock.patch.object(failure, "_traceback_of", return_value="traceback")
+    traceback = mock.patch.object(failure, "traceback_of", return_value="traceback")
     with traceback, mock.patch.object(perdure.runtime.job_runtime, "World", return_value=world):
         try:
             loop.run_until_complete(main())

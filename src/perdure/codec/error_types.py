@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import types
-from typing import Any, TypeGuard
+from collections.abc import Callable
+from typing import Any, TypeGuard, TypeVar
 
 from perdure.codec.names import NAMES, main_module_name
 
 __all__ = ["ErrorTypes", "NotLoaded"]
+
+E = TypeVar("E", bound=BaseException)
 
 # Raised in an action they would end or unwind something of the interpreter's instead of telling it
 # what happened.
@@ -51,8 +54,20 @@ class ErrorTypes:
             NotLoaded: its module was not loaded in time.
             LookupError: there is none, or it is no exception that may be raised in an action.
         """
+        return self._find(name, is_outcome)
+
+    def find_class(self, name: str) -> type[BaseException]:
+        """Return the exception class of a journaled name, of any kind: it is not to be raised.
+
+        Raises:
+            NotLoaded: its module was not loaded in time.
+            LookupError: there is none.
+        """
+        return self._find(name, _is_exception)
+
+    def _find(self, name: str, is_wanted: Callable[[Any], TypeGuard[type[E]]]) -> type[E]:
         named = NAMES.find(name) or NAMES.find_error(name)
-        if named is not None and is_outcome(named):
+        if named is not None and is_wanted(named):
             return named
         module_name, _, qualname = name.partition(":")
         if "<" in qualname:
@@ -61,7 +76,7 @@ class ErrorTypes:
             found: Any = module
             for part in qualname.split("."):
                 found = getattr(found, part, None)
-            if is_outcome(found) and name in NAMES.of(found):
+            if is_wanted(found) and name in NAMES.of(found):
                 return found
         raise LookupError(f"{name} is no exception here")
 
@@ -81,6 +96,8 @@ class ErrorTypes:
 
 def is_outcome(cls: Any) -> TypeGuard[type[Exception]]:
     """Say whether a class is one of exceptions that are raised in an action as themselves."""
-    return (
-        isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _CONTROL_FLOW)
-    )
+    return _is_exception(cls) and issubclass(cls, Exception) and not issubclass(cls, _CONTROL_FLOW)
+
+
+def _is_exception(cls: Any) -> TypeGuard[type[BaseException]]:
+    return isinstance(cls, type) and issubclass(cls, BaseException)

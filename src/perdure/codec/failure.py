@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import traceback
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeGuard
 
 from perdure.codec.codec import Codec
+from perdure.codec.error_parts import form_of, make, set_aside, taken_apart, value_of
+from perdure.codec.error_texts import (
+    MAX_TEXT,
+    TRACEBACK_ATTRIBUTE,
+    class_name,
+    notes_of,
+    text_of,
+    traceback_of,
+)
 from perdure.codec.error_types import NotLoaded
 from perdure.codec.names import NAMES
 from perdure.codec.places import place_in
@@ -22,20 +31,18 @@ from perdure.codec.validation_errors import (
 )
 from perdure.errors import DecodeError, DurableCallError, EncodeError
 
-__all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary", "text_of"]
-
-TRACEBACK_ATTRIBUTE = "__perdure_traceback__"
-"""Where a decoded exception holds the text of its original traceback."""
+__all__ = ["TRACEBACK_ATTRIBUTE", "decode_failure", "encode_failure", "failure_summary"]
 
 _MAX_CHAIN = 5
-_MAX_TEXT = 8 * 1024
-_MAX_FRAMES = 50
-_MAX_NOTES = 20
+_MAX_GROUPS = 30
+_MAX_PARTS = 4
+_MAX_FURTHER = 1000  # exceptions in groups below _MAX_CHAIN and in parts, all in all
 _OWN_STATE = frozenset((TRACEBACK_ATTRIBUTE, "__notes__"))
 
 _ANY_GROUP = "builtins:ExceptionGroup"
-_HEAP_TYPE = 1 << 9
+_get_cause = vars(BaseException)["__cause__"].__get__
 _set_cause = vars(BaseException)["__cause__"].__set__
+_get_suppress_context = vars(BaseException)["__suppress_context__"].__get__
 _set_suppress_context = vars(BaseException)["__suppress_context__"].__set__
 
 
@@ -46,13 +53,14 @@ def encode_failure(codec: Codec, exc: BaseException) -> bytes:
         codec: Of the job.
         exc: What a durable call raised.
     """
-    for told in (_whole, _opaque):
-        # It may be too large, or not let itself be looked at.
-        with contextlib.suppress(Exception):
-            return codec.encode(told(codec, exc))
+    # It may be too large, or not let itself be looked at, whatever it raises then.
+    with contextlib.suppress(BaseException):
+        return codec.encode(_Telling(codec).tree(exc, _Room()))
+    with contextlib.suppress(BaseException):
+        return codec.encode(_opaque(exc))
     # What happened still has to be told, whatever the bound of a value is.
-    least = {"type": f"builtins:{type(exc).__name__}", "message": "", "traceback": "", "notes": []}
-    return Codec().encode(least)
+    name = class_name(type(exc))
+    return Codec().encode({"type": f"builtins:{name}", "message": "", "traceback": "", "notes": []})
 
 
 def decode_failure(codec: Codec, data: bytes) -> BaseException:
@@ -139,135 +147,159 @@ def _is_tree(tree: Any) -> bool:
 # Encoding
 
 
-def _whole(codec: Codec, exc: BaseException) -> dict[str, Any]:
-    return _tree(codec, exc, _MAX_CHAIN)
+class _Room(NamedTuple):
+    """How much further down an exception is told of what it holds."""
+
+    causes: int = _MAX_CHAIN
+    groups: int = _MAX_GROUPS
+    parts: int = _MAX_PARTS
+
+    def cause(self) -> _Room:
+        return self._replace(causes=self.causes - 1)
+
+    def member(self) -> _Room:
+        return self._replace(causes=max(self.causes - 1, 1), groups=self.groups - 1)
+
+    def part(self) -> _Room:
+        return self._replace(causes=max(self.causes - 1, 1), parts=self.parts - 1)
 
 
-def _opaque(_codec: Codec, exc: BaseException) -> dict[str, Any]:
+def _opaque(exc: BaseException) -> dict[str, Any]:
     """What is told of any exception, rebuildable or not."""
-    is_group = isinstance(exc, BaseExceptionGroup) and not isinstance(exc, Exception)
-    notes = getattr(exc, "__notes__", None)
+    is_foreign = _is_group(exc) and not issubclass(type(exc), Exception)
     return {
         # A group holds nothing but ordinary exceptions once its members went through here.
-        "type": _ANY_GROUP if is_group else NAMES.name(type(exc)),
-        "message": text_of(exc)[:_MAX_TEXT],
-        "traceback": _traceback_of(exc),
-        "notes": [text_of(note)[:_MAX_TEXT] for note in notes[:_MAX_NOTES]]
-        if isinstance(notes, list)
-        else [],
+        "type": _ANY_GROUP if is_foreign else NAMES.name(type(exc)),
+        "message": text_of(exc)[:MAX_TEXT],
+        "traceback": traceback_of(exc),
+        "notes": notes_of(exc),
     }
 
 
-def _tree(codec: Codec, exc: BaseException, depth: int) -> dict[str, Any]:
-    tree = _opaque(codec, exc)
-    if depth > 0:
-        tree = _rebuildable(codec, exc, tree, depth)
-    cause = exc.__cause__
-    if cause is not None and depth > 1:
-        tree["cause"] = _tree(codec, cause, depth - 1)
-    if exc.__suppress_context__:
-        tree["suppress"] = True
-    return tree
+def _is_group(exc: BaseException) -> TypeGuard[BaseExceptionGroup[Any]]:
+    # By its type: isinstance asks the exception, too, which may be of anybody's making.
+    return issubclass(type(exc), BaseExceptionGroup)
 
 
-def _rebuildable(
-    codec: Codec, exc: BaseException, tree: dict[str, Any], depth: int
-) -> dict[str, Any]:
-    """Return the tree with what rebuilds the exception, or as it is where that is not possible."""
-    is_group = isinstance(exc, BaseExceptionGroup)
-    # A group of a class that cannot be rebuilt is one of the plain class, with its members.
-    for name in (tree["type"], _ANY_GROUP) if is_group else (tree["type"],):
+class _Telling:
+    """Makes the tree of one exception.
+
+    Owns: what it is within at the moment, and how many exceptions are told yet where exceptions
+    hold each other in other ways than as causes and as members of a few levels. One use.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._left = _MAX_FURTHER
+        self._within: set[int] = set()
+
+    def tree(self, exc: BaseException, room: _Room) -> dict[str, Any]:
+        tree = _opaque(exc)
+        if room.groups > 0 and self._is_told(room):
+            self._within.add(id(exc))
+            tree = self._rebuildable(exc, tree, room)
+            self._within.discard(id(exc))
+        cause = _get_cause(exc)
+        if cause is not None and room.causes > 1:
+            tree["cause"] = self.tree(cause, room.cause())
+        if _get_suppress_context(exc):
+            tree["suppress"] = True
+        return tree
+
+    def _is_told(self, room: _Room) -> bool:
+        if room.groups > _MAX_GROUPS - _MAX_CHAIN and room.parts == _MAX_PARTS:
+            return True
+        self._left -= 1
+        return self._left >= 0
+
+    def _rebuildable(self, exc: BaseException, tree: dict[str, Any], room: _Room) -> dict[str, Any]:
+        """Return the tree with what rebuilds the exception, or as it is where that cannot be."""
         try:
-            cls = codec.errors.find(name)
-            whole = _with_parts(codec, exc, {**tree, "type": name}, depth)
-            if _is_like(codec, _rebuild(codec, whole), exc, cls):
-                return whole
-        except NotLoaded as late:
-            tree["notes"] = [*tree["notes"], str(late)]
-        except Exception:
-            pass  # it does not let itself be taken apart, or put together
-    return tree
-
-
-def _with_parts(
-    codec: Codec, exc: BaseException, tree: dict[str, Any], depth: int
-) -> dict[str, Any]:
-    """Return the tree with the parts of the exception."""
-    if is_validation_error(exc):
-        take = functools.partial(_tree, codec, depth=depth - 1)
-        return {**tree, "validation": codec.encode(take_validation_error(exc, take))}
-    if isinstance(exc, BaseExceptionGroup):
-        tree["args"] = codec.encode((exc.message,))
-        tree["members"] = [_tree(codec, member, depth - 1) for member in exc.exceptions]
-    else:
-        args, slots = _taken_apart(exc)
-        tree["args"] = codec.encode(args)
-        tree["slots"] = _encoded(codec, slots)
-    tree["state"] = _encoded(codec, vars(exc))
-    return tree
-
-
-def _is_like(
-    codec: Codec, rebuilt: BaseException, exc: BaseException, cls: type[BaseException]
-) -> bool:
-    """Say whether an exception came back as what it was."""
-    if type(rebuilt) is not cls or text_of(rebuilt) != text_of(exc):
-        return False
-    if isinstance(exc, BaseExceptionGroup) or is_validation_error(exc):
-        return True
-    return codec.encode(_taken_apart(rebuilt)[0]) == codec.encode(_taken_apart(exc)[0])
-
-
-def _taken_apart(exc: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the constructor arguments and the attributes kept outside of `__dict__`."""
-    # The interpreter's own __reduce__ knows what its types keep beside args (OSError.filename).
-    reduced = _builtin_base(type(exc)).__reduce__(exc)
-    args = reduced[1] if isinstance(reduced, tuple) else exc.args
-    beside = reduced[2] if len(reduced) > 2 and isinstance(reduced[2], dict) else {}
-    slots = {key: held for key, held in beside.items() if key not in vars(exc)}
-    for base in type(exc).__mro__:
-        names = vars(base).get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            if not name.startswith("__") and hasattr(exc, name):
-                slots[name] = getattr(exc, name)
-    return args, slots
-
-
-def _encoded(codec: Codec, state: dict[str, Any]) -> dict[str, bytes]:
-    encoded = {}
-    for key, held in state.items():
-        if key not in _OWN_STATE:
+            parts = self._parts(exc, room)
+        except BaseException:  # it does not let itself be taken apart
+            parts = None
+        # A group of a class that cannot be rebuilt is one of the plain class, with its members.
+        names = (tree["type"], _ANY_GROUP) if _is_group(exc) else (tree["type"],)
+        for name in dict.fromkeys(names):
             try:
-                encoded[key] = codec.encode(held)
-            except EncodeError:
-                # Connections, responses and locks stay in the process that raised.
+                cls = self._codec.errors.find(name)
+            except NotLoaded as late:
+                tree["notes"] = [*tree["notes"], str(late)]
                 continue
-    return encoded
+            except BaseException:  # there is none, or its module does not let itself be looked at
+                cls = None
+            if cls is not None and parts is not None:
+                for tried in self._tries(exc, {**tree, "type": name, **parts}):
+                    if self._comes_back(tried, exc, cls):
+                        return tried
+        return tree
 
+    def _parts(self, exc: BaseException, room: _Room) -> dict[str, Any]:
+        """Return what the exception is made of."""
+        codec = self._codec
+        if is_validation_error(exc):
+            take = functools.partial(self.tree, room=room.member())
+            return {"validation": codec.encode(take_validation_error(exc, take))}
+        if _is_group(exc):
+            members = [self.tree(member, room.member()) for member in exc.exceptions]
+            parts: dict[str, Any] = {"args": codec.encode((exc.message,)), "members": members}
+        else:
+            args, slots = taken_apart(exc)
+            within = functools.partial(self._part, room=room)
+            parts = {"args": form_of(codec, args, within), "slots": self._forms(slots, room)}
+        parts["state"] = self._forms(vars(exc), room)
+        return parts
 
-def text_of(exc: object) -> str:
-    """Return the text of an exception or a note, whatever its `__str__` does."""
-    try:
-        return str(exc)
-    except (KeyboardInterrupt, SystemExit):
-        raise  # the process ends, as it may in any line
-    except BaseException:
-        return f"<{type(exc).__name__} whose text cannot be made>"
+    def _part(self, exc: BaseException, room: _Room) -> bytes:
+        """Return the bytes of an exception that is held in an argument or an attribute."""
+        if room.parts == 0 or id(exc) in self._within:
+            raise EncodeError("exceptions hold each other for ever")
+        return self._codec.encode(self.tree(exc, room.part()))
 
+    def _forms(self, state: dict[str, Any], room: _Room) -> dict[str, Any]:
+        forms = {}
+        within = functools.partial(self._part, room=room)
+        for key, held in state.items():
+            if key not in _OWN_STATE:
+                # Connections, responses and locks stay in the process that raised.
+                with contextlib.suppress(EncodeError):
+                    forms[key] = form_of(self._codec, held, within)
+        return forms
 
-def _traceback_of(exc: BaseException) -> str:
-    before = getattr(exc, "__dict__", {}).get(TRACEBACK_ATTRIBUTE)
-    try:
-        lines = traceback.format_exception(
-            type(exc), exc, exc.__traceback__, limit=-_MAX_FRAMES, chain=False
-        )
-        text = "".join(lines)
-    except Exception:
-        text = type(exc).__name__ + "\n"
-    if isinstance(before, str) and before:
-        text = f"{before}\nThe above was journaled and raised again here:\n\n{text}"
-    # The innermost frames say most.
-    return text if len(text) <= _MAX_TEXT else "...\n" + text[4 - _MAX_TEXT :]
+    def _tries(self, exc: BaseException, whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Return the trees that an exception may come back from, the plainest kind first."""
+        if "slots" not in whole:
+            yield whole
+            return
+        for tried in (whole, {**whole, "bare": True}):
+            by_hand: dict[str, Any] = {}
+            with contextlib.suppress(BaseException):
+                by_hand = set_aside(exc, functools.partial(_rebuild, self._codec, tried))
+            if by_hand:
+                yield {**tried, "slots": {**whole["slots"], **self._forms(by_hand, _Room())}}
+            yield tried
+
+    def _comes_back(
+        self, tree: dict[str, Any], exc: BaseException, cls: type[BaseException]
+    ) -> bool:
+        """Say whether an exception comes back from its tree as what it was."""
+        try:
+            rebuilt = _rebuild(self._codec, tree)
+            if type(rebuilt) is not cls or text_of(rebuilt) != text_of(exc):
+                return False
+            # Whoever catches it asks: one that cannot be asked is of no use.
+            isinstance(rebuilt, _Telling)
+            if _is_group(exc) or is_validation_error(exc):
+                return True
+            return self._args_of(rebuilt) == self._args_of(exc)
+        except BaseException:  # it does not let itself be put together, or looked at
+            return False
+
+    def _args_of(self, exc: BaseException) -> bytes | dict[str, Any]:
+        return form_of(self._codec, taken_apart(exc)[0], self._brief)
+
+    def _brief(self, exc: BaseException) -> bytes:
+        return self._codec.encode([NAMES.name(type(exc)), text_of(exc)])
 
 
 # Decoding
@@ -306,29 +338,18 @@ def _rebuild(codec: Codec, tree: dict[str, Any]) -> BaseException:
     if "validation" in tree:
         build = functools.partial(_exception, codec)
         return build_validation_error(cls, codec.decode(tree["validation"]), build)
-    args: Any = codec.decode(tree["args"])
+    args: Any = _value(codec, tree["args"])
     if "members" in tree:
         args = (*args, [_exception(codec, member) for member in tree["members"]])
-    base = _builtin_base(cls)
-    # Past an __init__ and __new__ written in Python: they take other arguments than `args`, and
-    # they may do more than keep them.
-    exc = base.__new__(cls, *args)
-    if not isinstance(exc, cls):
-        raise TypeError(f"{base.__name__} did not make a {cls.__name__}")
-    base.__init__(exc, *args)
-    exc.__dict__.update({key: codec.decode(held) for key, held in tree["state"].items()})
+    exc = make(cls, args, bare=bool(tree.get("bare")))
+    exc.__dict__.update({key: _value(codec, held) for key, held in tree["state"].items()})
     for key, held in tree.get("slots", {}).items():
-        object.__setattr__(exc, key, codec.decode(held))
+        object.__setattr__(exc, key, _value(codec, held))
     return exc
 
 
-def _builtin_base(cls: type[BaseException]) -> type[BaseException]:
-    """The nearest class of the interpreter's own in the class's line."""
-    return next(
-        base
-        for base in cls.__mro__
-        if issubclass(base, BaseException) and not base.__flags__ & _HEAP_TYPE
-    )
+def _value(codec: Codec, form: Any) -> Any:
+    return value_of(codec, form, functools.partial(decode_failure, codec))
 
 
 def _dotted(name: str) -> str:
