@@ -184,18 +184,18 @@ class RetryPolicy:
 
     def allows(self, error: BaseException, attempt: int) -> bool:
         """Say whether attempt `attempt` (from 1), failed with `error`, is followed by another."""
-        if attempt >= self.max_attempts or isinstance(error, TerminalError | EncodeError):
+        if attempt >= self.max_attempts or issubclass(type(error), TerminalError | EncodeError):
             return False
         if isinstance(error, self.non_retryable):
             return False
-        return isinstance(error, (RetryableError, *self.retry_on))
+        return issubclass(type(error), RetryableError) or isinstance(error, (*self.retry_on,))
 
     def interval(self, error: BaseException, attempt: int, fraction: float) -> float:
         """Return the seconds to wait after attempt `attempt`; `fraction` in [0, 1) is chance.
 
         That is what the error says, as far as that can be read; else it is the policy's interval.
         """
-        said = _retry_after(error) if isinstance(error, RetryableError) else None
+        said = _retry_after(error) if issubclass(type(error), RetryableError) else None
         if said is not None:
             return max(0.0, said)
         exponent = min(attempt - 1, 1000)
@@ -206,7 +206,7 @@ class RetryPolicy:
         return min(grown, self.max_interval) * (1 + self.jitter * (2 * fraction - 1))
 
 
-def _retry_after(error: RetryableError) -> float | None:
+def _retry_after(error: Any) -> float | None:
     try:
         said = error.retry_after
         return None if said is None else seconds_of(said, "retry_after")

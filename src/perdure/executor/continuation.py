@@ -373,7 +373,7 @@ class PlainContinuation(ContinuationContext):
             except BaseException as raised:
                 error = raised
             settle_main(done, error, self.name)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if error is not None and issubclass(type(error), KeyboardInterrupt | SystemExit):
                 raise error
 
         self._greenlet = greenlet.greenlet(body)
@@ -449,9 +449,9 @@ def settle_main(done: ActionFuture[Any], error: BaseException | None, name: str)
     """Say through `done` how a plain action's function ended."""
     if error is None:
         done.set_result(None)
-    elif isinstance(error, asyncio.CancelledError):
+    elif issubclass(type(error), asyncio.CancelledError):  # not asking the error itself
         done.cancel()
-    elif isinstance(error, StopIteration):  # a future refuses it
+    elif issubclass(type(error), StopIteration):  # a future refuses it
         done.set_exception(RuntimeError(f"{name} raised StopIteration"))
     else:
         done.set_exception(error)

@@ -25,7 +25,7 @@ from perdure.executor.continuation import (
 )
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
 from perdure.executor.pool import Invocation, PoolUsage, ThreadPool
-from perdure.executor.shutdown import ends_process
+from perdure.executor.shutdown import ends_process, what_ends
 from perdure.executor.steps import LOOK_SECONDS, StepWatch
 
 TASK = "perdure durable call"  # the name of its task, or asyncio makes one of a number
@@ -183,7 +183,7 @@ class ContinuationActionExecutor:
             value = invocation.func(*invocation.args, **invocation.kwargs)
         except BaseException as raised:
             if ends_process(raised):
-                raise
+                raise what_ends(raised)  # noqa: B904 - it was raised in there
             error = raised
         finally:
             running.leave(caller)
@@ -235,11 +235,13 @@ class ContinuationActionExecutor:
             else:
                 value = await returned
         except BaseException as raised:
-            if isinstance(raised, asyncio.CancelledError | GeneratorExit):
-                if self._is_asked_to_end(invocation, raised):
+            # By its type: isinstance asks the exception, which may be of anybody's making.
+            kind = type(raised)
+            if issubclass(kind, asyncio.CancelledError | GeneratorExit):
+                if self._is_asked_to_end(invocation, kind):
                     raise
-            elif ends_process(raised) or (isinstance(raised, SystemExit) and self._closed):
-                self._on_shutdown(raised)
+            elif ends_process(raised) or (issubclass(kind, SystemExit) and self._closed):
+                self._on_shutdown(what_ends(raised))
                 return
             elif self._is_shutdown():  # which it may have made an error of
                 return
@@ -256,9 +258,9 @@ class ContinuationActionExecutor:
         held.append(functools.partial(_release, released))
         await released
 
-    def _is_asked_to_end(self, invocation: Invocation, error: BaseException) -> bool:
+    def _is_asked_to_end(self, invocation: Invocation, kind: type[BaseException]) -> bool:
         """Say, where a callable was left, whether that came from outside of it."""
-        if isinstance(error, GeneratorExit):
+        if issubclass(kind, GeneratorExit):
             # Closing a coroutine throws one in, from wherever that is done; but not in the step
             # that it begins with, where its task may not be known yet.
             loop, task = running.running_loop(), invocation.task

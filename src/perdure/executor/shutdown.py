@@ -7,7 +7,10 @@ import signal
 import types
 from typing import Any
 
-__all__ = ["ends_process"]
+__all__ = ["ends_process", "what_ends"]
+
+_members = vars(BaseExceptionGroup)["exceptions"].__get__
+_traceback = vars(BaseException)["__traceback__"].__get__
 
 
 def ends_process(error: BaseException) -> bool:
@@ -15,16 +18,38 @@ def ends_process(error: BaseException) -> bool:
 
     A KeyboardInterrupt does. A SystemExit does where it passed through the current handler of a
     signal; one that the callable has brought about itself (`argparse` and others call `sys.exit`)
-    is its failure, like any other exception. A group does if one of its members does.
+    is its failure, like any other exception. A group does if one of its members does. It never
+    fails, whatever the exception does when it is asked.
 
     Args:
         error: as it was caught, with its traceback; on the thread that runs signal handlers.
     """
-    if isinstance(error, BaseExceptionGroup):
-        return any(ends_process(member) for member in error.exceptions)
-    if isinstance(error, SystemExit):
-        return _passed_signal_handler(error.__traceback__)
-    return isinstance(error, KeyboardInterrupt)
+    return _ending(error) is not None
+
+
+def what_ends(error: BaseException) -> BaseException:
+    """Return what is to be raised by a process that ends with an exception.
+
+    That is the first member of a group that ends the process: a KeyboardInterrupt in a group is
+    one for whoever started the process, too.
+
+    Args:
+        error: any exception; one that is no such group is returned as it is.
+    """
+    ending = _ending(error)
+    return error if ending is None else ending
+
+
+def _ending(error: BaseException) -> BaseException | None:
+    # By its type: isinstance asks the exception, which may be of anybody's making.
+    kind = type(error)
+    if issubclass(kind, BaseExceptionGroup):
+        return next(
+            (each for member in _members(error) if (each := _ending(member)) is not None), None
+        )
+    if issubclass(kind, SystemExit):
+        return error if _passed_signal_handler(_traceback(error)) else None
+    return error if issubclass(kind, KeyboardInterrupt) else None
 
 
 def _passed_signal_handler(traceback: types.TracebackType | None) -> bool:

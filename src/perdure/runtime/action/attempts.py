@@ -14,7 +14,8 @@ import msgspec
 
 from perdure.call import CallOptions
 from perdure.codec.copies import ArgumentsOf, own_arguments
-from perdure.codec.failure import encode_failure, text_of
+from perdure.codec.error_texts import text_of
+from perdure.codec.failure import encode_failure
 from perdure.errors import RetryableError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Permit, PermitChain

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from perdure.call import NO_OPTIONS, CallOptions, DurableCall
 from perdure.codec.call_identity import CallIdentity
 from perdure.codec.copies import own_arguments, own_value
-from perdure.codec.failure import decode_failure, encode_failure, text_of
+from perdure.codec.error_texts import text_of
+from perdure.codec.failure import decode_failure, encode_failure
 from perdure.codec.sketch import sign_call
 from perdure.errors import (
     ContextAccessError,

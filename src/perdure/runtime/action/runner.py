@@ -16,7 +16,7 @@ from perdure.agent.plan import ActionSpec
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.executor.running import running_loop
-from perdure.executor.shutdown import ends_process
+from perdure.executor.shutdown import ends_process, what_ends
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.printable import printable_logger
@@ -372,8 +372,8 @@ class ActionRunner:
 
     def _broken(self, error: BaseException) -> None:
         """A turn raised: not the action's own failure, which its main task holds."""
-        if not isinstance(error, Exception) and ends_process(error):
-            self._services.supervisor.stop(error)
+        if ends_process(error):
+            self._services.supervisor.stop(what_ends(error))
         else:  # against a rule of the loop, or a `sys.exit` that would end each process in turn
             self.continuation.fail(error)
 
@@ -463,7 +463,7 @@ class ActionRunner:
         self.close()
         if error is not None and ends_process(error):
             # Out of an inline call that the fallback's thread waited for; never an outcome.
-            self._services.supervisor.stop(error)
+            self._services.supervisor.stop(what_ends(error))
             return
         self.end_waits()
         if error is None and self.calls.submitting:

@@ -108,7 +108,7 @@ class RunEnding:
             rows: what the action has not written yet; for a run that fails with it.
         """
         where, self._action = failed.where(), getattr(failed, "name", "")
-        if isinstance(error, asyncio.CancelledError):
+        if issubclass(type(error), asyncio.CancelledError):  # not asking the error itself
             error = PerdureError(f"{where} cancelled itself; nobody asked it to")
         config = self._services.config
         strategy = config.get(AgentExecutionOptions.ERROR_HANDLING_STRATEGY)

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from perdure.agent.plan import ActionSpec
 from perdure.errors import ConditionError, DecodeError, StoreDataError, StoreError
@@ -149,7 +149,7 @@ class RunExecution:
     def _commit_next(self) -> None:
         runner = self._ended.pop(0)
         error = runner.error
-        if self._ending.cancel_reason and isinstance(error, asyncio.CancelledError):
+        if self._ending.cancel_reason and issubclass(type(error), asyncio.CancelledError):
             self._leave_cancelled(runner)
             return
         if error is None:
@@ -420,9 +420,9 @@ class RunExecution:
 
     def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
         """An action failed, or none could begin: the others stop; the run fails or is put back."""
-        if isinstance(error, DecodeError) and error.is_damage:
+        if issubclass(type(error), DecodeError) and cast("DecodeError", error).is_damage:
             self.drop()  # not the action's doing: it is no outcome, and would be so again
-            self.services.supervisor.damaged(self.ticket, error)
+            self.services.supervisor.damaged(self.ticket, cast("DecodeError", error))
             return
         self._close_actions(are_ended=True)
         rows = [runner.start_row] if runner is not None and runner.start_row is not None else []

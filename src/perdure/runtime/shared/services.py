@@ -226,8 +226,8 @@ class JobServices:
 
     def function(self, func: Callable[..., Any]) -> FunctionInfo:
         """Return what is known of a callable; its annotated types become known to the codec."""
-        # Functions only, bound as methods too, by their code, since a lambda is a new object each time,
-        # and those of modules in C. A closure may be a wrapper that has taken another's name;
+        # Functions only, bound as methods too, by their code, since a lambda is a new object each
+        # time, and those of modules in C. A closure may be a wrapper that has taken another's name;
         # partials and objects come and go. What a factory makes is of one code and may have options
         # of its own each time.
         code: CodeType | BuiltinFunctionType | None = None

@@ -1,0 +1,209 @@
+"""G9: every call settles, whatever the exception does that it raises when it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.promises.support import (
+    agent_of,
+    config_of,
+    crash_and_resume,
+    error_text,
+    failures,
+    hold,
+    out,
+    pick,
+)
+
+from perdure import DurableCallError, Limit, LocalEngine, RetryPolicy
+
+ONE = [{"k": "a"}]
+LIMITS = {"limits": {"one": Limit(concurrency=1)}}
+observed: list[Any] = []  # what an action saw, in each of its executions
+
+
+class Foreign(BaseException):
+    """Of a library that cancels in its own way."""
+
+
+class TextError(Exception):
+    """Its text raises what is no ordinary exception."""
+
+    def __str__(self) -> str:
+        raise Foreign("in __str__")
+
+
+class ExitingTextError(Exception):
+    """Its text would end the process."""
+
+    def __str__(self) -> str:
+        raise SystemExit("in __str__")
+
+
+class InterruptingTextError(Exception):
+    """Its text would end the process, too."""
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class TruthError(Exception):
+    """It is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise Foreign("in __bool__")
+
+
+class ProxyError(Exception):
+    """A proxy whose target is gone."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class ForeignProxyError(Exception):
+    """Another one."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise Foreign(name)
+
+
+class ClassError(Exception):
+    """It does not say what it is."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+
+HOSTILE: dict[str, type[Exception]] = {
+    each.__name__: each
+    for each in (
+        TextError, ExitingTextError, InterruptingTextError, TruthError, ProxyError,
+        ForeignProxyError, ClassError,
+    )
+}  # fmt: skip
+TELLING = ("TextError", "ExitingTextError", "InterruptingTextError", "TruthError")
+POLICY = RetryPolicy(max_attempts=2, initial_interval=0.001)
+
+
+def on_thread(name: str) -> None:
+    raise HOSTILE[name]("said")
+
+
+async def in_a_coroutine(name: str) -> None:
+    raise HOSTILE[name]("said")
+
+
+async def suspended(name: str) -> None:
+    await asyncio.sleep(0)
+    raise HOSTILE[name]("said")
+
+
+def nothing() -> str:
+    return "the limit's place is free"
+
+
+def seen_of(error: Exception) -> str:
+    kind = type(error)
+    return f"{error.type_name}" if kind is DurableCallError else kind.__name__
+
+
+async def asks(event: Any, ctx: Any) -> None:
+    seen = []
+    limited = ctx.with_options(limit="one")
+    again = limited.with_options(retry=POLICY)
+    for name in HOSTILE:
+        for func in (on_thread, in_a_coroutine, suspended):
+            for asked in (limited, again):
+                try:
+                    await asked.durable_execute_async(func, name)
+                except Exception as error:
+                    seen.append(seen_of(error))
+        try:
+            limited.durable_execute(on_thread, name)
+        except Exception as error:
+            seen.append(seen_of(error))
+    seen.append(await limited.durable_execute_async(nothing))
+    observed.append(seen)
+    await ctx.durable_execute_async(hold)
+    out(ctx, seen)
+
+
+def asks_plain(event: Any, ctx: Any) -> None:
+    seen = []
+    limited = ctx.with_options(limit="one")
+    again = limited.with_options(retry=POLICY)
+    for name in HOSTILE:
+        for func in (on_thread, in_a_coroutine, suspended):
+            for asked in (limited, again):
+                try:
+                    asked.durable_execute_async(func, name).result()
+                except Exception as error:
+                    seen.append(seen_of(error))
+        try:
+            limited.durable_execute(on_thread, name)
+        except Exception as error:
+            seen.append(seen_of(error))
+    seen.append(limited.durable_execute_async(nothing).result())
+    observed.append(seen)
+    ctx.durable_execute_async(hold).result()
+    out(ctx, seen)
+
+
+def test_g9_a_call_settles_whatever_its_exception_raises_when_asked(kind: str, store: str) -> None:
+    agent = pick(kind, asks, asks_plain)
+    observed.clear()
+    crash_and_resume(agent, ONE, store=store, config={**config_of(kind), **LIMITS})
+    live, replayed = observed
+    assert replayed == live
+    expected = [name if name in TELLING else f"{__name__}.{name}" for name in HOSTILE]
+    assert live == [each for name in expected for each in [name] * 7] + [nothing()]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_g9_a_run_fails_whatever_its_exception_raises_when_asked(
+    kind: str, store: str, name: str
+) -> None:
+    async def fails(event: Any, ctx: Any) -> None:
+        raise HOSTILE[name]("said")
+
+    def fails_plain(event: Any, ctx: Any) -> None:
+        raise HOSTILE[name]("said")
+
+    failed = failures(pick(kind, fails, fails_plain), ONE, store=store, config=config_of(kind))
+    assert [info.key for info in failed.failed] == ["a"]
+    assert name in error_text(failed)
+
+
+async def alone() -> None:
+    raise KeyboardInterrupt
+
+
+async def with_others() -> None:
+    raise BaseExceptionGroup("g", [ValueError("v"), KeyboardInterrupt()])
+
+
+async def in_depth() -> None:
+    inner = BaseExceptionGroup("h", [KeyboardInterrupt()])
+    raise BaseExceptionGroup("g", [ValueError("v"), inner])
+
+
+def inline() -> None:
+    raise BaseExceptionGroup("g", [ValueError("v"), KeyboardInterrupt()])
+
+
+@pytest.mark.parametrize("func", [alone, with_others, in_depth, inline])
+def test_g9_an_interrupt_in_a_group_ends_the_process_as_one_alone_does(
+    func: Callable[[], Any],
+) -> None:
+    async def calls(event: Any, ctx: Any) -> None:
+        if func is inline:
+            ctx.durable_execute(func)
+        await ctx.durable_execute_async(func)
+
+    with pytest.raises(KeyboardInterrupt):
+        LocalEngine("memory://").run(agent_of(calls), ONE, key="k")
