@@ -11,10 +11,20 @@ from typing import Any
 import pytest
 from tests.inside import executions_of, runs_of, services_of
 from tests.patience import PATIENCE
-from tests.promises.legs import Legs, action_for, agent_for, all_wait, go, results, until
+from tests.promises.legs import (
+    KINDS,
+    Legs,
+    action_for,
+    agent_for,
+    all_wait,
+    go,
+    results,
+    until,
+)
 from tests.promises.support import COROUTINE, State, agent_of, echo, hold, out
 
-from perdure import RunStatus
+from perdure import InputEvent, PerdureError, RunStatus
+from perdure.errors import SpinningActionError
 from perdure.journal.journal import ActionHistory
 from perdure.journal.record import Record
 from perdure.runtime.shared import soon
@@ -231,6 +241,173 @@ def test_g6_a_job_that_closes_in_good_order_says_what_is_held(
 
     go(test)
     assert lines == ALL
+
+
+async def lease(event: Any, ctx: Any) -> None:
+    ctx.logger.info("took %s", ctx.key)
+    try:
+        out(ctx, await ctx.wait_for_signal("ok"))
+    finally:
+        ctx.logger.info("released %s", ctx.key)
+
+
+def plain_lease(event: Any, ctx: Any) -> None:
+    ctx.logger.info("took %s", ctx.key)
+    try:
+        out(ctx, ctx.wait_for_signal("ok").result())
+    finally:
+        ctx.logger.info("released %s", ctx.key)
+
+
+def lease_of(kind: str) -> Any:
+    return lease if kind == COROUTINE else plain_lease
+
+
+LEASE = ["took a", "released a"]
+
+
+@pytest.mark.parametrize("how", ["drain", "stop", "exception"])
+def test_g6_an_action_that_the_end_of_the_job_closes_says_nothing_of_its_end(
+    how: str, kind: str, store: str, lines: list[str]
+) -> None:
+    async def test() -> None:
+        legs, agent = Legs(store, kind), agent_of(lease_of(kind))
+        with contextlib.suppress(PerdureError):
+            async with legs.crashing(agent) if how == "exception" else legs.opened(agent) as job:
+                await all_wait([await submitted(job)])
+                if how == "drain":
+                    job.drain_soon()
+                elif how == "stop":
+                    job.stop_now()
+        assert lines == ["took a"]
+        async with legs.opened(agent) as job:
+            run_ = await submitted(job)
+            await run_.signal("ok", 1)
+            assert await results(run_) == [1]
+
+    go(test)
+    assert lines == LEASE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_g6_an_action_that_leaves_memory_says_nothing_of_its_end(
+    kind: str, store: str, lines: list[str]
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind, max_runs_in_flight=1)
+        async with legs.opened(agent_of(lease_of(kind))) as job:
+            runs = [await job.submit({}, key=key, id=key) for key in "abc"]
+            await all_wait(runs)
+            await until(lambda: len(runs_of(job).executions) == 1)
+            assert sorted(lines) == ["took a", "took b", "took c"]
+            for run_ in runs:
+                await run_.signal("ok", 1)
+                assert await results(run_) == [1]
+
+    go(test)
+    assert sorted(lines) == sorted(f"{did} {key}" for key in "abc" for did in ("took", "released"))
+
+
+async def fails_behind_a_lease(event: Any, ctx: Any) -> None:
+    """Fail, at the first try, when the other action of the run waits."""
+    await ctx.durable_execute_async(hold)
+    State.calls.append("try")
+    if State.calls.count("try") == 1:
+        raise LookupError("once")
+
+
+def two_actions(kind: str) -> Any:
+    other = agent_of(lease_of(kind))
+    return other.add_action("fails", [InputEvent], fails_behind_a_lease)
+
+
+async def let_one_fail(run_: Any, lines: list[str]) -> None:
+    await stuck()
+    await until(lambda: "took a" in lines)
+    State.gate.release()
+
+
+def test_g6_an_action_that_ends_since_another_failed_says_so_once(
+    kind: str, store: str, lines: list[str]
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(two_actions(kind)) as job:
+            run_ = await submitted(job)
+            await let_one_fail(run_, lines)
+            with pytest.raises(LookupError):
+                await results(run_)
+            await until(lambda: len(lines) == 2)  # its thread may be a moment behind
+
+    go(test)
+    assert lines == LEASE
+
+
+def test_g6_an_action_that_begins_again_since_another_failed_says_its_end_once(
+    kind: str, store: str, lines: list[str]
+) -> None:
+    async def test() -> None:
+        legs = Legs(
+            store, kind, error_handling_strategy="retry", max_retries=1, retry_wait_interval=0.0
+        )
+        async with legs.opened(two_actions(kind)) as job:
+            run_ = await submitted(job)
+            await let_one_fail(run_, lines)
+            await until(lambda: State.calls.count("try") == 2)
+            await run_.signal("ok", 1)
+            assert await results(run_) == [1]
+
+    go(test)
+    assert lines == LEASE
+
+
+def test_g6_an_action_that_is_ended_for_its_spinning_says_its_end_once(
+    store: str, lines: list[str]
+) -> None:
+    async def spins(event: Any, ctx: Any) -> None:
+        try:
+            while True:
+                await asyncio.sleep(0)
+        finally:
+            ctx.logger.info("left")
+
+    async def test() -> None:
+        async with Legs(store).opened(agent_of(spins)) as job:
+            with pytest.raises(SpinningActionError):
+                await results(await submitted(job))
+
+    go(test)
+    assert lines == ["left"]
+
+
+def test_g6_what_a_callable_says_is_said_though_its_action_is_closed(
+    kind: str, store: str, lines: list[str]
+) -> None:
+    """It is a callable's own, on the loop or on a thread: it was executed, and is again."""
+
+    def coroutine_or_plain(event: Any, ctx: Any) -> Any:
+        async def on_loop() -> None:
+            try:
+                await hold()
+            finally:
+                ctx.logger.info("callable left")
+
+        return ctx.durable_execute_async(on_loop)
+
+    async def coroutine(event: Any, ctx: Any) -> None:
+        await coroutine_or_plain(event, ctx)
+
+    def plain(event: Any, ctx: Any) -> None:
+        coroutine_or_plain(event, ctx).result()
+
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.crashing(agent_of(coroutine if kind == COROUTINE else plain)) as job:
+            await submitted(job)
+            await stuck()
+
+    go(test)
+    assert lines == ["callable left"]
 
 
 def test_a_line_says_what_its_arguments_were(store: str, lines: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -165,6 +166,7 @@ class ContinuationContext:
         self._frozen_on: ActionFuture[Any] | None = None
         self._main: ActionTask[Any] | ActionFuture[Any] | None = None
         self._cleaning: list[ActionTask[Any]] | None = None
+        self._dropped_on: int | None = None  # the thread, while `close` is at it
 
     def start(self, at: int, main: ActionMain) -> None:
         """Run the first turn, at time `at` (ns since the epoch)."""
@@ -279,8 +281,15 @@ class ContinuationContext:
         if self.loop.closed:
             return
         self.loop.close()
+        self._dropped_on = threading.get_ident()
         self._hub.run(None, self._drop)
+        self._dropped_on = None
         self.loop.tasks.clear()
+
+    @property
+    def is_leaving(self) -> bool:
+        """True for the action's own code as `close` has it leave through its finally blocks."""
+        return self._dropped_on == threading.get_ident()
 
     def _drop(self) -> None:
         frozen, self._frozen = self._frozen, None

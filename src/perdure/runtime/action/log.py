@@ -7,6 +7,9 @@ while, the mark has a commit of its own. A replay leaves out the marked lines, a
 
 So a process that dies says a line before the mark, and then the next one says it; only a death in
 the instant between the commit and the line loses it.
+
+Code that is closed before its end leaves through its finally blocks, and runs again if the run goes
+on: what it says then is emitted only if the run has ended with that.
 """
 
 from __future__ import annotations
@@ -56,12 +59,17 @@ class ActionLog:
         self._lines = 0  # of the turn
         self._unmarked: dict[int, int] = {}
         self._held: list[Line] = []
+        self._parting: list[Line] | None = []  # said as it was closed; None: they are emitted
         self._lock = threading.Lock()
 
     def add(self, record: logging.LogRecord, emit: Callable[[logging.LogRecord], None]) -> None:
         """Take a line: hold it back, or leave it out where it was emitted before."""
         action = self._action
-        if running_loop() is not action.continuation.loop:
+        is_in_turn = running_loop() is action.continuation.loop
+        if action.continuation.is_leaving or (is_in_turn and action.ended):
+            self._part(record, emit)
+            return
+        if not is_in_turn:
             emit(record)  # not the action's own code, which alone is replayed
             return
         if self._marked is None and not action.is_live:
@@ -78,6 +86,20 @@ class ActionLog:
             is_first = len(self._held) == 1
         if is_first:
             action.continuation.on_host(action.run.tell_soon)
+
+    def _part(self, record: logging.LogRecord, emit: Callable[[logging.LogRecord], None]) -> None:
+        with self._lock:
+            if self._parting is not None:
+                _freeze(record)
+                self._parting.append(Line(record, emit, contextvars.copy_context()))
+                return
+        emit(record)  # a thread of its own was not told of the end before (G19)
+
+    def tell_parting(self) -> None:
+        """Emit what was said as the action was closed: that was its end, and that is durable."""
+        with self._lock:
+            parting, self._parting = self._parting, None
+        emit_all(parting or ())
 
     @property
     def is_empty(self) -> bool:

@@ -128,9 +128,7 @@ class ActionRunner:
     def log(self) -> ActionLog:
         """What it logs."""
         if self._log is None:
-            known = self._history is NEW or self._history.marked_lines is not None
-            marked = self._history.marked_lines or {} if known else None
-            self._log = ActionLog(self, marked)
+            self._log = ActionLog(self, self._history.marked_lines)
         return self._log
 
     @property

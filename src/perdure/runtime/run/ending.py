@@ -27,10 +27,12 @@ class End(msgspec.Struct, frozen=True):
     Attributes:
         rows: what says so, to be written in one transaction.
         durable: to be called when they are, and the run has let go of its actions.
+        is_final: the run does not go on, unless somebody asks it to.
     """
 
     rows: list[Row]
     durable: Callable[[], None]
+    is_final: bool = True
 
 
 class Failed(Protocol):
@@ -168,7 +170,7 @@ class RunEnding:
             self._tell(where, encode_failure(self._services.codec, error), is_final=False)
             self._services.supervisor.retry_later(self._ticket)
 
-        return End(rows, durable)
+        return End(rows, durable, is_final=False)
 
     def _requeue(self, row: RunRow, memory: RunMemory) -> None:
         ticket = self._ticket

@@ -431,14 +431,15 @@ class RunExecution:
     def _commit_end(self, end: End) -> None:
         # Before what puts the run back, if it is: a retry goes on from what came before that.
         lines, self._said = self._said, []
-        for runner in self.active.values():
-            lines += runner.cut_log(end.rows)
+        lines += [line for each in self.active.values() for line in each.cut_log(end.rows)]
 
         def committed(error: StoreError | None) -> None:
             if error is not None:
                 self.store_failed(error)
                 return
             emit_all(lines)
+            for runner in self.active.values() if end.is_final else ():
+                runner.log.tell_parting()
             self._leave()
             end.durable()
 
