@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from perdure.cli.main import app, main
+
+ROOT = Path(__file__).parents[2]
 
 COMMANDS = [
     "run", "serve", "ui", "runs", "show", "trace", "retry", "cancel", "approve", "signal",
@@ -113,6 +118,46 @@ def test_the_input_and_the_options_are_checked_before_anything_starts(
     assert main([*arguments, "--input", "none.jsonl"]) == 2
     assert "--input none.jsonl: there is no such file" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["perdure.cli.main", "typer.main", "perdure.cli.schema"])
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(name: str) -> None:
+    program = (
+        "import runpy, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {name!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "sys.argv = ['perdure', '--version']\n"
+        "runpy.run_module('perdure', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ctrl_c_while_the_command_is_built_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def get_command(app: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.main, "get_command", get_command)
+    assert main(["--version"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_installed_command_is_the_module_that_heeds_ctrl_c_from_the_first() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"perdure": "perdure.__main__:main"}
+    program = "import sys, perdure.__main__; print({'typing', 'typer'} & set(sys.modules))"
+    # -S leaves out site-packages' start-up files, which may import anything.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "set()"
 
 
 def test_help_loads_neither_engine_nor_rich() -> None:

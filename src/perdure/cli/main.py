@@ -87,10 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Taken out here, so that it may also stand behind the subcommand, where one thinks of it.
     debug = "--debug" in given
     rest = [argument for argument in given if argument != "--debug"]
-    command = typer.main.get_command(app)
     _let_any_text_out()
     try:
-        code = command.main(
+        code = typer.main.get_command(app).main(
             rest,
             prog_name="perdure",
             standalone_mode=False,
