@@ -33,17 +33,24 @@ from perdure.store.base import NUMBER_BITS
 logger = printable_logger("perdure")
 
 CHUNK = 512  # inputs admitted together at most
+HELD_UP = 10_000  # inputs of full keys that are read past at most
 
-Submitted = tuple[SourceItem, NewInput, asyncio.Future[Admitted]]
+Admission = asyncio.Future[Admitted]
+Taken = tuple[SourceItem, NewInput]
+Lost = tuple[SourceItem, NewInput, StoreError]
 
 
 class InputReader:
     """One reading of a source.
 
     Behind an input that is refused nothing is admitted (G28), and behind one that the store lost
-    nothing before it is admitted again (G1), however long the source takes over the next: within a
-    chunk the inputs are a `Series`, and the next chunk is read only when this one is durable. Bad
-    lines that the source passes over are durable with their chunk.
+    nothing before it is admitted again (G1), however long the source takes over the next: the
+    inputs are a `Series`, and the next chunk is read only when this one is durable. Bad lines that
+    the source passes over are durable with their chunk.
+
+    Inputs of a key that is full are read past (G20), up to `HELD_UP` of them: they stay with those
+    that are not durable yet. A process that dies loses none, since the next one reads the source
+    from its start and knows each input that was admitted.
 
     Owns: which runs the inputs have, the inputs not durable yet. Lifecycle: `read` once; `stop`
     ends it early. On the host loop.
@@ -89,8 +96,12 @@ class InputReader:
         self.inputs = 0
         self.finished_before = 0
         self._share = KeyShare()
-        self._waiting: list[Submitted] = []
-        self._series = Series()
+        self._waiting: dict[Admission, Taken] = {}  # since the last chunk was durable
+        self._undecided: set[Admission] = set()  # of these
+        self._held_up: dict[Admission, Taken] = {}  # since their keys are full
+        self._changed: asyncio.Future[None] | None = None
+        self._told = False  # that it reads no further
+        self._series = Series(passes_over=self._passes_over, hold_up=self._hold_up)
         self._settling: asyncio.Task[None] | None = None  # since the store lost an input
         self._pausing: asyncio.Task[None] | None = None  # before these are admitted again
         self._bad_lines = BadLines(runtime.files, source, by_id=id is not None)
@@ -126,15 +137,16 @@ class InputReader:
 
     async def _read(self) -> None:
         items = self._source.open()
-        bad: InputError | None = None
+        bad: Exception | None = None
         try:
             room = await self._next_chunk()
             async for given in items:
                 if self._settling is not None:
                     await self._settle()
                 self._take(given)
-                if len(self._waiting) + len(self._bad_lines) >= room:
+                if self._chunk >= room or len(self._held_up) >= HELD_UP:
                     await self._settle()
+                    await self._room_for_held_up()
                     await self._sink_room()
                     room = await self._next_chunk()
                 if self._stopped:
@@ -142,16 +154,16 @@ class InputReader:
         except asyncio.CancelledError:
             if not self._was_interrupted():
                 raise
-        except InputError as error:
+        except _REFUSED as error:
             bad = error
         finally:
             await items.aclose()
         try:
-            await self._settle()
+            await self._settle_all()
         except asyncio.CancelledError:
             if not self._was_interrupted():
                 raise
-            await self._settle()
+            await self._settle_all()
         if bad is not None:
             raise bad
         self._share.warn(self._runtime.job)
@@ -162,10 +174,13 @@ class InputReader:
         return interrupted
 
     async def _next_chunk(self) -> int:
-        """Return how many inputs it may have; it is another series."""
-        room = min(CHUNK, await self._runtime.wait_for_room())
-        self._series = Series(passes_over=self._passes_over)
-        return room
+        """Return how many inputs it may have."""
+        return min(CHUNK, await self._runtime.wait_for_room())
+
+    @property
+    def _chunk(self) -> int:
+        """Number of inputs read of the current chunk; those held up hold up nothing else."""
+        return len(self._waiting) + len(self._bad_lines)
 
     @property
     def _passes_over(self) -> bool:
@@ -184,16 +199,61 @@ class InputReader:
                 raise
             self._pass_over(given, str(error))
             return
-        admitted = self._runtime.admit(item)
-        admitted.add_done_callback(self._heed)
-        self._waiting.append((given, item, admitted))
+        self._submit(given, item)
 
-    def _heed(self, admitted: asyncio.Future[Admitted]) -> None:
+    def _submit(self, given: SourceItem, item: NewInput) -> None:
+        admitted = self._runtime.admit(item)
+        self._waiting[admitted] = given, item
+        self._undecided.add(admitted)
+        admitted.add_done_callback(self._heed)
+
+    def _hold_up(self, admitted: Admission, waits: bool) -> None:
+        """Read past an input since its key is full, or have it be durable before others again."""
+        if not waits:
+            if (taken := self._held_up.pop(admitted, None)) is not None:
+                self._waiting[admitted] = taken
+                self._undecided.add(admitted)
+        elif admitted in self._undecided:
+            self._undecided.discard(admitted)
+            self._held_up[admitted] = self._waiting.pop(admitted)
+            self._tell()
+
+    def _heed(self, admitted: Admission) -> None:
         """See to an input that the store lost at once: the source may give no other for long."""
-        if self._settling is None and not admitted.cancelled():
-            error = admitted.exception()
-            if isinstance(error, StoreError) and not isinstance(error, StoreDataError):
-                self._settle_aside()
+        self._undecided.discard(admitted)
+        error = None if admitted.cancelled() else admitted.exception()
+        if (taken := self._held_up.pop(admitted, None)) is not None:
+            if error is None and not admitted.cancelled():
+                self._admitted(*taken, admitted.result())
+            else:
+                self._waiting[admitted] = taken
+        self._tell()
+        if isinstance(error, StoreError) and not isinstance(error, StoreDataError):
+            self._settle_aside()
+
+    def _tell(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        """Return when it is so; looks when an input is held up, admitted, lost or refused."""
+        while not reached():
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
+
+    async def _room_for_held_up(self) -> None:
+        """Return when few enough inputs are held up, or something is to be seen to."""
+        if len(self._held_up) < HELD_UP:
+            return
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "source %s is read no further for now: %s inputs that were read are of keys that"
+                " wait, with as many runs queued as may be (max-runs-queued); other inputs wait"
+                " with them until some of these begin",
+                self._source.name, f"{HELD_UP:,}",
+            )  # fmt: skip
+        await self._until(lambda: len(self._held_up) < HELD_UP or bool(self._waiting))
 
     def _settle_aside(self) -> asyncio.Task[None]:
         if self._settling is None:
@@ -210,39 +270,61 @@ class InputReader:
         await asyncio.shield(settling)
         self._settling = None
 
+    async def _settle_all(self) -> None:
+        """Wait until all that was read is durable, those held up as well."""
+        await self._settle()
+        while self._held_up or self._waiting:
+            await self._until(lambda: bool(self._waiting) or not self._held_up)
+            await self._settle()
+
     async def _settle_waiting(self) -> None:
         pause, longest = BACKOFF_SECONDS
         bad: Exception | None = None
-        while self._waiting:
-            await asyncio.wait([future for _, _, future in self._waiting])
-            lost: list[tuple[SourceItem, NewInput]] = []
-            # All of them are looked at: an error that nobody has seen is logged.
-            errors = [future.exception() for _, _, future in self._waiting]
-            for (given, item, future), error in zip(self._waiting, errors, strict=True):
-                if error is None:
-                    self._admitted(given, item, future.result())
-                elif isinstance(error, StoreError) and not isinstance(error, _FOR_GOOD):
-                    lost.append((given, item))
-                    reason = error
-                elif isinstance(error, NotAdmittedError):
-                    pass  # the job drains: it is read again when the job is next run
-                elif isinstance(error, EncodeError) and self._passes_over:
-                    self._pass_over(given, str(error))
-                else:
-                    bad = _as_exception(error)
-                    break  # what is behind it was not admitted either
-            self._waiting.clear()
+        while True:
+            await self._until(lambda: not self._undecided)
+            lost, refused = self._look_at_done()
+            bad = refused or bad
             if lost and not self._stopped:
-                logger.error("inputs cannot be admitted (%s); trying again", reason)
+                logger.error("inputs cannot be admitted (%s); trying again", lost[-1][2])
                 await self._pause(pause)
-            if lost and not self._stopped:
-                pause = min(2 * pause, longest)
-                admit = self._runtime.admit
-                self._series.begin_again()
-                self._waiting.extend((given, item, admit(item)) for given, item in lost)
+            if not lost or self._stopped:
+                break
+            pause = min(2 * pause, longest)
+            self._series.begin_again()
+            for given, item, _ in lost:
+                self._submit(given, item)
         await self._bad_lines.keep()
         if bad is not None:
             raise bad
+
+    def _look_at_done(self) -> tuple[list[Lost], Exception | None]:
+        """Take note of what came of the inputs that are not held up.
+
+        Returns:
+            Those that the store lost, and what an input was refused with: what is behind that was
+            not admitted either.
+        """
+        done = sorted(self._waiting.items(), key=lambda each: each[1][1].place_in_series)
+        self._waiting.clear()
+        lost: list[Lost] = []
+        for future, (given, item) in done:
+            error = future.exception()
+            if error is None:
+                self._admitted(given, item, future.result())
+            elif isinstance(error, StoreError) and not isinstance(error, _FOR_GOOD):
+                lost.append((given, item, error))
+            elif isinstance(error, NotAdmittedError):
+                pass  # the job drains: it is read again when the job is next run
+            elif isinstance(error, EncodeError) and self._passes_over:
+                self._pass_over(given, str(error))
+            else:
+                self._forget_behind(item.place_in_series)
+                return lost, _as_exception(error)
+        return lost, None
+
+    def _forget_behind(self, place: int) -> None:
+        for future in [f for f, (_, item) in self._held_up.items() if item.place_in_series > place]:
+            del self._held_up[future]
 
     async def _pause(self, seconds: float) -> None:
         """Wait a while, and for a store that does not write, unless the reading is stopped."""
@@ -272,7 +354,8 @@ class InputReader:
         self._progress.bad_lines += 1
 
 
-_FOR_GOOD = (StoreDataError, StoreFormatError, StoreFormatError)  # trying again would not help
+_FOR_GOOD = (StoreDataError, StoreFormatError)  # trying again would not help
+_REFUSED = (InputError, EncodeError, StoreDataError)  # what was read before it is admitted
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -135,9 +135,14 @@ class Backlog:
 
     # The bound
 
+    @property
+    def room(self) -> int:
+        """How many more runs may be in it; below 1 where there is no room."""
+        return self._limit - len(self) - self._coming
+
     def refuses(self, key: Key) -> bool:
         """Say whether no more runs of a key may be admitted for now; the log names the key once."""
-        if len(self) + self._coming < self._limit or not self._will_take(key):
+        if self.room > 0 or not self._will_take(key):
             return False
         if key.row.digest not in self._told:
             self._told.add(key.row.digest)

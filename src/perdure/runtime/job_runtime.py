@@ -29,7 +29,7 @@ from perdure.runtime.listener import JobListener
 from perdure.runtime.live_runs import LiveRuns
 from perdure.runtime.outbox import NumberedOutput, Outbox, SinkPosition
 from perdure.runtime.shards import Shards
-from perdure.runtime.shared.admission import Admitted, NotAdmittedError
+from perdure.runtime.shared.admission import Admitted
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS, until_store_answers
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.inputs import NewInput
@@ -39,7 +39,7 @@ from perdure.runtime.shared.measures import Distribution, JobMeasures
 from perdure.runtime.shared.numbers import Numbers
 from perdure.runtime.shared.reach import Reach
 from perdure.runtime.shared.resources import JobResources, documents_of
-from perdure.runtime.shared.series import Series
+from perdure.runtime.shared.series import NotAdmittedError, Series
 from perdure.runtime.shared.services import JobCounters, JobServices
 from perdure.runtime.shared.world import World
 from perdure.runtime.stored_runs import PAGE

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -13,7 +12,6 @@ from perdure.codec.codec import Codec
 from perdure.errors import (
     EncodeError,
     InputError,
-    PerdureError,
     ShardNotHeldError,
     StoreDataError,
     StoreError,
@@ -21,6 +19,7 @@ from perdure.errors import (
 from perdure.executor.running import later_task
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.shared.collector import Collector
+from perdure.runtime.shared.held_up import HeldUp, QueuedRuns
 from perdure.runtime.shared.inputs import (
     NewInput,
     PreparedInput,
@@ -30,6 +29,7 @@ from perdure.runtime.shared.inputs import (
 )
 from perdure.runtime.shared.mailbox import Key, KeyedMailbox, RunTicket
 from perdure.runtime.shared.numbers import Numbers
+from perdure.runtime.shared.series import NotAdmittedError
 from perdure.store.base import (
     ActionStateStore,
     InputRow,
@@ -41,6 +41,7 @@ from perdure.store.group_commit import GroupCommit, StallWatcher
 
 QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
+LOOK = 64  # inputs that were held up looked at together
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -51,35 +52,11 @@ class Admitted(msgspec.Struct, frozen=True):
     is_new: bool
 
 
-class NotAdmittedError(PerdureError):
-    """An input was not admitted since its key is full and the job drains."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the input was not admitted: its key waits, as many runs are queued behind runs that"
-            " wait as may be (max-runs-queued), and the job drains; submit it when it is next open"
-        )
-
-
-class QueuedRuns(Protocol):
-    """What admission needs of the runs that are queued behind runs that wait."""
-
-    def refuses(self, key: Key) -> bool:
-        """Say whether no more runs of a key may be admitted for now."""
-
-    def expect(self, key: Key) -> Callable[[], None] | None:
-        """Count an admission under way; return what says that it is over, None if it counts not."""
-
-    async def find(self, runs: Collection[int]) -> list[RunTicket]:
-        """Return tickets of those of these runs that are out of memory."""
-
-
 class Admission:
     """Admits inputs in batches: everything submitted while one batch is written joins the next.
 
     Owns: the inputs waiting to be admitted, those of full keys apart, the bound on runs in flight
-    (G20). Lifecycle: made when
-    the job opens. On the host loop.
+    (G20). Lifecycle: made when the job opens. On the host loop.
 
     Args:
         job: the job's number.
@@ -124,8 +101,7 @@ class Admission:
         self._collector = collector
         self._waiting: list[tuple[NewInput, asyncio.Future[Admitted]]] = []
         self._ahead: list[tuple[NewInput, asyncio.Future[Admitted]]] = []  # need no room
-        self._held_up: list[tuple[NewInput, asyncio.Future[Admitted]]] = []  # of full keys
-        self._full: set[bytes] = set()  # digests of their keys
+        self._held_up = HeldUp()
         self._looks_again = False
         self._drains = False
         self._resting: set[int] = set()  # admitted, and not counted as in flight
@@ -212,10 +188,9 @@ class Admission:
         """Admit nothing more; what waits is cancelled."""
         if self._task is not None:
             self._task.cancel()
-        for _, future in (*self._waiting, *self._held_up, *self._ahead):
+        for _, future in (*self._waiting, *self._held_up.take_all(), *self._ahead):
             future.cancel()
         self._waiting.clear()
-        self._held_up.clear()
         self._ahead.clear()
 
     async def _work(self) -> None:
@@ -232,13 +207,13 @@ class Admission:
 
     async def _next_batch(self) -> list[tuple[NewInput, asyncio.Future[Admitted]]]:
         while not self._ahead:
-            if self._looks_again:
-                self._looks_again = False
-                batch, self._held_up = self._held_up, []
-                self._full.clear()
-                return batch
             room = self._limit - self.in_flight
             if room > 0:
+                if self._looks_again:
+                    batch = self._held_up.first(self._is_full_no_more, self._look(room))
+                    self._looks_again = bool(batch)  # until none is found
+                    if batch:
+                        return batch
                 batch, self._waiting = self._waiting[:room], self._waiting[room:]
                 return batch
             await self._woken()
@@ -252,11 +227,10 @@ class Admission:
         """
         if isinstance(lost, StoreDataError):
             return
-        behind, self._waiting = [*self._held_up, *self._waiting], []
-        self._held_up.clear()
-        self._full.clear()
-        for _, future in behind:
-            _fail(future, lost)
+        behind, self._waiting = [*self._held_up.take_all(), *self._waiting], []
+        for item, future in behind:
+            if not future.done():
+                _lose(item, future, lost)  # what is on its way in its series comes behind it
 
     async def _admit(self, batch: Sequence[tuple[NewInput, asyncio.Future[Admitted]]]) -> None:
         ready: list[tuple[PreparedInput, asyncio.Future[Admitted]]] = []
@@ -295,6 +269,8 @@ class Admission:
         first: dict[tuple[str, str | int], asyncio.Future[Admitted]] = {}
         begun: dict[tuple[str, str | int], bytes] = {}  # digests of those in `first`
         for ready, future in prepared:
+            if future.done() and not future.cancelled():
+                continue  # it was held up, and failed with others meanwhile
             if not ready.identities:
                 self._begin_or_hold_up(ready, future)
                 continue
@@ -331,9 +307,11 @@ class Admission:
             _refuse(ready.item, future, error)
             return False
         key = self._key_of(ready)
-        if key is not None and self._is_held_up(ready.item, key):
-            self._hold_up(ready, future)
+        if self._is_held_up(ready, key, future):
+            self._hold_up(ready, key, future)
             return False
+        if self._held_up.let_go(future) and ready.item.series is not None:
+            ready.item.series.hold_up(future, False)
         self._begin(ready, key or self._new_key(ready), future)
         return True
 
@@ -369,18 +347,35 @@ class Admission:
 
     # Keys whose queues are full
 
-    def _is_held_up(self, item: NewInput, key: Key) -> bool:
+    def _is_held_up(
+        self, ready: PreparedInput, key: Key | None, future: asyncio.Future[Admitted]
+    ) -> bool:
         """Say whether an input waits until runs before it in its key have begun."""
-        if not self._needs_room(item):
+        if not self._needs_room(ready.item):
             return False
-        return key.row.digest in self._full or self._backlog.refuses(key)
+        if self._held_up and self._held_up.is_behind(ready.key_digests, future):
+            return True
+        return key is not None and self._backlog.refuses(key)
 
-    def _hold_up(self, ready: PreparedInput, future: asyncio.Future[Admitted]) -> None:
+    def _hold_up(
+        self, ready: PreparedInput, key: Key | None, future: asyncio.Future[Admitted]
+    ) -> None:
         if self._drains:
             _fail(future, NotAdmittedError())
             return
-        self._held_up.append((ready.item, future))
-        self._full.update(ready.key_digests)
+        digest = ready.key_digests[0] if key is None else key.row.digest
+        self._held_up.add(digest, ready.item, future)
+        if ready.item.series is not None:
+            ready.item.series.hold_up(future, True)
+
+    def _is_full_no_more(self, key_digest: bytes) -> bool:
+        key = self._mailbox.keys.get(key_digest)
+        return key is None or not self._backlog.refuses(key)
+
+    def _look(self, room: int) -> int:
+        """Return how many to look at: more than may begin would be prepared for nothing."""
+        queued = self._backlog.room
+        return min(room, LOOK, queued) if queued > 0 else min(room, LOOK)
 
     def look_again(self) -> None:
         """Runs may be admitted that were held up."""
@@ -392,9 +387,7 @@ class Admission:
     def drains(self) -> None:
         """Admit nothing more that is held up."""
         self._drains = True
-        held_up, self._held_up = self._held_up, []
-        self._full.clear()
-        for _, future in held_up:
+        for _, future in self._held_up.take_all():
             _fail(future, NotAdmittedError())
 
     def _answer_known(

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from perdure.errors import EncodeError, StoreError
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from perdure.errors import EncodeError, PerdureError, StoreError
+
+
+class NotAdmittedError(PerdureError):
+    """An input was not admitted since its key is full and the job drains."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the input was not admitted: its key waits, as many runs are queued behind runs that"
+            " wait as may be (max-runs-queued), and the job drains; submit it when it is next open"
+        )
 
 
 class Series:
@@ -10,10 +24,18 @@ class Series:
 
     Args:
         passes_over: an input that cannot be journaled does not count as refused.
+        hold_up: told of an input, by the future of its admission, that it waits since its key is
+            full (True; perhaps more than once), or does so no more.
     """
 
-    def __init__(self, *, passes_over: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        passes_over: bool = False,
+        hold_up: Callable[[asyncio.Future[Any], bool], None] = lambda future, waits: None,
+    ) -> None:
         self._passes_over = passes_over
+        self.hold_up = hold_up
         self._refused: tuple[int, Exception] | None = None
         self._lost: tuple[int, StoreError] | None = None
         self._members = 0
