@@ -1,9 +1,9 @@
 """The rooms of the source, who may import whom, and who does.
 
 A room is a package, or a module at the top; in `runtime`, which is nested, also each package of it.
-`annotations`, `callables`, `errors`, `log_lines` and `printable` are free to all and no rooms.
-Imports are read from the source: those inside functions and under TYPE_CHECKING count, and texts
-that name a module count too.
+FREE = frozenset(
+    {"annotations", "callables", "errors", "log_lines", "printable", "same_file"}
+)
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 NESTED = ("runtime",)  # packages whose own packages are rooms too
-FREE = frozenset({"annotations", "callables", "errors", "log_lines", "printable"})
+FREE = frozenset(
+    {"annotations", "callables", "errors", "log_lines", "printable", "same_file"}
+)
 # The package itself: it names the public names, and nothing inside imports it.
 ITSELF = ("", "moved")
 # The public names may come from anywhere but these.

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -421,6 +421,38 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"cannot write .*out\.jsonl: .*check the folder"):
         asyncio.run(write_once(tmp_path / "no" / "out.jsonl", None, [1]))
+
+
+def _move(path: Path) -> None:
+    path.rename(path.with_name("moved.jsonl"))
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"another\n")
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [os.unlink, _move, _replace])
+def test_file_that_is_removed_or_moved_is_noticed_before_the_next_line(
+    tmp_path: Path, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.jsonl"
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        sink = JsonlSink(path.name)
+        await sink.open(None)
+        monkeypatch.chdir("/")
+        await sink.write([output(1)])
+        change(path)
+        for _ in range(2):
+            with pytest.raises(SinkError, match=r"out\.jsonl was removed, moved or replaced"):
+                await sink.write([output(2)])
+        await sink.close()
+
+    asyncio.run(main())
+    assert not path.exists() or path.read_bytes() == b"another\n"
 
 
 def test_line_of_another_program_is_noticed_and_kept(tmp_path: Path) -> None:

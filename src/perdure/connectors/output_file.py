@@ -14,6 +14,7 @@ from typing import Literal
 from perdure.connectors.base import SinkState
 from perdure.errors import SinkError
 from perdure.printable import printable_logger
+from perdure.same_file import is_still
 
 __all__ = ["BehindPolicy", "OutputFile"]
 
@@ -41,6 +42,7 @@ class OutputFile:
     def __init__(self, path: str, behind: BehindPolicy) -> None:
         self._path = path
         self._behind = behind
+        self._place: str | None = None  # absolute, links followed; None where it has none
         self._file: int | None = None
         self._offset = 0
         self._dirty = False
@@ -80,6 +82,8 @@ class OutputFile:
                 f"cannot write {self._path}: {error.strerror}: check the folder and its permissions"
             ) from error
         self._offset = state.offset
+        place = os.path.realpath(self._path)  # the working directory may change
+        self._place = place if is_still(place, status) else None
         return state
 
     def append(self, data: bytes) -> int:
@@ -89,7 +93,8 @@ class OutputFile:
             The size of the file in bytes: the offset to record.
 
         Raises:
-            SinkError: The disk refused, or another program wrote. The file is then as before.
+            SinkError: The disk refused, another program wrote, or the file is no longer at its
+                path. It is then as before.
         """
         file = self._file
         if file is None:
@@ -97,7 +102,7 @@ class OutputFile:
         if not data:
             return self._offset
         try:
-            self._check_size(file)
+            self._check_unchanged(file)
             self._dirty = True
             _write_all(file, data, self._offset)
             _sync(file)
@@ -181,12 +186,14 @@ class OutputFile:
             " delivered again: `perdure outputs --output F` writes it to a new file"
         )
 
-    def _check_size(self, file: int) -> None:
+    def _check_unchanged(self, file: int) -> None:
         if self._dirty:
             os.ftruncate(file, self._offset)
             return
-        size = os.fstat(file).st_size
-        if size != self._offset:
+        status = os.fstat(file)
+        if self._place is not None and not is_still(self._place, status):
+            raise self._changed("was removed, moved or replaced by another program")
+        if (size := status.st_size) != self._offset:
             raise self._changed(f"was changed by another program: {size} bytes, not {self._offset}")
 
     def _roll_back(self, file: int) -> None:
