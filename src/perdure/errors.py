@@ -261,10 +261,12 @@ class StoreError(PerdureError):
 
     Attributes:
         undone: Nothing of it was done, for certain; False where nobody knows.
+        is_final: Nothing will be done any more: nobody tries again, and the job stops.
     """
 
     __journal_name__ = "perdure:StoreError"
     undone = False
+    is_final = False
 
 
 class StoreDataError(StoreError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from perdure.store.base import ActionStateStore
-from perdure.store.sqlite.store import MemoryStore
+from perdure.store.sqlite.memory_store import MemoryStore
 from perdure.store.url import open_store
 from perdure.testing.store_contract import StoreContract
 

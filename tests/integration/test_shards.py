@@ -19,7 +19,7 @@ from perdure.errors import PerdureError, ShardNotHeldError
 from perdure.run import Output, RunStatus
 from perdure.runtime.job_runtime import JobRuntime, NewInput, RunTicket, ShardInfo
 from perdure.store.base import CommandRow, RunRow
-from perdure.store.sqlite.store import MemoryStore
+from perdure.store.sqlite.memory_store import MemoryStore
 
 SHARDS = 4
 NOTHING = ShardInfo(0, 0)

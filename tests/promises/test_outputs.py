@@ -13,7 +13,7 @@ from tests.promises.support import agent_of, crash_and_resume, hold, out, run, v
 
 from perdure import JsonlSink, LocalEngine, Output
 from perdure.errors import SinkError, StoreError
-from perdure.store.sqlite.store import MemoryStore
+from perdure.store.sqlite.memory_store import MemoryStore
 
 INPUTS = [{"k": n % 3, "n": n} for n in range(30)]
 

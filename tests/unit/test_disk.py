@@ -13,7 +13,8 @@ from tests.unit.action_driver import on_host
 from perdure.errors import StoreError
 from perdure.store.sqlite.disk import code_of, disk_fault
 from perdure.store.sqlite.file import connect
-from perdure.store.sqlite.store import MemoryStore, SqliteStore
+from perdure.store.sqlite.memory_store import MemoryStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.testing.sample_rows import SampleRows
 
 resource = pytest.importorskip("resource")

@@ -25,7 +25,8 @@ from perdure.errors import ConfigurationError, StoreError, StoreFormatError, Sto
 from perdure.store import ownership
 from perdure.store.ownership import JobLock, is_owned, lock_path
 from perdure.store.sqlite.file import connect, connect_reader
-from perdure.store.sqlite.store import MemoryStore, SqliteStore
+from perdure.store.sqlite.memory_store import MemoryStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.testing.sample_rows import SampleRows
 
 ROOT = Path(__file__).parents[2]

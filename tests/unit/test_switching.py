@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from perdure.store.sqlite.store import MemoryStore, SqliteStore
+from perdure.store.sqlite.memory_store import MemoryStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.switching import SECONDS
 
 

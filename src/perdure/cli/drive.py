@@ -30,6 +30,7 @@ from perdure.errors import (
     InputError,
     PerdureError,
     SinkError,
+    StoreError,
     TooManyFailuresError,
 )
 
@@ -102,7 +103,7 @@ async def drive(plan: Plan) -> int:
     try:
         with stopping:
             result = await _run(engine, plan, view, stopping)
-    except (InputError, EncodeError, SinkError, TooManyFailuresError) as error:
+    except (InputError, EncodeError, SinkError, StoreError, TooManyFailuresError) as error:
         refused = error  # said last, behind the counts
     except BaseException:
         if stopping.received is None or not stopping.is_forced:

@@ -439,7 +439,7 @@ class LiveRuns:
     def restart(self, ticket: RunTicket, error: StoreError) -> None:
         """A run's record could not be written: go on from the journal once the store answers."""
         self.executions.pop(ticket.row.run, None)
-        if isinstance(error, StoreFormatError):
+        if error.is_final or isinstance(error, StoreFormatError):
             self.stop(error)  # it would be so again
         elif not self._closing:
             fields = place_fields(self.services.job, ticket.id, ticket.key.value)

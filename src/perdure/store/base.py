@@ -132,7 +132,7 @@ class ActionStateStore(abc.ABC):
         Raises (through the future):
             StoreDataError: a row was refused; nothing was written.
             StoreError: it failed, or nobody knows whether it did; one that is `undone` has written
-                nothing, so that the same rows may be committed again.
+                nothing, so that the same rows may be committed again, but for one that `is_final`.
         """
 
     async def probe(self, size: int) -> None:

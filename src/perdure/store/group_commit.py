@@ -8,7 +8,8 @@ thread hop per item, and no wake-ups when idle.
 
 A store that does not write **stalls** it (G25): nothing is tried but one probe at a time, each
 later than the one before, and whoever watches starts nothing. What was not written, for certain,
-waits and is written when the store does so again; an item whose fate nobody knows fails.
+waits and is written when the store does so again; an item whose fate nobody knows fails. Where the
+store says that it never writes again, everything fails, and whoever watches stops the job.
 """
 
 from __future__ import annotations
@@ -352,6 +353,8 @@ class GroupCommit:
         self._stall = error
         for watcher in self._watchers:
             watcher.stalled(error)
+        if error.is_final:
+            self._draining += 1  # from here on nothing waits for the store
         keep = error.undone and not self._draining
         if keep:
             self._pending.extendleft(item for item in reversed(items) if item.waits)
@@ -380,7 +383,7 @@ class GroupCommit:
             patient = item.waits and not self._draining
             (self._pending if patient else refused).append(item)
         error = StoreError(f"the store does not write, so nothing was written: {self._stall}")
-        error.undone = True
+        error.undone, error.is_final = True, self._stall.is_final
         self._failed(refused, error)
 
     def _begin_probe(self) -> None:

@@ -20,8 +20,10 @@ import time
 from pathlib import Path
 
 from perdure.errors import StoreError, StoreLockedError
+from perdure.same_file import is_still
 
 PRIVATE = 0o600  # the mode of new files
+_STOP = "stop that one first, or give this one another --job or --store"
 
 # While a lock file is open and nobody can tell, no process is forked: its child would keep it.
 _guard = threading.RLock()
@@ -59,6 +61,7 @@ class JobLock:
     """
 
     def __init__(self, database: Path, job: str, *, mode: int = PRIVATE) -> None:
+        self._database, self._job = database, job
         self._path = lock_path(database, job)
         self._is_new = False
         self._descriptor: int | None = None
@@ -71,12 +74,16 @@ class JobLock:
                     refused = _refusal(database, job, self._path, descriptor, error)
                     os.close(descriptor)
                     raise refused from error
-                if _is_at(descriptor, self._path):
+                if is_still(self._path, os.fstat(descriptor)):
                     self._descriptor = descriptor
                 else:
                     os.close(descriptor)  # an opening that failed has removed it meanwhile
+            if str(self._path) in _held:  # whose file was removed
+                self.discard()
+                raise _held_here(database, job)
             _held[str(self._path)] = self
-        with contextlib.suppress(OSError):  # the disk may be full: it is only for messages
+        self._left_by = _Holder.read(self._descriptor)
+        with contextlib.suppress(OSError):  # the disk may be full: it only helps
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, _Holder.this_process().text())
 
@@ -99,6 +106,42 @@ class JobLock:
                 f" ({error.strerror}){do}"
             ) from error
 
+    def refuse_beside(self, host: str, pid: int, begun_at: int) -> None:
+        """Refuse the job where its last owner lives, and has lost its lock file.
+
+        As long as the file is the one that the owner held, having its lock says that it has ended.
+
+        Args:
+            host: the machine of the last owner, as the store has it.
+            pid: its process there.
+            begun_at: when that took the job, ns since the epoch.
+
+        Raises:
+            StoreLockedError: it has the job. Where nobody can tell it is not refused: a restart
+                must not be.
+        """
+        before = self._left_by
+        if before is not None and (before.pid, before.host) == (pid, host):
+            return
+        if host != this_host() or pid == os.getpid():
+            return
+        if is_since(pid, begun_at) and has_open(pid, real_path(self._database)):
+            raise StoreLockedError(
+                f"job {self._job!r} in {self._database} is being run by another process, which is"
+                f" alive (pid {pid}) though its lock file {self._path} was removed or replaced:"
+                f" {_STOP}"
+            )
+
+    def lost(self) -> StoreError | None:
+        """Return why the job is no longer safely this process's; None while it is."""
+        if self._descriptor is None or is_still(self._path, os.fstat(self._descriptor)):
+            return None
+        return StoreError(
+            f"the lock file {self._path} was removed or replaced under the running job (pid"
+            f" {os.getpid()}), so that another process could take job {self._job!r} too: it was"
+            " stopped; run it again, and leave that file where it is while the job runs"
+        )
+
     def release(self) -> None:
         """Give the job back; again it does nothing. The file stays for the next owner."""
         self._close()
@@ -112,7 +155,8 @@ class JobLock:
             descriptor, self._descriptor = self._descriptor, None
             if descriptor is None:
                 return
-            _held.pop(str(self._path), None)
+            if _held.get(str(self._path)) is self:
+                del _held[str(self._path)]
             if remove and sys.platform != "win32":
                 self._path.unlink(missing_ok=True)  # before another can have its lock
             os.close(descriptor)
@@ -153,7 +197,7 @@ class _Holder:
     @classmethod
     def this_process(cls) -> _Holder:
         pid = os.getpid()
-        return cls(pid, _start_of(pid), socket.gethostname())
+        return cls(pid, _start_of(pid), this_host())
 
     @classmethod
     def read(cls, descriptor: int) -> _Holder | None:
@@ -169,7 +213,7 @@ class _Holder:
 
     @property
     def is_elsewhere(self) -> bool:
-        return bool(self.host) and self.host != socket.gethostname()
+        return bool(self.host) and self.host != this_host()
 
     @property
     def is_alive(self) -> bool:
@@ -185,6 +229,11 @@ class _Holder:
         return not self.started or _start_of(self.pid) in ("", self.started)
 
 
+def this_host() -> str:
+    """Return this machine's name, as a store can keep it."""
+    return socket.gethostname().encode("utf-8", "backslashreplace").decode()
+
+
 def _start_of(pid: int) -> str:
     """Return when a process started, as Linux counts; "" where that is not known."""
     try:
@@ -194,6 +243,43 @@ def _start_of(pid: int) -> str:
         return ""
 
 
+def is_since(pid: int, at: int) -> bool:
+    """Say whether a process is there, and was at a time, ns since the epoch.
+
+    False also where nobody can tell: its number may have been given to another one since.
+    """
+    ticks = _start_of(pid)
+    if not ticks or sys.platform != "linux":
+        return False
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK")
+    return time.time_ns() - int(age * 1e9) <= at
+
+
+def has_open(pid: int, file: Path) -> bool:
+    """Say whether a process of this machine has a file open; True where this user may not see it.
+
+    By its name alone: a container sees the same file at another path.
+    """
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return True
+    except OSError:
+        return False  # it has ended
+    for each in descriptors:
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            if Path(os.readlink(f"/proc/{pid}/fd/{each}")).name == file.name:
+                return True
+    return False
+
+
+def _held_here(database: Path, job: str) -> StoreLockedError:
+    return StoreLockedError(
+        f"job {job!r} in {database} is open in this process already, by another engine or thread"
+        f" (pid {os.getpid()}): {_STOP}"
+    )
+
+
 def _refusal(database: Path, job: str, path: Path, descriptor: int, error: OSError) -> StoreError:
     """Return why there is no lock: who holds it, and what to do about that."""
     if not isinstance(error, (BlockingIOError, PermissionError)):
@@ -201,38 +287,26 @@ def _refusal(database: Path, job: str, path: Path, descriptor: int, error: OSErr
             f"{path} cannot be locked ({error.strerror}): keep the store on a local disk, whose"
             " file system has locks"
         )
-    what = f"job {job!r} in {database}"
-    do = "stop that one first, or give this one another --job or --store"
     if str(path) in _held:
-        return StoreLockedError(
-            f"{what} is open in this process already, by another engine or thread"
-            f" (pid {os.getpid()}): {do}"
-        )
+        return _held_here(database, job)
+    what = f"job {job!r} in {database}"
     holder = _Holder.read(descriptor)
     if holder is None:
-        return StoreLockedError(f"{what} is being run by another process (pid unknown): {do}")
+        return StoreLockedError(f"{what} is being run by another process (pid unknown): {_STOP}")
     if holder.is_elsewhere:
         return StoreLockedError(
             f"{what} is being run by a process of {holder.host} (pid {holder.pid}), which lives as"
-            f" far as can be told from here: {do}"
+            f" far as can be told from here: {_STOP}"
         )
     if holder.is_alive:
         return StoreLockedError(
-            f"{what} is being run by another process, which is alive (pid {holder.pid}): {do}"
+            f"{what} is being run by another process, which is alive (pid {holder.pid}): {_STOP}"
         )
     return StoreLockedError(
         f"{what} was run by a process that has ended (pid {holder.pid}), but one that it started"
         f" keeps its lock: end that one (`fuser {path}` names it), or give this one another --job"
         " or --store"
     )
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Say whether the open file is still the one that `path` names."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _lock_soon(descriptor: int) -> None:

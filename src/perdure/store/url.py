@@ -10,7 +10,8 @@ from perdure.store.base import ActionStateStore, StoreView
 from perdure.store.ownership import PRIVATE
 from perdure.store.sqlite.file import job_names as sqlite_job_names
 from perdure.store.sqlite.health import Finding, check_commits, check_sqlite
-from perdure.store.sqlite.store import MemoryStore, SqliteStore
+from perdure.store.sqlite.memory_store import MemoryStore
+from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.view import SqliteView
 
 DEFAULT_STORE = "sqlite:///perdure.db"

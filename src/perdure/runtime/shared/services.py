@@ -198,10 +198,12 @@ class JobServices:
             self.failures.close()
             PLACES.end()
 
-    def hold_calls(self, _error: StoreError) -> None:
+    def hold_calls(self, error: StoreError) -> None:
         """Start no call: the store does not write, so what came of one would be lost (G25)."""
         self.limits.hold()
         self.executor.hold()
+        if error.is_final:
+            self.supervisor.stop(error)
 
     def let_calls_go(self) -> None:
         """Start what was held, and calls as they come again."""

@@ -11,25 +11,35 @@ from perdure.store.base import NUMBER_BITS, JobAgent, JobInfo
 from perdure.store.damage import damaged
 from perdure.store.files import AGENT, FileRow
 from perdure.store.generations import asked_for, check_job_name, parted, stored_name, unfinished
+from perdure.store.ownership import JobLock
 from perdure.store.sqlite import rows as kinds
 from perdure.store.sqlite.file import READ
+from perdure.store.sqlite.life import refuse_second_owner
 from perdure.store.sqlite.rows import short_id
 from perdure.store.sqlite.write import transaction, write_rows
 
 
 def take_job(
-    db: sqlite3.Connection, where: object, name: str, agent: JobAgent | None, *, fresh: bool = False
+    db: sqlite3.Connection,
+    where: object,
+    name: str,
+    agent: JobAgent | None,
+    lock: JobLock | None = None,
+    *,
+    fresh: bool = False,
 ) -> JobInfo:
     """Return what the owner of a job starts from, making the job where it is new.
 
     Args:
-        db: the store, in no transaction; the job's lock is held.
+        db: the store, in no transaction.
         where: the store, for messages.
         name: the job's name.
         agent: whose it is from now on.
+        lock: the job's, which is held; None where nobody else can have the store.
         fresh: begin another generation of the job, unless the present one has had no runs.
 
     Raises:
+        StoreLockedError: another process has the job, and has lost its lock file.
         StoreFormatError: the store is damaged.
         StoreError: `fresh`, and the present generation has unfinished runs.
         ConfigurationError: the name is that of a generation.
@@ -38,6 +48,8 @@ def take_job(
     job, generation = _newest(db, name) or (0, 0)
     if not job:
         _refuse_generation(db, name)
+    elif lock is not None:
+        refuse_second_owner(db, where, job, lock)
     before = _agent(db, where, job) if job else None
     if not job or (fresh and _last_run(db, where, job) > job << NUMBER_BITS):
         _check_finished(db, name, job)

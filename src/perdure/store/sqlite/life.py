@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sqlite3
 import time
 
+from perdure.store.ownership import JobLock, this_host
+from perdure.store.sqlite import rows as kinds
 from perdure.store.statements import load_statements
 
-__all__ = ["Life"]
+__all__ = ["Life", "refuse_second_owner"]
 
 EVERY_SECONDS = 10.0  # between two times that it is seen
 _SQL = load_statements("sqlite", "life.sql")
@@ -48,8 +49,7 @@ class Life:
         if self._life is not None:
             db.execute(_SQL["seen"], (now, self._life))
             return
-        host = socket.gethostname().encode("utf-8", "backslashreplace").decode()
-        values = (self._job, host, os.getpid(), self._begun_at, now, self._code)
+        values = (self._job, this_host(), os.getpid(), self._begun_at, now, self._code)
         self._writes = db.execute(_SQL["begin"], values).lastrowid
 
     def wrote(self) -> None:
@@ -64,3 +64,21 @@ class Life:
             now = time.time_ns()
             with contextlib.suppress(sqlite3.Error):
                 db.execute(_SQL["end"], (now, now, self._life))
+
+
+def refuse_second_owner(db: sqlite3.Connection, where: object, job: int, lock: JobLock) -> None:
+    """Refuse a job whose last owner goes on, though this process has got the lock.
+
+    Args:
+        db: the store.
+        where: the store, for messages.
+        job: the job's number.
+        lock: its lock.
+
+    Raises:
+        StoreLockedError: says who has the job.
+        StoreFormatError: the store is damaged.
+    """
+    for last in kinds.LIVES.plain(db, where, _SQL["last"], (job,)):
+        if not last.ended_at:
+            lock.refuse_beside(last.host, last.pid, last.begun_at)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from perdure.errors import StoreError, StoreFormatError
+from perdure.same_file import is_still
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import make_file
 
@@ -154,12 +155,17 @@ class LogMark:
 
     def end(self) -> None:
         """End the life in good order: what is committed needs no mark from here on."""
-        if self._mark is not None:
+        if self._mark is not None and not self._is_anothers:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
         if self._file is not None:
             os.close(self._file)
         self._file = self._mark = None
+
+    @property
+    def _is_anothers(self) -> bool:
+        """True where the store was moved or replaced, so that at the path is none or another's."""
+        return self._file is not None and not is_still(self._path, os.fstat(self._file))
 
 
 def _number(db: sqlite3.Connection) -> int:

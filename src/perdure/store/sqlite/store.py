@@ -54,10 +54,10 @@ from perdure.store.sqlite.file import (
     select_many,
     translate,
 )
+from perdure.store.sqlite.in_place import InPlace
 from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.life import Life
 from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
-from perdure.store.sqlite.memory_view import MemoryView
 from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.view import SqliteView
 from perdure.store.sqlite.write import Written, commit_rows, takes_time
@@ -87,6 +87,7 @@ class SqliteStore(ActionStateStore):
         self._connection: sqlite3.Connection | None = None
         self._lock: JobLock | None = None
         self._mark: LogMark | None = None
+        self._in_place: InPlace | None = None
         self._written = Written()
         self._life: Life | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -299,6 +300,7 @@ class SqliteStore(ActionStateStore):
         if self._thread is not None:
             self._left, self._connection = self._connection, None
             self._thread = self._host = self._lock = self._mark = self._life = None
+            self._in_place = None
 
     def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
@@ -317,12 +319,14 @@ class SqliteStore(ActionStateStore):
         db = self._db
         self._documents.forget()
         self._seen_version = -1
-        info = take_job(db, self._where, job, agent, fresh=fresh)
+        info = take_job(db, self._where, job, agent, self._lock, fresh=fresh)
         self.job = info.job
         self._life = Life(info.job, agent.source if agent is not None else "")
         if self._path is not None:
             make_whole(db)
             self._mark = LogMark(lock_path(self._path, job), relaxed=self._relaxed, mode=self._mode)
+            if self._lock is not None:
+                self._in_place = InPlace(real_path(self._path), self._lock)
         return info
 
     def _close(self) -> None:
@@ -332,7 +336,7 @@ class SqliteStore(ActionStateStore):
         if self._connection is not None and self._path is not None:
             if self._mark is not None:
                 self._mark.end()
-                self._mark = None
+            self._mark = self._in_place = None
             self._connection.close()
             self._connection = None
         if self._lock is not None:
@@ -345,6 +349,8 @@ class SqliteStore(ActionStateStore):
         began = time.perf_counter()
         if not begin(rows):
             return
+        if self._in_place is not None:
+            self._in_place.check(began)
         if self._patient is in_place:
             self._be_patient(not in_place)
         if self._mark is not None and self._path is not None:
@@ -377,6 +383,8 @@ class SqliteStore(ActionStateStore):
         life.wrote()
 
     def _probe(self, size: int) -> None:
+        if self._in_place is not None:
+            self._in_place.check(time.perf_counter())
         self._be_patient(True)
         probe_room(self._db, size)
 
@@ -453,46 +461,3 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
-
-
-class MemoryStore(SqliteStore):
-    """`memory://`: the same store without a file; what it holds goes with the engine."""
-
-    def __init__(self) -> None:
-        super().__init__(Path("memory"))
-        self.url = "memory://"
-        self._path = None
-        self._guard = threading.Lock()  # there is one connection, for the views as well
-
-    def view(self) -> StoreView:
-        return MemoryView(
-            lambda: self._connection,
-            self._guard,
-            lambda: self.job if self._thread is not None else 0,
-        )
-
-    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        if self._guard.locked():  # a view reads: the host loop does not wait for it
-            return self._call(lambda: self._commit(rows))
-        return super().commit(rows)
-
-    async def commands(self) -> list[Command] | None:
-        self._seen_version = -1  # there is one connection, so its version never changes
-        return await super().commands()
-
-    def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
-        is_new = self._connection is None
-        try:
-            with self._guard:
-                return super()._open(job, agent, fresh)
-        finally:
-            if is_new and self._connection is not None:
-                weakref.finalize(self, self._connection.close)
-
-    def _close(self) -> None:
-        with self._guard:
-            super()._close()
-
-    def _write(self, rows: Sequence[Row]) -> None:
-        with self._guard:
-            super()._write(rows)

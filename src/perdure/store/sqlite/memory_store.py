@@ -1,0 +1,56 @@
+"""The store in memory: what it holds goes with the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from perdure.store.base import Command, JobAgent, JobInfo, Row, StoreView
+from perdure.store.sqlite.memory_view import MemoryView
+from perdure.store.sqlite.store import SqliteStore
+
+
+class MemoryStore(SqliteStore):
+    """`memory://`: the same store without a file; what it holds goes with the engine."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory"))
+        self.url = "memory://"
+        self._path = None
+        self._guard = threading.Lock()  # there is one connection, for the views as well
+
+    def view(self) -> StoreView:
+        return MemoryView(
+            lambda: self._connection,
+            self._guard,
+            lambda: self.job if self._thread is not None else 0,
+        )
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        if self._guard.locked():  # a view reads: the host loop does not wait for it
+            return self._call(lambda: self._commit(rows))
+        return super().commit(rows)
+
+    async def commands(self) -> list[Command] | None:
+        self._seen_version = -1  # there is one connection, so its version never changes
+        return await super().commands()
+
+    def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
+        is_new = self._connection is None
+        try:
+            with self._guard:
+                return super()._open(job, agent, fresh)
+        finally:
+            if is_new and self._connection is not None:
+                weakref.finalize(self, self._connection.close)
+
+    def _close(self) -> None:
+        with self._guard:
+            super()._close()
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        with self._guard:
+            super()._write(rows)
