@@ -42,6 +42,7 @@ def made(history: History, job: JobRow, detail: RunDetail, name: str) -> str:
     """
     from perdure.connectors.json_text import to_json
     from perdure.operate.lives import lives_during
+    from perdure.printable import json_text
     from perdure.web.forms import detail_form
 
     if name == "html":
@@ -52,10 +53,11 @@ def made(history: History, job: JobRow, detail: RunDetail, name: str) -> str:
     if name == "json":
         from perdure.web.trace_file import WHOLE
 
-        return to_json(detail_form(detail, processes, WHOLE)).decode() + "\n"
+        return json_text(to_json(detail_form(detail, processes, WHOLE)).decode()) + "\n"
     from perdure.web.perfetto import trace_events
 
-    return to_json(trace_events(detail_form(detail, processes), job.title)).decode() + "\n"
+    events = trace_events(detail_form(detail, processes), job.title)
+    return json_text(to_json(events).decode()) + "\n"
 
 
 def write(text: str, output: str | None, name: str, run: str) -> None:
@@ -72,7 +74,7 @@ def write(text: str, output: str | None, name: str, run: str) -> None:
     """
     from perdure.cli import render
 
-    data = text.encode("utf-8", "surrogatepass" if name == "json" else "replace")
+    data = text.encode()
     if output is None or output == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -16,6 +16,7 @@ from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.journal_lines import journal_lines
 from perdure.operate.lives import lives_during
 from perdure.operate.run_detail import RunDetail
+from perdure.printable import json_text
 from perdure.web.bundle import bundle, style
 from perdure.web.forms import detail_form, line_form
 
@@ -86,8 +87,9 @@ def html_file(taken: TakenRun) -> str:
         "children": taken.children,
         "records": taken.records,
     }
-    # Without "<" there is no end tag and no comment in it, whatever its values are.
-    embedded = to_json(data).decode().replace("<", "\\u003c")
+    # Without "<" there is no end tag and no comment in it, whatever its values are. In a terminal,
+    # where it may be printed, none of them acts.
+    embedded = json_text(to_json(data).decode()).replace("<", "\\u003c")
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(sheet)};"
         " base-uri 'none'; form-action 'none'"
