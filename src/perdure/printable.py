@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from typing import Any
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "printable",
     "printable_logger",
     "quoted_key",
+    "shell_word",
     "shown_key",
     "shown_place",
     "unstorable",
@@ -69,6 +71,24 @@ def json_text(text: str) -> str:
     if text.isprintable():
         return text
     return _LINES.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def shell_word(text: str) -> str:
+    r"""Return text as one word of a command to be copied, on one line, of which nothing acts.
+
+    What would act is an escape in `$'...'`, which bash and zsh take.
+    """
+    if printable(text) == text:
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{_LINE.sub(_shell_escape, escaped)}'"
+
+
+def _shell_escape(match: re.Match[str]) -> str:
+    # Beyond ASCII \x would be a byte of a character.
+    number = ord(match.group())
+    short = f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}"
+    return _NAMED.get(match.group(), short)
 
 
 def shown_key(key: Any) -> str:

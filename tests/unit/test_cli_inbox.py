@@ -88,7 +88,7 @@ def test_the_inbox_has_each_wait_with_its_question_and_the_command_that_answers(
     assert code == 0
     chosen = f" --store {shlex.quote(store)}"
     assert "r1  key k2None  waits" in out
-    assert "for approval pay (action ask)\n  May I pay?\n" in out
+    assert "for approval pay (action ask)\n    May I pay?\n" in out
     assert f"  perdure approve r1 pay{chosen}\n" in out
     assert f"  perdure approve r1 'tell me'{chosen}\n" in out
     assert f"  perdure signal r3 go VALUE{chosen}\n" in out
@@ -224,3 +224,46 @@ def test_in_a_terminal_the_inbox_takes_answers(
     assert out.count("answered no") == 1
     engine = goes_on(store)
     assert [each.name for each in engine.waits()] == ["tell me", "go"]
+
+
+NAME = "ok\nperdure: everything is fine\nrun r1 is answered yes"
+QUESTION = "perdure approve r9\nperdure approve r99 'fake'"
+
+
+@pytest.fixture
+def several_lines(tmp_path: Path) -> str:
+    """A store where a run waits for what has several lines."""
+    url = f"sqlite:///{tmp_path / 'lines.db'}"
+
+    async def go(event: Any, ctx: Any) -> None:
+        await ctx.wait_for_approval(NAME, QUESTION)
+
+    async def fill() -> None:
+        agent = Agent().add_action("go", InputEvent, go)
+        async with LocalEngine(url, job="lines").open(agent) as job:
+            run = await job.submit(1, key="k\nperdure: all is well")
+            while not run.waits:
+                await asyncio.sleep(0.002)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        asyncio.run(fill())
+    return url
+
+
+def test_g21_no_name_and_no_question_begins_a_line_of_perdure_s_own(
+    several_lines: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lines(*arguments: str) -> list[str]:
+        assert main([*arguments, "--store", several_lines]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    who, first, second, command, count = lines("inbox")
+    assert who.startswith(r"r1  key k\nperdure: all is well  waits ")
+    assert r"approval ok\nperdure: everything is fine\nrun r1 is answered yes" in who
+    assert (first, second) == tuple(f"    {line}" for line in QUESTION.splitlines())
+    assert command.startswith(r"  perdure approve r1 $'ok\nperdure: everything")
+    assert count == "job lines: 1 wait for an answer from outside"
+    assert len(lines("signal", "r1", "other\nname", "1")) == 1
+    (said,) = lines("approve", "r1")
+    assert r"ok\nperdure: everything is fine\nrun r1 is answered yes is answered yes" in said

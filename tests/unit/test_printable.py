@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,14 @@ import pytest
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, action
 from perdure.cli.main import main
 from perdure.errors import RunsFailedError
-from perdure.printable import json_text, printable, printable_logger, quoted_key, shown_key
+from perdure.printable import (
+    json_text,
+    printable,
+    printable_logger,
+    quoted_key,
+    shell_word,
+    shown_key,
+)
 
 EVIL = "\x1b[31mRED\x1b]0;title\x07\x1b[2J\x9b31m\r\b\x7f\u202eback\u2028"
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -40,6 +50,20 @@ def test_g21_json_with_escapes_is_the_same_json() -> None:
     text = json.dumps({EVIL: [EVIL, "\ud800", "é"]}, ensure_ascii=False)
     assert not ACTING.search(json_text(text))
     assert json.loads(json_text(text)) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "two words", "it's\n", "\x1b[31m\x9b\x07a", "back\\slash\n'\u2028'é$HOME\t1"]
+)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_g21_a_word_of_a_command_is_one_line_and_what_it_was_to_a_shell(text: str) -> None:
+    word = shell_word(text)
+    assert printable(word) == word
+    told = subprocess.run(
+        ["bash", "-c", f"printf %s {word}"],
+        stdout=subprocess.PIPE, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert told.stdout.decode() == text
 
 
 def test_a_key_is_shown_one_way() -> None:
@@ -125,6 +149,7 @@ def evil_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     "arguments",
     [
         ["runs"], ["runs", "--json"], ["show", "r1"], ["show", "r1", "--json"], ["trace", "r1"],
+        *(["trace", "r1", "--format", form] for form in ("json", "html", "perfetto")),
         ["retry", "r1"], ["cancel", "r1"], ["signal", "r1", "name" + EVIL, EVIL], ["show", EVIL],
         ["runs", "--job", EVIL], ["runs", "--status", EVIL], ["--debug", "show", EVIL],
     ],

@@ -17,6 +17,7 @@ from perdure.cli.options import (
     open_job,
 )
 from perdure.errors import ConfigurationError
+from perdure.printable import printable
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
@@ -126,8 +127,8 @@ def signal(
     sent = _value(name, value, is_plain="--" in given)
     with open_job(store, job) as (history, row):
         info = blocking(signal)(history, row, run, name, sent)
-        shown = render.compact(sent, 60)
-        render.say(f"{_named(info)} gets the signal {name} = {shown}: {_when(history, row)}")
+        said = f"the signal {printable(name)} = {render.compact(sent, 60)}"
+        render.say(f"{_named(info)} gets {said}: {_when(history, row)}")
 
 
 def approve(
@@ -159,8 +160,8 @@ def approve(
     answer = Approval(approved=not no, by=by or user(), comment=comment)
     with open_job(store, job) as (history, row):
         info, answered = blocking(approve)(history, row, run, name, answer)
-        said = "no" if no else "yes"
-        render.say(f"{_named(info)}: {answered} is answered {said}: {_when(history, row)}")
+        said = f"{printable(answered)} is answered {'no' if no else 'yes'}"
+        render.say(f"{_named(info)}: {said}: {_when(history, row)}")
 
 
 def user() -> str | None:
@@ -196,7 +197,7 @@ def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
 def _named(info: RunInfo) -> str:
     from perdure.printable import quoted_key
 
-    return f"run {info.title} (key {quoted_key(info.key)})"
+    return f"run {printable(info.title)} (key {quoted_key(info.key)})"
 
 
 def _when(history: History, job: JobRow) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from perdure.errors import (
     StoreError,
     TooManyFailuresError,
 )
+from perdure.printable import shell_word
 
 HINT_SECONDS = 2.0  # that nothing but waiting is done before the user is told
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
@@ -326,7 +326,7 @@ def _list_failures(plan: Plan, view: View, result: DriveResult) -> None:
     if more > 0:
         status = "failed" if result.failures else "cancelled"
         view.note(f"  and {more:,} more: perdure runs --status {status}{plan.selection}")
-    first = shlex.quote(failed[0].title)
+    first = shell_word(failed[0].title)
     view.note(
         f"look at one: perdure show {first}{plan.selection}; put one back:"
         f" perdure retry {first}{plan.selection}; then run the same command again"

@@ -63,13 +63,18 @@ def _print(wait: WaitInfo, chosen: str) -> None:
     from perdure.cli import render
     from perdure.cli.tables import wrapped
     from perdure.engine.waiting import answer_command
+    from perdure.printable import printable
 
     console = render.make_console()
     age = render.rough(render.now() - wait.since)
-    who = f"{wait.title}  key {render.shown_key(wait.key)}  waits {age} for {render.wait(wait)}"
-    lines = [(f"{who} (action {wait.action})", 4)]
+    who = (
+        f"{printable(wait.title)}  key {render.shown_key(wait.key)}  waits {age} for"
+        f" {render.wait(wait)} (action {printable(wait.action)})"
+    )
+    lines = [(who, 4)]
     if wait.question and wait.question.strip():
-        lines += [(f"  {line}", 2) for line in wait.question.splitlines()]
+        # Deeper than the command: a question may look like one.
+        lines += [(f"    {line}", 4) for line in wait.question.splitlines()]
     for text, indent in lines:
         for line in wrapped(console, text, console.width, indent):
             console.print(line)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from perdure.printable import shell_word
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
@@ -25,7 +26,7 @@ class Invocation:
     @property
     def command(self) -> str:
         """The command line, quoted for a shell."""
-        return shlex.join(("perdure", *self.arguments))
+        return " ".join(map(shell_word, ("perdure", *self.arguments)))
 
     def without(self, *flags: str) -> Invocation:
         """Return the same call without these flags."""
@@ -73,5 +74,5 @@ def open_job(store: str, job: str | None) -> Iterator[tuple[History, JobRow]]:
 
 def selection(store: str, job: str | None) -> str:
     """Return the options that name store and job again, with a space before each."""
-    text = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
-    return text if job is None else f"{text} --job {shlex.quote(job)}"
+    text = "" if store == DEFAULT_STORE else f" --store {shell_word(store)}"
+    return text if job is None else f"{text} --job {shell_word(job)}"

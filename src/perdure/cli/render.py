@@ -216,4 +216,4 @@ def count(number: int, noun: str) -> str:
 
 def wait(info: WaitInfo) -> str:
     """Return what is waited for: `approval refund` or `signal go`."""
-    return f"{info.kind} {info.name}"
+    return f"{info.kind} {printable(info.name)}"

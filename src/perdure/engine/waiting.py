@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-import shlex
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from perdure.engine.job import Job, Run
 from perdure.errors import StoreError
-from perdure.printable import quoted_key
+from perdure.printable import printable, quoted_key, shell_word
 from perdure.run import run_title
 from perdure.run.approval import APPROVAL
 
@@ -38,10 +37,10 @@ def answer_command(wait: WaitInfo, selection: str = "") -> str:
         wait: the wait.
         selection: the options that name store and job, with a space before each.
     """
-    name = shlex.quote(wait.name)
+    name = shell_word(wait.name)
     if wait.kind == APPROVAL:
-        return f"perdure approve {shlex.quote(wait.title)} {name}{selection}"
-    return f"perdure signal {shlex.quote(wait.title)} {name} VALUE{selection}"
+        return f"perdure approve {shell_word(wait.title)} {name}{selection}"
+    return f"perdure signal {shell_word(wait.title)} {name} VALUE{selection}"
 
 
 class WaitingWatch:
@@ -114,7 +113,7 @@ class WaitingWatch:
 
 
 def _named(run: Run, title: str) -> str:
-    waits = ", ".join(f"{each.kind} {each.name}" for each in run.waits) or "time"
+    waits = ", ".join(f"{each.kind} {printable(each.name)}" for each in run.waits) or "time"
     activity = run.activity
     says = f", says {activity[:60]!r}" if isinstance(activity, str) else ""
-    return f"{title}, key {quoted_key(run.key)}, for {waits}{says}"
+    return f"{printable(title)}, key {quoted_key(run.key)}, for {waits}{says}"

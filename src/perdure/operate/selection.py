@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from perdure.printable import shell_word
 
 IN_MEMORY = "memory://"
 
@@ -14,4 +14,4 @@ def selection_of(url: str, job: str) -> str | None:
     """
     if url == IN_MEMORY:
         return None
-    return f" --store {shlex.quote(url)} --job {shlex.quote(job)}"
+    return f" --store {shell_word(url)} --job {shell_word(job)}"

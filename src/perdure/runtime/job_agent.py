@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 from perdure.agent.plan import AgentPlan
 from perdure.codec.types import TypeRegistry
 from perdure.memory.memory import MemoryRef
-from perdure.printable import printable_logger
+from perdure.printable import printable_logger, shell_word
 from perdure.run import Output
 from perdure.store.base import ActionStateStore, JobAgent, JobInfo
 from perdure.store.generations import title
@@ -48,7 +46,7 @@ def say_what_began(job: str, generation: int) -> None:
         logger.warning(
             "job %r begins anew as generation %d, with empty memory and documents; what was before"
             " is kept and can be looked at: --job %s",
-            job, generation, shlex.quote(title(job, generation - 1)),
+            job, generation, shell_word(title(job, generation - 1)),
         )  # fmt: skip
 
 
