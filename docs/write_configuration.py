@@ -120,9 +120,9 @@ def values(option: ConfigOption[Any]) -> str:
         return "; ".join([text, *aliases])
     text = KINDS[option.type]
     if option.minimum is not None:
-        text += f" from {option.minimum:g}"
+        text += f" from {option.minimum:.10g}"
     if option.maximum is not None:
-        text += f" to {option.maximum:g}"
+        text += f" to {option.maximum:.10g}"
     return text + (", or with `KiB`, `MiB`, `GiB`" if option.in_bytes else "")
 
 

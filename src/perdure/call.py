@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +23,9 @@ from perdure.errors import (
     seconds_of,
 )
 from perdure.printable import unstorable
+
+# Of all durations: with a time of today they fit 63 bits of ns, which the journal keeps of times.
+LONGEST_SECONDS: Final = 100 * 365 * 86_400
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -163,18 +166,16 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
+        total = self.total_timeout
         wrong = [
             name
             for name, bad in (
                 ("max_attempts", self.max_attempts < 1),
-                ("initial_interval", not 0 <= self.initial_interval < math.inf),
+                ("initial_interval", not 0 <= self.initial_interval <= LONGEST_SECONDS),
                 ("backoff_coefficient", not 1 <= self.backoff_coefficient < math.inf),
-                ("max_interval", not 0 <= self.max_interval < math.inf),
+                ("max_interval", not 0 <= self.max_interval <= LONGEST_SECONDS),
                 ("jitter", not 0 <= self.jitter <= 1),
-                (
-                    "total_timeout",
-                    self.total_timeout is not None and not 0 < self.total_timeout < math.inf,
-                ),
+                ("total_timeout", total is not None and not 0 < total <= LONGEST_SECONDS),
             )
             if bad
         ]
@@ -197,13 +198,14 @@ class RetryPolicy:
         """
         said = _retry_after(error) if issubclass(type(error), RetryableError) else None
         if said is not None:
-            return max(0.0, said)
+            return min(max(0.0, said), LONGEST_SECONDS)
         exponent = min(attempt - 1, 1000)
         try:
             grown = self.initial_interval * self.backoff_coefficient**exponent
         except OverflowError:
             grown = self.max_interval
-        return min(grown, self.max_interval) * (1 + self.jitter * (2 * fraction - 1))
+        varied = min(grown, self.max_interval) * (1 + self.jitter * (2 * fraction - 1))
+        return min(varied, LONGEST_SECONDS)
 
 
 def _retry_after(error: Any) -> float | None:
@@ -237,6 +239,7 @@ class Limit:
                 raise ConfigurationError(f"Limit: {name}={value!r} is no positive number")
         if not 0 < self.per < math.inf:
             raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")
+        checked_seconds(self.per, "Limit: per=")
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,25 +338,40 @@ def checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
 
 
 def checked_timeout(timeout: float | None) -> float | None:
-    """Return `timeout` if it is None or a positive number of seconds.
+    """Return `timeout` if it is None or a positive number of seconds, of `LONGEST_SECONDS` at most.
 
     Raises:
         ConfigurationError: it is neither.
     """
-    if timeout is not None and not 0 < timeout < math.inf:
+    if timeout is None:
+        return None
+    if not 0 < timeout < math.inf:
         raise ConfigurationError(f"timeout={timeout!r} is no positive number of seconds")
-    return timeout
+    return checked_seconds(timeout, "timeout=")
 
 
-def checked_seconds(seconds: float) -> float:
-    """Return `seconds` if it is a finite number.
+def checked_seconds(seconds: float, what: str = "") -> float:
+    """Return `seconds` if it is a finite number, of `LONGEST_SECONDS` at most.
+
+    Args:
+        seconds: a duration.
+        what: is said before it where it is refused, such as "delay=".
 
     Raises:
         ConfigurationError: it is not.
     """
-    if not math.isfinite(seconds):
-        raise ConfigurationError(f"{seconds!r} is no finite number of seconds")
+    if LONGEST_SECONDS < seconds < math.inf:
+        raise ConfigurationError(
+            f"{what}{seconds!r} is more than {LONGEST_SECONDS} seconds, a hundred years: give less"
+        )
+    if not -math.inf < seconds < math.inf:
+        raise ConfigurationError(f"{what}{seconds!r} is no finite number of seconds")
     return seconds
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return a duration that was checked in ns; added to a time of today it fits the journal."""
+    return int(seconds * 1e9)
 
 
 def checked_name(name: str) -> str:

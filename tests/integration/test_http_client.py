@@ -29,6 +29,7 @@ from perdure import (
     action,
     http_client,
 )
+from perdure.integrations.retry_after import seconds_in
 
 
 class Shop(BaseHTTPRequestHandler):
@@ -197,3 +198,19 @@ def test_retry_after_is_told(shop: Any) -> None:
             assert raised.value.retry_after == 0.0
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7.0),
+        ("1" + "0" * 12, None),
+        ("9" * 400, None),
+        ("Fri, 31 Dec 1999", None),
+        (None, None),
+    ],
+)
+def test_what_nobody_can_wait_for_is_left_to_the_policy(
+    said: str | None, seconds: float | None
+) -> None:
+    assert seconds_in(said) == seconds

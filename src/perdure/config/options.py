@@ -6,7 +6,7 @@ import os
 import types
 from typing import Any, ClassVar, Final
 
-from perdure.call import RetryPolicy
+from perdure.call import LONGEST_SECONDS, RetryPolicy
 from perdure.config.values import ConfigOption
 
 __all__ = ["DEFAULT_VECTOR_STORE", "AgentExecutionOptions", "all_options"]
@@ -84,7 +84,12 @@ class AgentExecutionOptions:
         "max-retries", int, 3, "How often the retry strategy tries a run again", minimum=0
     )
     RETRY_WAIT_INTERVAL: ClassVar = ConfigOption(
-        "retry-wait-interval", float, 1.0, "Seconds before a run is tried again", minimum=0
+        "retry-wait-interval",
+        float,
+        1.0,
+        "Seconds before a run is tried again",
+        minimum=0,
+        maximum=LONGEST_SECONDS,
     )
     ACTION_TRIGGER_CONDITION_EVALUATE_FAILURE_STRATEGY: ClassVar = ConfigOption(
         "action.trigger-condition.evaluate-failure-strategy",
@@ -200,6 +205,7 @@ class AgentExecutionOptions:
         0.0,
         "Seconds for one attempt of a durable call; 0 for no limit",
         minimum=0,
+        maximum=LONGEST_SECONDS,
     )
     RUN_TIMEOUT: ClassVar = ConfigOption(
         "run-timeout",
@@ -207,6 +213,7 @@ class AgentExecutionOptions:
         0.0,
         "Seconds from a run's first beginning to its end, restarts included; 0 for no limit",
         minimum=0,
+        maximum=LONGEST_SECONDS,
     )
     MAX_CALLS_PER_RUN: ClassVar = ConfigOption(
         "max-calls-per-run",
@@ -250,6 +257,7 @@ class AgentExecutionOptions:
         _RETRY.initial_interval,
         "Seconds before the second attempt",
         minimum=0,
+        maximum=LONGEST_SECONDS,
     )
     RETRY_BACKOFF_COEFFICIENT: ClassVar = ConfigOption(
         "retry.backoff-coefficient",
@@ -264,6 +272,7 @@ class AgentExecutionOptions:
         _RETRY.max_interval,
         "Longest interval between attempts in seconds, before jitter",
         minimum=0,
+        maximum=LONGEST_SECONDS,
     )
     RETRY_JITTER: ClassVar = ConfigOption(
         "retry.jitter",
@@ -279,6 +288,7 @@ class AgentExecutionOptions:
         _RETRY.total_timeout or 0.0,
         "Seconds for all attempts together, restarts included; 0 for no limit",
         minimum=0,
+        maximum=LONGEST_SECONDS,
     )
     RETRY_COUNT_CRASHES: ClassVar = ConfigOption(
         "retry.count-crashes",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-from perdure.call import Limit, RetryPolicy
+from perdure.call import Limit, RetryPolicy, checked_seconds
 from perdure.errors import ConfigurationError, did_you_mean
 
 T = TypeVar("T", bool, int, float, str)
@@ -112,8 +112,8 @@ class ConfigOption(Generic[T]):
         if self.type is bool:
             return "true or false"
         kind = {int: "a whole number", float: "a number", str: "a string"}[self.type]
-        least = "" if self.minimum is None else f" of at least {self.minimum:g}"
-        most = "" if self.maximum is None else f" and at most {self.maximum:g}"
+        least = "" if self.minimum is None else f" of at least {self.minimum:.10g}"
+        most = "" if self.maximum is None else f" and at most {self.maximum:.10g}"
         return kind + least + most + (", or a size such as 16MiB" if self.in_bytes else "")
 
 
@@ -302,6 +302,7 @@ def _rate(key: str, value: Any, source: str) -> Rate:
     if match is not None and match[3] in _SECONDS:
         rate = Rate(int(match[1]), int(match[2] or 1) * _SECONDS[match[3]])
         if rate.number and rate.per:
+            checked_seconds(rate.per, f"{source}: {key}: the time of a rate, ")
             return rate
     raise ConfigurationError(
         f"{source}: {key} must be a whole number of at least 1 per time, such as 500/min or "

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from perdure.call import checked_seconds
+from perdure.call import checked_seconds, nanoseconds
 from perdure.connectors.base import Source
 from perdure.engine.inputs import Field
 from perdure.engine.job_loop import to_its_end
@@ -194,13 +194,14 @@ class Job:
             delay: seconds after which the run joins its key's queue, a restart included.
 
         Raises:
+            ConfigurationError: the delay is no number of seconds, or more than a hundred years.
             InputError: the id was submitted before with another key or value.
             EncodeError: the input cannot be journaled.
             StoreError: it is not durable, or nobody knows; with an id, submit it again.
         """
         self._job.loop.check("job.submit(...)")
         runtime = self._job.runtime
-        due = runtime.now() + int(checked_seconds(delay) * 1e9) if delay > 0 else 0
+        due = runtime.now() + nanoseconds(delay) if checked_seconds(delay, "delay=") > 0 else 0
         admitted = await self._job.until_stopped(runtime.admit(NewInput(value, key, id, due=due)))
         self._job.count(admitted)
         status = RunStatus.QUEUED

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import math
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NoReturn, TypeVar
 
-from perdure.call import ActionFuture
+from perdure.call import LONGEST_SECONDS, ActionFuture
 from perdure.errors import ActionLoopError, SpinningActionError
 from perdure.executor.running import TurnLoop, running_loop
 from perdure.log_lines import Place, place_fields
@@ -214,7 +215,18 @@ class ActionLoop(TurnLoop):
     def set_timer(
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
-        """Call `callback` in the first turn at or after `when`; for the loop's owner."""
+        """Call `callback` in the first turn at or after `when`; for the loop's owner.
+
+        What is further away than `LONGEST_SECONDS` comes then, which is never, as with asyncio.
+
+        Raises:
+            ValueError: `when` is no number.
+        """
+        furthest = self.time() + LONGEST_SECONDS
+        if not 0.0 <= when <= furthest:
+            if math.isnan(when):
+                raise ValueError(f"{self._name}: a timer is set for {when!r}, which is no time")
+            when = max(0.0, min(when, furthest))
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._created += 1
         heapq.heappush(self.timers, (when, self._created, handle))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from perdure.errors import RetryableError, TerminalError, missing_extra
+from perdure.integrations.retry_after import seconds_in
 from perdure.resource import Resource, ResourceType
 
 if TYPE_CHECKING:
@@ -167,10 +168,5 @@ class HttpClient(Resource):
             return HttpResponse(status, dict(response.headers), response.text)
         said = f"{method} {url}: HTTP {status}: {' '.join(response.text[:_SHOWN].split())}"
         if status in _RETRYABLE or status >= 500:
-            raise RetryableError(said, retry_after=_seconds(response.headers.get("retry-after")))
+            raise RetryableError(said, retry_after=seconds_in(response.headers.get("retry-after")))
         raise TerminalError(said)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Return what Retry-After says where it is a number; a date is left to the policy."""
-    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None

@@ -12,6 +12,7 @@ from perdure.errors import (
     RetryableError,
     TerminalError,
 )
+from perdure.integrations.retry_after import seconds_of
 
 __all__ = ["failed_midway", "filtered", "translated", "unusable"]
 
@@ -96,7 +97,7 @@ def translated(name: str, error: Exception) -> Exception:
             text = f"{name}: {said}"
         if isinstance(error, rejected):
             return TerminalError(text)
-        return RetryableError(text, retry_after=error.retry_after)
+        return RetryableError(text, retry_after=seconds_of(error.retry_after))
     if isinstance(error, known.FallbackExceptionGroup):
         return _of_group(name, error)
     if isinstance(error, known.ContentFilterError):
@@ -128,7 +129,7 @@ def _of_status(name: str, error: Any) -> Exception:
         elif isinstance(error, known.ModelUnavailableError):
             hinted = True
     if hinted:
-        return RetryableError(text, retry_after=error.retry_after)
+        return RetryableError(text, retry_after=seconds_of(error.retry_after))
     return TerminalError(text)
 
 

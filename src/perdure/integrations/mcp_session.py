@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 from perdure.integrations.mcp_wire import Watched, broken_rule, mend
+from perdure.integrations.retry_after import seconds_in
 from perdure.printable import printable_logger
 
 __all__ = ["Endpoint", "Link", "load_extra"]
@@ -181,8 +182,7 @@ class _Session:
             return  # no answer to a request of ours
         failed = response.status_code >= 400
         self.http_status = response.status_code if failed else 0
-        after = response.headers.get("retry-after", "")
-        self.retry_after = float(after) if failed and after.isdecimal() else None
+        self.retry_after = seconds_in(response.headers.get("retry-after")) if failed else None
         # Before there is a client, a server without this path or method may say the same.
         self.forgotten = self.forgotten or (response.status_code == 404 and self._client.done())
 

@@ -13,6 +13,7 @@ from perdure.documents.document import Document, document_id, metadata_text, wor
 from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
 from perdure.documents.ranking import keyword_scores
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
+from perdure.integrations.retry_after import seconds_of
 from perdure.llm.embedding_model import BaseEmbeddingModelSetup
 from perdure.llm.vector_store import BaseVectorStore, id_list
 
@@ -310,7 +311,8 @@ class QdrantVectorStore(BaseVectorStore):
         try:
             yield self._client
         except ResourceExhaustedResponse as error:
-            raise RetryableError(f"{where}: {error}", retry_after=error.retry_after_s) from error
+            after = seconds_of(error.retry_after_s)
+            raise RetryableError(f"{where}: {error}", retry_after=after) from error
         except ResponseHandlingException as error:
             raise RetryableError(f"{where}: {error.source}") from error
         except UnexpectedResponse as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from perdure.call import checked_seconds
 from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.engine.flink import settings
 from perdure.engine.flink.elements import Elements
@@ -301,6 +302,8 @@ def _check_shards(shards: int, ids_ttl: float | None) -> None:
         raise ConfigurationError(f"shards is {shards!r}: pass an integer from 1 to 32768")
     if ids_ttl is not None and not ids_ttl > 0:
         raise ConfigurationError(f"ids_ttl is {ids_ttl!r}: pass seconds above 0, or None")
+    if ids_ttl is not None:
+        checked_seconds(ids_ttl, "ids_ttl=")
 
 
 def find_flink() -> Java:

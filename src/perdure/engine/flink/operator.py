@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
+from perdure.call import nanoseconds
 from perdure.codec.failure import decode_failure
 from perdure.engine.flink.failures import encode_failure, read_failure
 from perdure.engine.flink.host import Host
@@ -244,7 +245,7 @@ class AgentOperator:
     def _forget_ids(self, number: int, shard: _Shard) -> None:
         """Forget ids that were kept for long enough, which the next pump removes."""
         if self._spec.ids_ttl is not None:
-            until = self._now() - int(self._spec.ids_ttl * 1e9)
+            until = self._now() - nanoseconds(self._spec.ids_ttl)
             while shard.ids and shard.ids[0][0] <= until:
                 self._at_work.store.forget_id(number, shard.ids.popleft()[1])
 

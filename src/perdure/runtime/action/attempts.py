@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.call import CallOptions
+from perdure.call import CallOptions, nanoseconds
 from perdure.codec.copies import ArgumentsOf, own_arguments
 from perdure.codec.error_texts import text_of
 from perdure.codec.failure import encode_failure
@@ -28,7 +28,6 @@ from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
 
 NOT_WAITED = Waited()
-LONGEST_WAIT = 100 * 365 * 24 * 3600.0  # seconds; durable times are ns in 64 bits
 
 
 class Callee(msgspec.Struct, frozen=True):
@@ -141,7 +140,7 @@ class CallAttempts:
         self._wake_up = before.due_at if before is not None else 0
         total = options.retry.total_timeout if options.retry is not None else None
         made_at = action.continuation.loop.now
-        self.over_at = made_at + int(total * 1e9) if total is not None else None
+        self.over_at = made_at + nanoseconds(total) if total is not None else None
         self._ended = 0  # attempts that are over
         self._closed = False  # the call is over
         self._begins = False  # an attempt has its record and has not begun to execute
@@ -344,7 +343,7 @@ class CallAttempts:
             self._fed()
         if invocation is self._invocation and self._options.timeout and self._bound is None:
             # On the clock that nobody sets: a healthy attempt does not fail by a change of time.
-            expires_at = self._services.world.monotonic() + int(self._options.timeout * 1e9)
+            expires_at = self._services.world.monotonic() + nanoseconds(self._options.timeout)
             self._bound = self._services.spans.arm(expires_at, self._expired)
 
     def _expired(self) -> None:
@@ -440,7 +439,7 @@ class CallAttempts:
             if not policy.allows(error, self._attempt):
                 return None
             wait = policy.interval(error, self._attempt, self._services.world.chance())
-            wake_up = self._services.now() + int(min(wait, LONGEST_WAIT) * 1e9)
+            wake_up = self._services.now() + nanoseconds(wait)
         except BaseException as refused:  # a policy of the user's own, or a class that it asks
             if ends_process(refused):
                 raise

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.call import NO_OPTIONS, CallOptions, DurableCall
+from perdure.call import NO_OPTIONS, CallOptions, DurableCall, nanoseconds
 from perdure.codec.call_identity import CallIdentity
 from perdure.codec.copies import own_arguments, own_value
 from perdure.codec.error_texts import text_of
@@ -136,7 +136,7 @@ class ActionCalls:
         """Make a call that starts another run, exactly once."""
         self._services.codec.encode((value, key))  # refused here, not later
         value, key = own_value((value, key))  # as they are now, whenever it begins
-        due = self._action.continuation.loop.now + int(delay * 1e9) if delay > 0 else 0
+        due = self._action.continuation.loop.now + nanoseconds(delay) if delay > 0 else 0
         step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
         self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
         if step.decision is Decision.ANSWER:

@@ -302,7 +302,7 @@ class ActionContext:
     def submit(self, value: Any, *, key: Any, delay: float = 0.0) -> DurableCall[ChildRun]:
         runner = self._runner
         runner.check_turn("submit")
-        checked_seconds(delay)
+        checked_seconds(delay, "delay=")
         self._run.services.reach.check_child(runner.where, self._run.key_digest, key)
         return runner.continuation.make_call(runner.calls.submit, value, key, delay)
 

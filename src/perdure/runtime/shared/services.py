@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from perdure.agent.plan import AgentPlan
-from perdure.call import NO_OPTIONS, CallOptions, Limit
+from perdure.call import NO_OPTIONS, CallOptions, Limit, nanoseconds
 from perdure.callables import attribute
 from perdure.codec.codec import Codec
 from perdure.codec.identity import (
@@ -183,7 +183,7 @@ class JobServices:
         self.memory_events = memory_events(plan, config)
         self.notes_long_term = notes_long_term(self.memory_events)
         self.max_calls = config.get(AgentExecutionOptions.MAX_CALLS_PER_RUN)
-        self.run_timeout = int(config.get(AgentExecutionOptions.RUN_TIMEOUT) * 1e9)
+        self.run_timeout = nanoseconds(config.get(AgentExecutionOptions.RUN_TIMEOUT))
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
         defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self.defaults = NO_OPTIONS if defaults == NO_OPTIONS else defaults  # nothing to be merged
