@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from perdure import Agent, InputEvent, LocalEngine
+from perdure.cli.main import main
 from perdure.operate.history import AsyncHistory
 from perdure.operate.lives import lives, lives_during
 from perdure.store.base import JobRow, LifeRow, Page
@@ -66,6 +69,22 @@ def test_who_had_a_job_while_a_run_went_on(admitted: int, last: int, numbers: li
     )
     found = asyncio.run(lives_during(AsyncHistory(view), JOB, run))
     assert [each.number for each in found] == numbers
+
+
+def test_a_run_is_shown_of_which_no_process_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lives.db"
+    agent = Agent().add_action("nothing", [InputEvent], Idle().does_nothing)
+    LocalEngine(f"sqlite:///{path}", job="job").run(agent, [{"k": 1}], key="k")
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM life")
+    db.close()
+    for command in ("show r1", "trace r1", "trace r1 --format html", "trace r1 --format perfetto"):
+        capsys.readouterr()
+        code = main([*command.split(), "--store", f"sqlite:///{path}"])
+        captured = capsys.readouterr()
+        assert (code, captured.err) == (0, ""), command
 
 
 class Idle(Agent):

@@ -65,6 +65,8 @@ async def lives_during(history: AsyncHistory, job: JobRow, detail: RunDetail) ->
     first, last = detail.run.admitted_at, detail.span[1]
     is_over = detail.run.status.is_final
     found = await lives(history, job)
+    if not found:
+        return []  # the rows are gone, which is no reason not to show the run
     # One that was killed had the job for longer than it was seen, until the next at most.
     begins = [life.begun_at for life in found[1:]] + [last]
     return [
