@@ -39,6 +39,22 @@ def test_a_million_numbers_take_a_bit_each() -> None:
     assert size < 200_000
 
 
+def test_a_number_far_away_takes_no_room_for_what_lies_between() -> None:
+    tracemalloc.start()
+    try:
+        found = RunSet(1 << 40)
+        numbers = [-(1 << 63), 0, (1 << 40) + 1, 10**15, (1 << 63) - 1]
+        assert all(map(found.add, reversed(numbers)))
+        assert not any(map(found.add, numbers))
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(found) == numbers
+    assert all(number in found for number in numbers)
+    assert 1 not in found
+    assert size < 100_000
+
+
 @given(st.lists(st.sampled_from(["a", "b", 1, True, None, (1, 2)]), min_size=20, max_size=200))
 def test_a_share_of_nine_in_ten_is_always_noticed_and_one_below_eight_never(
     keys: list[object],

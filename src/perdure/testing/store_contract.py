@@ -292,7 +292,7 @@ class OwnerContract(DocumentContract, StartContract):
     async def test_inputs_keep_the_type_of_their_ids_apart(self) -> None:
         async with self.opened() as (store, sample):
             rows = [sample.input(7, 1), sample.input("7", 2), sample.input(7, 3, source="file")]
-            await store.commit(rows)
+            await store.commit([sample.key(1), *map(sample.run, (1, 2, 3)), *rows])
             known = await store.inputs("", [7, "7", 8])
             assert known == {
                 7: (sample.run_number(1), rows[0].digest),

@@ -244,11 +244,24 @@ class Rows(Generic[R]):
 
 
 class _Input(NamedTuple):
-    """An input that was admitted: what `inputs` reads."""
+    """An input that was admitted: what `inputs` reads.
+
+    Attributes:
+        last: number of its job's last run; None where it has none.
+    """
 
     id: str | int
     run: int
     digest: bytes
+    job: int
+    last: int | None
+
+
+class BadPosition(NamedTuple):
+    """Where an input was passed over: what `bad_positions` reads."""
+
+    source: str
+    position: int
 
 
 class _Undecodable(bytes):
@@ -357,6 +370,14 @@ def _wrong_key(row: KeyRow) -> str:
     return "" if row.digest else "digest is empty"
 
 
+def _wrong_input(row: _Input) -> str:
+    if row.run >> NUMBER_BITS != row.job:
+        return f"run {row.run} is none of job {row.job}"
+    if row.last is None or row.run > row.last:
+        return f"run {short_id(row.run)} is not there: it is beyond the last of job {row.job}"
+    return ""
+
+
 _STATUS = {"status": STATUSES}
 _KIND = {"kind": range(min(RecordKind), max(RecordKind) + 1)}
 _DELIVERED = {"delivered": range(2)}
@@ -375,13 +396,16 @@ OUTPUTS = Rows(
     "output", StoredOutput, lambda row: f"output {row[1]!r:.20} of run {short_id(row[0])}",
     more=(int,), within=_DELIVERED,
 )  # fmt: skip
-INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}")
+INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}", _wrong_input)
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
 COMMANDS = Rows("command", Command, _of_first)
 LIVES = Rows("life", LifeRow, _of_first)
 WAITS = Rows("wait", WaitRow, _of_wait)
 FILES = Rows("file", FileRow, lambda row: f"{row[1]!r:.20} {row[2]!r:.60}")
 BAD_LINES = Rows("bad_line", BadLineRow, lambda row: f"{row[1]!r:.60}, position {row[2]!r:.30}")
+BAD_POSITIONS = Rows(
+    "bad_line", BadPosition, lambda row: f"{row[0]!r:.60}, position {row[1]!r:.30}"
+)
 DOCUMENTS = Rows(
     "document", DocumentRow, lambda row: f"{row[2]!r:.60} of {row[1]!r:.60}", more=(int,)
 )  # fmt: skip

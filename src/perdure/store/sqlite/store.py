@@ -249,10 +249,11 @@ class SqliteStore(ActionStateStore):
         return await self._call(read)
 
     async def bad_positions(self, source: str) -> list[int]:
-        values = (self.job, source)
-        return await self._call(
-            lambda: [row[0] for row in self._db.execute(READ["bad_positions"], values)]
-        )
+        def read() -> list[int]:
+            rows = self._rows(kinds.BAD_POSITIONS, "bad_positions", self.job, source)
+            return [row.position for row in rows]
+
+        return await self._call(read)
 
     def paths(self, job: str) -> tuple[Path, ...]:
         if self._path is None:

@@ -27,7 +27,8 @@ SELECT DISTINCT key FROM run WHERE run IN (:many);
 -- name: memory
 SELECT key, path, data, written_at FROM memory WHERE data IS NOT NULL AND key IN (:many);
 -- name: inputs
-SELECT id, run, digest FROM input WHERE job = ? AND source = ? AND id IN (:many);
+SELECT id, run, digest, job, (SELECT max(run) FROM run WHERE run < (?1 + 1) << 40)
+FROM input WHERE job = ?1 AND source = ?2 AND id IN (:many);
 -- name: unfinished
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
        finished_at, due FROM run WHERE job = ? AND status < 4 AND place > ? ORDER BY place LIMIT ?;
@@ -69,4 +70,4 @@ SELECT number, run, command, payload, at FROM command WHERE job = ? ORDER BY num
 -- name: file
 SELECT job, kind, name, path, beside FROM file WHERE job = ? AND kind = ? AND name = ?;
 -- name: bad_positions
-SELECT position FROM bad_line WHERE job = ? AND source = ?;
+SELECT source, position FROM bad_line WHERE job = ? AND source = ?;

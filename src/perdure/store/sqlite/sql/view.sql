@@ -152,4 +152,5 @@ ORDER BY run, event, action, call LIMIT :limit;
 SELECT life, job, host, pid, begun_at, seen_at, ended_at, code FROM life
 WHERE job = ? AND life > ? ORDER BY life LIMIT ?;
 -- name: runs_of_inputs
-SELECT id, run, digest FROM input WHERE job = ? AND source = '' AND id IN (:many);
+SELECT id, run, digest, job, (SELECT max(run) FROM run WHERE run < (?1 + 1) << 40)
+FROM input WHERE job = ?1 AND source = '' AND id IN (:many);
