@@ -41,6 +41,12 @@ class Waits(Agent):
         ctx.send_event(OutputEvent(output=[two, ctx.short_term_memory.get("one")]))
 
 
+async def nothing(event: Any, ctx: Any) -> None: ...
+
+
+IDLE = Agent().add_action("nothing", [InputEvent], nothing)
+
+
 async def plus_one(n: int) -> int:
     return n + 1
 
@@ -98,6 +104,11 @@ DAMAGED: dict[str, tuple[str, tuple[Any, ...], str, bool]] = {
                      "table record, COMPLETED of action 'begin' on event 0 of run r1", True),
     "a call's number": (f"UPDATE record SET call = 0 WHERE number = {LAST.format(2)}", (),
                         "RESULT of action 'end' on event 1 of run r1: it names no call", False),
+    "an input of another job": ("UPDATE input SET run = ?", (1 << 62,),
+                                "table input, id 'first': run 4611686018427387904 is none", False),
+    "an input of no run": ("UPDATE input SET run = ?", ((1 << 40) + (1 << 39),),
+                           "table input, id 'first': run r8000000000 is not there", False),
+    "an input's run": ("UPDATE input SET run = 'x'", (), "table input, id 'first': run is", False),
     "a record that is gone": (f"DELETE FROM record WHERE number = {LAST.format(7)}", (),
                               "no event 1", False),
     "a table": ("DROP TABLE output", (), "table output: it is missing", True),
@@ -119,6 +130,45 @@ def test_g23_damage_is_named_where_a_job_meets_it(kind: str, path: Path) -> None
     assert expected in message
     assert "restore it from a backup" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("position", [b"", 1.5, "x", -1, -(1 << 63)])
+def test_g23_a_bad_line_that_is_damaged_is_named(position: Any, tmp_path: Path) -> None:
+    path = tmp_path / "lines.db"
+    engine = LocalEngine(f"sqlite:///{path}", job=JOB)
+    engine.run(IDLE, [{"k": 1}], key="k")
+    values = (1, "inputs", position, 1, "bad", 1)
+    change(path, "INSERT INTO bad_line VALUES (?, ?, ?, ?, ?, ?)", *values)
+    with pytest.raises(StoreFormatError) as raised:
+        engine.run(IDLE, [{"k": 1}, {"k": 2}], key="k")
+    message = str(raised.value)
+    assert message.startswith(f"{path} is damaged: table bad_line, 'inputs', position {position!r}")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("position", [10**11, (1 << 63) - 1])
+def test_a_bad_line_far_away_takes_no_room(position: int, tmp_path: Path) -> None:
+    path = tmp_path / "lines.db"
+    engine = LocalEngine(f"sqlite:///{path}", job=JOB)
+    engine.run(IDLE, [{"k": 1}], key="k")
+    change(
+        path, "INSERT INTO bad_line VALUES (?, ?, ?, ?, ?, ?)", 1, "inputs", position, 1, "bad", 1
+    )
+    assert engine.run(IDLE, [{"k": 1}, {"k": 2}], key="k") == []
+
+
+def test_g23_a_signal_that_is_damaged_is_named_once_and_passed_over(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["signal", "r1", "go", "--store", f"sqlite:///{path}"]) == 0
+    change(path, "UPDATE command SET payload = ?", b"\xc1")
+    assert asyncio.run(go_on(path)) == [[3, 2]]
+    (said,) = [each.getMessage() for each in caplog.records if "signal" in each.getMessage()]
+    assert said.startswith(
+        f"the command 'signal' of run r1 is passed over: it cannot be read: sqlite:///{path} is"
+        " damaged: table command, row 1: "
+    )
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize("kind", [kind for kind in DAMAGED if DAMAGED[kind][3]])

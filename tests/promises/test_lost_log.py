@@ -264,6 +264,14 @@ def test_the_mark_is_never_ahead_and_written_now_and_then(
     assert seen[-1] > seen[0]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+def test_a_mark_that_is_a_pipe_says_nothing_and_is_not_waited_for(store: Path) -> None:
+    mark = beside(store, f"-{JOB}.mark")
+    mark.unlink()
+    os.mkfifo(mark)
+    assert outputs(store) == list(range(30))
+
+
 def test_a_mark_that_is_half_written_says_nothing(store: Path) -> None:
     beside(store, f"-{JOB}.mark").write_bytes(b"perdure-mark-1 1 1")
     assert outputs(store) == list(range(30))

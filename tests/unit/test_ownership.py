@@ -174,6 +174,31 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.parametrize("pid", ["0", "-1", "9" * 23, str(1 << 31), "x", ""])
+def test_g22_a_holder_whose_number_no_system_gave_is_unknown(pid: str, path: Path) -> None:
+    owner = start(OWNER, str(path))
+    try:
+        assert line_of(owner) == "locked"
+        ownership.lock_path(path, "job").write_text(f"{pid}\n1\n\n")
+        with pytest.raises(StoreLockedError, match=r"by another process \(pid unknown\)"):
+            JobLock(path, "job")
+    finally:
+        kill(owner.pid)
+        owner.communicate()
+
+
+def test_g22_a_holder_elsewhere_is_named_in_text_that_only_shows(path: Path) -> None:
+    owner = start(OWNER, str(path))
+    try:
+        assert line_of(owner) == "locked"
+        ownership.lock_path(path, "job").write_text("7\n1\nfar\x1b[2Jaway\n")
+        with pytest.raises(StoreLockedError, match=r"a process of far\\x1b\[2Jaway \(pid 7\)"):
+            JobLock(path, "job")
+    finally:
+        kill(owner.pid)
+        owner.communicate()
+
+
 @needs_fork
 def test_g22_a_refusal_says_that_the_holder_has_ended_and_what_keeps_its_lock(path: Path) -> None:
     """What passes every descriptor on to a program cannot be kept from passing this one."""

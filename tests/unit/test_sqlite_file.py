@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from tests.unit.action_driver import on_host
 
-from perdure.errors import StoreError, StoreFormatError, StoreLockedError
+from perdure.errors import ConfigurationError, StoreError, StoreFormatError, StoreLockedError
 from perdure.store.base import CommandRow
 from perdure.store.ownership import JobLock, is_owned, lock_path
 from perdure.store.sqlite import file
 from perdure.store.sqlite.file import APPLICATION_ID, connect, connect_reader
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.statements import load_script
-from perdure.store.url import open_view
+from perdure.store.url import job_names, open_store, open_view
 from perdure.testing.sample_rows import SampleRows
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
@@ -179,6 +179,13 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"folder of the store does not exist: .*nowhere"):
         connect(tmp_path / "nowhere" / "journal.db")
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a\0b.db", "a\0b.db", "sqlite:////\0"])
+def test_a_name_that_no_file_can_have_is_refused_by_name(url: str) -> None:
+    for take in (open_store, open_view, job_names):
+        with pytest.raises(ConfigurationError, match="has a NUL character"):
+            take(url)  # type: ignore[operator]
 
 
 def test_a_folder_is_no_store(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from perdure.runtime.run.state import CANCELLED
 from perdure.runtime.shared.backoff import until_store_answers
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row, RunRow
+from perdure.store.damage import damaged
 
 logger = printable_logger("perdure")
 
@@ -378,16 +379,17 @@ class RunCommands:
             carried_out = await self.cancel(run, done)
         elif command.command == "retry":
             carried_out = await self.retry(run, done)
-        elif command.command == "signal" and (signal := _signal(command)) is not None:
+        elif command.command == "signal":
+            try:
+                signal = decode_signal(command.payload or b"")
+            except DecodeError as error:
+                place = f"table command, row {command.number}"
+                why = f"cannot be read: {damaged(self._store.url, place, error)}"
+                await self._pass_over(command, done, why)
+                return
             carried_out = await self.signal(run, *signal, done, at=command.at)
         else:
-            logger.error(
-                "the command %r of run %s is not known: passed over",
-                command.command,
-                run_id(run),
-                extra=place_fields(self._services.job, run_id(run), None),
-            )
-            await self._services.commits.write(done)
+            await self._pass_over(command, done, "is not known")
             return
         if not carried_out:
             fields = place_fields(self._services.job, run_id(run), None)
@@ -395,10 +397,11 @@ class RunCommands:
                 "%s of run %s has nothing to do", command.command, run_id(run), extra=fields
             )
 
-
-def _signal(command: Command) -> tuple[str, bytes] | None:
-    try:
-        return decode_signal(command.payload or b"")
-    except DecodeError as error:
-        logger.error("%s", error)
-        return None
+    async def _pass_over(self, command: Command, done: list[Row], why: str) -> None:
+        id_ = run_id(command.run)
+        logger.error(
+            "the command %r of run %s is passed over: it %s",
+            command.command, id_, why,
+            extra=place_fields(self._services.job, id_, None),
+        )  # fmt: skip
+        await self._services.commits.write(done)

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from perdure.errors import StoreError, StoreLockedError
+from perdure.printable import printable
 from perdure.same_file import is_still
 
 PRIVATE = 0o600  # the mode of new files
@@ -204,9 +205,10 @@ class _Holder:
         os.lseek(descriptor, 0, os.SEEK_SET)
         lines = os.read(descriptor, 1000).decode("utf-8", "replace").splitlines()
         try:
-            return cls(int(lines[0]), *lines[1:3])
+            pid = int(lines[0])
         except (IndexError, ValueError):
             return None  # it has only just taken it
+        return cls(pid, *lines[1:3]) if 0 < pid < 1 << 31 else None  # else no system gave it
 
     def text(self) -> bytes:
         return f"{self.pid}\n{self.started}\n{self.host}\n".encode()
@@ -295,8 +297,8 @@ def _refusal(database: Path, job: str, path: Path, descriptor: int, error: OSErr
         return StoreLockedError(f"{what} is being run by another process (pid unknown): {_STOP}")
     if holder.is_elsewhere:
         return StoreLockedError(
-            f"{what} is being run by a process of {holder.host} (pid {holder.pid}), which lives as"
-            f" far as can be told from here: {_STOP}"
+            f"{what} is being run by a process of {printable(holder.host)} (pid {holder.pid}),"
+            f" which lives as far as can be told from here: {_STOP}"
         )
     if holder.is_alive:
         return StoreLockedError(

@@ -42,6 +42,10 @@ def sqlite_path(url: str) -> Path:
     Raises:
         ConfigurationError: it is not one.
     """
+    if "\0" in url:
+        raise ConfigurationError(
+            f"store {url!r} has a NUL character, which no file name can have: leave it out"
+        )
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return Path(url[len(_SQLITE) :])
     if "://" not in url and url.endswith(_FILES):

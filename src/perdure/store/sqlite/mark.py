@@ -67,7 +67,10 @@ class _Mark(NamedTuple):
     def read(cls, path: Path) -> _Mark | None:
         """Return the mark; None where there is none, or half of one."""
         try:
-            form, life, records, boot = path.read_text("ascii").split()
+            if not path.is_file():  # opening a pipe waits for whoever writes into it
+                return None
+            with path.open("rb") as file:
+                form, life, records, boot = file.read(SIZE).decode("ascii").split()
             return cls(int(life), int(records), boot) if form == _FORMAT else None
         except (OSError, ValueError):
             return None
