@@ -25,7 +25,7 @@ from perdure.errors import (
 from perdure.printable import unstorable
 
 # Of all durations: with a time of today they fit 63 bits of ns, which the journal keeps of times.
-LONGEST_SECONDS: Final = 100 * 365 * 86_400
+LONGEST_SECONDS: Final = 200 * 365 * 86_400
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -194,11 +194,12 @@ class RetryPolicy:
     def interval(self, error: BaseException, attempt: int, fraction: float) -> float:
         """Return the seconds to wait after attempt `attempt`; `fraction` in [0, 1) is chance.
 
-        That is what the error says, as far as that can be read; else it is the policy's interval.
+        That is what the error says, as far as that can be read and waited for; else it is the
+        policy's interval.
         """
         said = _retry_after(error) if issubclass(type(error), RetryableError) else None
         if said is not None:
-            return min(max(0.0, said), LONGEST_SECONDS)
+            return max(0.0, said)
         exponent = min(attempt - 1, 1000)
         try:
             grown = self.initial_interval * self.backoff_coefficient**exponent
@@ -211,7 +212,8 @@ class RetryPolicy:
 def _retry_after(error: Any) -> float | None:
     try:
         said = error.retry_after
-        return None if said is None else seconds_of(said, "retry_after")
+        seconds = None if said is None else seconds_of(said, "retry_after")
+        return seconds if seconds is None or seconds <= LONGEST_SECONDS else None
     except Exception:
         return None  # set on the error since, to what is no number, or made by a property
 
@@ -362,7 +364,8 @@ def checked_seconds(seconds: float, what: str = "") -> float:
     """
     if LONGEST_SECONDS < seconds < math.inf:
         raise ConfigurationError(
-            f"{what}{seconds!r} is more than {LONGEST_SECONDS} seconds, a hundred years: give less"
+            f"{what}{seconds!r} is more than {LONGEST_SECONDS} seconds, two hundred years: give"
+            " less"
         )
     if not -math.inf < seconds < math.inf:
         raise ConfigurationError(f"{what}{seconds!r} is no finite number of seconds")

@@ -165,15 +165,16 @@ def test_g9_a_retry_policy_whose_class_stops_when_asked_fails_the_call(kind: str
     async def go(event: Any, ctx: Any) -> None:
         call = ctx.with_options(retry=policy).durable_execute_async(fails)
         [outcome] = await ctx.gather(call)
-        out(ctx, str(outcome.error))
+        out(ctx, [str(outcome.error), *outcome.error.__notes__])
 
     def go_plain(event: Any, ctx: Any) -> None:
         call = ctx.with_options(retry=policy).durable_execute_async(fails)
         [outcome] = ctx.gather(call)
-        out(ctx, str(outcome.error))
+        out(ctx, [str(outcome.error), *outcome.error.__notes__])
 
-    [text] = run(pick(kind, go, go_plain), ONE, config=config_of(kind))
-    assert text.endswith("Stop: asked")
+    [[text, note]] = run(pick(kind, go, go_plain), ONE, config=config_of(kind))
+    assert text == "first"
+    assert note.endswith("Stop: asked")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from perdure.actions.conversation import Conversation
 from perdure.actions.tool_call import call_tools, tool_call_action
 from perdure.agent.plan import Builtin
 from perdure.connectors.base import SinkState
+from perdure.engine.reading import InputReader
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import StoreError
 from perdure.journal.journal import ActionHistory, Journal
@@ -127,6 +128,18 @@ def not_in_its_series(_item: NewInput, future: Any, error: StoreError) -> None:
     """Fail an input that the store lost, and let others overtake it."""
     if not future.done():
         future.set_exception(error)
+
+
+_heed = InputReader._heed
+
+
+def heeds_no_loss(reader: Any, admitted: Any) -> None:
+    """See to an input that is decided, and not to what is behind one that the store lost."""
+    reader._settle_aside = lambda: None
+    try:
+        _heed(reader, admitted)
+    finally:
+        del reader._settle_aside
 
 
 def only_by_number(gate: Any) -> bool:

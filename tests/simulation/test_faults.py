@@ -85,7 +85,7 @@ def test_g1_it_notices_an_input_that_overtakes_one_that_was_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("perdure.runtime.shared.admission._lose", broken.not_in_its_series)
-    monkeypatch.setattr("perdure.engine.reading.InputReader._heed", lambda reader, admitted: None)
+    monkeypatch.setattr("perdure.engine.reading.InputReader._heed", broken.heeds_no_loss)
     assert "are its runs number" in first_fault(38)
 
 

@@ -194,7 +194,7 @@ class Job:
             delay: seconds after which the run joins its key's queue, a restart included.
 
         Raises:
-            ConfigurationError: the delay is no number of seconds, or more than a hundred years.
+            ConfigurationError: the delay is no number of seconds, or more than two hundred years.
             InputError: the id was submitted before with another key or value.
             EncodeError: the input cannot be journaled.
             StoreError: it is not durable, or nobody knows; with an id, submit it again.
