@@ -105,6 +105,10 @@ class ActionRunner:
         """True while the action waits for a signal."""
         return not self.ended and self._waits is not None and self._waits.for_signals
 
+    def is_due(self, until: int) -> bool:
+        """Say whether a signal is on its way to it, or a timer before `until` (ns), or its end."""
+        return self.ended or (self._waits is not None and self._waits.is_due(until))
+
     async def come_to_rest(self) -> bool:
         """Return when no thread runs code of an action that had begun before; True if one did."""
         return False

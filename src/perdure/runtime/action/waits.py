@@ -158,6 +158,11 @@ class ActionWaits:
         """True while a signal is waited for."""
         return bool(self._signals.open_names())
 
+    def is_due(self, until: int) -> bool:
+        """Say whether a signal is on its way to the action, or a timer before `until` (ns)."""
+        armed = self._armed
+        return self._signals.is_coming or (armed is not None and armed.deadline < until)
+
     @property
     def wake_up(self) -> int | None:
         """When the armed timer comes due, ns since the epoch."""

@@ -54,13 +54,8 @@ async def _catch_up(run: Overdue) -> None:
         with contextlib.suppress(StoreError):  # with rows of others: its own tell it
             await run.services.commits.write([], waits=True)
         await _come_to_rest(run)
-        if run.dropped or not any(_goes_on(runner, deadline) for runner in run.active.values()):
+        if run.dropped or not any(runner.is_due(deadline) for runner in run.active.values()):
             return
-
-
-def _goes_on(runner: ActionRunner, deadline: int) -> bool:
-    wake_up = runner.wake_up
-    return runner.ended or (wake_up is not None and wake_up < deadline)
 
 
 async def _come_to_rest(run: Overdue) -> None:
