@@ -45,10 +45,11 @@ class SequentialLane:
     def submit(self, work: Callable[[], None]) -> None:
         """Run `work` on the lane after what was submitted before."""
         self._queue.put(work)
-        if not self._started:
-            self._start()
+        self._start()
 
     def _start(self) -> None:
+        if self._started:
+            return  # since it was refused, for another that was submitted
         self._started = self._starter.start(
             self._work,
             "perdure-action",
