@@ -193,6 +193,29 @@ def test_g10_a_time_that_nobody_can_wait_for_is_left_to_the_policy(long: Any, st
     assert run(agent_of(calls), ONE, store=store) == ["done"]
 
 
+class Patient(RetryPolicy):
+    def interval(self, error: BaseException, attempt: int, fraction: float) -> float:
+        return self.backoff_coefficient
+
+
+@pytest.mark.parametrize("long", [1e12, 1e300])
+def test_g10_a_policy_may_wait_for_as_long_as_times_can_be(long: float, store: str) -> None:
+    def fails() -> None:
+        State.calls.append("fails")
+        raise RetryableError("come back")
+
+    async def calls(event: Any, ctx: Any) -> None:
+        policy = Patient(backoff_coefficient=long)
+        call = ctx.with_options(retry=policy).durable_execute_async(fails)
+        while not State.calls:
+            await ctx.sleep(0.01)
+        await ctx.sleep(0.01)
+        out(ctx, call.done())
+
+    assert run(agent_of(calls), ONE, store=store) == [False]
+    assert State.calls == ["fails"]
+
+
 @pytest.mark.parametrize("given", ["Wed, 21 Oct 2026 07:28:00 GMT", math.nan, object(), [1]])
 def test_g10_a_wait_that_is_no_time_is_refused_where_it_is_given(given: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"RetryableError\('busy'\): retry_after=") as told:

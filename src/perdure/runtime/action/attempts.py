@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.call import CallOptions, nanoseconds
+from perdure.call import LONGEST_SECONDS, CallOptions, nanoseconds
 from perdure.codec.copies import ArgumentsOf, own_arguments
 from perdure.codec.error_texts import text_of
 from perdure.codec.failure import encode_failure
@@ -439,7 +439,7 @@ class CallAttempts:
             if not policy.allows(error, self._attempt):
                 return None
             wait = policy.interval(error, self._attempt, self._services.world.chance())
-            wake_up = self._services.now() + nanoseconds(wait)
+            wake_up = self._services.now() + nanoseconds(min(wait, LONGEST_SECONDS))
         except BaseException as refused:  # a policy of the user's own, or a class that it asks
             if ends_process(refused):
                 raise
