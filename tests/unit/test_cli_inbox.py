@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import json
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,23 @@ def cli(capsys: pytest.CaptureFixture[str], store: str) -> Any:
         return code, captured.out, captured.err
 
     return run
+
+
+def leave_waiting(
+    engine: LocalEngine, agent: Any, inputs: Iterable[tuple[Any, str, str | None]]
+) -> None:
+    """Submit inputs with their keys and ids, and crash when each of their runs waits."""
+
+    async def work() -> None:
+        async with engine.open(agent) as job:
+            for value, key, id_ in inputs:
+                run = await job.submit(value, key=key, id=id_)
+                while not run.waits:
+                    await asyncio.sleep(0.002)
+            raise _Crash
+
+    with pytest.raises(_Crash):
+        asyncio.run(work())
 
 
 def goes_on(store: str) -> LocalEngine:
@@ -159,17 +177,7 @@ def named(tmp_path: Path) -> str:
     """A store where r1 to r5 wait for an approval; IDS were given with their inputs."""
     url = f"sqlite:///{tmp_path / 'named.db'}"
     engine = LocalEngine(url, job="desk")
-
-    async def fill() -> None:
-        async with engine.open(Desk) as job:
-            for number, id_ in enumerate(IDS):
-                run = await job.submit({"ask": ["pay"]}, key=f"k{number}", id=id_)
-                while not run.waits:
-                    await asyncio.sleep(0.002)
-            raise _Crash
-
-    with pytest.raises(_Crash):
-        asyncio.run(fill())
+    leave_waiting(engine, Desk, [({"ask": ["pay"]}, f"k{n}", id_) for n, id_ in enumerate(IDS)])
     return url
 
 
@@ -238,16 +246,8 @@ def several_lines(tmp_path: Path) -> str:
     async def go(event: Any, ctx: Any) -> None:
         await ctx.wait_for_approval(NAME, QUESTION)
 
-    async def fill() -> None:
-        agent = Agent().add_action("go", InputEvent, go)
-        async with LocalEngine(url, job="lines").open(agent) as job:
-            run = await job.submit(1, key="k\nperdure: all is well")
-            while not run.waits:
-                await asyncio.sleep(0.002)
-            raise _Crash
-
-    with pytest.raises(_Crash):
-        asyncio.run(fill())
+    agent = Agent().add_action("go", InputEvent, go)
+    leave_waiting(LocalEngine(url, job="lines"), agent, [(1, "k\nperdure: all is well", None)])
     return url
 
 
