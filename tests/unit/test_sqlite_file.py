@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -67,6 +68,13 @@ def test_g23_a_new_file_says_what_it_is(made: Path) -> None:
     assert value(made, "PRAGMA application_id") == APPLICATION_ID
     assert value(made, "PRAGMA user_version") == len(file.MIGRATIONS)
     assert value(made, "PRAGMA journal_mode") == "wal"
+
+
+def test_g23_a_whole_store_is_known_by_its_digest(made: Path) -> None:
+    with contextlib.closing(sqlite3.connect(made)) as connection:
+        assert file.schema_digest(connection) == file.DIGEST
+        connection.execute("DROP INDEX record_run")
+        assert file.schema_digest(connection) != file.DIGEST
 
 
 def test_an_empty_file_becomes_a_store(path: Path) -> None:
