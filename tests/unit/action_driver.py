@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from perdure.call import DurableCall
-from perdure.executor.continuation import ContinuationContext, PlainContinuation, TurnHub, new_hub
+from perdure.executor.continuation import ContinuationContext, PlainContinuation
+from perdure.executor.hub import TurnHub, new_hub
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

@@ -16,7 +16,8 @@ from tests.unit.action_driver import START, Driver, on_host
 
 from perdure.call import wait
 from perdure.errors import ContextAccessError
-from perdure.executor.continuation import TurnHub, is_continuation_supported
+from perdure.executor.continuation import is_continuation_supported
+from perdure.executor.hub import TurnHub
 
 pytestmark = pytest.mark.usefixtures("no_blocking", "no_noise")
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.action_driver import Driver, on_host
 
 from perdure.executor import running
-from perdure.executor.continuation import new_hub
+from perdure.executor.hub import new_hub
 from perdure.executor.loop import ActionLoop
 
 

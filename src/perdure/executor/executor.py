@@ -19,11 +19,10 @@ from perdure.executor import running
 from perdure.executor.continuation import (
     ContinuationContext,
     PlainContinuation,
-    TurnHub,
     is_continuation_supported,
-    new_hub,
 )
 from perdure.executor.fallback import SequentialLane, ThreadedContinuation
+from perdure.executor.hub import TurnHub, new_hub
 from perdure.executor.pool import Invocation, PoolUsage, ThreadPool
 from perdure.executor.shutdown import ends_process, what_ends
 from perdure.executor.steps import LOOK_SECONDS, StepWatch

@@ -17,11 +17,10 @@ from perdure.executor import running
 from perdure.executor.continuation import (
     ActionMain,
     ContinuationContext,
-    DirectHub,
     T,
-    TurnHub,
     settle_main,
 )
+from perdure.executor.hub import DirectHub, TurnHub
 from perdure.executor.threads import ThreadStarter
 
 

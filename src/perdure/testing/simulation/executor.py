@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import greenlet
 
 from perdure.executor import running
-from perdure.executor.continuation import DirectHub, TurnHub
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.fallback import ActionDropped, SequentialLane, ThreadedContinuation
+from perdure.executor.hub import DirectHub, TurnHub
 from perdure.executor.pool import Finish, Invocation, ThreadPool
 from perdure.testing.simulation.calls import Life, describe
 from perdure.testing.simulation.loop import SimulatedLoop
