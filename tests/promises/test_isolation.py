@@ -24,7 +24,15 @@ from tests.promises.support import (
     run,
 )
 
-from perdure import Agent, ContextAccessError, Event, InputEvent, OutputEvent, action
+from perdure import (
+    Agent,
+    ContextAccessError,
+    Event,
+    InputEvent,
+    OutputEvent,
+    RunsFailedError,
+    action,
+)
 
 ONE = [{"k": "a"}]
 held: list[Any] = []
@@ -274,6 +282,61 @@ def test_g24_a_clean_end_is_the_same_on_replay(store: str) -> None:
     agent = agent_of(leaves).add_action("reads", ["next"], reads)
     assert crash_and_resume(agent, ONE, store=store) == [["farewell", "held"]]
     assert State.calls.count("farewell") == 1
+
+
+def test_g24_an_action_whose_tasks_are_started_again_for_ever_fails(
+    kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.executor.continuation.SPIN_LIMIT", 1_000)
+
+    async def worker() -> None:
+        await asyncio.Queue().get()  # which uses the loop as it is left
+
+    def start(_ended: object = None) -> None:
+        asyncio.get_running_loop().create_task(worker()).add_done_callback(start)
+
+    async def supervises(event: Any, ctx: Any) -> None:
+        start()
+        out(ctx, await ctx.durable_execute_async(hold))
+
+    def supervises_plain(event: Any, ctx: Any) -> None:
+        start()
+        out(ctx, ctx.durable_execute_async(hold).result())
+
+    agent = pick(kind, supervises, supervises_plain)
+    with pytest.raises(RunsFailedError) as failed:
+        crash_and_resume(agent, ONE, store=store, config=config_of(kind))
+    text = error_text(failed.value)
+    assert "SpinningActionError: go never ends" in text
+    assert f"{worker.__qualname__}); start none" in text
+    assert failed.value.outputs == []
+
+
+def test_g24_a_generator_that_goes_on_when_it_is_closed_is_closed_once(
+    store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept: list[Any] = []
+    asked: list[str] = []
+
+    async def goes_on(name: str) -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            asked.append(name)
+            yield 2
+
+    async def opens(event: Any, ctx: Any) -> None:
+        for name in ("a", "b"):
+            kept.append(goes_on(name))
+            await anext(kept[-1])
+        kept.append(generator("c", asked))
+        await anext(kept[-1])
+        out(ctx, "done")
+
+    with caplog.at_level(logging.ERROR):
+        assert run(agent_of(opens), ONE, store=store) == ["done"]
+    assert asked == ["a", "b", "c"]
+    assert caplog.text.count("async generator ignored GeneratorExit") == 2
 
 
 @pytest.mark.parametrize("kind", [COROUTINE, "plain"])

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from perdure.call import ActionFuture, DurableCall, Parker
-from perdure.errors import ContextAccessError
+from perdure.errors import ContextAccessError, SpinningActionError
 from perdure.executor.hub import DirectHub, TurnHub, leave
-from perdure.executor.loop import ActionLoop, ActionTask
+from perdure.executor.loop import SPIN_LIMIT, ActionLoop, ActionTask
 from perdure.log_lines import PLACE
 
 try:
@@ -55,8 +55,12 @@ class Follower(Protocol):
     def call_made(self, call: DurableCall[Any]) -> None:
         """The action has made a call and waits for it."""
 
-    def code_ended(self) -> None:
-        """The action's function has returned, and the continuation knows."""
+    def code_ended(self, broken: BaseException | None) -> None:
+        """The action's function has returned, and the continuation knows.
+
+        Args:
+            broken: what the turn raised in which it was told, if any.
+        """
 
 
 class ActionMain(Protocol):
@@ -241,10 +245,24 @@ class ContinuationContext:
     # The turn
 
     def _go_to_end(self) -> None:
+        ran = 0
         while not self.finished and self._main is not None and self._main.done():
             if not self._clean_up():
                 return
-            self.loop.run_ready()
+            ran += self.loop.run_ready()
+            if ran > SPIN_LIMIT:  # over all steps: in each one it may do little
+                raise SpinningActionError(self._why_it_never_ends())
+
+    def _why_it_never_ends(self) -> str:
+        assert self._cleaning
+        newest = self._cleaning[-1]
+        coroutine = newest.get_coro()
+        return (
+            f"{self.name} never ends: of its leftover tasks, which are cancelled when its function"
+            f" has ended, new ones are started again and again ({newest.get_name()}:"
+            f" {getattr(coroutine, '__qualname__', coroutine)}); start none for a task that was"
+            " cancelled"
+        )
 
     def _clean_up(self) -> bool:
         """Take the next step of the clean end (G24); False when it waits for a settlement."""

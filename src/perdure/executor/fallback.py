@@ -112,9 +112,13 @@ class ThreadedContinuation(ContinuationContext):
         def end() -> None:
             if self._closed:
                 return
-            self.turn(self.loop.now, settle_main, done, error, self.name)
+            broken: BaseException | None = None
+            try:
+                self.turn(self.loop.now, settle_main, done, error, self.name)
+            except BaseException as raised:
+                broken = raised
             if self.follower is not None:
-                self.follower.code_ended()
+                self.follower.code_ended(broken)
 
         try:
             self._lane.host.call_soon_threadsafe(end)

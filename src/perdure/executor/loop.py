@@ -130,8 +130,8 @@ class ActionLoop(TurnLoop):
             if not handle.cancelled():
                 self._ready.append(handle)
 
-    def run_ready(self) -> None:
-        """Run callbacks until none is ready.
+    def run_ready(self) -> int:
+        """Run callbacks until none is ready; return how many these were.
 
         Raises:
             SpinningActionError: the action never becomes idle.
@@ -158,6 +158,7 @@ class ActionLoop(TurnLoop):
                         self.call_exception_handler({"message": message, "exception": error})
         finally:
             del ready[:done]
+        return done
 
     def next_deadline(self) -> int | None:
         """Return the time of the earliest live timer (ns since the epoch), or None."""
@@ -307,12 +308,20 @@ class ActionLoop(TurnLoop):
             self.create_task(generator.aclose(), name=f"{self._name}:aclose")
 
     async def shutdown_asyncgens(self) -> None:
-        """Close the generators that are still open, in creation order."""
-        for reference in self.generators:
-            generator = reference()
-            if generator is not None:
-                await generator.aclose()
-        self.generators.clear()
+        """Close the generators that are open now, in creation order; each is asked once.
+
+        One that goes on though it was closed is left so, and what it raises is passed on; those
+        behind it are still open then.
+        """
+        left = [each for each in self.generators if each() is not None]
+        self.generators = []
+        try:
+            while left:
+                generator = left.pop(0)()
+                if generator is not None:
+                    await generator.aclose()
+        finally:
+            self.generators[:0] = left
 
     # Refusals
 
@@ -326,10 +335,12 @@ class ActionLoop(TurnLoop):
         )
 
     def _violated(self, message: str) -> ActionLoopError:
-        self.violation = ActionLoopError(message)
-        if self.on_violation is not None:
-            self.on_violation()
-        return self.violation
+        error = ActionLoopError(message)
+        if not self.closed:  # else it is said already why the action does not go on
+            self.violation = error
+            if self.on_violation is not None:
+                self.on_violation()
+        return error
 
 
 def _is_worker_of_anyio() -> bool:

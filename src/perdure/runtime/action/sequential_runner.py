@@ -46,8 +46,10 @@ class SequentialRunner(ActionRunner):
             self._services.executor.soon(self._after_turn)  # arms its timer, tells of its waits
         self._rests()
 
-    def code_ended(self) -> None:
+    def code_ended(self, broken: BaseException | None) -> None:
         """See to the end of the action."""
+        if broken is not None:
+            self._broken(broken)
         self._after_turn()
 
     @property
