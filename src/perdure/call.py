@@ -419,6 +419,28 @@ def outcome_of(call: ActionFuture[T]) -> Outcome[T]:
     return Outcome(error=error) if error is not None else Outcome(value=asyncio.Future.result(call))
 
 
+def checked_calls(calls: Iterable[T], what: str) -> list[T]:
+    """Return a list of what `what` is given; TypeError if it cannot be waited for."""
+    found = list(calls)
+    for place, call in enumerate(found, 1):
+        if not isinstance(call, asyncio.Future):
+            raise TypeError(
+                f"{what} waits for durable calls, and what it is given at place {place} is of type"
+                f" {type(call).__name__}: give it what ctx.durable_execute_async returns"
+            )
+    return found
+
+
+def park_for_all(parker: Parker, calls: list[ActionFuture[Any]]) -> None:
+    """Suspend a plain action until all `calls` are settled; if it is cancelled, so are they."""
+    try:
+        parker.park(calls, asyncio.ALL_COMPLETED, None)
+    except asyncio.CancelledError:
+        for call in calls:
+            call.cancel()  # as awaiting them does in a coroutine
+        raise
+
+
 class Gathered(Generic[T]):
     """What `ctx.gather` gives a coroutine action: await it for the list of outcomes."""
 
@@ -431,8 +453,14 @@ class Gathered(Generic[T]):
 
 
 async def _settled(calls: list[ActionFuture[Any]]) -> None:
-    if calls:
+    if not calls:
+        return
+    try:
         await asyncio.wait(calls)
+    except asyncio.CancelledError:
+        for call in calls:
+            call.cancel()  # which asyncio.wait leaves alone
+        raise
 
 
 def wait(
@@ -453,11 +481,12 @@ def wait(
 
     Raises:
         ContextAccessError: called in a coroutine action, where `asyncio.wait` does it.
+        TypeError: what is no durable call is among `calls`.
     """
-    waited = list(dict.fromkeys(calls))
+    waited = checked_calls(dict.fromkeys(calls), "perdure.wait")
     if not waited:
         raise ValueError("wait() needs at least one call")
-    parker = waited[0]._parker
+    parker = getattr(waited[0], "_parker", None)
     if parker is None:
         raise ContextAccessError(
             "perdure.wait suspends plain actions: await asyncio.wait(...) here"

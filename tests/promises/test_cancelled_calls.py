@@ -8,9 +8,22 @@ from typing import Any
 
 import pytest
 from tests.promises.callees import never, told
-from tests.promises.support import ONE, State, agent_of, config_of, echo, out, pick, run, values
+from tests.promises.support import (
+    ONE,
+    SECONDS,
+    State,
+    agent_of,
+    config_of,
+    crash_and_resume,
+    echo,
+    hold,
+    out,
+    pick,
+    run,
+    values,
+)
 
-from perdure import LocalEngine, RetryPolicy
+from perdure import LocalEngine, RetryPolicy, wait
 
 
 @pytest.mark.parametrize("how", ["reconciler", "count_crashes"])
@@ -88,3 +101,107 @@ def test_g9_a_callable_that_cancels_itself_has_failed(how: str, kind: str, store
 
     results = run(pick(kind, go, go_plain), ONE, store=store, config=config_of(kind))
     assert results == [["DurableCallError"]]
+
+
+async def cancels_by_timeout(ctx: Any, calls: list[Any]) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await ctx.gather(*calls)
+
+
+async def cancels_by_wait_for(ctx: Any, calls: list[Any]) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ctx.gather(*calls), 0.01)
+
+
+async def cancels_its_task(ctx: Any, calls: list[Any]) -> None:
+    async def gathers() -> None:
+        await ctx.gather(*calls)
+
+    task = asyncio.create_task(gathers())
+    await calls[0]
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize("cancels", [cancels_by_timeout, cancels_by_wait_for, cancels_its_task])
+def test_g10_gathered_calls_are_cancelled_with_what_awaits_them(cancels: Any, store: str) -> None:
+    cancelled: list[int] = []
+
+    async def until_cancelled(n: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(n)
+            raise
+
+    async def gathers(event: Any, ctx: Any) -> None:
+        is_over = ctx.durable_execute_async(echo, "over")
+        calls = [is_over, *(ctx.durable_execute_async(until_cancelled, n) for n in range(2))]
+        await cancels(ctx, calls)
+        out(ctx, [await is_over, [call.cancelled() for call in calls[1:]], cancelled[:2]])
+        await ctx.durable_execute_async(hold)
+
+    assert crash_and_resume(agent_of(gathers), ONE, store=store) == [["over", [True] * 2, [0, 1]]]
+    assert cancelled == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["gather", "durable_execute"])
+def test_g10_so_are_those_of_a_plain_action(how: str, store: str) -> None:
+    cancelled: list[str] = []
+
+    async def until_cancelled(name: str) -> None:
+        State.gate.reached.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(name)
+            raise
+
+    def waits(event: Any, ctx: Any) -> None:
+        try:
+            if how == "gather":
+                ctx.gather(ctx.durable_execute_async(until_cancelled, "call"))
+            else:
+                ctx.durable_execute(until_cancelled, "call")
+        except asyncio.CancelledError:
+            ctx.durable_execute_async(echo, "clean up").result()
+            cancelled.append("then cleaned up")
+            raise
+
+    async def go() -> None:
+        async with LocalEngine(store).open(agent_of(waits)) as job:
+            run_ = await job.submit({}, key="a")
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            await run_.cancel()
+            await asyncio.wait_for(run_.wait(), SECONDS)
+
+    asyncio.run(go())
+    assert cancelled == ["call", "then cleaned up"]
+
+
+@pytest.mark.parametrize("wrong", [5, None, "call", [1]])
+def test_what_is_no_call_is_refused_before_anything_is_waited_for(
+    wrong: Any, kind: str, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = f"is given at place 2 is of type {type(wrong).__name__}: give it what ctx.durable"
+
+    async def gathers(event: Any, ctx: Any) -> None:
+        call = ctx.durable_execute_async(echo, "x")
+        with pytest.raises(TypeError, match=rf"ctx.gather waits .* {named}"):
+            ctx.gather(call, wrong)
+        out(ctx, await call)
+
+    def gathers_plain(event: Any, ctx: Any) -> None:
+        call = ctx.durable_execute_async(echo, "x")
+        with pytest.raises(TypeError, match=rf"ctx.gather waits .* {named}"):
+            ctx.gather(call, wrong)
+        if not isinstance(wrong, list):  # it keeps each once, by its hash
+            with pytest.raises(TypeError, match=rf"perdure.wait waits .* {named}"):
+                wait([call, wrong])
+        out(ctx, call.result())
+
+    agent = pick(kind, gathers, gathers_plain)
+    assert run(agent, ONE, store=store, config=config_of(kind)) == ["x"]
+    assert not caplog.records

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from perdure.call import ActionFuture, DurableCall, Parker
+from perdure.call import ActionFuture, DurableCall, Parker, park_for_all
 from perdure.errors import ContextAccessError, SpinningActionError
 from perdure.executor.hub import DirectHub, TurnHub, leave
 from perdure.executor.loop import SPIN_LIMIT, ActionLoop, ActionTask
@@ -381,7 +381,7 @@ class PlainContinuation(ContinuationContext):
 
     def suspend(self, call: DurableCall[Any]) -> None:
         """Suspend the action's code until `call` is settled."""
-        self.park([call], asyncio.FIRST_COMPLETED, None)
+        park_for_all(self, [call])
 
     def cancel(self) -> None:
         """Settle hook: the parked `.result()`, or the next one, raises CancelledError."""

@@ -19,11 +19,13 @@ from perdure.call import (
     Gathered,
     RetryPolicy,
     checked_aliases,
+    checked_calls,
     checked_durable_id,
     checked_name,
     checked_seconds,
     checked_timeout,
     outcome_of,
+    park_for_all,
 )
 from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
@@ -381,11 +383,12 @@ class ActionContext:
 
     def gather(self, *calls: DurableCall[Any]) -> Any:
         self._runner.check_turn("gather")
+        waited = checked_calls(calls, "ctx.gather")
         parker = self._runner.continuation.parker
         if parker is None:
-            return Gathered(list(calls))
-        if calls:
-            parker.park(list(calls), "ALL_COMPLETED", None)
+            return Gathered(waited)
+        if waited:
+            park_for_all(parker, waited)
         return [outcome_of(call) for call in calls]
 
     def __repr__(self) -> str:
