@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.inside import executions_of
+from tests.promises.clock import HOUR, Clock
 from tests.promises.support import (
     SECONDS,
     State,
@@ -101,6 +102,57 @@ def test_g10_a_cancellation_hits_the_same_place_after_a_crash(kind: str, store: 
     assert status is RunStatus.CANCELLED
     once = ["one", "two", "long", "cancelled in long", "clean up"]
     assert State.calls == [*once, "cancelled in long"]
+
+
+async def synchronous(event: Any, ctx: Any) -> None:
+    try:
+        async with asyncio.timeout(HOUR):
+            ctx.durable_execute(long)
+    except asyncio.CancelledError:
+        State.calls.append("cancelled in long")
+        await ctx.durable_execute_async(echo, "clean up")
+        ctx.durable_execute(hold)
+        raise
+
+
+async def synchronous_in_a_task(event: Any, ctx: Any) -> None:
+    async def part() -> None:
+        try:
+            ctx.durable_execute(long)
+        finally:
+            State.calls.append("cancelled in long")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(part())
+    except asyncio.CancelledError:
+        await ctx.durable_execute_async(echo, "clean up")
+        await ctx.durable_execute_async(hold)
+        raise
+
+
+@pytest.mark.parametrize("action", [synchronous, synchronous_in_a_task])
+def test_g10_a_synchronous_call_of_a_coroutine_action_is_cancelled_with_it(
+    action: Any, store: str
+) -> None:
+    status = asyncio.run(cancel_crash_resume(agent_of(action), store, {}))
+    assert status is RunStatus.CANCELLED
+    assert State.calls == ["long", "cancelled in long", "clean up", "cancelled in long"]
+
+
+def test_g10_so_is_it_by_the_runs_timeout(store: str, clock: Clock) -> None:
+    async def go() -> RunStatus:
+        engine = LocalEngine(store, config={"run-timeout": HOUR})
+        async with engine.open(agent_of(synchronous)) as job:
+            run_ = await job.submit({}, key="a")
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            State.gate.open = True
+            clock.forward(HOUR)
+            await asyncio.wait_for(run_.wait(), SECONDS)
+        return engine.run_info(run_.id).status
+
+    assert asyncio.run(go()) is RunStatus.FAILED
+    assert State.calls == ["long", "cancelled in long", "clean up"]
 
 
 class Two(Agent):

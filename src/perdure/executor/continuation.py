@@ -102,6 +102,7 @@ class ContinuationContext:
         self._hub = hub
         self._frozen: greenlet.greenlet | None = None
         self._frozen_on: ActionFuture[Any] | None = None
+        self._frozen_in: asyncio.Task[Any] | None = None
         self._main: ActionTask[Any] | ActionFuture[Any] | None = None
         self._cleaning: list[ActionTask[Any]] | None = None
         self._dropped_on: int | None = None  # the thread, while `close` is at it
@@ -167,7 +168,7 @@ class ContinuationContext:
     def _thaw(self) -> None:
         assert isinstance(self._hub, TurnHub)
         assert self._frozen is not None
-        frozen, self._frozen, self._frozen_on = self._frozen, None, None
+        frozen, self._frozen, self._frozen_on, self._frozen_in = self._frozen, None, None, None
         self._hub.resume(self.loop, frozen)
 
     def _turn(self, at: int, settle: Callable[..., None], given: tuple[Any, ...]) -> None:
@@ -201,12 +202,21 @@ class ContinuationContext:
                 " is missing here: use `await ctx.durable_execute_async(...)`"
             )
         self._frozen, self._frozen_on = greenlet.getcurrent(), call
+        self._frozen_in = asyncio.current_task()
         self._hub.park()
 
     def cancel(self) -> None:
-        """Settle hook: ask the action to stop, as `asyncio.Task.cancel` does."""
-        if self._main is not None:
-            self._main.cancel()
+        """Settle hook: ask the action to stop, as `asyncio.Task.cancel` does.
+
+        A turn that parked goes on with its call cancelled: nothing else of the action can run
+        before it does.
+        """
+        if self._main is None or self._main.done():
+            return
+        if self._frozen_on is None or self._frozen_in is not self._main:
+            self._main.cancel()  # else it would be asked twice: there, and at its next await
+        if self._frozen_on is not None:
+            self._frozen_on.cancel()
 
     def fail(self, error: BaseException) -> None:
         """End the action with `error` now, without its clean end: it broke the rules."""
