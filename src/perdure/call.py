@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -431,10 +431,10 @@ def checked_calls(calls: Iterable[T], what: str) -> list[T]:
     return found
 
 
-def park_for_all(parker: Parker, calls: list[ActionFuture[Any]]) -> None:
+def park_for_all(parker: Parker, calls: Sequence[ActionFuture[Any]]) -> None:
     """Suspend a plain action until all `calls` are settled; if it is cancelled, so are they."""
     try:
-        parker.park(calls, asyncio.ALL_COMPLETED, None)
+        parker.park(list(calls), asyncio.ALL_COMPLETED, None)
     except asyncio.CancelledError:
         for call in calls:
             call.cancel()  # as awaiting them does in a coroutine
@@ -444,7 +444,7 @@ def park_for_all(parker: Parker, calls: list[ActionFuture[Any]]) -> None:
 class Gathered(Generic[T]):
     """What `ctx.gather` gives a coroutine action: await it for the list of outcomes."""
 
-    def __init__(self, calls: list[ActionFuture[T]]) -> None:
+    def __init__(self, calls: Sequence[ActionFuture[T]]) -> None:
         self._calls = calls
 
     def __await__(self) -> Generator[Any, None, list[Outcome[T]]]:
@@ -452,7 +452,7 @@ class Gathered(Generic[T]):
         return [outcome_of(call) for call in self._calls]
 
 
-async def _settled(calls: list[ActionFuture[Any]]) -> None:
+async def _settled(calls: Sequence[ActionFuture[Any]]) -> None:
     if not calls:
         return
     try:
