@@ -11,11 +11,11 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 from perdure.call import ActionFuture, DurableCall, Parker, park_for_all
-from perdure.errors import ContextAccessError, SpinningActionError
+from perdure.errors import AgentDefinitionError, ContextAccessError, SpinningActionError
 from perdure.executor.hub import DirectHub, TurnHub, leave
 from perdure.executor.loop import SPIN_LIMIT, ActionLoop, ActionTask
 from perdure.log_lines import PLACE
@@ -314,6 +314,8 @@ class ContinuationContext:
             self.error = asyncio.CancelledError()
         else:
             self.error = self._main.exception()
+            if self.error is None and (value := self._main.result()) is not None:
+                self.error = _not_run(value, self.name)
         self.finished = True
         self._main = self._cleaning = self.parker = None
         self.loop.close()
@@ -336,14 +338,14 @@ class PlainContinuation(ContinuationContext):
         done = self.loop.create_future()
 
         def body() -> None:
-            error: BaseException | None = None
+            value, error = None, None
             try:
-                main()
+                value = main()
             except greenlet.GreenletExit:
                 raise
             except BaseException as raised:
                 error = raised
-            settle_main(done, error, self.name)
+            settle_main(done, value, error, self.name)
             if error is not None and issubclass(type(error), KeyboardInterrupt | SystemExit):
                 raise error
 
@@ -416,16 +418,37 @@ class PlainContinuation(ContinuationContext):
         self._greenlet = None
 
 
-def settle_main(done: ActionFuture[Any], error: BaseException | None, name: str) -> None:
+def settle_main(
+    done: ActionFuture[Any], value: Any, error: BaseException | None, name: str
+) -> None:
     """Say through `done` how a plain action's function ended."""
     if error is None:
-        done.set_result(None)
+        done.set_result(value)
     elif issubclass(type(error), asyncio.CancelledError):  # not asking the error itself
         done.cancel()
     elif issubclass(type(error), StopIteration):  # a future refuses it
         done.set_exception(RuntimeError(f"{name} raised StopIteration"))
     else:
         done.set_exception(error)
+
+
+def _not_run(value: Any, name: str) -> AgentDefinitionError | None:
+    """Return the error of an action that has returned code which nothing runs; else None.
+
+    Such is what a plain function returns that wraps an `async def`.
+    """
+    if not issubclass(type(value), Coroutine | Generator | AsyncGenerator):
+        return None
+    if not isinstance(value, AsyncGenerator):
+        try:
+            _close(value)  # or it would be warned of
+        except Exception:
+            pass  # it had begun, and cannot end here
+    made = getattr(value, "__qualname__", type(value).__name__)
+    return AgentDefinitionError(
+        f"{name} returned the {type(value).__name__} of {made}, which nothing runs: make the"
+        " action, and each function that wraps it, `async def` and await it there"
+    )
 
 
 def _close(coroutine: Any) -> None:

@@ -97,11 +97,11 @@ class ThreadedContinuation(ContinuationContext):
     def _run(self, main: ActionMain, done: ActionFuture[Any]) -> None:
         if self._closed:
             return
-        error: BaseException | None = None
+        value, error = None, None
         # The thread's running loop is the action's, so that its context works here and only here.
         before = running.enter(self.loop)
         try:
-            self._variables().run(main)
+            value = self._variables().run(main)
         except ActionDropped:
             return
         except BaseException as raised:
@@ -114,7 +114,7 @@ class ThreadedContinuation(ContinuationContext):
                 return
             broken: BaseException | None = None
             try:
-                self.turn(self.loop.now, settle_main, done, error, self.name)
+                self.turn(self.loop.now, settle_main, done, value, error, self.name)
             except BaseException as raised:
                 broken = raised
             if self.follower is not None:
