@@ -18,28 +18,53 @@ import msgspec
 from perdure.codec.types import TypeShape
 from perdure.errors import DecodeError
 
-__all__ = ["build_enum", "build_instance", "take_apart", "take_enum"]
+__all__ = ["build_enum", "build_instance", "is_made_again", "take_apart", "take_enum"]
 
 
-def take_enum(member: enum.Enum) -> str | int:
-    """Return what names a member in its class: its name, or the bits of a combined flag."""
+def take_enum(member: enum.Enum) -> str | int | None:
+    """Return what names a member in its class: its name, or the number of an undeclared one.
+
+    Undeclared are combined flags and what `_missing_` made. None where the value of such a one is
+    no number: it is known by its value alone.
+    """
     name = member._name_  # what `name` gives by way of Python
-    if name in type(member)._member_map_:  # what `__members__` wraps anew each time
+    # What `__members__` wraps anew each time. A member that was made up may have a name in it.
+    if type(member)._member_map_.get(name) is member:
         return name
-    return int(member.value)
+    value = member._value_
+    return value if type(value) is int and -(2**63) <= value < 2**64 else None
 
 
-def build_enum(shape: TypeShape, name: str, member: str | int) -> Any:
+def is_made_again(member: enum.Enum) -> bool:
+    """Say whether the class makes a member that it does not declare from its value again."""
+    try:
+        again: Any = type(member)(member._value_)
+        return bool((again._name_, again._value_) == (member._name_, member._value_))
+    except Exception:
+        return False  # `_missing_` may do anything
+
+
+def build_enum(shape: TypeShape, name: str, member: str | int | list[Any]) -> Any:
     """Return the member that `take_enum` named.
+
+    Args:
+        shape: Of its class.
+        name: What the journal calls the class, for messages.
+        member: The name, the number, or a list of the value alone.
 
     Raises:
         DecodeError: The class has no such member now.
     """
-    if isinstance(member, int) and issubclass(shape.cls, enum.Flag):
-        return shape.cls(member)
-    found = getattr(shape.cls, "__members__", {}).get(member)
+    value = member[0] if isinstance(member, list) else member
+    try:
+        if isinstance(member, str):
+            found = getattr(shape.cls, "__members__", {}).get(member)
+        else:
+            found = shape.cls(value) if shape.kind == "enum" else None
+    except Exception:  # `_missing_` may raise anything
+        found = None
     if found is None:
-        raise DecodeError(f"{name} has no member {member!r} any more: give it back that member")
+        raise DecodeError(f"{name} has no member {value!r} any more: give it back that member")
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 import functools
 import pathlib
 import uuid
@@ -19,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.codec.instances import take_apart, take_enum
+from perdure.codec.instances import is_made_again, take_apart, take_enum
 from perdure.codec.names import type_name
 from perdure.codec.types import TypeShape
 
@@ -246,7 +247,10 @@ class Lowering:
             raise Refusal(self._unknown(cls))
         name, shape = found
         if shape.kind == "enum":
-            return lowered_member(name, take_enum(value))
+            member = take_enum(value)
+            if type(member) is str:
+                return lowered_member(name, member)
+            return self._undeclared(name, member, value, depth)
         try:
             return _tagged(Tag.RECORD, [name, *self._record(shape, value, depth)])
         except Refusal:
@@ -257,6 +261,18 @@ class Lowering:
             if dumped is None:
                 raise
             return _tagged(Tag.RECORD, [name, {}, {"json": self.lower(dumped, depth)}])
+
+    def _undeclared(self, name: str, member: Any, value: Any, depth: int) -> Any:
+        """Lower a member that its class does not declare: a combined flag, or a made-up one."""
+        is_flag = isinstance(value, enum.Flag)
+        if not (is_flag or self._canonical or is_made_again(value)):
+            raise Refusal(
+                f"{name} does not give this member for its value again, as reading it would ask: "
+                "let its _missing_ do so, or declare the member"
+            )
+        if member is not None:
+            return lowered_member(name, member)
+        return _tagged(Tag.ENUM, [name, [self.lower(value._value_, depth)]])
 
     def _record(self, shape: TypeShape, value: Any, depth: int) -> list[Any]:
         fields, rest = take_apart(shape, value)

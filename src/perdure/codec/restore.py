@@ -134,7 +134,7 @@ def reader() -> Unpack:
             return build(data)
         tree = unpack(data)
         if tag == Tag.ENUM:
-            return tree[1]
+            return tree[1][0] if isinstance(tree[1], list) else tree[1]
         if tag == Tag.RECORD:
             _name, fields, *more = tree
             rest = more[0] if more else {}
@@ -163,7 +163,7 @@ def viewer() -> Unpack:
             return list(tree)
         if tag == Tag.ENUM:
             name, member = tree
-            return f"{name}.{member}"
+            return f"{name}({member[0]!r})" if isinstance(member, list) else f"{name}.{member}"
         if tag == Tag.RECORD:
             name, fields, *rest = tree
             return {"$type": name, **fields, **({"$more": rest[0]} if rest else {})}

@@ -218,7 +218,9 @@ def _value_hash(cls: type, value: Any) -> bytes:
         return _EMPTY[cls]
     try:
         if isinstance(value, enum.Enum) and (known := newest(cls)) is not None:
-            return member_digest(known[0], take_enum(value))[:_HASH_SIZE]
+            member = take_enum(value)
+            if member is not None:
+                return member_digest(known[0], member)[:_HASH_SIZE]
         return digest(value)[:_HASH_SIZE]
     except EncodeError:
         return bytes(_HASH_SIZE)
