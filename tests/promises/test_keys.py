@@ -130,6 +130,11 @@ def test_g2_an_id_given_twice_in_one_list_is_one_run(store: str) -> None:
     assert run(agent_of(counts), inputs, store=store, id="id") == [[1, 1]]
 
 
+def test_g2_an_id_that_has_no_text_is_one_run_too(store: str) -> None:
+    inputs = [{"k": "a", "n": 1, "id": 10**5000}] * 3
+    assert run(agent_of(counts), inputs, store=store, id="id") == [[1, 1]]
+
+
 def test_g2_the_same_id_with_another_value_in_one_list_is_an_error(store: str) -> None:
     inputs = [{"k": "a", "n": n, "id": "same"} for n in (1, 2)]
     with pytest.raises(InputError, match="'same'"):

@@ -28,9 +28,10 @@ from hypothesis import strategies as st
 
 from perdure.codec.brief import brief
 from perdure.codec.codec import Codec
-from perdure.codec.digests import digest, digest_call
+from perdure.codec.digests import digest, digest_call, stored_ids
 from perdure.codec.lower import MAX_DEPTH
 from perdure.codec.names import NAMES, main_module_name, type_name
+from perdure.codec.sketch import differences, sign_call
 from perdure.codec.types import TypeRegistry
 from perdure.errors import ConfigurationError, DecodeError, EncodeError
 
@@ -440,7 +441,7 @@ def test_g21_the_readable_view_shows_names_and_fields() -> None:
 
 _DIGESTS = """
 import datetime, decimal, enum, uuid
-from perdure.codec.digests import digest, digest_call
+from perdure.codec.digests import digest, digest_call, stored_ids
 class E(enum.Enum):
     A = 1
 names = {"alpha", "beta", "gamma", "delta", "epsilon"}
@@ -534,3 +535,15 @@ def test_g5_a_value_read_back_is_what_its_bytes_hold(value: Any) -> None:
     assert read == codec.decode(data)
     assert type(read) is type(value)
     assert (read is value) is not isinstance(value, list | dict)  # what can change is a copy
+
+
+@pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=["above", "below"])
+def test_g7_a_number_of_any_size_is_a_key_too(number: int) -> None:
+    (before, _), (now, _) = (sign_call(({number: value},), {}) for value in (1, 2))
+    assert before != now
+    assert differences(before, ({number: 2},), {}) == "args[0][int]"
+    assert differences(sign_call(({10**50: 1},), {})[0], ({10**50: 2},), {}) == f"args[0][{10**50}]"
+    assert stored_ids(number) != stored_ids(number + 1)
+    view = Codec().to_json(Codec().encode({number: number}))
+    assert json.loads(json.dumps(view)) == {"<int of 16610 bits>": "<int of 16610 bits>"}
+    assert Codec().to_json(Codec().encode(10**1000)) == 10**1000

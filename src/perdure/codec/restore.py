@@ -24,6 +24,8 @@ __all__ = ["reader", "restorer", "viewer"]
 
 Unpack = Callable[[Any], Any]
 
+_WRITTEN_BITS = 2048  # Python writes numbers of so many as text, whatever bound is set for it
+
 
 def restorer(shape_of: Callable[[str], TypeShape]) -> Unpack:
     """Return a function that reads msgpack bytes back as the value that was lowered.
@@ -202,6 +204,16 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and value.bit_length() > _WRITTEN_BITS:
+        return _long_number(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     return _text(value)
+
+
+def _long_number(value: int) -> int | str:
+    try:
+        str(value)
+    except ValueError:  # Python writes no number of so many digits, JSON of one neither
+        return f"<int of {value.bit_length()} bits>"
+    return value

@@ -210,7 +210,9 @@ def _places(place: str, fields: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def _key(key: Any) -> str:
-    return repr(key) if type(key) in (str, int) and len(repr(key)) < 60 else type(key).__name__
+    # Python refuses to write a number of thousands of digits.
+    is_short = type(key) is str or (type(key) is int and key.bit_length() < 256)
+    return repr(key) if is_short and len(repr(key)) < 60 else type(key).__name__
 
 
 def _value_hash(cls: type, value: Any) -> bytes:

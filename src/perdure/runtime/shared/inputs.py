@@ -75,7 +75,11 @@ class PreparedInput(msgspec.Struct, frozen=True):
         """The id or the position of an input, for people; "" without."""
         if not self.identities:
             return ""
-        label = str(self.item.id if self.item.id is not None else max(self.item.position, 0))
+        id_ = self.item.id if self.item.id is not None else max(self.item.position, 0)
+        try:
+            label = str(id_)
+        except Exception:  # a number of thousands of digits; or a class of the user's does that
+            label = f"<{type(id_).__name__}>"
         return label.encode("utf-8", "backslashreplace").decode()[:200]
 
 
