@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from perdure.codec.codec import Codec
+from perdure.codec.copies import own_value
+from perdure.codec.digests import digest
 from perdure.codec.instances import build_instance, take_apart
 from perdure.codec.types import TypeRegistry, describe
-from perdure.errors import DecodeError
+from perdure.errors import DecodeError, EncodeError
 
 
 class Doubled:
@@ -204,3 +206,34 @@ def test_a_struct_whose_metaclass_makes_no_other_class_is_built_as_it_can_be() -
     codec = codec_of(Choosy)
     made = Choosy(1)
     assert codec.decode(codec.encode(made)) == made
+
+
+class Partial(msgspec.Struct, omit_defaults=True):
+    a: Nowhere  # type: ignore[name-defined]  # noqa: F821 (its annotations cannot be resolved)
+    b: int | msgspec.UnsetType = msgspec.UNSET
+    c: int | None = None
+
+
+class Hooked(msgspec.Struct):
+    b: int | msgspec.UnsetType = msgspec.UNSET
+    c: int | msgspec.UnsetType | None = None
+
+    def __post_init__(self) -> None:
+        """Be built in the other way."""
+
+
+@pytest.mark.parametrize("made", [Partial(1), Partial(1, 2), Hooked(), Hooked(1, 2)])
+def test_a_field_that_is_not_set_comes_back_so(made: Any) -> None:
+    codec = codec_of(type(made))
+    again = codec.decode(codec.encode([made]))[0]
+    assert again == made
+    assert again.b is msgspec.UNSET or again.b == made.b
+    own = own_value(made)
+    assert own == made
+    assert digest(made) == digest(again)
+    assert digest(Partial(1)) != digest(Partial(1, 0))
+
+
+def test_a_field_that_is_not_set_where_its_default_is_another_is_refused() -> None:
+    with pytest.raises(EncodeError, match=r"value\.c: .*UnsetType cannot be journaled"):
+        codec_of(Hooked).encode(Hooked(1, msgspec.UNSET))

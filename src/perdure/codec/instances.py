@@ -93,6 +93,9 @@ def take_apart(shape: TypeShape, value: Any) -> tuple[dict[str, Any], dict[str, 
         except (AttributeError, KeyError):
             # A field that was never set, or deleted, stays so.
             continue
+    for name in shape.unset:
+        if fields.get(name) is msgspec.UNSET:
+            del fields[name]  # it has no form; the default comes back
     rest: dict[str, Any] = {}
     # cached_property values are made again when asked for, and which generic alias made an instance
     # (`Box[int](1)`) is no part of its value.

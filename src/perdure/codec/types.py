@@ -52,6 +52,7 @@ class TypeShape(msgspec.Struct, frozen=True, kw_only=True):
             else: what stands there is what an attribute gives.
         take: Of a dataclass whose instances hold nothing but their fields: gives all of these at
             once, or raises AttributeError where one is not set.
+        unset: Fields of a Struct whose default is `msgspec.UNSET`: left out where they hold it.
     """
 
     cls: type
@@ -61,6 +62,7 @@ class TypeShape(msgspec.Struct, frozen=True, kw_only=True):
     cached: frozenset[str]
     in_dict: bool = False
     take: Callable[[Any], tuple[Any, ...]] | None = None
+    unset: tuple[str, ...] = ()
 
 
 _shapes: dict[type, TypeShape] = {}
@@ -116,7 +118,16 @@ def _shape(
     return TypeShape(
         cls=cls, kind=kind, fields=names, compared=compare, cached=cached, in_dict=in_dict,
         take=operator.attrgetter(*names) if slotted else None,
+        unset=_unset_fields(cls) if kind == "struct" else (),
     )  # fmt: skip
+
+
+def _unset_fields(cls: type) -> tuple[str, ...]:
+    # Not by `structs.fields`, which needs every annotation resolved. Defaults are of the last ones.
+    names, defaults = cls.__struct_fields__, cls.__struct_defaults__  # type: ignore[attr-defined]
+    last = names[len(names) - len(defaults) :]
+    return tuple(name for name, default in zip(last, defaults, strict=True)
+                 if default is msgspec.UNSET)  # fmt: skip
 
 
 def _keeps_in_dict(cls: type, fields: Iterable[str]) -> bool:
