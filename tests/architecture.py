@@ -2,7 +2,7 @@
 
 A room is a package, or a module at the top; in `runtime`, which is nested, also each package of it.
 FREE = frozenset(
-    {"annotations", "callables", "errors", "log_lines", "printable", "same_file"}
+    {"annotations", "callables", "checks", "errors", "log_lines", "printable", "same_file"}
 )
 """
 
@@ -18,7 +18,9 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "perdure"
 
 NESTED = ("runtime",)  # packages whose own packages are rooms too
-FREE = frozenset({"annotations", "callables", "errors", "log_lines", "printable", "same_file"})
+FREE = frozenset(
+    {"annotations", "callables", "checks", "errors", "log_lines", "printable", "same_file"}
+)
 # The package itself: it names the public names, and nothing inside imports it.
 ITSELF = ("", "moved")
 # The public names may come from anywhere but these.

@@ -14,6 +14,15 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from perdure.checks import (
+    LONGEST_SECONDS,
+    checked_aliases,
+    checked_durable_id,
+    checked_limit,
+    checked_seconds,
+    checked_timeout,
+    fits_in,
+)
 from perdure.errors import (
     ConfigurationError,
     ContextAccessError,
@@ -22,10 +31,6 @@ from perdure.errors import (
     TerminalError,
     seconds_of,
 )
-from perdure.printable import unstorable
-
-# Of all durations: with a time of today they fit 63 bits of ns, which the journal keeps of times.
-LONGEST_SECONDS: Final = 200 * 365 * 86_400
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -144,7 +149,8 @@ class RetryPolicy:
         backoff_coefficient: factor from each interval to the next.
         max_interval: longest interval, in seconds.
         jitter: each interval is varied by up to this share of it, both ways.
-        retry_on: exceptions after which another attempt is made.
+        retry_on: exceptions after which another attempt is made; one may stand alone, and a list
+            becomes a tuple.
         non_retryable: exceptions after which none is, though `retry_on` has them.
         total_timeout: seconds for all attempts together, in wall-clock time from the moment the
             action made the call, a restart included; None for no limit.
@@ -165,23 +171,21 @@ class RetryPolicy:
     count_crashes: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
-        total = self.total_timeout
-        wrong = [
-            name
-            for name, bad in (
-                ("max_attempts", self.max_attempts < 1),
-                ("initial_interval", not 0 <= self.initial_interval <= LONGEST_SECONDS),
-                ("backoff_coefficient", not 1 <= self.backoff_coefficient < math.inf),
-                ("max_interval", not 0 <= self.max_interval <= LONGEST_SECONDS),
-                ("jitter", not 0 <= self.jitter <= 1),
-                ("total_timeout", total is not None and not 0 < total <= LONGEST_SECONDS),
-            )
-            if bad
-        ]
+        """Refuse what makes no sense; make tuples of the exceptions, given as one or in a list."""
+        wrong = [name for name, fits in _IN_RANGE.items() if not fits_in(fits, getattr(self, name))]
         if wrong:
             values = ", ".join(f"{name}={getattr(self, name)!r}" for name in wrong)
             raise ConfigurationError(f"RetryPolicy: {values} is out of range")
+        for name in ("retry_on", "non_retryable"):
+            given = getattr(self, name)
+            if type(given) is not tuple:
+                given = tuple(given) if isinstance(given, list | set | frozenset) else (given,)
+                object.__setattr__(self, name, given)  # past that of a frozen class
+            for each in given:
+                if not (isinstance(each, type) and issubclass(each, BaseException)):
+                    raise ConfigurationError(
+                        f"RetryPolicy: {each!r} in {name}= is no exception class: give classes"
+                    )
 
     def allows(self, error: BaseException, attempt: int) -> bool:
         """Say whether attempt `attempt` (from 1), failed with `error`, is followed by another."""
@@ -207,6 +211,17 @@ class RetryPolicy:
             grown = self.max_interval
         varied = min(grown, self.max_interval) * (1 + self.jitter * (2 * fraction - 1))
         return min(varied, LONGEST_SECONDS)
+
+
+# By the name of a field of RetryPolicy.
+_IN_RANGE: Final[dict[str, Callable[[Any], bool]]] = {
+    "max_attempts": lambda count: count >= 1,
+    "initial_interval": lambda seconds: 0 <= seconds <= LONGEST_SECONDS,
+    "backoff_coefficient": lambda factor: 1 <= factor < math.inf,
+    "max_interval": lambda seconds: 0 <= seconds <= LONGEST_SECONDS,
+    "jitter": lambda share: 0 <= share <= 1,
+    "total_timeout": lambda total: total is None or 0 < total <= LONGEST_SECONDS,
+}
 
 
 def _retry_after(error: Any) -> float | None:
@@ -237,9 +252,9 @@ class Limit:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         for name, value in (("concurrency", self.concurrency), ("rate", self.rate)):
-            if value is not None and value < 1:
+            if value is not None and not fits_in(_IN_RANGE["max_attempts"], value):
                 raise ConfigurationError(f"Limit: {name}={value!r} is no positive number")
-        if not 0 < self.per < math.inf:
+        if not fits_in(lambda seconds: 0 < seconds < math.inf, self.per):
             raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")
         checked_seconds(self.per, "Limit: per=")
 
@@ -302,10 +317,10 @@ def durable(
     """
     options = CallOptions(
         timeout=checked_timeout(timeout),
-        retry=retry,
+        retry=checked_retry(retry),
         durable_id=checked_durable_id(id),
         durable_aliases=checked_aliases(aliases),
-        limit=limit,
+        limit=None if limit is None else checked_limit(limit),
     )
 
     def declare(function: F) -> F:
@@ -315,79 +330,15 @@ def durable(
     return declare
 
 
-def checked_durable_id(name: str | None) -> str | None:
-    """Return `name` if it is None or can be the name of a call in the journal.
-
-    Raises:
-        ConfigurationError: it can not.
-    """
-    if name is not None and (why := unstorable(name)):
-        raise ConfigurationError(f"{name!r} is no name of a durable call: {why}")
-    return name
-
-
-def checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
-    """Return names that a callable had in the journal before.
-
-    Raises:
-        ConfigurationError: one of them is no text.
-    """
-    found = (aliases,) if isinstance(aliases, str) else tuple(aliases)
-    wrong = [alias for alias in found if not isinstance(alias, str) or not alias]
-    if wrong:
-        raise ConfigurationError(f"{wrong[0]!r} is no name of a durable call: give a text")
-    return found
-
-
-def checked_timeout(timeout: float | None) -> float | None:
-    """Return `timeout` if it is None or a positive number of seconds, of `LONGEST_SECONDS` at most.
+def checked_retry(retry: RetryPolicy | None) -> RetryPolicy | None:
+    """Return `retry` if it is None or a policy.
 
     Raises:
         ConfigurationError: it is neither.
     """
-    if timeout is None:
-        return None
-    if not 0 < timeout < math.inf:
-        raise ConfigurationError(f"timeout={timeout!r} is no positive number of seconds")
-    return checked_seconds(timeout, "timeout=")
-
-
-def checked_seconds(seconds: float, what: str = "") -> float:
-    """Return `seconds` if it is a finite number, of `LONGEST_SECONDS` at most.
-
-    Args:
-        seconds: a duration.
-        what: is said before it where it is refused, such as "delay=".
-
-    Raises:
-        ConfigurationError: it is not.
-    """
-    if LONGEST_SECONDS < seconds < math.inf:
-        raise ConfigurationError(
-            f"{what}{seconds!r} is more than {LONGEST_SECONDS} seconds, two hundred years: give"
-            " less"
-        )
-    if not -math.inf < seconds < math.inf:
-        raise ConfigurationError(f"{what}{seconds!r} is no finite number of seconds")
-    return seconds
-
-
-def nanoseconds(seconds: float) -> int:
-    """Return a duration that was checked in ns; added to a time of today it fits the journal."""
-    return int(seconds * 1e9)
-
-
-def checked_name(name: str) -> str:
-    """Return `name` if it is a text that names a signal.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
-    if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{name!r} names no signal: give a text")
-    if why := unstorable(name):
-        raise ConfigurationError(f"{name!r} names no signal: {why}")
-    return name
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry={retry!r:.60} is no policy: give RetryPolicy(...)")
+    return retry
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from perdure import (
     RetryPolicy,
     RunStatus,
 )
-from perdure.call import LONGEST_SECONDS
+from perdure.checks import LONGEST_SECONDS
 
 HUGE = (1e300, 1e12, LONGEST_SECONDS * 1.001, 10**400, math.inf)
 

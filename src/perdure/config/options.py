@@ -6,7 +6,8 @@ import os
 import types
 from typing import Any, ClassVar, Final
 
-from perdure.call import LONGEST_SECONDS, RetryPolicy
+from perdure.call import RetryPolicy
+from perdure.checks import LONGEST_SECONDS
 from perdure.config.values import ConfigOption
 
 __all__ = ["DEFAULT_VECTOR_STORE", "AgentExecutionOptions", "all_options"]

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-from perdure.call import Limit, RetryPolicy, checked_seconds
+from perdure.call import Limit, RetryPolicy
+from perdure.checks import checked_seconds
 from perdure.errors import ConfigurationError, did_you_mean
 
 T = TypeVar("T", bool, int, float, str)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from perdure.call import checked_seconds, nanoseconds
+from perdure.checks import checked_seconds, nanoseconds
 from perdure.connectors.base import Source
 from perdure.engine.inputs import Field
 from perdure.engine.job_loop import to_its_end

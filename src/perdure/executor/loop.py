@@ -16,7 +16,8 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NoReturn, TypeVar
 
-from perdure.call import LONGEST_SECONDS, ActionFuture
+from perdure.call import ActionFuture
+from perdure.checks import LONGEST_SECONDS
 from perdure.errors import ActionLoopError, SpinningActionError
 from perdure.executor.running import TurnLoop, running_loop
 from perdure.log_lines import Place, place_fields

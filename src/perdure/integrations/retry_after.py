@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.call import LONGEST_SECONDS
+from perdure.checks import LONGEST_SECONDS
 
 __all__ = ["seconds_in", "seconds_of"]
 

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Final, Literal, Protocol, Self
 
-from perdure.call import RetryPolicy, checked_timeout
+from perdure.call import RetryPolicy, checked_retry
 from perdure.callables import is_coroutine_function
+from perdure.checks import checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
@@ -189,7 +190,7 @@ class BaseChatModelSetup(Resource):
         self.token_budget = token_budget
         self.fallbacks = _fallbacks(fallbacks)
         self.timeout = checked_timeout(timeout)
-        self.retry = retry
+        self.retry = checked_retry(retry)
         self.limit = limit
         self.stream = stream
         self.skills = _several(skills)
@@ -488,9 +489,8 @@ _TAKEN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "output_schema": _schema,
     "fallbacks": _fallbacks,
     "timeout": checked_timeout,
-    "skills": _several,
-    "allowed_commands": _several,
-    "allowed_script_dirs": _several,
+    "retry": checked_retry,
+    **dict.fromkeys(("skills", "allowed_commands", "allowed_script_dirs"), _several),
 }
 
 

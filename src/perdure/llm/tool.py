@@ -13,8 +13,9 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, overload
 
-from perdure.call import RetryPolicy, checked_timeout
+from perdure.call import RetryPolicy, checked_retry
 from perdure.callables import attribute
+from perdure.checks import checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import Attachment
 from perdure.llm.tool_schema import FunctionSchema, keep_locals
@@ -88,7 +89,7 @@ class Tool(Resource):
         self.parameters = dict(parameters or {"type": "object", "properties": {}})
         self.requires_approval = requires_approval
         self.timeout = checked_timeout(timeout)
-        self.retry = retry
+        self.retry = checked_retry(retry)
         self.limit = limit
         if on_error not in typing.get_args(OnError):
             raise AgentDefinitionError(

@@ -9,7 +9,7 @@ import functools
 from time import time_ns
 from typing import Any
 
-from perdure.call import checked_name
+from perdure.checks import checked_name
 from perdure.errors import PerdureError
 from perdure.journal.record import encode_signal
 from perdure.operate.answers import checked_answer, unawaited

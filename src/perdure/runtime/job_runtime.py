@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from perdure.agent.plan import AgentPlan
-from perdure.call import checked_name
+from perdure.checks import checked_name
 from perdure.codec.codec import Codec
 from perdure.codec.digests import stored_ids_of_text
 from perdure.config.configuration import AgentExecutionOptions, Configuration

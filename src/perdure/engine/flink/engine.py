@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from perdure.call import checked_seconds
+from perdure.checks import checked_seconds
 from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.engine.flink import settings
 from perdure.engine.flink.elements import Elements

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from perdure.call import nanoseconds
+from perdure.checks import nanoseconds
 from perdure.codec.failure import decode_failure
 from perdure.engine.flink.failures import encode_failure, read_failure
 from perdure.engine.flink.host import Host

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from perdure.call import LONGEST_SECONDS, CallOptions, nanoseconds
+from perdure.call import CallOptions
+from perdure.checks import LONGEST_SECONDS, nanoseconds
 from perdure.codec.copies import ArgumentsOf, own_arguments
 from perdure.codec.error_texts import text_of
 from perdure.codec.failure import encode_failure

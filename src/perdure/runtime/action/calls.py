@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.call import NO_OPTIONS, CallOptions, DurableCall, nanoseconds
+from perdure.call import NO_OPTIONS, CallOptions, DurableCall
+from perdure.checks import nanoseconds
 from perdure.codec.call_identity import CallIdentity
 from perdure.codec.copies import own_arguments, own_value
 from perdure.codec.error_texts import text_of

@@ -18,14 +18,18 @@ from perdure.call import (
     DurableCall,
     Gathered,
     RetryPolicy,
-    checked_aliases,
     checked_calls,
+    checked_retry,
+    outcome_of,
+    park_for_all,
+)
+from perdure.checks import (
+    checked_aliases,
     checked_durable_id,
+    checked_limit,
     checked_name,
     checked_seconds,
     checked_timeout,
-    outcome_of,
-    park_for_all,
 )
 from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
@@ -321,10 +325,11 @@ class ActionContext:
         durable_aliases: Iterable[str] = (),
     ) -> ActionContext:
         if limit is not None:
+            limit = checked_limit(limit)
             self._run.services.check_limit(limit)
         options = CallOptions(
             timeout=checked_timeout(timeout),
-            retry=retry,
+            retry=checked_retry(retry),
             limit=limit,
             reconciler=reconciler,
             durable_id=checked_durable_id(durable_id),

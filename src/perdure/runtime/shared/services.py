@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from perdure.agent.plan import AgentPlan
-from perdure.call import NO_OPTIONS, CallOptions, Limit, nanoseconds
+from perdure.call import NO_OPTIONS, CallOptions, Limit
 from perdure.callables import attribute
+from perdure.checks import nanoseconds
 from perdure.codec.codec import Codec
 from perdure.codec.identity import (
     annotated_types,

@@ -1,0 +1,134 @@
+"""Names and durations that programs give, refused where they are given.
+
+A wrong one would fail only later: at a commit, or in the middle of a call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from perdure.errors import ConfigurationError
+from perdure.printable import unstorable
+
+__all__ = [
+    "LONGEST_SECONDS",
+    "checked_aliases",
+    "checked_durable_id",
+    "checked_limit",
+    "checked_name",
+    "checked_seconds",
+    "checked_timeout",
+    "fits_in",
+    "nanoseconds",
+]
+
+# Of all durations: with a time of today they fit 63 bits of ns, which the journal keeps of times.
+LONGEST_SECONDS: Final = 200 * 365 * 86_400
+
+
+def fits_in(fits: Callable[[Any], bool], value: Any) -> bool:
+    """Say whether a number is as `fits` wants it; what is no number is not."""
+    try:
+        return fits(value)
+    except (TypeError, ValueError):  # it is no number
+        return False
+
+
+def checked_durable_id(name: str | None) -> str | None:
+    """Return `name` if it is None or can be the name of a call in the journal.
+
+    Raises:
+        ConfigurationError: it can not.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        raise ConfigurationError(f"{name!r} is no name of a durable call: give a text")
+    if why := unstorable(name):
+        raise ConfigurationError(f"{name!r} is no name of a durable call: {why}")
+    return name
+
+
+def checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
+    """Return names that a callable had in the journal before.
+
+    Raises:
+        ConfigurationError: one of them is no text.
+    """
+    is_several = isinstance(aliases, Iterable) and not isinstance(aliases, str)
+    found: tuple[Any, ...] = tuple(aliases) if is_several else (aliases,)
+    wrong = [alias for alias in found if not isinstance(alias, str) or not alias]
+    if wrong:
+        raise ConfigurationError(f"{wrong[0]!r} is no name of a durable call: give a text")
+    return found
+
+
+def checked_limit(limit: str | Iterable[str]) -> str | tuple[str, ...]:
+    """Return `limit` if it is the name of a limit; of several names a tuple.
+
+    Raises:
+        ConfigurationError: one of them is no text.
+    """
+    if isinstance(limit, str):
+        return limit
+    names = tuple(limit) if isinstance(limit, Iterable) else (limit,)
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(f"limit={limit!r:.60} is no name of a limit: give a text")
+    return names
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Return `timeout` if it is None or a positive number of seconds, of `LONGEST_SECONDS` at most.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if timeout is None:
+        return None
+    if not fits_in(lambda seconds: 0 < seconds < math.inf, timeout):
+        raise ConfigurationError(f"timeout={timeout!r} is no positive number of seconds")
+    return checked_seconds(timeout, "timeout=")
+
+
+def checked_seconds(seconds: float, what: str = "") -> float:
+    """Return `seconds` if it is a finite number, of `LONGEST_SECONDS` at most.
+
+    Args:
+        seconds: a duration.
+        what: is said before it where it is refused, such as "delay=".
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    try:
+        if -math.inf < seconds <= LONGEST_SECONDS:
+            return seconds
+        is_long = LONGEST_SECONDS < seconds < math.inf
+    except (TypeError, ValueError):  # it is no number
+        is_long = False
+    if is_long:
+        raise ConfigurationError(
+            f"{what}{seconds!r} is more than {LONGEST_SECONDS} seconds, two hundred years: give"
+            " less"
+        )
+    raise ConfigurationError(f"{what}{seconds!r} is no finite number of seconds")
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return a duration that was checked in ns; added to a time of today it fits the journal."""
+    return int(seconds * 1e9)
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it is a text that names a signal.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"{name!r} names no signal: give a text")
+    if why := unstorable(name):
+        raise ConfigurationError(f"{name!r} names no signal: {why}")
+    return name

@@ -1,0 +1,103 @@
+"""Options of calls that are of a wrong type are refused where they are given, by name."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from tests.promises.support import agent_of, out, run
+
+from perdure import ChatModel, ConfigurationError, Limit, RetryPolicy, Tool, durable
+
+_FIVE = datetime.timedelta(seconds=5)
+
+
+def never(*_: Any) -> None:
+    """Not be called."""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"timeout": "5"}, {"timeout": _FIVE}, {"timeout": 0}, {"retry": 5},
+        {"retry": {"max_attempts": 3}}, {"retry": RetryPolicy}, {"limit": 5}, {"limit": ("a", 5)},
+        {"durable_id": 5}, {"durable_id": b"x"}, {"durable_aliases": 5}, {"durable_aliases": [5]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_of_a_call_are_refused_by_value(given: dict[str, Any]) -> None:
+    ((name, value),) = given.items()
+
+    async def go(event: Any, ctx: Any) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            ctx.with_options(**given)
+        out(ctx, str(refused.value))
+
+    (text,) = run(agent_of(go), [{"k": 1}])
+    wrong = value[-1] if name == "durable_aliases" and isinstance(value, list) else value
+    assert repr(wrong)[:60] in text
+    assert "\n" not in text
+    with pytest.raises(ConfigurationError):
+        durable(**{name.removeprefix("durable_"): value})
+
+
+@pytest.mark.parametrize("make", [ChatModel, lambda _, **more: Tool(never, name="t", **more)])
+@pytest.mark.parametrize("given", [{"retry": 5}, {"timeout": "5"}], ids=str)
+def test_options_of_models_and_tools_are_too(make: Any, given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(given))):
+        make("openai:m", **given)
+
+
+def test_a_limit_may_be_named_in_a_list() -> None:
+    async def go(event: Any, ctx: Any) -> None:
+        call = ctx.with_options(limit=["a"]).durable_execute_async(never)
+        out(ctx, await call)
+
+    assert run(agent_of(go), [{"k": 1}], config={"limits": {"a": Limit(concurrency=1)}}) == [None]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_attempts": "3"}, {"initial_interval": "1"}, {"backoff_coefficient": None},
+        {"max_interval": _FIVE}, {"jitter": "0"}, {"total_timeout": _FIVE},
+        {"retry_on": 5}, {"retry_on": ("x",)}, {"retry_on": "ValueError"}, {"retry_on": [int]},
+        {"non_retryable": [ValueError("x")]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_retry_policy_of_wrong_types_is_refused_by_name(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=rf"RetryPolicy: .*{next(iter(given))}="):
+        RetryPolicy(**given)
+
+
+@pytest.mark.parametrize("several", [list, set, frozenset, tuple])
+def test_the_exceptions_of_a_retry_policy_may_be_one_or_in_any_list(several: Any) -> None:
+    policies = [
+        RetryPolicy(retry_on=several([ValueError]), non_retryable=several([UnicodeError])),
+        RetryPolicy(retry_on=ValueError, non_retryable=UnicodeError),  # type: ignore[arg-type]
+    ]
+    for policy in policies:
+        assert policy.retry_on == (ValueError,)
+        assert policy.allows(ValueError(), 1)
+        assert not policy.allows(UnicodeError(), 1)
+        assert not policy.allows(KeyError(), 1)
+
+
+@pytest.mark.parametrize("given", [{"concurrency": "3"}, {"rate": _FIVE}, {"per": "1"}], ids=str)
+def test_a_limit_of_wrong_types_is_refused_by_name(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Limit: {next(iter(given))}="):
+        Limit(**given)
+
+
+@pytest.mark.parametrize("seconds", ["5", _FIVE, None])
+def test_times_that_are_no_numbers_are_refused(seconds: Any) -> None:
+    async def go(event: Any, ctx: Any) -> None:
+        with pytest.raises(ConfigurationError, match="no finite number of seconds"):
+            ctx.sleep(seconds)
+        with pytest.raises(ConfigurationError, match=r"delay=.* is no finite number of seconds"):
+            ctx.submit({"k": 2}, key=2, delay=seconds)
+        out(ctx, 1)
+
+    assert run(agent_of(go), [{"k": 1}]) == [1]
