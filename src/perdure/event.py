@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from perdure.annotations import annotations_in, annotations_of
 from perdure.errors import AgentDefinitionError
+from perdure.printable import unstorable
 
 __all__ = [
     "Event",
@@ -69,6 +70,15 @@ class EventType:
     LongTermGetEvent: Final = "_long_term_get_event"
     LongTermSearchEvent: Final = "_long_term_search_event"
     AgentRunBeginEvent: Final = "_agent_run_begin_event"
+
+
+def wrong_type(given: Any) -> str:
+    """Return why it cannot be the type of an event; "" where it can."""
+    if isinstance(given, str):
+        return unstorable(given)
+    if isinstance(given, type) and issubclass(given, Event):
+        return f"it is a class: make the event by {given.__name__}(...)"
+    return "give a text"
 
 
 class _Field:
@@ -206,7 +216,8 @@ class Event(metaclass=_EventMeta):
             **fields: Declared fields of the subclass, by name.
 
         Raises:
-            TypeError: A field is missing or unknown, or there is no type.
+            TypeError: A field is missing or unknown, or there is no type, or it is no text that
+                a store can keep.
         """
         cls = self.__class__
         if values:
@@ -217,6 +228,8 @@ class Event(metaclass=_EventMeta):
             fields = {**attributes, **fields}
         if cls._fields:
             _complete(cls, fields)
+        if type is not None and (why := wrong_type(type)):
+            raise TypeError(f"{cls.__name__}: type={type!r:.60} is no event type: {why}")
         kind = cls.EVENT_TYPE if type is None else type
         if not kind:
             raise TypeError(f"{cls.__name__} has no type: pass type=, or set EVENT_TYPE")
@@ -235,6 +248,10 @@ class Event(metaclass=_EventMeta):
         # A subclass of a built-in event is still one: an output under another type would be lost.
         if "EVENT_TYPE" not in cls.__dict__ and not cls.EVENT_TYPE.startswith("_"):
             cls.EVENT_TYPE = cls.__name__
+        if why := wrong_type(cls.EVENT_TYPE):
+            raise AgentDefinitionError(
+                f"event class {cls.__name__}: {cls.EVENT_TYPE!r:.60} is no event type: {why}"
+            )
 
     @classmethod
     def from_event(cls, event: Event) -> Self:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import sys
+import zoneinfo
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     real = schedule_module.ticks
 
     def ticks(name: str, cron: str, timezone: str, after: int) -> Any:
-        if not cron.startswith("every "):
+        if not str(cron).startswith("every "):
             return real(name, cron, timezone, after)
         return quick(int(cron.split()[1]) * 1_000_000, after)
 
@@ -172,6 +173,25 @@ def test_a_wrong_expression_is_refused() -> None:
 def test_an_unknown_time_zone_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="there is no time zone 'Mars/Base'"):
         refused(timezone="Mars/Base")
+
+
+@pytest.mark.parametrize("cron", [5, None, b"0 6 * * *"])
+def test_an_expression_that_is_no_text_is_refused(cron: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"schedule 's': .* is no cron expression"):
+        refused(cron)
+
+
+@pytest.mark.parametrize("zone", [5, None, datetime.UTC, b"UTC", ".", "\0"])
+def test_a_time_zone_that_is_none_is_refused(zone: Any) -> None:
+    with pytest.raises(ConfigurationError, match="schedule 's': there is no time zone"):
+        refused(timezone=zone)
+
+
+def test_a_time_zone_may_be_given_as_itself() -> None:
+    name = "America/New_York"
+    zones = (name, zoneinfo.ZoneInfo(name))
+    first, second = (next(schedule_module.ticks("s", "0 6 * * *", zone, 0)) for zone in zones)
+    assert first == second
 
 
 def test_a_value_that_cannot_be_journaled_is_refused() -> None:

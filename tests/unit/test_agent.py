@@ -204,6 +204,8 @@ def test_triggers_that_are_refused(trigger: Any, message: str) -> None:
         action(trigger)
     with pytest.raises(AgentDefinitionError, match=message):
         Agent().add_action("a", [trigger], lambda e, c: 1)
+    with pytest.raises(AgentDefinitionError, match=message):
+        Agent().add_action("a", trigger, lambda e, c: 1)
 
 
 def test_a_condition_that_is_none_is_refused_with_the_name_of_its_action() -> None:

@@ -108,6 +108,21 @@ def test_a_field_cannot_take_a_name_that_events_have(name: str) -> None:
         type(Event)("Taken", (Event,), {"__annotations__": {name: "str"}})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (5, "give a text"), (("x",), "give a text"), (b"x", "give a text"),
+        ("\ud800", "it has half of a character"),
+        (InputEvent, r"it is a class: make the event by InputEvent\(\.\.\.\)"),
+    ],
+)  # fmt: skip
+def test_a_type_is_text_that_a_store_can_keep(wrong: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=f"^Event: type=.* is no event type: {why}"):
+        Event(type=wrong)
+    with pytest.raises(AgentDefinitionError, match=f"^event class Mine: .* no event type: {why}"):
+        type(Event)("Mine", (Event,), {"EVENT_TYPE": wrong})
+
+
 def test_event_types() -> None:
     class MyOutput(OutputEvent):
         pass

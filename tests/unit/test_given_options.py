@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from typing import Any
 
 import pytest
 from tests.promises.support import agent_of, out, run
 
-from perdure import ChatModel, ConfigurationError, Limit, RetryPolicy, Tool, durable
+from perdure import ChatModel, ConfigurationError, Limit, LocalEngine, RetryPolicy, Tool, durable
 
 _FIVE = datetime.timedelta(seconds=5)
 
@@ -101,3 +102,18 @@ def test_times_that_are_no_numbers_are_refused(seconds: Any) -> None:
         out(ctx, 1)
 
     assert run(agent_of(go), [{"k": 1}]) == [1]
+
+
+def test_what_is_no_run_is_refused_by_value() -> None:
+    async def main() -> None:
+        async with LocalEngine("memory://").open(agent_of(lambda event, ctx: None)) as job:
+            given: Any = 5
+            for command in (job.retry, job.cancel, job.approve):
+                with pytest.raises(ConfigurationError, match="5 is no run: give a Run"):
+                    await command(given)
+            with pytest.raises(ConfigurationError, match="5 is no run: give a Run"):
+                await job.signal(given, "s", 1)
+            with pytest.raises(ConfigurationError, match="5 is no run: give a Run"):
+                job.run(given)
+
+    asyncio.run(main())

@@ -141,7 +141,9 @@ class Agent:
                 f"{where}: {type(self).__name__} has an action {name!r} already: rename one"
             )
         several: Iterable[Any]
-        if isinstance(trigger_conditions, (str, type)):
+        if isinstance(trigger_conditions, str | type) or not isinstance(
+            trigger_conditions, Iterable
+        ):
             several = (trigger_conditions,)
         else:
             several = trigger_conditions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from perdure.checks import checked_seconds, nanoseconds
 from perdure.connectors.base import Source
@@ -13,7 +14,7 @@ from perdure.engine.job_loop import to_its_end
 from perdure.engine.open_job import OpenJob
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
-from perdure.errors import PerdureError
+from perdure.errors import ConfigurationError, PerdureError
 from perdure.printable import quoted_key
 from perdure.run import Output, RunStatus, run_id, run_number
 from perdure.run.approval import Approval
@@ -291,6 +292,8 @@ class Job:
         return await self._job.runtime.retry(await self._number(run))
 
     async def _number(self, run: Run | str) -> int:
+        if not isinstance(run, Run | str):
+            raise _no_run(run)
         if isinstance(run, str):
             number: int = await self._job.until_stopped(self._job.runtime.number_of(run))
             return number
@@ -309,6 +312,8 @@ class Job:
             PerdureError: the id names two: one run by what was given with it, and another's own.
         """
         self._job.loop.check("job.run(...)")
+        if not isinstance(id, str):
+            raise _no_run(id)
         number, key, status = self._job.find(id)
         ticket = self._job.runtime.runs.get(number)
         return Run(self._job, number, key if ticket is None else ticket.key.value, ticket, status)
@@ -334,7 +339,7 @@ class Job:
         await self._job.drain()
 
     async def schedule(
-        self, name: str, cron: str, value: Any, *, key: Any, timezone: str = "UTC"
+        self, name: str, cron: str, value: Any, *, key: Any, timezone: str | ZoneInfo = "UTC"
     ) -> Schedule:
         """Start a run whenever a cron expression says so, while the job is open.
 
@@ -427,3 +432,7 @@ class Job:
         """
         self._job.loop.check("job.input_ids(...)")
         return await self._job.input_ids({run.id for run in runs})
+
+
+def _no_run(given: object) -> ConfigurationError:
+    return ConfigurationError(f"{given!r:.60} is no run: give a Run, or the id of one")

@@ -42,7 +42,7 @@ class Schedule:
         cron: str,
         value: Value,
         key: Any,
-        timezone: str,
+        timezone: str | zoneinfo.ZoneInfo,
         *,
         check_loop: Callable[[str], None],
     ) -> None:
@@ -96,7 +96,9 @@ class Schedule:
             await self._runtime.cancel(self._number)
 
 
-def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.datetime]:
+def ticks(
+    name: str, cron: str, timezone: str | zoneinfo.ZoneInfo, after: int
+) -> Iterator[datetime.datetime]:
     """Return the times that a cron expression names, from `after` (ns since the epoch) on.
 
     Raises:
@@ -106,9 +108,11 @@ def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.
         import cronsim
     except ImportError as error:
         raise missing_extra(f"schedule {name!r}", "schedules", error) from None
+    if not isinstance(cron, str):
+        raise _no_cron(name, cron, "it is no text")
     try:
-        zone = zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        zone = timezone if isinstance(timezone, zoneinfo.ZoneInfo) else zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError):
         raise ConfigurationError(
             f"schedule {name!r}: there is no time zone {timezone!r} here (such as Europe/Berlin)"
         ) from None
@@ -116,10 +120,14 @@ def ticks(name: str, cron: str, timezone: str, after: int) -> Iterator[datetime.
     try:
         return cronsim.CronSim(cron, begin)
     except cronsim.CronSimError as error:
-        raise ConfigurationError(
-            f"schedule {name!r}: {cron!r} is no cron expression ({error}); write five fields:"
-            " minute hour day month weekday, such as '0 6 * * 1-5'"
-        ) from None
+        raise _no_cron(name, cron, error) from None
+
+
+def _no_cron(name: str, cron: object, why: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"schedule {name!r}: {cron!r} is no cron expression ({why}); write five fields:"
+        " minute hour day month weekday, such as '0 6 * * 1-5'"
+    )
 
 
 def _due_at(tick: datetime.datetime) -> int:

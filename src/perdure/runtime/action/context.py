@@ -34,7 +34,7 @@ from perdure.checks import (
 from perdure.config.configuration import Configuration
 from perdure.context import ChildRun, RunnerContext
 from perdure.errors import ConfigurationError, ContextAccessError, EncodeError
-from perdure.event import Event, EventType
+from perdure.event import Event, EventType, wrong_type
 from perdure.executor.running import running_loop
 from perdure.journal.record import Record
 from perdure.memory.cells import Cell
@@ -226,6 +226,8 @@ class ActionContext:
             raise EncodeError(
                 f"{self._runner.where()}: send_event takes an Event, not a {type(event).__name__}"
             )
+        if why := wrong_type(event.type):  # set on the event since
+            raise EncodeError(f"{self._runner.where()}: {event.type!r:.60} is no event type: {why}")
         is_output = event.type == EventType.OutputEvent
         value = event.attributes.get("output") if is_output else event.attributes
         try:
