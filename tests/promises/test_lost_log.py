@@ -197,6 +197,29 @@ def test_g23_another_jobs_life_after_a_crash_is_no_loss(store: Path) -> None:
     assert outputs(store) == list(range(30))
 
 
+@pytest.mark.parametrize("last", ["job", "history"])
+def test_g23_a_crash_at_the_beginning_of_a_life_beside_one_who_closes_later_is_no_loss(
+    last: str, store: Path
+) -> None:
+    assert outputs(store) == list(range(30))
+    url = f"sqlite:///{store}"
+
+    async def another_job() -> None:
+        async with LocalEngine(url, job="other").open(Echo) as job:
+            await (await job.submit(1, key=1)).outputs()
+            _kill(store.parent, "strict", 30, KILLED_AT_ONCE)
+
+    if last == "job":
+        asyncio.run(another_job())
+    else:
+        with History.open(url):
+            _kill(store.parent, "strict", 30, KILLED_AT_ONCE)
+    assert not beside(store, "-wal").exists()  # whoever closes last has SQLite do away with it
+    with History.open(url) as history:
+        assert history.counts(history.job(JOB))["completed"] == 30
+    assert outputs(store) == list(range(30))
+
+
 @pytest.mark.parametrize("with_mark", [True, False])
 def test_g23_a_backup_after_a_clean_end_is_put_back(
     store: Path, tmp_path: Path, with_mark: bool

@@ -32,7 +32,7 @@ from perdure.same_file import is_still
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import make_file
 
-__all__ = ["LogMark", "check_log", "log_path", "make_whole", "mark_path"]
+__all__ = ["LogMark", "check_log", "close_whole", "log_path", "make_whole", "mark_path"]
 
 EVERY_SECONDS = 0.05  # between two writes of the mark at least, but for the first
 FIRST = 64  # writes at once: a short life has few commits
@@ -188,6 +188,15 @@ def make_whole(db: sqlite3.Connection) -> None:
     with contextlib.suppress(sqlite3.OperationalError):
         if _number(db) >= HALF:
             _set_number(db, _number(db) & _TOKENS)
+
+
+def close_whole(db: sqlite3.Connection) -> None:
+    """Close a connection to a store, which may be the last one: SQLite does away with the log then.
+
+    A process of another job may have been killed as its life began, while this one was open.
+    """
+    make_whole(db)
+    db.close()
 
 
 @contextlib.contextmanager

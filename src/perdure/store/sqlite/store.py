@@ -57,7 +57,7 @@ from perdure.store.sqlite.file import (
 from perdure.store.sqlite.in_place import InPlace
 from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.life import Life
-from perdure.store.sqlite.mark import LogMark, make_whole, mark_path
+from perdure.store.sqlite.mark import LogMark, close_whole, make_whole, mark_path
 from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.view import SqliteView
 from perdure.store.sqlite.write import Written, commit_rows, takes_time
@@ -338,7 +338,7 @@ class SqliteStore(ActionStateStore):
             if self._mark is not None:
                 self._mark.end()
             self._mark = self._in_place = None
-            self._connection.close()
+            close_whole(self._connection)
             self._connection = None
         if self._lock is not None:
             self._lock.release()

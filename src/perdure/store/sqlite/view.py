@@ -42,6 +42,7 @@ from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.counting import RunCounts, settled
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
 from perdure.store.sqlite.file import READ as OWNERS_READ
+from perdure.store.sqlite.mark import close_whole
 from perdure.store.sqlite.rows import (
     BAD_LINES,
     COLLECTIONS,
@@ -373,7 +374,7 @@ class SqliteView(StoreView):
 
     def _close(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            close_whole(self._connection)
             self._connection = None
         if self._copy is not None:
             self._copy.close()
