@@ -85,7 +85,7 @@ class Run:
                 self._stored = await self._job.runtime.status(self._number)
                 if self._stored.is_final:
                     return self._stored
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._job.until_stopped(asyncio.sleep(LOOK_SECONDS))
             self._ticket = ticket
             await self._ended(ticket)
         return self.status
@@ -122,7 +122,7 @@ class Run:
         Durable when this returns: after True the run is never completed.
         """
         self._job.loop.check("run.cancel()")
-        return await self._job.runtime.cancel(self._number)
+        return await self._job.cancel(self._number)
 
     async def signal(self, name: str, value: Any = None) -> bool:
         """Send the run a signal; False when it is finished. Durable when this returns."""
@@ -172,11 +172,11 @@ class Job:
 
     def __init__(self, job: OpenJob) -> None:
         self._job = job
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self.name = job.runtime.job
 
     def __repr__(self) -> str:
-        return f"<Job {self.name!r}{', closed' if self._closed else ''}>"
+        return f"<Job {self.name!r}{', closed' if self._closing else ''}>"
 
     @property
     def machinery(self) -> OpenJob:
@@ -274,7 +274,7 @@ class Job:
             StoreError: it is not durable, or nobody knows.
         """
         self._job.loop.check("job.cancel(...)")
-        return await self._job.runtime.cancel(await self._number(run))
+        return await self._job.cancel(await self._number(run))
 
     async def retry(self, run: Run | str) -> bool:
         """Put a failed or cancelled run back into its key's queue; False when it is neither.
@@ -289,7 +289,7 @@ class Job:
             StoreError: it is not durable, or nobody knows.
         """
         self._job.loop.check("job.retry(...)")
-        return await self._job.runtime.retry(await self._number(run))
+        return await self._job.retry(await self._number(run))
 
     async def _number(self, run: Run | str) -> int:
         if not isinstance(run, Run | str):
@@ -321,13 +321,16 @@ class Job:
     async def close(self) -> None:
         """Stop what runs and give the job back; the next one who opens it goes on.
 
-        For a job from `engine.start`; closing again does nothing. `await job.drain()` before it
-        waits for the runs in flight.
+        For a job from `engine.start`; closing again does nothing, but returns when the job is
+        closed. `await job.drain()` before it waits for the runs in flight; whoever waits for one
+        of them when the job is closed gets StoreError.
         """
-        if not self._closed:
+        if self._closing is None:
             self._job.loop.check("job.close()")
-            self._closed = True
-            await to_its_end(self._job.close())
+            self._closing = asyncio.ensure_future(self._job.close())
+            await to_its_end(self._closing)
+        elif not self._closing.done():
+            await asyncio.shield(self._closing)
 
     async def drain(self) -> None:
         """Return when no run is in flight, and every output is delivered.
@@ -361,8 +364,9 @@ class Job:
         """
         self._job.loop.check("job.schedule(...)")
         schedule = Schedule(
-            self._job.runtime, name, cron, value, key, timezone, check_loop=self._job.loop.check
-        )
+            self._job.runtime, name, cron, value, key, timezone,
+            check_loop=self._job.loop.check, cancel=self._job.cancel,
+        )  # fmt: skip
         await self._job.schedule(schedule)
         return schedule
 

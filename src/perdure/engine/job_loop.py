@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
-from typing import Any
 
 from perdure.errors import PerdureError, StoreError
 from perdure.executor.loop import ActionLoop
@@ -39,6 +37,19 @@ class JobLoop:
     def end(self) -> None:
         """Refuse everything but looking: the job closes."""
         self._is_closed = True
+
+    def raise_if_closed(self) -> None:
+        """Tell whoever waited for the job, and is not cancelled, that it was closed meanwhile.
+
+        Raises:
+            StoreError: it was.
+        """
+        task = asyncio.current_task()
+        if self._is_closed and not (task is not None and task.cancelling()):
+            raise StoreError(
+                f"job {self._job!r} was closed while this was waited for, which may not be done:"
+                " open it again with engine.open and ask the job that this gives"
+            ) from None
 
     def check(self, what: str) -> None:
         """Refuse what has to run on the job's loop.
@@ -91,9 +102,8 @@ class JobLoop:
         )
 
 
-async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(task: asyncio.Task[None]) -> None:
     """Close to the end, also for one who is cancelled meanwhile: the job would stay locked."""
-    task = asyncio.ensure_future(closing)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

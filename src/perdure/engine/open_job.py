@@ -105,6 +105,7 @@ class OpenJob:
         self._unsuccessful: dict[int, RunStatus] = {}
         self._reader: InputReader | None = None
         self._ending = False  # no more inputs are read
+        self._is_closed = False  # nothing comes to its end any more
         self.loop = JobLoop(name)
         self._waiters: set[asyncio.Future[Any]] = set()
         self.before_close: list[Callable[[], Awaitable[object]]] = []
@@ -170,12 +171,19 @@ class OpenJob:
             await self.until_stopped(self._pump.drain())
 
     async def close(self) -> None:
-        """Stop what runs and give the job back; the next owner goes on."""
+        """Stop what runs and give the job back; the next owner goes on.
+
+        Whoever still waits for the job then is told that it was closed.
+        """
         self.loop.end()
-        for each in self.before_close:
-            await each()
-        await self._close_sink()
-        await self.runtime.close()
+        try:
+            for each in self.before_close:
+                await each()
+            await self._close_sink()
+            await self.runtime.close()
+        finally:
+            self._is_closed = True
+            self._stop_waiting()
 
     def drain_soon(self) -> None:
         """Read no more inputs; wait for the runs in flight only."""
@@ -185,23 +193,29 @@ class OpenJob:
             self._reader.stop()
 
     async def until_stopped(self, work: Any) -> Any:
-        """Await `work`, but raise what stops the job as soon as that happens."""
+        """Await `work`, but raise what stops the job as soon as that happens.
+
+        Raises:
+            BaseException: what stopped the job.
+            StoreError: it was closed before the work was done.
+        """
         stopped = self.runtime.stopped
         waiter = work if isinstance(work, asyncio.Future) else asyncio.ensure_future(work)
         # Not a callback on `stopped` each: removing one of thousands looks through all of them.
         self._waiters.add(waiter)
-        if stopped.done():
+        if stopped.done() or self._is_closed:
             waiter.cancel()
         try:
             return await waiter
         except asyncio.CancelledError:
             if stopped.done():
                 stopped.result()
+            self.loop.raise_if_closed()
             raise
         finally:
             self._waiters.discard(waiter)
 
-    def _stop_waiting(self, _stopped: asyncio.Future[None]) -> None:
+    def _stop_waiting(self, _stopped: asyncio.Future[None] | None = None) -> None:
         for waiter in list(self._waiters):
             waiter.cancel()
 
@@ -272,6 +286,16 @@ class OpenJob:
         """Send a run a signal; False when it is finished. Durable when this returns."""
         sent: bool = await self.until_stopped(self.runtime.signal(run, name, value))
         return sent
+
+    async def cancel(self, run: int) -> bool:
+        """Stop a run; see `Run.cancel`."""
+        cancelled: bool = await self.until_stopped(self.runtime.cancel(run))
+        return cancelled
+
+    async def retry(self, run: int) -> bool:
+        """Put a failed or cancelled run back into its key's queue; see `Job.retry`."""
+        retried: bool = await self.until_stopped(self.runtime.retry(run))
+        return retried
 
     def view(self) -> History:
         """Open the store for looking; blocks, on any thread."""

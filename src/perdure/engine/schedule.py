@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from perdure.errors import ConfigurationError, InputError, missing_extra
@@ -45,9 +45,11 @@ class Schedule:
         timezone: str | zoneinfo.ZoneInfo,
         *,
         check_loop: Callable[[str], None],
+        cancel: Callable[[int], Awaitable[bool]],
     ) -> None:
         self._runtime = runtime
         self._check_loop = check_loop
+        self._cancel = cancel
         self._value = value
         self._key = key
         self._ticks = ticks(name, cron, timezone, runtime.now())
@@ -93,7 +95,7 @@ class Schedule:
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
-            await self._runtime.cancel(self._number)
+            await self._cancel(self._number)
 
 
 def ticks(

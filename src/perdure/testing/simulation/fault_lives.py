@@ -320,6 +320,7 @@ class _World:
                 CRON,
                 "UTC",
                 check_loop=lambda asked: None,
+                cancel=job.cancel,
             )
             try:
                 await job.schedule(schedule)
