@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.action_driver import on_host
@@ -196,6 +198,58 @@ def test_a_name_that_no_file_can_have_is_refused_by_name(url: str) -> None:
             take(url)  # type: ignore[operator]
 
 
+def test_a_name_with_half_of_a_character_is_refused_by_name() -> None:
+    for take in (open_store, open_view, job_names):
+        with pytest.raises(ConfigurationError, match=r"'sqlite:///\\ud800.db' has what no file"):
+            take("sqlite:///\ud800.db")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("url", [None, 5, Path("pp.db"), b"pp.db"])
+def test_what_is_no_text_is_no_store(url: Any) -> None:
+    for take in (open_store, open_view, job_names):
+        such = "sqlite:///pp.db" if isinstance(url, Path) else "sqlite:///perdure.db"
+        with pytest.raises(ConfigurationError, match=f"give its URL as a text, such as '{such}'"):
+            take(url)  # type: ignore[operator]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: os.symlink("/dev/null", path), "is not a regular file"),
+        (lambda path: os.symlink(path, path), "is a symbolic link that leads to itself"),
+    ],
+)
+def test_what_is_no_file_is_no_store(make: Any, what: str, path: Path) -> None:
+    make(path)
+    for take in (connect, connect_reader):
+        with pytest.raises(StoreError, match=f"the store {re.escape(str(path))} {what}"):
+            take(path)
+    with pytest.raises(StoreError, match=what):
+        asyncio.run(SqliteStore(path).open("job"))
+    assert os.listdir(path.parent) == [path.name]  # and nothing is left beside it
+
+
+def test_what_means_something_else_to_sqlite_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("file:a.db", "file:b.db?mode=memory", ":memory:"):
+        connect(Path(name)).close()
+        connect_reader(Path(name)).close()
+        assert (tmp_path / name).stat().st_size > 0
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_memory_is_named_by_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for take in (open_store, open_view, job_names):
+        with pytest.raises(ConfigurationError, match="use memory:// for a store in memory"):
+            take("sqlite:///:memory:")  # type: ignore[operator]
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_folder_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=tmp_path.name):
         connect(tmp_path)
@@ -278,6 +332,7 @@ def test_g23_a_reader_does_not_migrate(older: Path, migration: dict[str, str]) -
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from perdure.store.sqlite.store import SqliteStore
 
 async def hold():

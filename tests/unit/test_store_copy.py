@@ -15,6 +15,7 @@ import pytest
 from perdure.cli.main import main
 from perdure.errors import StoreError
 from perdure.store.base import CommandRow
+from perdure.store.ownership import Place
 from perdure.store.sqlite import copy, view
 from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.file import connect
@@ -56,7 +57,7 @@ def test_a_read_only_store_is_looked_at_and_followed(
     before = {each.name for each in live.parent.iterdir()}
 
     async def look() -> None:
-        async with SqliteView(live) as found:
+        async with SqliteView(Place(live)) as found:
             assert [job.name for job in (await found.jobs()).items] == ["in-the-log"]
             write_job(live, "later")
             assert [job.name for job in (await found.jobs()).items] == ["in-the-log", "later"]

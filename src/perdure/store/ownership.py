@@ -36,6 +36,30 @@ def real_path(database: Path) -> Path:
     return Path(os.path.realpath(database))
 
 
+class Place:
+    """Where a store is: where its path led when it was given, whatever folder the process is in.
+
+    Args:
+        given: the path, perhaps a relative one.
+    """
+
+    def __init__(self, given: Path) -> None:
+        self.given = given
+        self._meant = _absolute(given)
+
+    @property
+    def path(self) -> Path:
+        """The path as it was given, which people know, for as long as it leads there."""
+        return self.given if _absolute(self.given) == self._meant else self._meant
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:  # the folder that the process is in was removed
+        return path
+
+
 def lock_path(database: Path, job: str) -> Path:
     """Return the file whose lock means owning `job` of `database`: beside the store itself."""
     slug = re.sub(r"[^A-Za-z0-9._-]", "-", job)[:60]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from perdure.errors import ConfigurationError
 from perdure.store.base import ActionStateStore, StoreView
-from perdure.store.ownership import PRIVATE
+from perdure.store.ownership import PRIVATE, Place
 from perdure.store.sqlite.file import job_names as sqlite_job_names
 from perdure.store.sqlite.health import Finding, check_commits, check_sqlite
 from perdure.store.sqlite.memory_store import MemoryStore
@@ -42,9 +43,10 @@ def sqlite_path(url: str) -> Path:
     Raises:
         ConfigurationError: it is not one.
     """
-    if "\0" in url:
+    _check_text(url)
+    if url == f"{_SQLITE}:memory:":
         raise ConfigurationError(
-            f"store {url!r} has a NUL character, which no file name can have: leave it out"
+            f"store {url!r} would be a file of that name: use memory:// for a store in memory"
         )
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return Path(url[len(_SQLITE) :])
@@ -65,6 +67,26 @@ def sqlite_path(url: str) -> Path:
     )
 
 
+def _check_text(url: object) -> None:
+    """Refuse what can be no URL, or has in it what no file name can have."""
+    if not isinstance(url, str):
+        such = f"sqlite:///{url}" if isinstance(url, os.PathLike) else DEFAULT_STORE
+        raise ConfigurationError(
+            f"store is a {type(url).__name__}: give its URL as a text, such as {such!r}"
+        )
+    if "\0" in url:
+        raise ConfigurationError(
+            f"store {url!r} has a NUL character, which no file name can have: leave it out"
+        )
+    try:
+        os.fsencode(url)
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"store {url!r} has what no file name here can have (such as half of a character, a"
+            " lone surrogate): leave it out"
+        ) from None
+
+
 def open_view(url: str) -> StoreView:
     """Return the store that `url` names as seen from outside, not yet open.
 
@@ -73,7 +95,7 @@ def open_view(url: str) -> StoreView:
     """
     if url == "memory://":
         raise ConfigurationError("memory:// lives in one process only: name an sqlite:/// store")
-    return SqliteView(sqlite_path(url))
+    return SqliteView(Place(sqlite_path(url)))
 
 
 def job_names(url: str) -> frozenset[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -49,6 +51,29 @@ def make_file(path: Path, mode: int = PRIVATE) -> None:
                 os.fchmod(descriptor, mode)  # as asked for, whatever the umask
         finally:
             os.close(descriptor)
+
+
+def check_kind(path: Path) -> None:
+    """Refuse what can be no store, before anything is opened: a pipe would be waited for.
+
+    Raises:
+        StoreError: it is there, and no regular file.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(
+                f"the store {path} is a symbolic link that leads to itself: remove it, or name"
+                " another file"
+            ) from error
+        return  # there is none, or its opening says why it cannot be looked at
+    if stat.S_ISDIR(mode):
+        raise StoreError(
+            f"the store {path} is a folder: name a file in it, such as {path / 'perdure.db'}"
+        )
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"the store {path} is not a regular file: name another one")
 
 
 def check_names(path: Path) -> None:

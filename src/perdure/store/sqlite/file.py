@@ -15,7 +15,14 @@ from perdure.errors import StoreDataError, StoreError, StoreFormatError
 from perdure.store.damage import damaged
 from perdure.store.generations import parted
 from perdure.store.ownership import PRIVATE, real_path
-from perdure.store.sqlite.disk import NEVER_WRITTEN, check_names, code_of, disk_fault, make_file
+from perdure.store.sqlite.disk import (
+    NEVER_WRITTEN,
+    check_kind,
+    check_names,
+    code_of,
+    disk_fault,
+    make_file,
+)
 from perdure.store.sqlite.mark import check_log, log_path, make_whole
 from perdure.store.statements import load_script, load_statements
 
@@ -49,14 +56,14 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
     if path is not None and not path.parent.is_dir():
         raise StoreError(f"the folder of the store does not exist: {path.parent}; make it first")
     if path is not None:
-        _refuse_folder(path)
+        check_kind(path)
         check_names(path)
         _check_untouched(path)
         make_file(real_path(path), mode)
     has_log = path is not None and log_path(path).exists()  # opening makes one
     try:
         connection = sqlite3.connect(
-            path or ":memory:",
+            ":memory:" if path is None else path.absolute(),  # else file:NAME would be a URI
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
@@ -93,15 +100,17 @@ def connect_reader(path: Path, copy: Path | None = None) -> sqlite3.Connection:
         StoreError: there is no such store.
         StoreFormatError: it is of another version, damaged or not ours.
     """
+    check_kind(path)
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
-    _refuse_folder(path)
     if copy is None:
         check_names(path)
         _check_untouched(path)
     has_log = log_path(copy or path).exists()  # opening makes one
     try:
-        connection = sqlite3.connect(copy or path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(
+            (copy or path).absolute(), timeout=BUSY_SECONDS, isolation_level=None
+        )
     except sqlite3.Error as error:
         raise translate(error, path) from error
     try:
@@ -143,13 +152,6 @@ def job_names(path: Path) -> frozenset[str]:
         except (StoreError, sqlite3.Error, UnicodeDecodeError):
             pass
     return frozenset()
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise StoreError(
-            f"the store {path} is a folder: name a file in it, such as {path / 'perdure.db'}"
-        )
 
 
 def _check_untouched(path: Path) -> None:

@@ -88,12 +88,14 @@ class LogMark:
     before the store is closed. On whatever thread uses the connection.
 
     Args:
+        database: the store's file, as `real_path` gives it: the working directory may change.
         lock: the file of the job's lock.
         relaxed: commits do not wait for the disk.
         mode: the permissions of the file where it is new.
     """
 
-    def __init__(self, lock: Path, *, relaxed: bool, mode: int = PRIVATE) -> None:
+    def __init__(self, database: Path, lock: Path, *, relaxed: bool, mode: int = PRIVATE) -> None:
+        self._database = database
         self._path = mark_path(lock)
         self._mode = mode
         self._relaxed = relaxed
@@ -103,7 +105,7 @@ class LogMark:
         self._writes = 0
         self._has_begun = False
 
-    def begin(self, db: sqlite3.Connection, path: Path) -> None:
+    def begin(self, db: sqlite3.Connection) -> None:
         """Begin a life of the job, if it has not begun: before its first commit.
 
         So a store that is refused until then stays as it was. Where the disk is full there is no
@@ -111,7 +113,6 @@ class LogMark:
 
         Args:
             db: the store's connection, in no transaction.
-            path: the store's file.
         """
         if self._has_begun:
             return
@@ -120,7 +121,9 @@ class LogMark:
         try:
             _set_number(db, HALF + life)
             # While somebody reads, the log is not begun anew: it goes on behind the checkpoint.
-            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            with contextlib.closing(
+                sqlite3.connect(self._database, isolation_level=None)
+            ) as reader:
                 reader.execute("BEGIN")
                 reader.execute(_RECORDS).fetchone()
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 
 from perdure.store.base import Command, JobAgent, JobInfo, Row, StoreView
 from perdure.store.sqlite.memory_view import MemoryView
@@ -17,9 +16,7 @@ class MemoryStore(SqliteStore):
     """`memory://`: the same store without a file; what it holds goes with the engine."""
 
     def __init__(self) -> None:
-        super().__init__(Path("memory"))
-        self.url = "memory://"
-        self._path = None
+        super().__init__(None)
         self._guard = threading.Lock()  # there is one connection, for the views as well
 
     def view(self) -> StoreView:

@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from perdure.errors import StoreError
 from perdure.store.sqlite.view import READ, SqliteView
@@ -31,9 +30,7 @@ class MemoryView(SqliteView):
         guard: threading.Lock,
         owned: Callable[[], int],
     ) -> None:
-        super().__init__(Path("memory"))
-        self.url = "memory://"
-        self._path = None
+        super().__init__(None)
         self._shared = connection
         self._guard = guard
         self._owned = owned

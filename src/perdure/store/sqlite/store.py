@@ -41,10 +41,10 @@ from perdure.store.base import (
 from perdure.store.batch import are_durable, begin, gather
 from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
-from perdure.store.ownership import PRIVATE, JobLock, lock_path, real_path
+from perdure.store.ownership import PRIVATE, JobLock, Place, lock_path, real_path
 from perdure.store.pace import CommitPace
 from perdure.store.sqlite import rows as kinds
-from perdure.store.sqlite.disk import NEVER_WRITTEN, code_of, probe_room
+from perdure.store.sqlite.disk import NEVER_WRITTEN, check_kind, code_of, probe_room
 from perdure.store.sqlite.documents import SqliteDocuments
 from perdure.store.sqlite.file import (
     BUSY_SECONDS,
@@ -72,16 +72,17 @@ class SqliteStore(ActionStateStore):
     of the job. Lifecycle: `open` starts the thread, `close` ends it; it may be opened again.
 
     Args:
-        path: the database file.
+        path: the database file; None: in memory.
         relaxed: commit without fsync (`durability: relaxed`).
         mode: the permissions of the files that are made for it.
     """
 
     takes_late = True
 
-    def __init__(self, path: Path, *, relaxed: bool = False, mode: int = PRIVATE) -> None:
-        self.url = f"sqlite:///{path}"
-        self._path: Path | None = path
+    def __init__(self, path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) -> None:
+        self.url = "memory://" if path is None else f"sqlite:///{path}"
+        self._place = None if path is None else Place(path)
+        self._path = path
         self._relaxed = relaxed
         self._mode = mode
         self._connection: sqlite3.Connection | None = None
@@ -106,8 +107,7 @@ class SqliteStore(ActionStateStore):
         return self._documents
 
     def view(self) -> StoreView:
-        assert self._path is not None
-        return SqliteView(self._path)
+        return SqliteView(self._place)
 
     async def open(
         self, job: str, agent: JobAgent | None = None, *, fresh: bool = False
@@ -256,14 +256,15 @@ class SqliteStore(ActionStateStore):
         return await self._call(read)
 
     def paths(self, job: str) -> tuple[Path, ...]:
-        if self._path is None:
+        if self._place is None:
             return ()
-        real, lock = real_path(self._path), lock_path(self._path, job)
+        path = self._place.path
+        real, lock = real_path(path), lock_path(path, job)
         beside = [real.with_name(real.name + end) for end in ("-wal", "-shm")]
         files = [*beside, lock, mark_path(lock)]
-        if real == self._path.absolute():  # no link leads there: people know them by this path
-            files = [self._path.with_name(each.name) for each in files]
-        return (self._path, *files)
+        if real == path.absolute():  # no link leads there: people know them by this path
+            files = [path.with_name(each.name) for each in files]
+        return (path, *files)
 
     async def commands(self) -> list[Command] | None:
         def read() -> list[Command] | None:
@@ -304,8 +305,11 @@ class SqliteStore(ActionStateStore):
             self._in_place = None
 
     def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
-        if self._path is not None and self._path.parent.is_dir() and not self._path.is_dir():
-            self._lock = JobLock(self._path, job, mode=self._mode)
+        if self._place is not None:
+            self._path = path = self._place.path
+            if path.parent.is_dir():
+                check_kind(path)
+                self._lock = JobLock(path, job, mode=self._mode)
         try:
             return self._open_owned(job, agent, fresh)
         except BaseException:
@@ -325,9 +329,11 @@ class SqliteStore(ActionStateStore):
         self._life = Life(info.job, agent.source if agent is not None else "")
         if self._path is not None:
             make_whole(db)
-            self._mark = LogMark(lock_path(self._path, job), relaxed=self._relaxed, mode=self._mode)
+            real = real_path(self._path)  # the process may go to another folder
+            lock = lock_path(real, job)
+            self._mark = LogMark(real, lock, relaxed=self._relaxed, mode=self._mode)
             if self._lock is not None:
-                self._in_place = InPlace(real_path(self._path), self._lock)
+                self._in_place = InPlace(real, self._lock)
         return info
 
     def _close(self) -> None:
@@ -354,8 +360,8 @@ class SqliteStore(ActionStateStore):
             self._in_place.check(began)
         if self._patient is in_place:
             self._be_patient(not in_place)
-        if self._mark is not None and self._path is not None:
-            self._mark.begin(self._db, self._path)
+        if self._mark is not None:
+            self._mark.begin(self._db)
         try:
             self._write(rows)
         except sqlite3.Error as error:

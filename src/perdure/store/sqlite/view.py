@@ -11,7 +11,6 @@ import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from perdure.errors import PerdureError, StoreError, UnknownCursorError
@@ -37,7 +36,7 @@ from perdure.store.damage import damaged
 from perdure.store.documents import DocumentRow
 from perdure.store.files import BadLineRow, FileRow
 from perdure.store.generations import asked_for, stored_name
-from perdure.store.ownership import is_owned
+from perdure.store.ownership import Place, is_owned
 from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.counting import RunCounts, settled
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
@@ -113,12 +112,13 @@ class SqliteView(StoreView):
     Owns: a connection, and the thread that alone uses it. Lifecycle: that of every StoreView.
 
     Args:
-        path: the database file.
+        place: where the database file is; None: in memory.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.url = str(path)
-        self._path: Path | None = path
+    def __init__(self, place: Place | None) -> None:
+        self.url = "memory://" if place is None else str(place.given)
+        self._place = place
+        self._path = None if place is None else place.given
         self._connection: sqlite3.Connection | None = None
         self._copy: StoreCopy | None = None  # where the store itself cannot be opened
         self._thread: ThreadPoolExecutor | None = None
@@ -362,7 +362,8 @@ class SqliteView(StoreView):
         return self._connection
 
     def _open(self) -> None:
-        assert self._path is not None
+        assert self._place is not None
+        self._path = self._place.path
         if self._path.exists() and not may_write(self._path):
             self._copy = StoreCopy(self._path)
             self._connection = connect_reader(self._path, self._copy.path)
@@ -381,8 +382,8 @@ class SqliteView(StoreView):
             self._copy = None
 
     def _is_owned(self, job: str) -> bool:
-        assert self._path is not None
-        return is_owned(self._path, job)
+        assert self._place is not None
+        return is_owned(self._place.path, job)
 
     @contextlib.contextmanager
     def _one_state(self) -> Iterator[None]:
