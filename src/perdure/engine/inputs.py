@@ -6,10 +6,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from perdure.connectors.base import SourceItem
-from perdure.errors import InputError
+from perdure.errors import ConfigurationError, InputError
 from perdure.runtime.job_runtime import NewInput, Series
 
 Field = str | Callable[[Any], Any]
+
+
+def check_fields(key: Field, id_: Field | None) -> None:
+    """Refuse, before anything is read, what says of no input which its key or id is.
+
+    Raises:
+        ConfigurationError: one is neither the name of a field nor a function.
+    """
+    for what, field in (("key", key), ("id", id_)):
+        if not (isinstance(field, str) or callable(field) or (field is None and what == "id")):
+            raise ConfigurationError(
+                f"{what}={field!r:.60} is a {type(field).__name__}: give the name of a field, or a"
+                f" function of an input's value, such as {what}=lambda value: value[0]"
+            )
 
 
 def new_input(

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from perdure.checks import checked_seconds, nanoseconds
 from perdure.connectors.base import Source
-from perdure.engine.inputs import Field
+from perdure.engine.inputs import Field, check_fields
 from perdure.engine.job_loop import to_its_end
 from perdure.engine.open_job import OpenJob
 from perdure.engine.progress import DriveResult, Progress
@@ -391,6 +391,7 @@ class Job:
             BaseException: what stopped the job.
         """
         self._job.loop.check("job.drive(...)")
+        check_fields(key, id)
         return await self._job.drive(source, key, id, collect=collect)
 
     def drain_soon(self) -> None:

@@ -14,7 +14,7 @@ from perdure.connectors.iterable import as_sink, as_source
 from perdure.engine.event_loop import runner_of
 from perdure.engine.files import check_output
 from perdure.engine.generations import end_generation
-from perdure.engine.inputs import Field
+from perdure.engine.inputs import Field, check_fields
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
@@ -28,6 +28,7 @@ from perdure.resource import ResourceType
 from perdure.run import Output, RunStatus, status_named
 from perdure.run.approval import Approval
 from perdure.store.base import ActionStateStore
+from perdure.store.generations import check_job_text
 from perdure.store.url import DEFAULT_STORE, open_store
 
 # What looks into stores from outside is imported where it is asked for: running needs none of it.
@@ -52,7 +53,7 @@ class LocalEngine:
         config: a `Configuration`, a mapping of options, or the path of a YAML file.
 
     Raises:
-        ConfigurationError: the store or an option is not known or has a wrong value.
+        ConfigurationError: the store or an option is not known, or it or the job has a wrong value.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LocalEngine:
         job: str = "default",
         config: AnyConfiguration = None,
     ) -> None:
+        check_job_text(job)
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
         relaxed = self.config.get(AgentExecutionOptions.DURABILITY) == "relaxed"
@@ -173,6 +175,7 @@ class LocalEngine:
         fresh: bool,
         abandon: bool,
     ) -> DriveResult:
+        check_fields(key, id)
         source, sink = as_source(inputs), as_sink(sink) if sink is not None else None
         check_output(sink, self._store, self.job, source)  # before anything is written
         async with self.open(agent, sink=sink, fresh=fresh, abandon=abandon) as job:

@@ -11,7 +11,10 @@ import re
 from perdure.errors import ConfigurationError
 from perdure.printable import unstorable
 
-__all__ = ["MARK", "asked_for", "check_job_name", "parted", "stored_name", "title", "unfinished"]
+__all__ = [
+    "MARK", "asked_for", "check_job_name", "check_job_text", "parted", "stored_name", "title",
+    "unfinished",
+]  # fmt: skip
 
 MARK = "\x1f"  # before the number of a generation in a stored name; sorted behind the job itself
 _DIGITS = 6  # so that the names of generations are in their order
@@ -37,6 +40,18 @@ def asked_for(name: str) -> tuple[str, int] | None:
 def title(job: str, generation: int) -> str:
     """Return how a generation is named for people."""
     return f"{job}@{generation}"
+
+
+def check_job_text(name: object) -> None:
+    """Refuse what is no text as the name of a job; see `check_job_name` for texts.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"job is a {type(name).__name__}: give the job's name as a text, such as 'default'"
+        )
 
 
 def check_job_name(name: str) -> None:

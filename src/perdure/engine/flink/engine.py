@@ -27,6 +27,7 @@ from perdure.engine.inputs import Field
 from perdure.engine.plan_of import AnyAgent
 from perdure.errors import ConfigurationError, FlinkJobError, install, missing_extra
 from perdure.printable import printable_logger
+from perdure.store.generations import check_job_text
 
 if TYPE_CHECKING:
     from pyflink.common import JobClient, JobExecutionResult
@@ -79,6 +80,7 @@ class FlinkEngine:
         shards: int = SHARDS,
         ids_ttl: float | None = None,
     ) -> None:
+        check_job_text(job)
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
         check_store(store)
