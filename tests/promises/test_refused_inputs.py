@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from tests.promises.support import ONE, agent_of, crash_and_resume, hold, out, run
 
 from perdure import EncodeError, JsonlSink, JsonlSource, LocalEngine
+from perdure.connectors.base import SourceItem
 from perdure.connectors.iterable import IterableSource
 from perdure.errors import InputError
 
@@ -347,3 +348,67 @@ def test_a_run_that_was_taken_up_is_not_nothing(
 
     assert crash_and_resume(agent_of(go), ONE, store=store) == ["done"]
     assert "nothing was run" not in caplog.text
+
+
+ENDS = [GeneratorExit, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_g28_a_source_that_raises_what_ends_a_task_is_named(
+    end: type[BaseException], is_async: bool
+) -> None:
+    def give() -> Iterator[Any]:
+        yield from rows(3)
+        raise end
+
+    async def give_async() -> AsyncIterator[Any]:
+        for each in rows(3):
+            yield each
+        raise end
+
+    engine = LocalEngine("memory://")
+    with pytest.raises(InputError, match=f"source 'inputs' raised {end.__name__} where") as found:
+        engine.run(agent_of(counts), give_async() if is_async else give(), key="k")
+    assert isinstance(found.value.__cause__, end)
+    assert [each.status.value for each in engine.runs()] == ["completed"] * 3
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_g28_a_key_that_raises_what_ends_a_task_is_a_bad_input(end: type[BaseException]) -> None:
+    def key(value: Any) -> Any:
+        raise end
+
+    with pytest.raises(InputError, match="input 0 of inputs: the key function raised"):
+        LocalEngine("memory://").run(agent_of(counts), rows(1), key=key)
+
+
+class Unclosable(IterableSource):
+    async def open(self) -> AsyncGenerator[SourceItem, None]:
+        try:
+            async for each in super().open():
+                yield each
+        finally:
+            raise OSError("cannot be closed")
+
+
+def test_g28_a_source_that_fails_as_it_is_closed_does_not_hide_a_bad_input() -> None:
+    with pytest.raises(InputError, match="has no field 'k' for the key"):
+        LocalEngine("memory://").run(agent_of(counts), Unclosable([{"n": 1}, {"n": 2}]), key="k")
+
+
+def test_g28_who_is_cancelled_as_it_reads_is_cancelled() -> None:
+    async def give() -> AsyncIterator[Any]:
+        yield {"k": "a", "n": 1}
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        engine = LocalEngine("memory://")
+        running = asyncio.ensure_future(engine.run_async(agent_of(counts), give(), key="k"))
+        while not running.done():
+            for _ in range(20):
+                await asyncio.sleep(0)
+            running.cancel()
+        assert running.cancelled()
+
+    asyncio.run(test())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,7 +79,7 @@ def field_of(value: Any, field: Field, what: str, place: str) -> Any:
         return _named(value, field, field, what, place)
     try:
         return field(value)
-    except Exception as error:
+    except (Exception, asyncio.CancelledError, GeneratorExit) as error:
         raise InputError(
             f"{place}: the {what} function raised {type(error).__name__}: {error}"
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from perdure.connectors.base import Source, SourceItem
 from perdure.engine.bad_lines import BadLines
@@ -138,9 +138,12 @@ class InputReader:
     async def _read(self) -> None:
         items = self._source.open()
         bad: Exception | None = None
+        is_asked = False  # the source, for its next item
         try:
             room = await self._next_chunk()
+            is_asked = True
             async for given in items:
+                is_asked = False
                 if self._settling is not None:
                     await self._settle()
                 self._take(given)
@@ -151,13 +154,16 @@ class InputReader:
                     room = await self._next_chunk()
                 if self._stopped:
                     break
-        except asyncio.CancelledError:
-            if not self._was_interrupted():
+                is_asked = True
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            if is_asked and self._is_the_sources():
+                bad = self._odd_end(error)
+            elif isinstance(error, GeneratorExit) or not self._was_interrupted():
                 raise
         except _REFUSED as error:
             bad = error
         finally:
-            await items.aclose()
+            await _close(items, bad)
         try:
             await self._settle_all()
         except asyncio.CancelledError:
@@ -167,6 +173,23 @@ class InputReader:
         if bad is not None:
             raise bad
         self._share.warn(self._runtime.job)
+
+    def _is_the_sources(self) -> bool:
+        """Say whether the source raised what ends a task, and nobody has ended the reading."""
+        reading = self._reading
+        try:
+            is_at_work = reading is not None and asyncio.current_task() is reading
+        except RuntimeError:  # the loop is over, and this is done away with
+            return False
+        return is_at_work and reading is not None and not reading.cancelling()
+
+    def _odd_end(self, error: BaseException) -> InputError:
+        odd = InputError(
+            f"source {self._source.name!r} raised {type(error).__name__} where its next input was"
+            " asked for: mend it, and run again to go on"
+        )
+        odd.__cause__ = error
+        return odd
 
     def _was_interrupted(self) -> bool:
         """Say whether `stop` has cancelled the reading, and nobody else."""
@@ -352,6 +375,15 @@ class InputReader:
     def _pass_over(self, given: SourceItem, reason: str) -> None:
         self._bad_lines.add(given, reason)
         self._progress.bad_lines += 1
+
+
+async def _close(items: AsyncGenerator[SourceItem, None], bad: Exception | None) -> None:
+    """End a source; what it fails by then does not hide what is wrong with an input."""
+    try:
+        await items.aclose()
+    except Exception:
+        if bad is None:
+            raise
 
 
 _FOR_GOOD = (StoreDataError, StoreFormatError)  # trying again would not help
