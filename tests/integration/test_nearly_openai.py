@@ -355,3 +355,28 @@ def test_g26_a_stream_that_broke_off_is_no_answer_and_is_asked_for_again() -> No
         (output,) = LocalEngine("memory://").run(agent, [{"input": "?"}], key="input")
     assert output.value == "The limit is 100."
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize(("tool", "schema"), [("ls", None), ("final_result", dict[str, int])])
+def test_calls_with_one_id_and_reasoning_are_answered_under_ids_that_the_request_has(
+    tool: str, schema: Any
+) -> None:
+    requests: list[ModelRequest] = []
+
+    def answer(request: ModelRequest) -> Answer:
+        requests.append(request)
+        if len(requests) > 1:
+            return Answer(body=whole({"role": "assistant", "content": '{"a": 1}'}))
+        calls = [call("[]", function={"name": tool, "arguments": "[]"}) for _ in "ab"]
+        message = {"content": None, "reasoning_content": "hm", "tool_calls": calls}
+        return Answer(body=whole(message, "tool_calls"))
+
+    with ScriptedModelServer(answer) as server:
+        model = ChatModel(
+            "m", base_url=server.url, tools=[LIST], output_schema=schema, output_mode="tool"
+        )
+        list(LocalEngine("memory://").run(ReActAgent(chat_model=model), ["?"], key=str))
+    messages = requests[1].body["messages"]
+    asked_for = [each["id"] for message in messages for each in message.get("tool_calls", [])]
+    answered = [each["tool_call_id"] for each in messages if each["role"] == "tool"]
+    assert asked_for == answered == ["1_1", "1_2"]

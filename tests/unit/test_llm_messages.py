@@ -187,6 +187,21 @@ def test_what_a_provider_needs_back_goes_back_exactly(parts: list[Any]) -> None:
     assert dumped(restored) == dumped(response)
 
 
+@pytest.mark.parametrize("given", [("c", "c"), ("", "")])
+def test_calls_of_a_kept_response_have_the_ids_that_their_results_refer_to(given: Any) -> None:
+    parts = [ToolCallPart("f", {"a": n}, id_) for n, id_ in enumerate(given)]
+    message = from_response(ModelResponse([ThinkingPart("hm", id="rs_1"), *parts]))
+    assert KEPT in message.extra_args
+    message.tool_calls = [
+        ToolCall(id=f"c_{n}", name=call.name, arguments=call.arguments)
+        for n, call in enumerate(message.tool_calls)
+    ]
+    results = [ChatMessage.tool("ok", call=call) for call in message.tool_calls]
+    restored, answers = converted(message, *results)
+    assert [part.tool_call_id for part in restored.parts[1:]] == ["c_0", "c_1"]
+    assert [part.tool_call_id for part in answers.parts] == ["c_0", "c_1"]
+
+
 def test_reasoning_without_a_signature_is_not_sent_back() -> None:
     message = from_response(ModelResponse([ThinkingPart("hm"), TextPart("yes")]))
     assert (message.reasoning, message.content, message.extra_args) == ("hm", "yes", {})

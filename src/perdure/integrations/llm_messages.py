@@ -76,7 +76,7 @@ def to_model_messages(messages: Sequence[ChatMessage]) -> tuple[list[ModelMessag
                 parts = []
             kept = message.extra_args.get(KEPT)
             unusual |= kept is not None
-            made.append(_restored(kept) if kept else _response_of(message))
+            made.append(_restored(kept, message) if kept else _response_of(message))
         elif role is MessageRole.SYSTEM:
             unusual |= not led
             parts.append(theirs.SystemPromptPart(message.content))
@@ -124,11 +124,20 @@ def _media(attachment: Attachment) -> MultiModalContent:
     return made
 
 
-def _restored(kept: str) -> ModelResponse:
+def _restored(kept: str, message: ChatMessage) -> ModelResponse:
+    """Return a response that was kept whole, its calls under the ids that the message has for them.
+
+    Models that give several calls one id, or none, are answered under ids of ours.
+    """
     from pydantic_ai.messages import ModelMessagesTypeAdapter
 
     made: Any = ModelMessagesTypeAdapter.validate_json(kept)[0]
     response: ModelResponse = made
+    if calls := message.tool_calls:
+        parts: list[Any] = [each for each in response.parts if each.part_kind == "tool-call"]
+        if [each.tool_name for each in parts] == [call.name for call in calls]:
+            for part, call in zip(parts, calls, strict=True):
+                part.tool_call_id = call.id
     return response
 
 
