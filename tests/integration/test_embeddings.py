@@ -130,6 +130,22 @@ def test_failures_say_what_to_do(server: Server) -> None:
     asyncio.run(body())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [None, "<html>", {}, {"data": []}, {"data": None}, {"data": [{"embedding": None}]},
+     {"data": [{"embedding": [None, 0.5]}]}],
+    ids=str,
+)  # fmt: skip
+@on_loop
+async def test_an_answer_that_cannot_be_read_is_retryable(server: Server, answer: Any) -> None:
+    kind = "text/html" if answer == "<html>" else "application/json"
+    server.answers.append((200, {"Content-Type": kind}, answer))
+    model = EmbeddingModel("openai-compatible:e", base_url=server.url, api_key="k")
+    async with opened(model):
+        with pytest.raises(RetryableError, match=r"^openai-compatible:e: the answer cannot be"):
+            await model.embed("one")
+
+
 @on_loop
 async def test_a_connection_is_shared_by_setups_and_must_be_open() -> None:
     connection = EmbeddingConnection("openai", base_url="http://127.0.0.1:9/v1")

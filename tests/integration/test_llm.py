@@ -7,7 +7,7 @@ import base64
 import re
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -357,6 +357,32 @@ def test_model_objects() -> None:
         first, second = asyncio.run(main())
     assert first == "fixed"
     assert second == "3 ['search']"
+
+
+def test_what_a_model_object_of_ones_own_raises_stays_as_it_is() -> None:
+    def answer(messages: Any, info: Any) -> ModelResponse:
+        raise TypeError("a fault of mine")
+
+    async def pieces(messages: Any, info: Any) -> AsyncIterator[str]:
+        yield "hi"
+        raise LookupError("a fault of mine")
+
+    def emit(delta: ChatDelta) -> None:
+        raise ValueError("a fault of mine")
+
+    async def main() -> None:
+        connection = ChatConnection(FunctionModel(answer, stream_function=pieces))
+        await connection.open()
+        sent = [ChatMessage.user("a")]
+        with pytest.raises(TypeError, match=r"^a fault of mine$"):
+            await connection.chat(sent)
+        with pytest.raises(LookupError, match="a fault of mine"):
+            await connection.chat_stream(sent, emit=lambda delta: None)
+        with pytest.raises(ValueError, match=r"^a fault of mine$"):
+            await connection.chat_stream(sent, emit=emit)
+        await connection.close()
+
+    asyncio.run(main())
 
 
 def test_output_modes() -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("no_blocking")
 HEAD = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 DONE = "[DONE]"
+NAMELESS = {"index": 0, "id": "1", "type": "function", "function": None}
 LIST = Tool(print, name="ls", description="List files.")
 
 
@@ -78,6 +79,8 @@ def asked(url: str, *, stream: bool = False) -> ChatMessage:
         said(id=None),
         said(id=17),
         said(object=None),
+        said(created=1_700_000_000_000_000_000),
+        said(created="yesterday"),
         said(object="text_completion"),
         said(created=None),
         said(created=1.5),
@@ -178,6 +181,21 @@ def test_a_call_in_the_former_way(script: dict[str, Any], url: str) -> None:
     assert (found.name, found.arguments) == ("ls", {"a": 1})
 
 
+def test_a_streamed_call_in_the_former_way(script: dict[str, Any], url: str) -> None:
+    empty = {"name": None, "arguments": ""}
+    script["body"] = [
+        piece({"content": "I look.", "function_call": empty}),
+        piece({"function_call": {"name": "ls"}}),
+        piece({"function_call": {"arguments": '{"a"'}}),
+        piece({"function_call": {"arguments": ": 1}"}}),
+        piece({}, "function_call"), DONE,
+    ]  # fmt: skip
+    (found,) = asked(url, stream=True).tool_calls
+    assert (found.name, found.arguments) == ("ls", {"a": 1})
+    script["body"] = [piece({"content": "hi", "function_call": empty}), piece({}, "stop"), DONE]
+    assert asked(url, stream=True).tool_calls == []
+
+
 @pytest.mark.parametrize(
     "indexes", [("left out", "left out"), (None, None), (0, 0), (0, 1)], ids=str
 )
@@ -221,6 +239,8 @@ def test_a_streamed_call_in_pieces_without_ids(script: dict[str, Any], url: str)
         [piece({"content": "hi"}), DONE],  # and so is the mark
         [piece({"content": "hi"}), piece({}, "eos"), DONE],
         [piece({"content": "hi"}, id=None, object=None, created=None, model=None), DONE],
+        [piece({"content": "hi"}, "stop", created=1_700_000_000_000_000_000), DONE],
+        [piece({"content": "hi"}, "stop", created="yesterday"), DONE],
         [{"choices": [{"delta": {"content": "hi"}}]}, DONE],
         [piece(None), piece({"content": "hi"}), {**HEAD, "choices": None}, piece(None, "stop")],
         [{**HEAD, "choices": [{"index": 0, "message": {"content": "hi"}}]}, DONE],
@@ -290,6 +310,10 @@ def test_an_error_in_a_stream_fails_with_the_words_of_the_provider(
         ({**HEAD, "choices": []}, False, "without a choice"),
         (whole(None), False, "without a message"),
         (wish({"id": "1"}), False, "a call of no tool"),
+        ({**HEAD, "choices": {"0": {}}}, False, "without a choice"),
+        (b'{"choices":' + b"[" * 200_000, False, "cannot be read: RecursionError"),
+        (wish({"id": "1", "type": "custom", "custom": {"name": "ls"}}), False, "call of no tool"),
+        (whole({"content": None}, "tool_calls"), False, "calls none"),
         ([1], False, "no JSON object"),
         (b"", False, "JSON"),
         ([{**HEAD, "choices": []}, DONE], True, "without a choice"),
@@ -297,6 +321,12 @@ def test_an_error_in_a_stream_fails_with_the_words_of_the_provider(
         (["{not json"], True, "JSON"),
         ([DONE], True, "without content"),
         ([], True, "without content"),
+        ([{**HEAD, "choices": [None]}, DONE], True, "cannot be read: AttributeError"),
+        ([{**HEAD, "choices": [{"delta": [1]}]}, DONE], True, "cannot be read: AttributeError"),
+        ([piece({"tool_calls": [None]}), DONE], True, "cannot be read: AttributeError"),
+        ([piece({"content": "I look.", "tool_calls": [NAMELESS]}), DONE], True, "call of no tool"),
+        ([piece({"tool_calls": [{**NAMELESS, "index": None}]}), DONE], True, "call of no tool"),
+        ([piece({"content": ""}, "tool_calls"), DONE], True, "calls none"),
         ([piece({"content": "the limit is 1"})], True, "broke off"),
         ([piece({"tool_calls": [{"index": 0, **call('{"a": 1')}]})], True, "broke off"),
         (whole({"content": "hi"}, "error"), False, "ended its answer with an error after 'hi'"),
@@ -309,6 +339,12 @@ def test_what_is_no_answer_is_retryable(
     script["body"] = body
     with pytest.raises(RetryableError, match=words):
         asked(url, stream=stream)
+
+
+def test_arguments_without_an_end_stay_text(script: dict[str, Any], url: str) -> None:
+    script["body"] = wish(call("[" * 100_000))
+    (found,) = asked(url).tool_calls
+    assert found.arguments == "[" * 100_000
 
 
 def test_an_error_field_that_says_nothing_is_none(script: dict[str, Any], url: str) -> None:

@@ -238,6 +238,24 @@ def test_g26_an_anthropic_stream_that_broke_off_is_no_answer(
         asked(wire, CLAUDE, "?", emit=emit)
 
 
+@pytest.mark.parametrize("emit", [None, lambda delta: None])
+def test_an_anthropic_answer_that_cannot_be_read_is_retryable(wire: Wire, emit: Any) -> None:
+    *_, ended, stopped = whole = claude_stream(text("The limit is 1"))
+    for events in (whole[1:], [*whole[:-2], {**ended, "usage": None}, stopped]):
+        wire.streams(*events)
+        with pytest.raises(RetryableError, match=f"^{CLAUDE}: the answer cannot be read: [^\n]*$"):
+            asked(wire, CLAUDE, "?", emit=emit)
+
+
+@pytest.mark.parametrize("answer", [{}, {"output": None}], ids=str)
+def test_an_answer_of_the_responses_api_that_cannot_be_read_is_retryable(
+    wire: Wire, answer: Any
+) -> None:
+    wire.says(answer)
+    with pytest.raises(RetryableError, match=r"^openai-responses:m: the answer cannot be read: "):
+        asked(wire, "openai-responses:m", "?")
+
+
 def test_an_anthropic_stream_that_fails_says_why(wire: Wire) -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     wire.streams(*claude_stream(text("The limit"))[:3], error)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import CompletedStreamedResponse, Model
@@ -25,7 +25,10 @@ __all__ = ["lenient"]
 _END_MARK: Final = "[DONE]"
 _LONGEST_WORDS: Final = 300
 _TOKENS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
-_NO_FORM: Final = (UnexpectedModelBehavior, LookupError, AttributeError, TypeError, ValueError)
+_NO_FORM: Final = (
+    UnexpectedModelBehavior, LookupError, AttributeError, TypeError, ValueError, RuntimeError
+)  # fmt: skip
+_LAST_TIME: Final = 253_402_300_799_999  # in milliseconds, which is of the year 9999
 # Of a message; beside what the API declares there may be reasoning, which is kept.
 _DECLARED: Final = frozenset(
     ("annotations", "audio", "content", "function_call", "refusal", "role", "tool_calls")
@@ -65,11 +68,11 @@ class _Lenient(OpenAIChatModel):
         if not isinstance(response, ChatCompletion):
             raise _no_answer("with what is no JSON object", response)
         _refuse_error(response)
-        if not _has_former_call(response):
-            try:
+        try:
+            if not _has_former_call(response):
                 return super()._process_response(response, **options)
-            except _NO_FORM:
-                pass  # read below
+        except _NO_FORM:
+            pass  # read below
         raw = _completion(response.model_dump(warnings=False), self.model_name)
         return super()._process_response(ChatCompletion.construct(**raw), **options)
 
@@ -122,8 +125,10 @@ class _LenientStream(OpenAIStreamedResponse):
             _mend(chunk)
             if chunk.choices:
                 self._chosen = True
-                indexes.tell_apart(getattr(chunk.choices[0].delta, "tool_calls", None) or [])
+                indexes.tell_apart(chunk.choices[0].delta.tool_calls or [])
             yield chunk
+        if indexes.nameless:
+            raise UnexpectedModelBehavior("the server streams a call of no tool: it has no name")
 
     def _missing_finish_reason(self) -> Any:
         if not self._decoder.ended:
@@ -141,14 +146,24 @@ class _CallIndexes:
 
     def __init__(self) -> None:
         self._last: dict[Any, tuple[Any, Any]] = {}  # by index: id and own index of its last call
+        self._latest: Any = None  # the index that a piece without one goes on
+        self._named: dict[Any, bool] = {}  # by index
+
+    @property
+    def nameless(self) -> bool:
+        """Whether a call has come whose tool was not named; it is read as none at all."""
+        return not all(self._named.values())
 
     def tell_apart(self, calls: list[Any]) -> None:
         for call in calls:
             known = self._last.get(call.index)
-            named = getattr(call.function, "name", None)
+            name = getattr(call.function, "name", None)
+            if call.index is not None or name is not None:
+                self._latest = call.index
+            self._named[self._latest] = name is not None or self._named.get(self._latest, False)
             if known is None:
                 self._last[call.index] = known = (call.id, call.index)
-            elif named and call.id and known[0] and call.id != known[0]:
+            elif name and call.id and known[0] and call.id != known[0]:
                 self._last[call.index] = known = (call.id, f"{call.index}:{call.id}")
             call.index = known[1]
 
@@ -223,7 +238,7 @@ def _completion(raw: dict[str, Any], model: str) -> dict[str, Any]:
     return {
         "id": _text(raw.get("id")),
         "object": "chat.completion",
-        "created": _whole(raw.get("created")),
+        "created": _time(raw.get("created")),
         "model": _text(raw.get("model")) or model,
         "choices": [
             {
@@ -287,6 +302,8 @@ def _usage(usage: Any) -> dict[str, Any] | None:
 
 def _mend(chunk: ChatCompletionChunk) -> None:
     """Put a piece of a stream into the form of the API."""
+    if chunk.created:
+        chunk.created = _time(chunk.created)
     usage: Any = chunk.usage
     if usage is not None and not all(type(getattr(usage, name, None)) is int for name in _TOKENS):
         told = usage if isinstance(usage, dict) else usage.model_dump(warnings=False)
@@ -298,7 +315,11 @@ def _mend(chunk: ChatCompletionChunk) -> None:
         if choice.delta is None:
             made = _message(whole) if isinstance(whole, dict) else {}
             choice.delta = ChoiceDelta.construct(**made)
-        calls: Any = getattr(choice.delta, "tool_calls", None)
+        calls: Any = choice.delta.tool_calls
+        former: Any = choice.delta.function_call
+        if not calls and former and (former.name or former.arguments):  # some send empty ones
+            made = ChoiceDeltaToolCall.construct(index=0, function=former)
+            choice.delta.tool_calls = calls = [made]
         for call in calls or ():
             if call.id is not None and not isinstance(call.id, str):
                 call.id = str(call.id)
@@ -306,6 +327,12 @@ def _mend(chunk: ChatCompletionChunk) -> None:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _time(value: Any) -> int:
+    """Return when an answer was made, which may come in other units than seconds; 0: not known."""
+    made = _whole(value)
+    return made if abs(made) <= _LAST_TIME else 0
 
 
 def _whole(value: Any) -> int:

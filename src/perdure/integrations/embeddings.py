@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
-from perdure.integrations.llm_errors import translated, unusable
+from perdure.integrations.llm_errors import translated, unreadable, unusable
 from perdure.llm.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 from perdure.llm.sendable import sendable
 
@@ -75,6 +75,7 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
 
         Raises:
             RetryableError: The provider is busy or cannot be reached; with the time it asks for.
+                Or its answer cannot be read.
             TerminalError: It refuses the request.
             ConfigurationError: The connection is not open, the model cannot be used, or there is no
                 such setting.
@@ -82,15 +83,19 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         if kwargs:
             self._check(kwargs)
         settings: EmbeddingSettings = {**kwargs}  # type: ignore[typeddict-item]  # the user's
+        asked = f"{self.provider}:{model}"
         try:
             found = await self._model(model).embed(
                 sendable(list(texts)), input_type=kind, settings=settings or None
             )
         except Exception as error:
-            if (meant := translated(f"{self.provider}:{model}", error)) is error:
+            if (meant := translated(asked, error)) is error:
                 raise
             raise meant from error
-        return [list(embedding) for embedding in found.embeddings]
+        try:
+            return [[float(number) for number in embedding] for embedding in found.embeddings]
+        except (TypeError, ValueError) as error:
+            raise unreadable(asked, error) from None
 
     def _check(self, settings: Iterable[str]) -> None:
         """Refuse settings that no model knows: the models ignore them without a word."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import traceback
 from typing import Any, Final
 
 from perdure.errors import (
@@ -14,7 +15,7 @@ from perdure.errors import (
 )
 from perdure.integrations.retry_after import seconds_of
 
-__all__ = ["failed_midway", "filtered", "translated", "unusable"]
+__all__ = ["failed_midway", "filtered", "translated", "unreadable", "unusable"]
 
 _RETRYABLE_STATUSES: Final = frozenset((408, 409, 425, 429))
 _LONGEST: Final = 500
@@ -23,6 +24,18 @@ _LONGEST: Final = 500
 _TRANSPORTS: Final = frozenset(
     ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "botocore", "urllib3", "grpc")
 )
+# What comes of reading an answer that has another form than its reader takes for granted, and the
+# functions that read: those of Pydantic AI's models, and of the SDKs below them.
+_UNREADABLE: Final = (
+    LookupError, AttributeError, TypeError, ValueError, AssertionError, RecursionError
+)  # fmt: skip
+_READERS: Final = frozenset(
+    ("_process_response", "_process_streamed_response", "_get_event_iterator", "_from_response")
+)
+_LIBRARIES: Final = frozenset(
+    ("anthropic", "cohere", "google", "groq", "mistralai", "openai", "perdure", "pydantic_ai")
+)
+_OF_THIS_PROCESS: Final = ("pydantic_ai.models.function", "pydantic_ai.models.test")
 _TRANSPORT_NAME: Final = re.compile(r"Timeout|Connect|Protocol|Network|Read|Write|Closed")
 
 
@@ -109,7 +122,19 @@ def translated(name: str, error: Exception) -> Exception:
         return unusable(name, error)
     if _is_transport(error):
         return RetryableError(f"{name}: {_said(error)}")
+    if isinstance(error, _UNREADABLE) and _is_of_reading(error):
+        return unreadable(name, error)
     return error
+
+
+def unreadable(name: str, error: Exception) -> RetryableError:
+    """Return the error that says that an answer has no form that can be read.
+
+    Args:
+        name: The model, as `provider:model`.
+        error: What was raised by reading it.
+    """
+    return RetryableError(f"{name}: the answer cannot be read: {_said(error)}")
 
 
 def _of_status(name: str, error: Any) -> Exception:
@@ -152,6 +177,16 @@ def _is_transport(error: Exception) -> bool:
         kind.__module__.partition(".")[0] in _TRANSPORTS and _TRANSPORT_NAME.search(kind.__name__)
         for kind in kinds
     )
+
+
+def _is_of_reading(error: Exception) -> bool:
+    """Say whether something failed on an answer: not on the request, nor in code of the user's."""
+    module = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name in _READERS and module.partition(".")[0] in _LIBRARIES:
+            return module not in _OF_THIS_PROCESS
+    return module.startswith("pydantic_ai.embeddings.")  # they read where they have asked
 
 
 def _message_of(body: Any) -> str:

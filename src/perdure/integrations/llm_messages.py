@@ -232,8 +232,10 @@ def check_answered(response: ModelResponse) -> None:
     Raises:
         UnexpectedModelBehavior: It is none.
     """
-    ended = response.finish_reason is not None or raw_finish_reason(response) is not None
-    if ended or response.provider_url is None:
+    if response.provider_url is None:
+        return
+    _check_called(response)
+    if response.finish_reason is not None or raw_finish_reason(response) is not None:
         return
     from pydantic_ai.exceptions import UnexpectedModelBehavior
 
@@ -261,6 +263,17 @@ def check_end(stream: StreamedResponse, response: ModelResponse) -> None:
     )
     if response.state == "incomplete" or not told:
         raise UnexpectedModelBehavior("the stream broke off: it ended without a finish reason")
+    _check_called(response)
+
+
+def _check_called(response: ModelResponse) -> None:
+    """Refuse an answer that ends for a call of a tool, and neither calls one nor says anything."""
+    if response.finish_reason != "tool_call":
+        return
+    if all(part.part_kind == "thinking" for part in response.parts):
+        from pydantic_ai.exceptions import UnexpectedModelBehavior
+
+        raise UnexpectedModelBehavior("the answer ends for a call of a tool, and calls none")
 
 
 def _usage(usage: RequestUsage, cost: float | None) -> Usage:
@@ -280,7 +293,7 @@ def _arguments(args: Any) -> dict[str, Any] | str:
         return {}
     try:
         found = json.loads(args)
-    except ValueError:
+    except (ValueError, RecursionError):
         return str(args)
     return found if isinstance(found, dict) else str(args)
 
