@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from perdure.errors import AgentDefinitionError, OutputSchemaError
@@ -247,6 +248,28 @@ def test_errors_say_where_and_what_in_one_line() -> None:
     assert refused(plain, {"name": 7, "age": -1}).startswith("$.age: -1 is less")
     assert "'name' is a required property" in refused(plain, {})
     assert refused(plain, [1]).startswith("$: ")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    day: datetime.date
+    tags: set[str] = set()
+    name: str = ""
+
+
+def test_strict_types_take_what_json_has_for_their_values() -> None:
+    strict = OutputSchema.of(Strict)
+    value = Strict(day=datetime.date(2024, 1, 2), tags={"a"})
+    for answer in ('{"day": "2024-01-02", "tags": ["a"]}', {"day": "2024-01-02", "tags": ["a"]}):
+        assert strict.parse(answer) == value
+    assert (
+        refused(strict, {"day": "2024-01-02", "name": 7}) == "name: Input should be a valid string"
+    )
+    assert "day: " in refused(strict, {"day": "2024-99-02"})
+    assert "day: " in refused(strict, {"day": "2024-01-02", "name": "\ud800"})  # which no JSON has
+    held = Strict(day=datetime.date(2024, 1, 2))
+    assert strict.parse(held) is held
 
 
 def test_not_more_than_five_errors_are_told() -> None:

@@ -88,6 +88,17 @@ def test_arguments_become_what_the_annotations_say() -> None:
     }
 
 
+def test_strict_types_take_what_json_has_for_their_values() -> None:
+    def plan(day: Annotated[datetime.date, Field(strict=True)], steps: int) -> None: ...
+
+    day = datetime.date(2024, 1, 2)
+    schema = FunctionSchema(plan)
+    assert schema.checked({"day": "2024-01-02", "steps": 3}) == {"day": day, "steps": 3}
+    assert schema.checked({"day": day, "steps": "3"}) == {"day": day, "steps": 3}
+    with pytest.raises(ToolArgumentsError, match=r"^steps: [^;]*$"):
+        schema.checked({"day": "2024-01-02", "steps": "three"})
+
+
 def test_the_schema_is_one_strict_object() -> None:
     schema = FunctionSchema(everything).json_schema
     assert schema["type"] == "object"

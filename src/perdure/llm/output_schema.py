@@ -13,6 +13,7 @@ from perdure.errors import (
     OutputSchemaError,
     missing_extra,
 )
+from perdure.llm.json_form import of_json
 
 __all__ = ["OutputMode", "OutputSchema", "json_validator"]
 
@@ -99,7 +100,7 @@ class OutputSchema:
                 raise OutputSchemaError(f"the answer must be an object with {_WRAPPED!r}")
             data = data[_WRAPPED]
         try:
-            return self._adapter.validate_python(data)
+            return of_json(self._adapter.validator, data)
         except ValueError as error:
             raise OutputSchemaError(_explained(error)) from None
 

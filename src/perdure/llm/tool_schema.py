@@ -22,6 +22,7 @@ from perdure.errors import (
     ToolArgumentsError,
     missing_extra,
 )
+from perdure.llm.json_form import of_json
 
 __all__ = ["FunctionSchema", "keep_locals"]
 
@@ -91,7 +92,7 @@ class FunctionSchema:
                 f"the arguments must be one JSON object, not {_json_type(arguments)}"
             )
         try:
-            made = self._model.model_validate(dict(arguments))
+            made = of_json(self._model.__pydantic_validator__, dict(arguments))
         except ValueError as error:
             raise ToolArgumentsError(_explained(error, list(self._fields.values()))) from None
         given = made.model_fields_set
