@@ -97,6 +97,19 @@ def test_ask_raises_where_no_answer_fits() -> None:
     ) or "OutputSchemaError" in str(raised.value)
 
 
+def test_ask_refuses_a_schema_that_is_none_before_the_model_is_asked() -> None:
+    asked: list[Any] = []
+
+    async def go(event: InputEvent, ctx: RunnerContext) -> None:
+        await ask(ctx, "judge", event.input, output_schema={"type": "objekt"})
+
+    with pytest.raises(
+        RunsFailedError, match=r"output_schema is no JSON schema: \$\.type: 'objekt'"
+    ):
+        output_of(agent_of(lambda messages, tools: asked.append(messages) or "{}", go))
+    assert asked == []
+
+
 def test_g5_ask_is_replayed_after_a_crash_at_any_commit() -> None:
     class Judge(Agent):
         def __init__(self) -> None:

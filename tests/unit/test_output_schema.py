@@ -286,3 +286,39 @@ def test_the_instruction_holds_the_schema() -> None:
     text = OutputSchema({**PLAIN, "description": "Größe"}).instruction()
     assert "Größe" in text
     assert json.loads(text[text.index("{") :])["title"] == "person"
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": "objekt"}, "$.type: 'objekt' is not"),
+        ({"type": "object", "properties": {"a": {"pattern": "("}}}, "$.properties.a.pattern: '('"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/no"}}}, "its $ref '#/$defs/no'"),
+        ({"$ref": "https://example.org/x"}, "its $ref 'https://example.org/x' leads nowhere"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#b"}}}}, "its $ref '#b'"),
+        ({"type": "array", "items": {"$ref": "#/definitions/a"},
+          "definitions": {"a": {"items": {"$ref": "other"}}}}, "leads nowhere"),
+        ({"type": "object", "default": object()}, "not JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_no_json_schema_is_found_before_a_model_is_asked(schema: Any, said: str) -> None:
+    with pytest.raises(AgentDefinitionError) as refusal:
+        OutputSchema(schema).check()
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        PLAIN,
+        {"type": "object", "properties": {"$ref": {"type": "string"}, "pattern": {"enum": ["("]}}},
+        {"type": "object", "properties": {"next": {"$ref": "#"}}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$anchor": "b", "not": {"$ref": "#b"}}}},
+        {"type": "object", "not": {"$id": "x:y", "$ref": "#/$defs/c", "$defs": {"c": {}}}},
+        {"type": "object", "not": {"$ref": "https://json-schema.org/draft/2020-12/schema"}},
+        {"type": "object", "const": {"$ref": "#/nowhere"}},
+    ],
+)  # fmt: skip
+def test_references_that_lead_somewhere_are_taken(schema: Any) -> None:
+    OutputSchema(schema).check()

@@ -613,6 +613,8 @@ MISTAKES = [
     ("prompts: {'': x}", "'': x", "the prompt has an empty name"),
     ("chat_models: {m: {model: test, tools: [3]}}", "3]", "a tool must be text or a mapping"),
     ("chat_models: {m: {model: test, output_schema: {type: 3}}}", "{type", "output_schema: $.type"),
+    ("chat_models: {m: {model: test, output_schema: {type: object, $ref: '#/$defs/no'}}}", "{type",
+     "output_schema: its $ref '#/$defs/no' leads nowhere"),
     ("x-a: 1\n---\na: 1", "---", "expected a single document in the stream, but found another"),
     ("prompts: {on: x}", "on: x", "the key 'on' is no text: put it in quotes"),
     ("prompts: &a {p: *a}", "&a", "this anchor stands inside itself"),

@@ -60,6 +60,8 @@ class Conversation:
         `is_own` says that these were made for it: nobody else changes them.
         """
         schema = None if output_schema is None else OutputSchema.of(output_schema)
+        if schema is not None:
+            schema.check()
         prepared = setup.prepared(messages, prompt_args)
         return cls(setup, request_id, prepared, schema, is_own=is_own)
 

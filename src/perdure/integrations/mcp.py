@@ -22,8 +22,8 @@ from perdure.errors import (
     ToolArgumentsError,
 )
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
+from perdure.llm.json_schema import json_validator
 from perdure.llm.message import Attachment, ChatMessage, MessageRole
-from perdure.llm.output_schema import json_validator
 from perdure.llm.prompt import Prompt
 from perdure.llm.sendable import sendable
 from perdure.llm.tool import Tool

@@ -14,8 +14,9 @@ from perdure.errors import (
     missing_extra,
 )
 from perdure.llm.json_form import of_json
+from perdure.llm.json_schema import fault_of, json_validator
 
-__all__ = ["OutputMode", "OutputSchema", "json_validator"]
+__all__ = ["OutputMode", "OutputSchema"]
 
 OutputMode = Literal["auto", "native", "tool", "prompted"]
 
@@ -119,21 +120,25 @@ class OutputSchema:
     def check(self) -> None:
         """Make sure that a JSON schema is one, before a model is asked for an answer to it.
 
+        It is looked into once; a schema with the same content costs next to nothing.
+
         Raises:
-            AgentDefinitionError: It is none.
+            AgentDefinitionError: It is none, or refers to what it does not hold.
             ConfigurationError: The extra `llm` is not installed.
         """
-        if self._adapter is not None:
-            return
-        validator = self._json_validator()
-        from jsonschema import SchemaError
+        said = self.fault()
+        if said is not None:
+            raise AgentDefinitionError(f"output_schema is no JSON schema: {said}")
 
+    def fault(self) -> str | None:
+        """Return what is wrong with a JSON schema, as `check` says it; None: nothing."""
+        if self._adapter is not None:
+            return None
         try:
-            validator.check_schema(self.json_schema)
-        except SchemaError as error:
-            raise AgentDefinitionError(
-                f"output_schema is no JSON schema: {error.json_path}: {error.message}"
-            ) from None
+            # As it is written, so that paths are its own; references lead through what it became.
+            return fault_of(json.dumps(self.source), json.dumps(self.json_schema))
+        except TypeError as error:
+            return str(error)
 
     def instruction(self) -> str:
         """Return what a model is told that takes no schema of its own."""
@@ -176,21 +181,6 @@ def _refers_to_object(schema: Mapping[str, Any]) -> bool:
     name = str(schema.get("$ref", "")).rpartition("/")[2]
     target = schema.get("$defs", {}).get(name, {})
     return bool(target.get("type") == "object")
-
-
-def json_validator(schema: Mapping[str, Any]) -> Any:
-    """Return the validator of a JSON schema, of jsonschema's.
-
-    Raises:
-        ConfigurationError: The extra `llm` is not installed.
-    """
-    try:
-        from jsonschema import Draft202012Validator
-        from referencing import Registry
-    except ImportError as error:
-        raise missing_extra("an output schema", "llm", error) from None
-    # With a registry of its own it fetches no schema that this one refers to.
-    return Draft202012Validator(schema, registry=Registry())
 
 
 def _parsed(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import perdure.integrations.providers  # noqa: F401 -- says what stands behind a
 from perdure.actions.react import ReActAgent
 from perdure.agent.declaration import Agent
 from perdure.call import RetryPolicy
-from perdure.errors import PerdureError
+from perdure.errors import ConfigurationError, PerdureError
 from perdure.llm.chat_model import BaseChatModelSetup, ChatModel
 from perdure.llm.embedding_model import EmbeddingModel
 from perdure.llm.message import ChatMessage, MessageRole
@@ -332,11 +333,15 @@ class _Builder:
     def _schema(self, value: Value) -> OutputSchema:
         output = self._code.find(value) if isinstance(value.data, str) else value.plain()
         try:
-            if isinstance(value.data, dict):
-                _check_json_schema(output)
-            return OutputSchema.of(output)
+            found = OutputSchema.of(output)
         except (PerdureError, TypeError, ValueError) as error:
             raise value.error(f"output_schema: {error}") from error
+        fault = None
+        with contextlib.suppress(ConfigurationError):  # whoever uses it says what it needs
+            fault = found.fault()
+        if fault is not None:
+            raise value.error(f"output_schema: {fault}")
+        return found
 
     def _prompt_argument(self, value: Value) -> str | Prompt:
         if isinstance(value.data, dict):
@@ -354,17 +359,6 @@ def _resolved(key: str, value: Value, known: Key) -> Any:
     data = text if known.kind is Kind.TEXT else typed(text)
     check_value(key, dataclasses.replace(value, data=data, literal=True), known)
     return data
-
-
-def _check_json_schema(schema: Any) -> None:
-    try:
-        from jsonschema import Draft202012Validator, SchemaError
-    except ImportError:
-        return  # whoever uses the schema says what it needs
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"{error.json_path}: {error.message}") from None
 
 
 def _bounds_of(connection: Entry) -> dict[str, Any]:
