@@ -245,6 +245,18 @@ def test_tools_are_called_without_a_model_too(store: str) -> None:
     assert "there is no tool 'nothing'" in missing[3]
 
 
+def test_calls_of_ones_own_that_share_an_id_are_refused_before_one_is_made() -> None:
+    class Calls(Agent):
+        @action(InputEvent)
+        def begin(self, event: Any, ctx: Any) -> None:
+            calls = [ToolCall(id="", name="weather", arguments={"city": c}) for c in ("A", "B")]
+            ctx.send_event(ToolRequestEvent(tool_calls=calls))
+
+    agent = Calls().add_resource("weather", ResourceType.TOOL, weather)
+    assert "two of its tool_calls have the id ''" in error_text(failures(agent, ONE))
+    assert State.calls == []
+
+
 # Bounds
 
 

@@ -37,8 +37,21 @@ _RAISES: Final = "_perdure_raises"  # set on what a tool with on_error="raise" r
 async def tool_call_action(event: ToolRequestEvent, ctx: RunnerContext) -> None:
     """Call the tools that an event asks for and answer it."""
     calls = [ToolCall.of(each) for each in event.tool_calls]  # a plain Event may have mappings
+    _refuse_shared_ids(calls)
     responses = await call_tools(ctx, _tools_of(event.model, calls, ctx), calls)
     ctx.send_event(ToolResponseEvent(request_id=event.id, responses=responses))
+
+
+def _refuse_shared_ids(calls: list[ToolCall]) -> None:
+    """Refuse calls whose results could not be told apart; those of a chat have ids of their own."""
+    seen: set[str] = set()
+    for each in calls:
+        if each.id in seen:
+            raise ConfigurationError(
+                f"ToolRequestEvent: two of its tool_calls have the id {each.id!r}: give each an id"
+                " of its own, under which its result comes"
+            )
+        seen.add(each.id)
 
 
 def _tools_of(model: str, calls: Iterable[ToolCall], ctx: RunnerContext) -> Mapping[str, Resource]:
