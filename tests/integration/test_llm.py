@@ -385,6 +385,15 @@ def test_what_a_model_object_of_ones_own_raises_stays_as_it_is() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    "address", ["", "not a url", "localhost:8000/v1", "http://[::1", "ftp://x"]
+)
+def test_a_base_url_that_is_none_is_refused_when_the_job_opens(address: str) -> None:
+    agent = ReActAgent(chat_model=ChatModel("m", base_url=address))
+    with pytest.raises(ConfigurationError, match=re.escape(f"base_url={address!r} is no address")):
+        LocalEngine("memory://").run(agent, [], key=str)
+
+
 def test_output_modes() -> None:
     assert ChatConnection("any", base_url="http://x/v1").output_mode("") == "native"
     assert ChatConnection().output_mode("openai:gpt-5") == "native"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
@@ -154,6 +155,7 @@ class ModelSource:
         if name == "test":
             return ReadyModel.of(infer_model(name), name, own=True)
         provider, rest = self.split(name, default)
+        self._check_address(name, provider)
         try:
             if provider is None:
                 model = self._compatible(rest, http_client)
@@ -169,6 +171,21 @@ class ModelSource:
             ) from None
         constrains = provider in _CONSTRAINING
         return ReadyModel.of(model, f"{provider}:{rest}", own=True, constrains=constrains)
+
+    def _check_address(self, name: str, provider: str | None) -> None:
+        address = self.base_url
+        if address is None or (provider and not address):  # some take "" for none
+            return
+        try:
+            parts = urlsplit(str(address))
+            known = parts.scheme in ("http", "https") and bool(parts.netloc)
+        except ValueError:
+            known = False
+        if not known:
+            raise ConfigurationError(
+                f"the chat model {name!r}: base_url={address!r} is no address of a server: write it"
+                " as http://HOST:PORT/v1 or https://HOST/v1"
+            )
 
     def _compatible(self, name: str, http_client: Any) -> Model:
         from pydantic_ai.models.openai import OpenAIChatModel
