@@ -393,7 +393,7 @@ def test_g26_a_stream_that_broke_off_is_no_answer_and_is_asked_for_again() -> No
     assert len(requests) == 2
 
 
-@pytest.mark.parametrize(("tool", "schema"), [("ls", None), ("final_result", dict[str, int])])
+@pytest.mark.parametrize(("tool", "schema"), [("ls", None), ("final_result", dict[str, float])])
 def test_calls_with_one_id_and_reasoning_are_answered_under_ids_that_the_request_has(
     tool: str, schema: Any
 ) -> None:

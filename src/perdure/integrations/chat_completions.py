@@ -318,8 +318,8 @@ def _mend(chunk: ChatCompletionChunk) -> None:
         calls: Any = choice.delta.tool_calls
         former: Any = choice.delta.function_call
         if not calls and former and (former.name or former.arguments):  # some send empty ones
-            made = ChoiceDeltaToolCall.construct(index=0, function=former)
-            choice.delta.tool_calls = calls = [made]
+            calls = [ChoiceDeltaToolCall.construct(index=0, function=former)]
+            choice.delta.tool_calls = calls
         for call in calls or ():
             if call.id is not None and not isinstance(call.id, str):
                 call.id = str(call.id)

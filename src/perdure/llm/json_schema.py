@@ -53,7 +53,7 @@ def fault_of(written: str, used: str) -> str | None:
 
 def _lost_reference(schema: Any) -> str | None:
     """Return which reference of a schema leads nowhere; nothing is fetched."""
-    from jsonschema_specifications import REGISTRY
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
