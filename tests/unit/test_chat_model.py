@@ -223,7 +223,8 @@ def test_a_fallback_that_is_none_is_refused() -> None:
 
 
 def test_a_timeout_that_is_none_is_refused() -> None:
-    for wrong in (0, -1.0, float("nan")):
+    wrongs: tuple[Any, ...] = (0, -1.0, float("nan"), "3")
+    for wrong in wrongs:
         with pytest.raises((ConfigurationError, ValueError), match="timeout"):
             model(timeout=wrong)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
-from perdure import BaseEmbeddingModelConnection, BaseEmbeddingModelSetup
+import pytest
+
+from perdure import BaseEmbeddingModelConnection, BaseEmbeddingModelSetup, TerminalError
 
 
 class Counting(BaseEmbeddingModelConnection):
@@ -40,3 +43,13 @@ def test_settings_are_what_requests_are_given_and_an_argument_goes_before_them()
     assert setup.model_kwargs == {"dimensions": 3, "user": "u"}
     asyncio.run(setup.embed(["x"], dimensions=4))
     assert connection.given == [{"model": "m", "dimensions": 4, "user": "u"}]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
+    class Odd(Counting):
+        def embed(self, text: Any, **kwargs: Any) -> Any:
+            return [[1.0, number] for _ in text]
+
+    with pytest.raises(TerminalError, match=r"^embedding model 'm' returned an .* NaN"):
+        asyncio.run(BaseEmbeddingModelSetup(Odd(), "m").embed("x"))

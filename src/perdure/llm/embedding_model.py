@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
@@ -125,7 +126,8 @@ class BaseEmbeddingModelSetup(Resource):
 
         Raises:
             RetryableError: The service may do it another time.
-            TerminalError: It never will, or returned another number of embeddings.
+            TerminalError: It never will, or returned another number of embeddings, or one with
+                numbers that are not finite.
         """
         single = isinstance(text, str)
         texts = [text] if isinstance(text, str) else list(text)
@@ -164,7 +166,13 @@ class BaseEmbeddingModelSetup(Resource):
                 f"embedding model {self.model or self.name!r} returned {len(found)} embeddings for"
                 f" {len(texts)} texts"
             )
-        return [[float(number) for number in embedding] for embedding in found]
+        made = [[float(number) for number in embedding] for embedding in found]
+        if not all(all(map(math.isfinite, embedding)) for embedding in made):
+            raise TerminalError(
+                f"embedding model {self.model or self.name!r} returned an embedding with NaN or"
+                " infinity, which is like no other: give it another text, or use another model"
+            )
+        return made
 
 
 class EmbeddingModel(BaseEmbeddingModelSetup):
