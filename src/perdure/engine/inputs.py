@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from perdure.connectors.base import SourceItem
 from perdure.errors import ConfigurationError, InputError
+from perdure.executor.shutdown import ends_process
 from perdure.runtime.job_runtime import NewInput, Series
 
 Field = str | Callable[[Any], Any]
@@ -79,7 +79,9 @@ def field_of(value: Any, field: Field, what: str, place: str) -> Any:
         return _named(value, field, field, what, place)
     try:
         return field(value)
-    except (Exception, asyncio.CancelledError, GeneratorExit) as error:
+    except BaseException as error:  # a CancelledError as well: nothing is cancelled by it
+        if ends_process(error):
+            raise
         raise InputError(
             f"{place}: the {what} function raised {type(error).__name__}: {error}"
         ) from error

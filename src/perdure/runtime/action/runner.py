@@ -16,7 +16,6 @@ from perdure.agent.plan import ActionSpec
 from perdure.errors import ContextAccessError, NonDeterminismError, StoreError
 from perdure.executor.continuation import ContinuationContext
 from perdure.executor.running import running_loop
-from perdure.executor.shutdown import ends_process, what_ends
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.printable import printable_logger
@@ -24,6 +23,7 @@ from perdure.runtime.action.calls import ActionCalls
 from perdure.runtime.action.log import ActionLog, Line, emit_all
 from perdure.runtime.action.sides import RunOfAction
 from perdure.runtime.action.waits import ActionWaits, not_waited
+from perdure.runtime.shared.supervisor import stopped_by
 from perdure.store.base import Row
 
 logger = printable_logger("perdure")
@@ -374,9 +374,8 @@ class ActionRunner:
 
     def _broken(self, error: BaseException) -> None:
         """A turn raised: not the action's own failure, which its main task holds."""
-        if ends_process(error):
-            self._services.supervisor.stop(what_ends(error))
-        else:  # against a rule of the loop, or a `sys.exit` that would end each process in turn
+        if not stopped_by(self._services.supervisor, error):
+            # Against a rule of the loop, or a `sys.exit` that would end each process in turn.
             self.continuation.fail(error)
 
     def _after_turn(self) -> None:
@@ -463,10 +462,8 @@ class ActionRunner:
         if error is None:
             self.calls.begin_submissions()
         self.close()
-        if error is not None and ends_process(error):
-            # Out of an inline call that the fallback's thread waited for; never an outcome.
-            self._services.supervisor.stop(what_ends(error))
-            return
+        if error is not None and stopped_by(self._services.supervisor, error):
+            return  # out of an inline call that the fallback's thread waited for; never an outcome
         self.end_waits()
         if error is None and self.calls.submitting:
             self._held = True

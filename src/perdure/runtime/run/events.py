@@ -73,7 +73,7 @@ class RunEvents:
         """Return what an action does; where it cannot take its event, it fails by that."""
         try:
             event = self.received(runner.event, runner.spec)
-        except Exception as error:
+        except BaseException as error:  # raised in the action's turn, which knows them all
             return functools.partial(_fail, error)
         return functools.partial(runner.spec.func, event, context)
 
@@ -146,5 +146,5 @@ class RunEvents:
             self._visible[event.number] = event
 
 
-def _fail(error: Exception) -> None:
+def _fail(error: BaseException) -> None:
     raise error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from perdure.agent.plan import ActionSpec
-from perdure.errors import ConditionError, DecodeError, StoreDataError, StoreError
+from perdure.errors import DecodeError, StoreDataError, StoreError
 from perdure.journal.journal import NEW
 from perdure.journal.record import Completion, Record
 from perdure.printable import quoted_key
@@ -30,6 +30,7 @@ from perdure.runtime.run.triggers import to_begin, triggered_by
 from perdure.runtime.run.written import written
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.runtime.shared.services import JobServices
+from perdure.runtime.shared.supervisor import stopped_by
 from perdure.store.base import Row
 
 
@@ -89,7 +90,7 @@ class RunExecution:
         resumed = self._state.unfinished is not None
         try:
             pending = to_begin(self.services, self._state, self._events.decoded)
-        except (ConditionError, DecodeError) as error:
+        except BaseException as error:  # of a condition, or of a value that was read for it
             if resumed:
                 self.services.supervisor.goes_on(self.ticket)
             self._action_failed(None, error)
@@ -156,7 +157,7 @@ class RunExecution:
             try:
                 self._commit_completion(runner)
                 return
-            except Exception as raised:
+            except BaseException as raised:  # of a function given to `memory.update`, say
                 error = raised
         self._action_failed(runner, error)
 
@@ -420,6 +421,8 @@ class RunExecution:
 
     def _action_failed(self, runner: ActionRunner | None, error: BaseException) -> None:
         """An action failed, or none could begin: the others stop; the run fails or is put back."""
+        if stopped_by(self.services.supervisor, error):  # in code that runs in no turn of an action
+            return
         if issubclass(type(error), DecodeError) and cast("DecodeError", error).is_damage:
             self.drop()  # not the action's doing: it is no outcome, and would be so again
             self.services.supervisor.damaged(self.ticket, cast("DecodeError", error))

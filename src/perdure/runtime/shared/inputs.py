@@ -10,7 +10,9 @@ import msgspec
 
 from perdure.codec.codec import Codec
 from perdure.codec.digests import digest, digests, stored_ids
+from perdure.codec.error_texts import class_name, text_of
 from perdure.errors import EncodeError
+from perdure.executor.shutdown import ends_process
 from perdure.runtime.shared.series import Series
 
 
@@ -98,6 +100,14 @@ def prepared(item: NewInput, codec: Codec) -> PreparedInput:
     except EncodeError as error:
         where = f" ({item.place})" if item.place else ""
         raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
+    except BaseException as raised:  # an attribute of a value, say, whatever its class is
+        if ends_process(raised):
+            raise
+        where = f" ({item.place})" if item.place else ""
+        raise EncodeError(
+            f"an input{where} cannot be journaled: it raises {class_name(type(raised))}:"
+            f" {text_of(raised)}"
+        ) from raised
     if item.id is not None:
         identities: tuple[str | int, ...] = (*stored_ids(item.id), *item.older_ids)
         return PreparedInput(item.origin, identities, both, value, key_digests, key, item)

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from perdure.errors import StoreError
+from perdure.executor.shutdown import ends_process, what_ends
 from perdure.journal.record import StoredPayload
 from perdure.memory.cells import Cell
 from perdure.run import Output
@@ -97,3 +98,11 @@ class RunSupervisor(Protocol):
 
     def stop(self, error: BaseException) -> None:
         """Ask the engine to stop the job and to raise `error`. The first error wins."""
+
+
+def stopped_by(supervisor: RunSupervisor, error: BaseException) -> bool:
+    """Stop the job where an error is none of its code but ends the process; say whether it is."""
+    if not ends_process(error):
+        return False
+    supervisor.stop(what_ends(error))
+    return True
