@@ -177,3 +177,14 @@ def test_whatever_order_several_limits_are_released_in_nothing_is_left_behind(
         chains.release(item)
     assert chains.usage == FREE
     assert len(set(chains.started)) == len(chains.started)
+
+
+def test_a_limit_that_is_named_twice_counts_once() -> None:
+    chains = Chains()
+    chains.acquire(1, "a", "b", "a")
+    assert (chains.started, chains.usage) == ([1], ((1, 0), (1, 0)))
+    chains.acquire(2, "a", "a")
+    chains.release(1)
+    assert (chains.started, chains.usage) == ([1, 2], ((1, 0), (0, 0)))
+    chains.release(2)
+    assert chains.usage == FREE

@@ -64,7 +64,7 @@ class PermitChain:
         self, limits: Limits, names: tuple[str, ...], key: Hashable, start: Callable[[], None]
     ) -> None:
         self._limits = limits
-        self._rest = list(names)
+        self._rest = list(dict.fromkeys(names))  # one named again would wait for itself
         self._key = key
         self._start = start
         self._permits: list[Permit] = []
@@ -148,7 +148,8 @@ class Limits:
     ) -> PermitChain:
         """Call `start` as soon as every one of several limits allows one more, taken in order.
 
-        As `acquire`; whoever takes several must take them in one order everywhere.
+        As `acquire`; whoever takes several must take them in one order everywhere. One that is
+        named again counts once.
         """
         for name in names:
             self.check(name)
