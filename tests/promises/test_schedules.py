@@ -209,6 +209,36 @@ def test_a_name_is_used_once(store: str) -> None:
     asyncio.run(main())
 
 
+def test_a_name_is_free_again_when_its_schedule_was_stopped_or_never_began(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            with pytest.raises(EncodeError):
+                await job.schedule("s", "0 0 1 1 *", object(), key="k")
+            await (await job.schedule("s", "0 0 1 1 *", 1, key="k")).stop()
+            again = await job.schedule("s", "0 0 1 2 *", 2, key="k")
+            assert again.next_run is not None
+            assert engine.run_info(again.next_run).status is RunStatus.WAITING
+
+    asyncio.run(main())
+
+
+def test_a_schedule_that_is_stopped_as_its_next_run_is_admitted_starts_none(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            schedule = await job.schedule("s", "0 0 1 1 *", 1, key="k")
+            schedule._due()  # as its timer does
+            admitting = asyncio.ensure_future(schedule.begin())
+            await asyncio.sleep(0)
+            await schedule.stop()
+            await admitting
+            assert schedule.next_run is not None
+            assert engine.run_info(schedule.next_run).status is RunStatus.CANCELLED
+
+    asyncio.run(main())
+
+
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cronsim", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'perdure\[schedules\]'"):

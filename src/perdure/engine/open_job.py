@@ -338,12 +338,17 @@ class OpenJob:
 
     async def schedule(self, schedule: Schedule) -> None:
         """Begin a schedule; the run of its next tick is durable when this returns."""
-        if schedule.name in self._schedules:
+        before = self._schedules.get(schedule.name)
+        if before is not None and not before.is_stopped:
             raise ConfigurationError(
                 f"there is a schedule {schedule.name!r} already: choose another name"
             )
-        await self.until_stopped(schedule.begin())
         self._schedules[schedule.name] = schedule
+        try:
+            await self.until_stopped(schedule.begin())
+        except BaseException:
+            schedule.is_stopped = True  # its name is free
+            raise
 
     async def drive(
         self, source: Source, key: Field, id_: Field | None, *, collect: bool

@@ -33,6 +33,7 @@ class Schedule:
         name: its name, unique in the job.
         next_tick: when its next run is due.
         next_run: id of that run.
+        is_stopped: it starts no more runs, and its name is free.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Schedule:
         self.name = name
         self.next_tick = next(self._ticks, None)
         self.next_run: str | None = None
+        self.is_stopped = False
 
     async def begin(self) -> None:
         """Put the run of the next tick into the store; durable when this returns.
@@ -78,6 +80,9 @@ class Schedule:
             logger.warning(
                 "schedule %r has changed; its run at %s stays as it was", self.name, tick
             )
+        if self.is_stopped:  # while its run was admitted
+            await self._runtime.cancel(self._number)
+            return
         self._cancel_timer = self._runtime.call_at(due, self._due)
 
     async def _submit(self, item: NewInput) -> None:
@@ -92,6 +97,7 @@ class Schedule:
     async def stop(self) -> None:
         """Start no more runs; the one that is due next is cancelled."""
         self._check_loop("schedule.stop()")
+        self.is_stopped = True
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
