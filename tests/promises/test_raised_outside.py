@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
 from tests.promises.support import ONE, agent_of, error_text, failures, out, run, values
 
-from perdure import Agent, EncodeError, Event, InputError, InputEvent, LocalEngine
+from perdure import (
+    Agent,
+    EncodeError,
+    Event,
+    InputError,
+    InputEvent,
+    LocalEngine,
+    RunStatus,
+    SinkError,
+)
 
 KINDS = [GeneratorExit, SystemExit, BaseException, asyncio.CancelledError, LookupError]
 
@@ -102,3 +112,59 @@ def test_whatever_a_value_raises_as_it_is_journaled_refuses_its_submission(
             await (await job.submit(1, key="k")).outputs()
 
     asyncio.run(submits())
+
+
+async def cancelled() -> None:
+    """Wait for what is cancelled, without being cancelled."""
+    helper = asyncio.ensure_future(asyncio.sleep(PATIENCE))
+    await asyncio.sleep(0)
+    helper.cancel()
+    await helper
+
+
+async def sends(event: Any, ctx: Any) -> None:
+    out(ctx, event.input)
+
+
+def test_a_sink_that_ends_as_cancelled_is_an_error_of_the_sink() -> None:
+    async def push(output: Any) -> None:
+        await cancelled()
+
+    async def main() -> None:
+        driving = LocalEngine("memory://").run_async(agent_of(sends), ONE, key="k", sink=push)
+        with pytest.raises(SinkError, match="sink 'callable' ended as cancelled, and nobody"):
+            await asyncio.wait_for(driving, PATIENCE)
+
+    asyncio.run(main())
+
+
+def test_a_source_that_ends_as_cancelled_is_an_error_of_the_source(store: str) -> None:
+    async def inputs() -> AsyncIterator[Any]:
+        yield {"k": "a"}
+        await cancelled()
+
+    async def main() -> None:
+        engine = LocalEngine(store)
+        driving = engine.run_async(agent_of(sends), inputs(), key="k")
+        with pytest.raises(InputError, match="source 'inputs' ended as cancelled, and nobody"):
+            await asyncio.wait_for(driving, PATIENCE)
+        assert [info.status for info in engine.runs()] == [RunStatus.COMPLETED]  # those before it
+
+    asyncio.run(main())
+
+
+def test_who_cancels_the_reading_of_a_source_cancels_it() -> None:
+    async def inputs() -> AsyncIterator[Any]:
+        await asyncio.sleep(PATIENCE)
+        yield {"k": "a"}
+
+    async def main() -> None:
+        driving = asyncio.ensure_future(
+            LocalEngine("memory://").run_async(agent_of(sends), inputs(), key="k")
+        )
+        await asyncio.sleep(0.01)
+        driving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await driving
+
+    asyncio.run(main())

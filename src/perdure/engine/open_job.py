@@ -22,6 +22,7 @@ from perdure.errors import (
     EncodeError,
     InputError,
     PerdureError,
+    SinkError,
     StoreDataError,
     TooManyFailuresError,
 )
@@ -145,7 +146,16 @@ class OpenJob:
             await self._pump.close()
 
     def _pump_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled():
+            error = task.exception()
+        elif task.cancelling() or self._sink is None:
+            return  # by the job, or by the end of its loop
+        else:
+            error = SinkError(
+                f"sink {self._sink.name!r} ended as cancelled, and nobody has cancelled it:"
+                " something that it awaits was: correct the sink and run again"
+            )
+        if error is not None:
             self.runtime.stop(error)
 
     async def drain(self) -> None:
