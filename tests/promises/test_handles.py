@@ -127,3 +127,39 @@ def test_runs_are_listed_by_the_name_of_a_status_and_one_has_its_outputs(store: 
     (output,) = engine.run_info("r1").outputs
     assert (output.number, output.value) == (1, "a")
     assert engine.run_info("r2").outputs == ()
+
+
+def test_a_run_that_is_held_follows_its_retry(store: str) -> None:
+    lives = 0
+
+    async def go(event: Any, ctx: Any) -> None:
+        nonlocal lives
+        lives += 1
+        if lives in (1, 3):
+            raise ValueError(f"life {lives}")
+        ctx.set_status("second life")
+        out(ctx, await ctx.wait_for_signal("go"))
+
+    async def test() -> None:
+        async with LocalEngine(store).open(agent_of(go)) as job:
+            run = await job.submit(1, key="k")
+            with pytest.raises(ValueError, match="life 1"):
+                await run.outputs()
+            assert run.status is RunStatus.FAILED
+            assert await job.retry(run)
+            await until(lambda: run.status is RunStatus.WAITING)
+            assert [wait.name for wait in run.waits] == ["go"]
+            assert (run.activity, repr(run)) == (
+                "second life",
+                f"<Run {run.id} of key 'k', waiting>",
+            )
+            assert await run.cancel()
+            assert (await run.wait(), run.status) == (RunStatus.CANCELLED, RunStatus.CANCELLED)
+            assert await job.retry(run)
+            assert await run.wait() is RunStatus.FAILED
+            assert await job.retry(run)
+            await until(lambda: run.status is RunStatus.WAITING)
+            await run.signal("go", "went")
+            assert values(await asyncio.wait_for(run.outputs(), SECONDS)) == ["went"]
+
+    asyncio.run(test())

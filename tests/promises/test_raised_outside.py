@@ -146,7 +146,7 @@ def test_a_source_that_ends_as_cancelled_is_an_error_of_the_source(store: str) -
     async def main() -> None:
         engine = LocalEngine(store)
         driving = engine.run_async(agent_of(sends), inputs(), key="k")
-        with pytest.raises(InputError, match="source 'inputs' ended as cancelled, and nobody"):
+        with pytest.raises(InputError, match="source 'inputs' raised CancelledError where"):
             await asyncio.wait_for(driving, PATIENCE)
         assert [info.status for info in engine.runs()] == [RunStatus.COMPLETED]  # those before it
 

@@ -57,7 +57,7 @@ class Run:
         self.is_new = is_new
 
     def __repr__(self) -> str:
-        status = self._ticket.status if self._ticket is not None else self._stored
+        status = self._job.standing(self._number, self._newest, self._stored)
         return f"<Run {self.id} of key {quoted_key(self.key)}, {status.value}>"
 
     def _repr_html_(self) -> str:
@@ -71,22 +71,30 @@ class Run:
         )  # fmt: skip
 
     @property
+    def _newest(self) -> RunTicket | None:
+        """Its ticket: a run that had ended may have been put back, under another one."""
+        if self._ticket is None or self._ticket.status.is_final:
+            ticket = self._job.runtime.runs.get(self._number)
+            if ticket is not None and ticket is not self._ticket:
+                self._ticket, self._kept = ticket, self._job.runtime.keep_outputs(ticket)
+        return self._ticket
+
+    @property
     def status(self) -> RunStatus:
         """Where the run stands now."""
         self._job.loop.check_look("run.status")
-        return self._ticket.status if self._ticket is not None else self._stored
+        return self._job.standing(self._number, self._newest, self._stored)
 
     async def wait(self) -> RunStatus:
         """Return the run's final status when it has come to its end."""
         if not self.status.is_final:
             self._job.loop.check("run.wait()")
-            while (ticket := self._ticket or self._job.runtime.runs.get(self._number)) is None:
+            while (ticket := self._newest) is None:
                 # It is queued in the store alone, behind one that waits.
                 self._stored = await self._job.runtime.status(self._number)
                 if self._stored.is_final:
                     return self._stored
                 await self._job.until_stopped(asyncio.sleep(LOOK_SECONDS))
-            self._ticket = ticket
             await self._ended(ticket)
         return self.status
 
@@ -108,10 +116,10 @@ class Run:
         job = self._job
         job.loop.check("run.outputs()")
         outputs: list[Output] | None = None
-        if self._ticket is not None and self._kept is not None:
-            if not self._ticket.status.is_final:
-                await self._ended(self._ticket)
-            outputs = self._ticket.outputs_in(self._kept)
+        if (ticket := self._newest) is not None and (kept := self._kept) is not None:
+            if not ticket.status.is_final:
+                await self._ended(ticket)
+            outputs = ticket.outputs_in(kept)
         if outputs is None:
             outputs = await job.until_stopped(job.runtime.outputs_of(self._number))
         return outputs
@@ -146,17 +154,18 @@ class Run:
     def waits(self) -> list[WaitInfo]:
         """What the run's actions wait for from outside now, in this process."""
         self._job.loop.check_look("run.waits")
-        if self._ticket is None:
+        if (ticket := self._newest) is None:
             return []
         from perdure.run import wait_info  # here: few runs wait
 
-        return [wait_info(row, self.key) for row in self._ticket.waits.values()]
+        return [wait_info(row, self.key) for row in ticket.waits.values()]
 
     @property
     def activity(self) -> Any:
         """What the run last said with `ctx.set_status` in this process; None without."""
         self._job.loop.check_look("run.activity")
-        return self._ticket.activity if self._ticket is not None else None
+        ticket = self._newest
+        return ticket.activity if ticket is not None else None
 
 
 class Job:

@@ -103,7 +103,8 @@ class OpenJob:
         self._max_failures = self._failures_left = config.get(AgentExecutionOptions.MAX_FAILURES)
         self._schedules: dict[str, Schedule] = {}
         self._collected: list[NumberedOutput] | None = None
-        self._unsuccessful: dict[int, RunStatus] = {}
+        # How those runs ended here that have failed, were cancelled or were put back.
+        self._ends: dict[int, RunStatus] = {}
         self._reader: InputReader | None = None
         self._ending = False  # no more inputs are read
         self._is_closed = False  # nothing comes to its end any more
@@ -245,11 +246,22 @@ class OpenJob:
     def on_finished(self, ticket: RunTicket) -> None:
         """Take note that a run has ended."""
         if ticket.status is not RunStatus.COMPLETED:
-            self._unsuccessful[ticket.row.run] = ticket.status
+            self._ends[ticket.row.run] = ticket.status
             if ticket.status is RunStatus.FAILED and self._max_failures:
                 self._count_failure(ticket)
-        else:
-            self._unsuccessful.pop(ticket.row.run, None)
+        elif ticket.row.attempt:
+            self._ends[ticket.row.run] = ticket.status
+
+    def standing(self, run: int, ticket: RunTicket | None, stored: RunStatus) -> RunStatus:
+        """Return where a run stands now.
+
+        Args:
+            run: its number.
+            ticket: one of it; its last retry, which has ended, may have had another.
+            stored: what the store said of it once, for a run without a ticket.
+        """
+        status = stored if ticket is None else ticket.status
+        return self._ends.get(run, status) if status in UNSUCCESSFUL else status
 
     def _count_failure(self, ticket: RunTicket) -> None:
         """Stop the job when as many runs have failed as it may have (max-failures)."""
@@ -433,8 +445,8 @@ class OpenJob:
         while chunk := list(itertools.islice(known, CHUNK)):
             statuses = await self.runtime.statuses(chunk)
             failed |= {run: status for run, status in statuses.items() if status in UNSUCCESSFUL}
-        here = self._unsuccessful.items()
-        return failed | {run: status for run, status in here if run in reader.runs}
+        failed |= {run: status for run, status in self._ends.items() if run in reader.runs}
+        return {run: status for run, status in failed.items() if status in UNSUCCESSFUL}
 
     async def _failures(self, failed: list[int]) -> list[RunInfo]:
         if not failed:
