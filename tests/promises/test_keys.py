@@ -214,3 +214,32 @@ def test_g1_outputs_come_in_input_order_within_a_key(kind: str, store: str) -> N
         raise AssertionError(error.failed) from error
     assert [n for n in results if n % 2] == [1, 3, 5, 7]
     assert [n for n in results if not n % 2] == [0, 2, 4, 6]
+
+
+async def keeps(event: Any, ctx: Any) -> None:
+    """Change the key that the action was given, in vain."""
+    ctx.key.append(event.input)
+    assert ctx.key == ["k", event.input]  # its own, as anything that it was given
+    held = await ctx.durable_execute_async(list, ctx.key)
+    out(ctx, held)
+
+
+def test_g5_each_action_has_a_key_of_its_own(store: str) -> None:
+    outputs = LocalEngine(store).run(agent_of(keeps), [1, 2], key=lambda value: ["k"])
+    assert [each.value for each in outputs] == [["k", 1], ["k", 2]]
+    outputs[0].key.append("changed")
+    assert [each.key for each in outputs] == [["k", "changed"], ["k"]]
+
+
+def test_the_key_of_a_run_is_not_the_list_that_was_given(store: str) -> None:
+    async def main() -> None:
+        async with LocalEngine(store).open(agent_of(keeps)) as job:
+            key = ["k"]
+            first = await job.submit(1, key=key)
+            key.append("changed")
+            again = job.run(first.id)
+            again.key.append("changed")
+            assert first.key == ["k"]
+            assert [each.key for each in await first.outputs()] == [["k"]]
+
+    asyncio.run(main())

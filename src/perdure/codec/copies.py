@@ -76,6 +76,8 @@ def own_arguments(
 
 def own_value(value: T) -> T:
     """Return a value that no change to the given one reaches: itself where it cannot change."""
+    if type(value) in _IMMUTABLE:
+        return value
     copied: T = _copy(value, {})
     return copied
 

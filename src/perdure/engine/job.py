@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from perdure.checks import checked_seconds, nanoseconds
+from perdure.codec.copies import own_value
 from perdure.connectors.base import Source
 from perdure.engine.inputs import Field, check_fields
 from perdure.engine.job_loop import to_its_end
@@ -53,7 +54,7 @@ class Run:
         self._stored = stored
         self._kept = job.runtime.keep_outputs(ticket) if ticket is not None else None
         self.id = ticket.id if ticket is not None else run_id(number)
-        self.key = key
+        self.key = own_value(key)
         self.is_new = is_new
 
     def __repr__(self) -> str:
@@ -218,6 +219,7 @@ class Job:
         if admitted.ticket is None:  # finished before
             status = await runtime.status(admitted.run)
         ticket, is_new = admitted.ticket, admitted.is_new
+        key = key if ticket is None else ticket.key.value
         return Run(self._job, admitted.run, key, ticket, status, is_new=is_new)
 
     async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:

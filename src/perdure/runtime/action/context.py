@@ -150,6 +150,7 @@ class ActionContext:
         self._read_approval = read_as_before if started.rules is None else read_approval
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
+        self._own_key: Any = None
         # What was done to long-term memory, where somebody is told of it.
         noted = self._run.services.notes_long_term
         self.long_term: list[LongTermOperation] | None = [] if noted else None
@@ -158,7 +159,10 @@ class ActionContext:
 
     @property
     def key(self) -> Any:
-        return self._run.ticket.key.value
+        if self._own_key is None:  # what can change is the action's own
+            key = self._run.ticket.key
+            self._own_key = self._run.services.codec.read_back(key.value, key.row.value)
+        return self._own_key
 
     @property
     def run_id(self) -> str:

@@ -110,7 +110,8 @@ class RunEvents:
             if item.is_output:
                 number = self._outputs + len(outputs) + 1
                 value = services.codec.decode(item.data)
-                outputs.append((number, Output(value, ticket.key.value, ticket.id, item.id)))
+                key = services.codec.read_back(ticket.key.value, ticket.key.row.value)
+                outputs.append((number, Output(value, key, ticket.id, item.id)))
                 rows.append(
                     OutputRow(
                         run=ticket.row.run, number=number, id=item.id, value=item.data,
