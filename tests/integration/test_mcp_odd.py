@@ -9,9 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, MCPServer, OutputEvent
 from perdure.actions.chat import chat
@@ -40,6 +42,19 @@ ANSWERS: dict[str, Any] = {
     "broken": [{"type": "image"}, {"type": "text"}],
     "none": None,
 }
+# What is written in the place of a reply, by the name of the tool.
+TEXTS: dict[str, Callable[[Any], str]] = {
+    "half": lambda it: _reply(it, result={"content": [{"type": "text", "text": "a \ud800 b"}]}),
+    "null": lambda it: _reply(it, result=None),
+    "list": lambda it: _reply(it, result=[]),
+    "no_error": lambda it: _reply(it, error="x"),
+    "cut": lambda it: _reply(it, result={"content": []})[:-2],
+    "to_nobody": lambda it: _reply(None, error={"code": -32600, "message": "who asks?"}),
+}
+
+
+def _reply(to: Any, **more: Any) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": to, **more})
 
 
 def answer(method: str, params: Any) -> Any:
@@ -51,7 +66,7 @@ def answer(method: str, params: Any) -> Any:
             "serverInfo": {"name": "odd", "version": "1"},
         }
     if method == "tools/list":
-        tools = [{**GOOD, "name": name} for name in ANSWERS]
+        tools = [{**GOOD, "name": name} for name in (*ANSWERS, *TEXTS, "to_another")]
         return {"tools": [tools[0], *BAD, *tools[1:]]}
     if method == "tools/call":
         return {"content": ANSWERS[params["name"]]}
@@ -62,14 +77,18 @@ def answer(method: str, params: Any) -> Any:
     return None
 
 
-def answered(request: Any) -> Any:
+def answered(request: Any) -> str | None:
     if "id" not in request:
         return None
+    tool = request.get("params", {}).get("name")
+    if tool in TEXTS:
+        return TEXTS[tool](request["id"])
+    if tool == "to_another":
+        return _reply("x", result={"content": []})
     result = answer(request["method"], request.get("params"))
-    head = {"jsonrpc": "2.0", "id": request["id"]}
     if result is None:
-        return {**head, "error": {"code": -32601, "message": "there is no such method"}}
-    return {**head, "result": result}
+        return _reply(request["id"], error={"code": -32601, "message": "there is no such method"})
+    return _reply(request["id"], result=result)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -79,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         found = answered(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        data = b"" if found is None else json.dumps(found).encode()
+        data = (found or "").encode()
         self.send_response(200 if data else 202)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
@@ -95,7 +114,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(params=["stdio", "http"])
 def server(request: pytest.FixtureRequest) -> Iterator[MCPServer]:
     if request.param == "stdio":
-        yield MCPServer(sys.executable, args=[__file__])
+        root = str(Path(__file__).parents[2])
+        yield MCPServer(sys.executable, args=[__file__], env={"PYTHONPATH": root})
         return
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http.serve_forever, daemon=True)
@@ -108,11 +128,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[MCPServer]:
 
 def used(server: MCPServer, use: Callable[[], Any]) -> Any:
     async def main() -> Any:
-        await server.open()
-        try:
-            return await use()
-        finally:
-            await server.close()
+        async with asyncio.timeout(PATIENCE):
+            await server.open()
+            try:
+                return await use()
+            finally:
+                await server.close()
 
     return asyncio.run(main())
 
@@ -126,8 +147,11 @@ def test_a_bad_tool_is_left_out_and_the_others_work(
 
     with caplog.at_level(logging.WARNING, "perdure.mcp"):
         names, said = used(server, use)
-    assert (names, said) == ([*ANSWERS, "greet"], "fine")
+    assert (names, said) == ([*ANSWERS, *TEXTS, "to_another", "greet"], "fine")
     warnings = [each for each in caplog.messages if "is left out" in each]
+    noise = [each for each in warnings if each.endswith("what is no message is left out: noise")]
+    warnings = [each for each in warnings if each not in noise]
+    assert bool(noise) is server.name.startswith(sys.executable)
     assert len(warnings) == len(BAD) + 2
     assert all(each.startswith(f"MCP server {server.name}: ") for each in warnings)
     assert all("\n" not in each for each in warnings)
@@ -164,6 +188,49 @@ def test_an_answer_that_breaks_the_protocol_is_one_line_that_names_the_server(
     assert len(said) < 400
 
 
+@pytest.mark.parametrize(
+    ("tool", "wanted"),
+    [
+        ("null", "it breaks the protocol: result: "),
+        ("list", "it breaks the protocol: result: "),
+        ("no_error", "it breaks the protocol: error: "),
+        ("cut", "it breaks the protocol: no JSON: "),
+        ("to_nobody", "who asks?"),
+    ],
+)
+def test_a_reply_that_cannot_be_read_ends_the_call_that_it_is_to(
+    server: MCPServer, tool: str, wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use() -> Any:
+        with pytest.raises(TerminalError) as caught:
+            await server.call_tool(tool, {})
+        return str(caught.value), await server.call_tool("good", {})
+
+    said, then = used(server, use)
+    assert said.startswith(f"tool {tool!r} of the MCP server {server.name}: {wanted}")
+    assert "\n" not in said
+    assert then == "fine"
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+def test_a_body_without_a_reply_to_its_request_ends_the_call(server: MCPServer) -> None:
+    if server.name.startswith(sys.executable):
+        pytest.skip("a reply may still come over stdio")
+
+    async def use() -> None:
+        with pytest.raises(TerminalError, match=r"the reply to \d+ is a reply to 'x'"):
+            await server.call_tool("to_another", {})
+
+    used(server, use)
+
+
+def test_half_of_a_character_is_replaced_in_a_reply(server: MCPServer) -> None:
+    async def use() -> Any:
+        return await server.call_tool("half", {})
+
+    assert used(server, use) == "a \ufffd b"
+
+
 def test_a_server_that_a_chat_model_holds_is_named_and_not_the_model(server: MCPServer) -> None:
     """The model is told what became of each call, and the run goes on."""
 
@@ -190,4 +257,4 @@ if __name__ == "__main__":
     for line in sys.stdin:
         reply = answered(json.loads(line))
         if reply is not None:
-            print(json.dumps(reply), flush=True)
+            print(f"noise\n{reply}", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import contextvars
 import dataclasses
 import importlib
 import os
@@ -13,7 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.integrations.mcp_wire import Watched, broken_rule, mend
+from perdure.integrations.mcp_errors import first, late, said
+from perdure.integrations.mcp_replies import Replies, came_by, mute_the_client
+from perdure.integrations.mcp_wire import Watched, mend
 from perdure.integrations.retry_after import seconds_in
 from perdure.printable import printable_logger
 
@@ -130,6 +133,7 @@ class _Session:
 
     async def _live(self) -> None:
         reason: BaseException | None = None
+        mute_the_client()
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(self._timeout):
@@ -137,11 +141,11 @@ class _Session:
                 self._client.set_result(client)
                 await self._leave.wait()
         except TimeoutError as error:
-            reason = error if self._client.done() else TimeoutError(_late(self._timeout))
+            reason = error if self._client.done() else TimeoutError(late(self._timeout))
         except asyncio.CancelledError as error:
             reason = error
         except BaseException as error:  # a group of them, from the transport
-            reason = _first(error)
+            reason = first(error)
         finally:
             self.broken = True
         if self._client.done():
@@ -149,13 +153,13 @@ class _Session:
                 logger.debug(
                     "the connection to %s ended: %s",
                     self._endpoint,
-                    _said(reason, self._endpoint.command),
+                    said(reason, self._endpoint.command),
                 )
         elif isinstance(reason, asyncio.CancelledError):
             self._client.cancel()
         else:
             self._client.set_exception(
-                ConnectionError(self.explained(_said(reason, self._endpoint.command)))
+                ConnectionError(self.explained(said(reason, self._endpoint.command)))
             )
             self._client.exception()  # looked at, though nobody may be waiting any more
 
@@ -175,9 +179,10 @@ class _Session:
         http.event_hooks = {**http.event_hooks, "response": [self._on_response]}
         await stack.enter_async_context(http)
         transport = streamable_http_client(endpoint.url or "", http_client=http)
-        return Watched(transport, self._ended, self._mend)
+        return self._watched(transport)
 
     async def _on_response(self, response: Any) -> None:
+        came_by(response)
         if response.request.method != "POST":
             return  # no answer to a request of ours
         failed = response.status_code >= 400
@@ -205,18 +210,25 @@ class _Session:
                 stack.push_async_exit(entered)
                 yield streams
 
-        return Watched(transport(), self._ended, self._mend)
+        return self._watched(transport())
 
     def _on_stderr(self, line: str) -> None:
         self._stderr.append(line)
         logger.debug("%s: %s", self._endpoint.command[0], line)
 
+    def _watched(self, transport: Any) -> Watched:
+        replies = Replies(str(self._endpoint))
+
+        def read(message: Any, context: contextvars.Context | None) -> Any:
+            message = replies.read(message, context)
+            client = self._client.result() if self._client.done() else None
+            mend(message, None if client is None else client.protocol_version, str(self._endpoint))
+            return message
+
+        return Watched(transport, on_end=self._ended, on_sent=replies.asked, read=read)
+
     def _ended(self) -> None:
         self.broken = True
-
-    def _mend(self, message: Any) -> None:
-        client = self._client.result() if self._client.done() else None
-        mend(message, None if client is None else client.protocol_version, str(self._endpoint))
 
     async def hear_out(self) -> None:
         """Return when what a server that died wrote last is read; soon where it has not died."""
@@ -316,8 +328,8 @@ class Link:
             except Exception as error:  # from the SDK: an answer that breaks the protocol
                 if session.broken:
                     await session.hear_out()
-                    raise self._lost(what, session, _said(error)) from None
-                raise TerminalError(f"{what}: {_said(error)}") from None
+                    raise self._lost(what, session, said(error)) from None
+                raise TerminalError(f"{what}: {said(error)}") from None
         raise AssertionError("unreachable")
 
     def _failure(self, what: str, error: Any, session: _Session) -> Exception:
@@ -406,8 +418,8 @@ class Link:
             await session.stop()
             if isinstance(error, ConfigurationError) or not isinstance(error, Exception):
                 raise
-            late = isinstance(error, TimeoutError)
-            reason = _said(TimeoutError(_late(self._timeout)) if late else error)
+            is_late = isinstance(error, TimeoutError)
+            reason = said(TimeoutError(late(self._timeout)) if is_late else error)
             raise ConnectionError(session.explained(reason)) from None
         self._session, self._client, self._failures = session, client, 0
 
@@ -465,26 +477,3 @@ def _looked_at(task: asyncio.Task[Any]) -> None:
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _said(error: BaseException | None, command: Sequence[str] = ()) -> str:
-    rule = broken_rule(error)
-    if rule is not None:
-        return rule
-    text = " ".join(str(error).split())
-    if isinstance(error, FileNotFoundError):
-        # Some event loops leave out which program it was that they could not start.
-        return f"there is no {error.filename or ' '.join(command[:1])!r}"
-    if isinstance(error, TimeoutError) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _late(timeout: float) -> str:
-    return f"it did not answer within {timeout} s"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextvars
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-__all__ = ["Watched", "broken_rule", "mend"]
-
+from perdure.integrations.mcp_errors import broken_rule
 from perdure.printable import printable_logger
+
+__all__ = ["Watched", "mend"]
 
 logger = printable_logger("perdure.mcp")
 
@@ -78,78 +80,91 @@ def _known(block: Any) -> Any:
     return {"type": "text", "text": f"[content of the type {kind!r}, which is not known here]"}
 
 
-def broken_rule(error: Any) -> str | None:
-    """Return in one line what in an answer breaks the protocol; None for other errors."""
-    if not hasattr(error, "errors") or type(error).__name__ != "ValidationError":
-        return None
-    first, count = error.errors()[0], error.error_count()
-    place = ".".join(str(each) for each in first["loc"])
-    more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"it breaks the protocol: {place}: {first['msg']}{more}"
-
-
 class Watched:
-    """A transport that tells when nothing more comes from the server, and mends what comes.
+    """A transport that tells when nothing more comes from the server, and shows what passes.
 
     Args:
         transport: The transport.
         on_end: Told when the server has ended the connection.
-        mend: Given each message before it is read.
+        on_sent: Told each message before it is sent.
+        read: Given what comes, and the context of what gave it where that is known; returns what
+            the client has in its place.
     """
 
     def __init__(
-        self, transport: Any, on_end: Callable[[], None], mend: Callable[[Any], None]
+        self,
+        transport: Any,
+        *,
+        on_end: Callable[[], None],
+        on_sent: Callable[[Any], None],
+        read: Callable[[Any, contextvars.Context | None], Any],
     ) -> None:
         self._transport = transport
         self._on_end = on_end
-        self._mend = mend
+        self._on_sent = on_sent
+        self._read = read
 
     async def __aenter__(self) -> Any:
         reading, writing = await self._transport.__aenter__()
-        return _WatchedStream(reading, self._on_end, self._mend), writing
+        read = _WatchedReading(reading, self._on_end, self._read)
+        return read, _WatchedWriting(writing, self._on_sent)
 
     async def __aexit__(self, *error: Any) -> Any:
         return await self._transport.__aexit__(*error)
 
 
 class _WatchedStream:
-    def __init__(
-        self, stream: Any, on_end: Callable[[], None], mend: Callable[[Any], None]
-    ) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._on_end = on_end
-        self._mend = mend
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def __aiter__(self) -> _WatchedStream:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            message = await self._stream.__anext__()
-        except BaseException:
-            self._on_end()
-            raise
-        self._mend(message)
-        return message
-
-    async def receive(self) -> Any:
-        try:
-            message = await self._stream.receive()
-        except BaseException:
-            self._on_end()
-            raise
-        self._mend(message)
-        return message
-
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    async def __aenter__(self) -> _WatchedStream:
+    async def __aenter__(self) -> Any:
         await self._stream.__aenter__()
         return self
 
     async def __aexit__(self, *error: Any) -> Any:
         return await self._stream.__aexit__(*error)
+
+
+class _WatchedWriting(_WatchedStream):
+    def __init__(self, stream: Any, on_sent: Callable[[Any], None]) -> None:
+        super().__init__(stream)
+        self._on_sent = on_sent
+
+    async def send(self, message: Any) -> None:
+        self._on_sent(message)
+        await self._stream.send(message)
+
+
+class _WatchedReading(_WatchedStream):
+    def __init__(
+        self,
+        stream: Any,
+        on_end: Callable[[], None],
+        read: Callable[[Any, contextvars.Context | None], Any],
+    ) -> None:
+        super().__init__(stream)
+        self._on_end = on_end
+        self._read = read
+
+    def __aiter__(self) -> _WatchedReading:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._next(self._stream.__anext__)
+
+    async def receive(self) -> Any:
+        return await self._next(self._stream.receive)
+
+    async def _next(self, come: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            message = await come()
+        except BaseException:
+            self._on_end()
+            raise
+        return self._read(message, getattr(self._stream, "last_context", None))
