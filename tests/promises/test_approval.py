@@ -84,7 +84,8 @@ NO = [False, "no", " No ", "N", "false", "reject", "REJECTED", {"approved": Fals
 UNCLEAR = [None, "", "yes!", "yes please", "not ok", 1, 1.0, 0, [True], ["yes"], {},
            {"approved": 1}, {"approved": None}, {"approve": True}, {"ok": True},
            {"approved": True, "arguments": [5]}, {"approved": True, "arguments": '{"amount": 1}'},
-           {"approved": {"approved": True}}]  # fmt: skip
+           {"approved": {"approved": True}}, {"approved": True, "argument": {"amount": 1}},
+           {"approved": True, "Arguments": {"amount": 1}}, {"approved": True, 1: 2}]  # fmt: skip
 
 
 def decisions(values: list[Any], store: str) -> list[str]:

@@ -18,14 +18,18 @@ from perdure import (
     UnreadableAnswerError,
 )
 from perdure.operate.history import History
+from perdure.run.approval import read_approval
+from perdure.runtime import job_runtime
 from perdure.runtime.action.open_waits import OpenWaits
 from perdure.runtime.shared import later
+from perdure.runtime.shared.world import World
 from perdure.store.base import WaitRow
 from perdure.store.group_commit import GroupCommit
 
 COUNT = "SELECT count(*) FROM wait"
 UNREADABLE = ["maybe", "", "yes please", 1, 0, None, [], {}, {"approved": "perhaps"}, {"ok": True},
-              {"approved": True, "by": 5}, {"approved": True, "arguments": "none"}]  # fmt: skip
+              {"approved": True, "by": 5}, {"approved": True, "arguments": "none"},
+              {"approved": True, "argument": {}}]  # fmt: skip
 ANSWERS = [
     (True, True), ("YES", True), (" ok ", True), ("approved", True), ({"approved": "y"}, True),
     (False, False), ("no", False), ("N", False), ("false", False), ("Rejected", False),
@@ -49,6 +53,13 @@ def asks_twice(event: Any, ctx: Any) -> Any:
 def waits_then_asks(event: Any, ctx: Any) -> Any:
     yield ctx.wait_for_signal("go")
     said = yield ctx.wait_for_approval("refund")
+    ctx.send_event(OutputEvent(output=bool(said)))
+
+
+def asks_between(event: Any, ctx: Any) -> Any:
+    yield ctx.wait_for_signal("go")
+    said = yield ctx.wait_for_approval("refund")
+    yield ctx.wait_for_signal("end")
     ctx.send_event(OutputEvent(output=bool(said)))
 
 
@@ -189,15 +200,44 @@ def test_g27_an_early_answer_that_is_neither_is_dropped_at_the_wait(
         async with legs.opened(agent_for(kind, waits_then_asks)) as job:
             run = await job.submit({}, key="a")
             await until(lambda: run.waits != [])
-            for said in ("maybe", 7):
+            for said in ("maybe", 7, {"approved": True, "argument": {}}):
                 await run.signal("refund", said)
             with caplog.at_level(logging.WARNING, "perdure"):
                 await run.signal("go")
                 await until(lambda: [wait.name for wait in run.waits] == ["refund"])
-                await until(lambda: caplog.text.count("still waits for the approval") == 2)
+                await until(lambda: caplog.text.count("still waits for the approval") == 3)
             assert run.status is not RunStatus.COMPLETED
             await run.signal("refund", "no")
             assert await output_of(run) is False
+
+    go(test)
+
+
+def test_g27_an_answer_with_a_misspelt_key_is_told_which_one_is_meant() -> None:
+    said = {"approved": True, "Argument": {"amount": 1}}
+    with pytest.raises(UnreadableAnswerError, match=r"has 'Argument'.*did you mean 'arguments'"):
+        read_approval(said)
+
+
+def test_g6_an_answer_is_read_by_the_rules_that_its_action_began_by(
+    kind: str, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of before, with a key that no answer has, was a yes, and stays one on replay."""
+
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        with monkeypatch.context() as before:
+            before.setattr(job_runtime, "World", lambda: World(rules=1))
+            async with legs.crashing(agent_for(kind, asks_between)) as job:
+                run = await job.submit({}, key="a", id="i")
+                await until(lambda: [wait.name for wait in run.waits] == ["go"])
+                await run.signal("refund", {"approved": True, "argument": {}})
+                await run.signal("go")
+                await until(lambda: [wait.name for wait in run.waits] == ["end"])
+        async with legs.opened(agent_for(kind, asks_between)) as job:
+            run = await job.submit({}, key="a", id="i")
+            await run.signal("end")
+            assert await output_of(run) is True
 
     go(test)
 

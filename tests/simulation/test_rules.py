@@ -48,7 +48,7 @@ def test_it_notices_a_retry_that_goes_on_by_the_new_rules(
 def test_it_notices_new_actions_that_go_by_the_old_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     made = EventIds.made
     monkeypatch.setattr(EventIds, "made", lambda ids: ("", None) if made(ids) else made(ids))
-    assert "begun by rules 1, saw id ''" in first_by_rules(0)
+    assert f"begun by rules {RULES}, saw id ''" in first_by_rules(0)
 
 
 def test_it_notices_memory_that_is_replaced_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

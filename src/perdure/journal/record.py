@@ -38,7 +38,8 @@ OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of
 # The rules that new actions are run by; one that was recorded under others keeps them to its end.
 # 1: an event has its id from construction on; values and objects of memory do not replace each
 # other unless they are told to; the lines that it logs are marked (LOGGED).
-RULES = 1
+# 2: an answer to an approval that has a key which no answer has is none.
+RULES = 2
 WITH_LISTS = 1  # the `n` of a NOTE that is a mapping with lists
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from perdure.errors import UnreadableAnswerError
+from perdure.errors import UnreadableAnswerError, did_you_mean
 
 __all__ = [
     "APPROVAL",
@@ -15,12 +15,13 @@ __all__ = [
     "answer_value",
     "check_readable",
     "read_approval",
-    "read_as_before",
+    "reader_of",
 ]
 
 APPROVAL: Final = "approval"  # the kind of a wait that takes a yes or a no alone
 
 _YES: Final = frozenset({"yes", "y", "true", "ok", "approve", "approved"})
+_KEYS: Final = ("approved", "by", "comment", "reason", "arguments")
 _NO: Final = frozenset({"no", "n", "false", "reject", "rejected"})
 
 
@@ -47,16 +48,43 @@ class Approval:
         return self.approved
 
 
+def reader_of(rules: int | None) -> Callable[[Any], Approval]:
+    """Return what reads the answers that an action takes, by the rules that it goes by.
+
+    Args:
+        rules: See `journal.record.RULES`.
+    """
+    if rules is None:
+        return _read_as_before
+    return _read_with_more if rules < 2 else read_approval
+
+
 def read_approval(said: Any) -> Approval:
     """Return what a value says that was sent as an answer.
 
     Yes are true, "yes", "y", "true", "ok", "approve" and "approved", no are false, "no", "n",
     "false", "reject" and "rejected", in any case. A mapping says it under "approved", and may
-    have "by", "comment" (or "reason") and "arguments".
+    have "by", "comment" (or "reason") and "arguments", and nothing else: a change of the arguments
+    under a misspelt name must not become a yes to what the model asked for.
 
     Raises:
         UnreadableAnswerError: it is neither: it must never be taken for one of them.
     """
+    approval = _read_with_more(said)
+    if isinstance(said, Mapping):
+        for name in said:
+            if name not in _KEYS:
+                meant = did_you_mean(
+                    str(name).lower(), _KEYS, f"there are {', '.join(_KEYS)}", repr
+                )
+                raise UnreadableAnswerError(
+                    f"the answer {_short(said)} has {_short(name)}, which no answer has: {meant}"
+                )
+    return approval
+
+
+def _read_with_more(said: Any) -> Approval:
+    """Return what `said` says, whatever else a mapping has: so it was read before rules 2."""
     if isinstance(said, Approval):
         return said
     if not isinstance(said, Mapping):
@@ -72,11 +100,8 @@ def read_approval(said: Any) -> Approval:
     )
 
 
-def read_as_before(said: Any) -> Approval:
-    """Return what `said` meant to a tool's approval before rules had numbers: unclear is no.
-
-    For actions that were recorded by those rules.
-    """
+def _read_as_before(said: Any) -> Approval:
+    """Return what `said` meant to a tool's approval before rules had numbers: unclear is no."""
     reason, arguments = "", None
     if isinstance(said, dict):
         reason = str(said.get("reason") or "")

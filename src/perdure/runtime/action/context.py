@@ -42,7 +42,7 @@ from perdure.memory.memory import ActionMemory, MemoryKind, MemoryObject
 from perdure.metrics import MetricGroup
 from perdure.printable import PrintableFilter
 from perdure.resource import ResourceType
-from perdure.run.approval import APPROVAL, Approval, read_approval, read_as_before
+from perdure.run.approval import APPROVAL, Approval, reader_of
 from perdure.runtime.action.event_ids import EventIds
 from perdure.runtime.action.log import ActionLogger
 from perdure.runtime.action.runner import ActionRunner
@@ -147,7 +147,7 @@ class ActionContext:
         loop = runner.continuation.loop
         loop.new_event_id, loop.action_context = self._event_ids.made, self
         self.memories = ActionMemories(runner, bases, started)
-        self._read_approval = read_as_before if started.rules is None else read_approval
+        self._read_approval = reader_of(started.rules)
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
         self._own_key: Any = None
