@@ -239,6 +239,36 @@ def test_a_schedule_that_is_stopped_as_its_next_run_is_admitted_starts_none(stor
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("odd", [KeyError("rates"), object()])
+def test_a_tick_whose_value_is_none_is_left_out(
+    odd: Any, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = 0
+
+    def value(tick: datetime.datetime) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            if isinstance(odd, Exception):
+                raise odd
+            return odd
+        return calls
+
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            often = await job.schedule("often", "every 30 ms", value, key="k")
+            await until(lambda: job.progress.completed >= 3)
+            await often.stop()
+        assert completed(engine)[:3] == [1, 3, 4]
+
+    asyncio.run(main())
+    (said,) = [each.getMessage() for each in caplog.records if "often" in each.getMessage()]
+    assert "schedule 'often' starts no run at 20" in said
+    assert ("KeyError: 'rates'" if isinstance(odd, Exception) else "EncodeError") in said
+    assert "\n" not in said
+
+
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cronsim", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'perdure\[schedules\]'"):

@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from perdure.errors import ConfigurationError, InputError, missing_extra
+from perdure.errors import ConfigurationError, EncodeError, InputError, missing_extra
 from perdure.printable import printable_logger
 from perdure.run import run_id
 from perdure.runtime.job_runtime import JobRuntime, NewInput
@@ -68,31 +68,56 @@ class Schedule:
             EncodeError: the value or the key cannot be journaled.
             StoreError: it is not durable, or nobody knows; doing it again is safe.
         """
-        tick = self.next_tick
-        if tick is None:
-            return  # the expression names no time any more
-        due = _due_at(tick)
+        if self.next_tick is not None:  # else the expression names no time any more
+            await self._begin(self.next_tick, self._input(self.next_tick))
+
+    def _input(self, tick: datetime.datetime) -> NewInput:
         value = self._value(tick) if callable(self._value) else self._value
         id_ = f"{self.name}@{tick.isoformat()}"
+        return NewInput(value, self._key, id_, origin=ORIGIN, due=_due_at(tick))
+
+    async def _begin(self, tick: datetime.datetime, item: NewInput) -> None:
         try:
-            await self._submit(NewInput(value, self._key, id_, origin=ORIGIN, due=due))
+            admitted = await self._runtime.admit(item)
         except InputError:
             logger.warning(
                 "schedule %r has changed; its run at %s stays as it was", self.name, tick
             )
+        else:
+            self._number, self.next_run = admitted.run, run_id(admitted.run)
         if self.is_stopped:  # while its run was admitted
             await self._runtime.cancel(self._number)
             return
-        self._cancel_timer = self._runtime.call_at(due, self._due)
+        self._wait(tick)
 
-    async def _submit(self, item: NewInput) -> None:
-        admitted = await self._runtime.admit(item)
-        self._number = admitted.run
-        self.next_run = run_id(admitted.run)
+    def _wait(self, tick: datetime.datetime) -> None:
+        self._cancel_timer = self._runtime.call_at(_due_at(tick), self._due)
 
     def _due(self) -> None:
         self.next_tick, self.next_run, self._cancel_timer = next(self._ticks, None), None, None
-        self._runtime.insist(self.begin, f"schedule {self.name!r} cannot go on")
+        self._runtime.insist(self._go_on, f"schedule {self.name!r} cannot go on")
+
+    async def _go_on(self) -> None:
+        """Begin the next tick; where its value is none, leave it out: others must not suffer."""
+        tick = self.next_tick
+        if tick is None:
+            return
+        try:
+            item = self._input(tick)
+        except Exception as error:
+            self._leave_out(tick, error)
+            return
+        try:
+            await self._begin(tick, item)
+        except EncodeError as error:
+            self._leave_out(tick, error)
+
+    def _leave_out(self, tick: datetime.datetime, error: Exception) -> None:
+        logger.error(
+            "schedule %r starts no run at %s and waits for the tick behind it: %s: %s",
+            self.name, tick, type(error).__name__, error,
+        )  # fmt: skip
+        self._wait(tick)
 
     async def stop(self) -> None:
         """Start no more runs; the one that is due next is cancelled."""
@@ -101,7 +126,8 @@ class Schedule:
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
-            await self._cancel(self._number)
+            if self.next_run is not None:
+                await self._cancel(self._number)
 
 
 def ticks(
