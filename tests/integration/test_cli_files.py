@@ -270,6 +270,89 @@ def test_what_is_written_is_none_of_what_is_read(
     assert after == before
 
 
+STORE = ("perdure.db", "perdure.db-wal", "perdure.db-shm", "perdure.db-echo.agent.lock")
+LINKS = ("symbolic.json", "hard.json")
+
+
+@pytest.mark.parametrize("summary", [*STORE, "perdure.db-other.lock", "x/../perdure.db", *LINKS])
+def test_a_summary_that_is_the_stores_is_refused(folder: Folder, summary: str) -> None:
+    inputs(folder / "in.jsonl", range(3))
+    assert folder.run("--output", "out.jsonl").code == 0
+    (folder / "x").mkdir()
+    (folder / "symbolic.json").symlink_to("perdure.db")
+    os.link(folder / "perdure.db-echo.agent.lock", folder / "hard.json")
+    store = (folder / "perdure.db").read_bytes()
+    done = folder.run("--output", "out.jsonl", "--summary-json", summary)
+    assert done.code == 2
+    assert f"--summary-json {summary} is the same file as" in done.last
+    assert (folder / "perdure.db").read_bytes() == store
+    assert (folder / "hard.json").samefile(folder / "perdure.db-echo.agent.lock")
+    assert folder.run("--output", "out.jsonl").code == 0
+
+
+@pytest.mark.parametrize(
+    ("summary", "says"), [("no/s.json", "there is no folder"), (".", "is a folder")]
+)
+def test_a_summary_that_cannot_be_written_is_said_before_anything_runs(
+    folder: Folder, summary: str, says: str
+) -> None:
+    inputs(folder / "in.jsonl", range(3))
+    done = folder.run("--summary-json", summary)
+    assert (done.code, done.out) == (2, "")
+    assert f"--summary-json {summary}" in done.last
+    assert says in done.last
+    assert not (folder / "perdure.db").exists()
+
+
+def test_a_summary_goes_where_a_link_leads_and_the_link_stays(folder: Folder) -> None:
+    inputs(folder / "in.jsonl", range(3))
+    (folder / "link.json").symlink_to("s.json")
+    for _ in range(2):
+        assert folder.run("--output", "out.jsonl", "--summary-json", "link.json").code == 0
+        assert (folder / "link.json").is_symlink()
+        assert json.loads((folder / "s.json").read_text("utf-8"))["inputs"] == 3
+
+
+def test_a_summary_is_written_into_a_pipe_and_a_descriptor(folder: Folder) -> None:
+    inputs(folder / "in.jsonl", range(3))
+    os.mkfifo(folder / "pipe")
+    # Both ends at once: neither has to wait for the other.
+    reading = os.open(folder / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        for path in ("pipe", f"/dev/fd/{reading}"):
+            assert folder.run("--output", "out.jsonl", "--summary-json", path).code == 0
+            assert json.loads(os.read(reading, 10_000))["inputs"] == 3
+    finally:
+        os.close(reading)
+    assert (folder / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("file", [*STORE, "echo.py", "in.jsonl", "out.jsonl", *LINKS])
+@pytest.mark.parametrize("form", ["json", "html", "perfetto"])
+def test_a_runs_file_is_never_the_stores_nor_one_that_is_another(
+    folder: Folder, file: str, form: str
+) -> None:
+    inputs(folder / "in.jsonl", range(3))
+    assert folder.run("--output", "out.jsonl").code == 0
+    (folder / "symbolic.json").symlink_to("perdure.db")
+    os.link(folder / "perdure.db-echo.agent.lock", folder / "hard.json")
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
+    done = folder.perdure("trace", "r1", "--format", form, "-o", file)
+    assert done.code == 2
+    assert f"--output {file}" in done.last
+    after = {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_outputs_are_not_given_beside_a_store_as_a_file_of_it(folder: Folder) -> None:
+    inputs(folder / "in.jsonl", range(3))
+    assert folder.run("--output", "out.jsonl").code == 0
+    done = folder.perdure("outputs", "--output", "perdure.db-wal")
+    assert done.code == 2
+    assert "of the store: give another file" in done.last
+    assert not (folder / "perdure.db-wal").exists()
+
+
 # Streams
 
 

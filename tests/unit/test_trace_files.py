@@ -74,13 +74,27 @@ def test_a_file_is_written_where_it_is_said(cli: Cli, store: str, tmp_path: Path
     assert json.loads(file.read_text("utf-8"))["otherData"]["run"] == "r1"
 
 
+@pytest.mark.parametrize("form", ["json", "html", "perfetto"])
+def test_a_file_of_a_run_is_written_again_over_an_earlier_one(
+    cli: Cli, store: str, tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "run"
+    file.touch()  # as mktemp makes one
+    sizes = set()
+    for run in ("r2", "r1"):
+        code, *_ = cli("trace", run, "--store", store, "--format", form, "-o", str(file))
+        assert code == 0
+        sizes.add(file.stat().st_size)
+    assert len(sizes) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["r1", "--format", "svg"], "give one of text, json, html, perfetto"),
         (["--job", "--format", "html"], "name it"),
         (["r1", "-o", "x.txt"], "redirect the text"),
-        (["r1", "--format", "json", "-o", "/no/such/folder/x.json"], "No such file or directory"),
+        (["r1", "--format", "json", "-o", "/no/such/folder/x.json"], "there is no folder /no/such"),
     ],
 )
 def test_what_cannot_be_written_says_why(

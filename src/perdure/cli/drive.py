@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
 from perdure.cli import render
+from perdure.cli.files import write_whole
 from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
 from perdure.cli.progress_view import Total, View, keep_showing, make_view, show_warnings
@@ -114,7 +114,8 @@ async def drive(plan: Plan) -> int:
         if stopping.job is not None:
             summary = _summary(stopping, stopping.job, result, time.monotonic() - began)
             if plan.summary is not None:
-                _write_summary(plan.summary, summary)
+                text = json.dumps(dataclasses.asdict(summary)) + "\n"
+                write_whole(plan.summary, text.encode())
     if stopping.job is not None:
         _print_summary(plan, view, summary, stopping.job.progress)
     if result is not None:
@@ -257,15 +258,6 @@ def _summary(stopping: Stopping, job: Job, result: DriveResult | None, seconds: 
         late_results=counts.late_results,
         seconds=round(seconds, 3),
     )
-
-
-def _write_summary(path: str, summary: Summary) -> None:
-    """Write it so that a reader never sees half of it."""
-    temporary = f"{path}.tmp{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(dataclasses.asdict(summary), file)
-        file.write("\n")
-    os.replace(temporary, path)
 
 
 def _print_summary(plan: Plan, view: View, summary: Summary, counts: Counts) -> None:

@@ -1,12 +1,15 @@
-"""What is checked of a command's files before anything is opened."""
+"""A command's files: what is checked before anything is opened, and how one is written whole."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import TYPE_CHECKING
 
-from perdure.connectors.jsonl import JsonlSink, JsonlSource
-from perdure.engine.files import is_same_file
 from perdure.errors import ConfigurationError, InputError
+
+if TYPE_CHECKING:
+    from perdure.connectors.jsonl import JsonlSink, JsonlSource
 
 
 def check_files(
@@ -16,6 +19,7 @@ def check_files(
     agent: str,
     config: str | None,
     summary: str | None,
+    store: str,
 ) -> None:
     """Refuse an input that is not there, and a file that is written and is another one too.
 
@@ -25,10 +29,13 @@ def check_files(
         agent: the agent's file or module, with its name or without.
         config: the file of `--config`, if any.
         summary: the file of `--summary-json`, if any.
+        store: the store's URL.
 
     Raises:
         ConfigurationError: says which; nothing was opened.
     """
+    from perdure.engine.files import is_same_file
+
     read = [("--input", path) for path in _inputs(source)]
     read.append(("the agent's file", agent.rpartition(":")[0] or agent))
     read += [("--config", config)] if config else []
@@ -39,6 +46,63 @@ def check_files(
                 raise ConfigurationError(
                     f"{option} {path} is the same file as {other} {second}: give another file"
                 )
+    if summary is not None:
+        check_written("--summary-json", summary, store)
+
+
+def check_written(option: str, path: str, store: str) -> None:
+    """Refuse a file that is the store's, or that cannot be one.
+
+    Args:
+        option: what the path was given with.
+        path: the file, which need not exist; what is written there replaces it.
+        store: the store's URL.
+
+    Raises:
+        ConfigurationError: says why; nothing was opened.
+    """
+    from perdure.operate.store_files import store_file
+
+    if (found := store_file(store, path)) is not None:
+        raise ConfigurationError(
+            f"{option} {path} is the same file as {found} of the store: give another file"
+        )
+    if os.path.isdir(path):
+        raise ConfigurationError(f"{option} {path} is a folder: give a file in it")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ConfigurationError(
+            f"{option} {path}: there is no folder {folder}: make it, or give another path"
+        )
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file so that a reader never sees half of it; on pipes and devices go on with it.
+
+    Raises:
+        OSError: it cannot be written.
+        SinkError: the pipe or the device cannot be.
+    """
+    from perdure.connectors.output_stream import OutputStream, is_stream
+
+    if is_stream(path):
+        stream = OutputStream(path)
+        stream.open()
+        try:
+            stream.write(data)
+        finally:
+            stream.close()
+        return
+    real = os.path.realpath(path)  # a link stays one
+    temporary = f"{real}.tmp{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, real)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def _inputs(source: JsonlSource) -> list[str]:

@@ -236,9 +236,11 @@ def trace(
     With --format html it is one file that shows the run as the web page does, to be sent to a
     colleague: values included.
     """
-    from perdure.cli.trace_files import check_format, made, write
+    from perdure.cli.trace_files import check_format, check_output, made, write
 
     check_format(format, output, run)
+    if output is not None and output != "-":
+        check_output(output, store)
     with open_job(store, job) as (history, row):
         if run is None:
             _trace_job(history, row, limit)

@@ -48,6 +48,7 @@ def outputs(
     import asyncio
 
     from perdure.cli import render
+    from perdure.cli.files import check_written
     from perdure.connectors.jsonl import JsonlSink
 
     sink = JsonlSink(output or "-", envelope=envelope)
@@ -56,6 +57,8 @@ def outputs(
             f"--output {sink.file} exists, and may be what a job writes: it was not touched; give a"
             " new file"
         )
+    if sink.file is not None:
+        check_written("--output", sink.file, store)
     name, count = asyncio.run(_copy(store, job, sink))
     render.say(f"job {name}: {render.count(count, 'output')}", error=True)
 

@@ -174,7 +174,7 @@ def run(
 
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
     sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
-    check_files(source, sink, agent=agent, config=config, summary=summary_json)
+    check_files(source, sink, agent=agent, config=config, summary=summary_json, store=store)
     load = load_flink_agent if flink_agents else load_with_configuration
     loaded, configuration = load(agent, config, set_ or ())
     chosen = job_name(store, job, loaded)

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from perdure.cli.files import check_written, write_whole
 from perdure.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from perdure.operate.run_detail import RunDetail
 
 FORMATS = ("text", "json", "html", "perfetto")
+# What a run's file of each format begins with: what does not is none, and not written over.
+_BEGINNINGS = {
+    "json": b'{"run": {"id": "r',
+    "html": (
+        b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv='
+        b"\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-"
+    ),
+    "perfetto": b'{"traceEvents": [{"ph": "M", "name": "process_name", "pid": 1, "tid": 0, ',
+}
 
 
 def check_format(name: str, output: str | None, run: str | None) -> None:
@@ -29,6 +39,33 @@ def check_format(name: str, output: str | None, run: str | None) -> None:
         raise ConfigurationError(
             "--output is for --format json, html or perfetto: redirect the text, as with >trace.txt"
         )
+
+
+def check_output(output: str, store: str) -> None:
+    """Refuse a file that is the store's, or that is no run's file written before.
+
+    Raises:
+        ConfigurationError: says why; it was not touched.
+    """
+    from perdure.connectors.output_stream import is_stream
+
+    check_written("--output", output, store)
+    if is_stream(output) or not os.path.exists(output):
+        return
+    try:
+        with open(output, "rb") as file:
+            begins = file.read(max(map(len, _BEGINNINGS.values())))
+    except OSError as error:
+        raise _cannot(output, error) from None
+    if begins and not any(map(begins.startswith, _BEGINNINGS.values())):
+        raise ConfigurationError(
+            f"--output {output} exists, and no `perdure trace` wrote it: it was not touched; give"
+            " a new file"
+        )
+
+
+def _cannot(output: str, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"--output {output}: {error.strerror}: give another path")
 
 
 def made(history: History, job: JobRow, detail: RunDetail, name: str) -> str:
@@ -80,12 +117,9 @@ def write(text: str, output: str | None, name: str, run: str) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        with open(output, "wb") as file:
-            file.write(data)
+        write_whole(output, data)
     except OSError as error:
-        raise ConfigurationError(
-            f"--output {output}: {error.strerror}: give another path"
-        ) from None
+        raise _cannot(output, error) from None
     opens = {"perfetto": ": open it at ui.perfetto.dev, or in Chrome's Performance panel"}
     size = f"{len(data) / 1000:,.0f} kB" if len(data) >= 1000 else f"{len(data)} bytes"
     render.say(f"run {run}: {size} in {os.path.abspath(output)}{opens.get(name, '')}", error=True)
