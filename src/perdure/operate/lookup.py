@@ -7,7 +7,7 @@ import functools
 from perdure.codec.digests import stored_ids_of_text
 from perdure.errors import RunNotFoundError
 from perdure.operate.history import AsyncHistory, all_of
-from perdure.run import Output, RunInfo, run_id
+from perdure.run import Output, RunInfo, given_with, run_id
 from perdure.store.base import JobRow
 
 __all__ = ["outputs_of", "run_numbered", "run_of_input"]
@@ -18,12 +18,12 @@ async def run_of_input(history: AsyncHistory, job: JobRow, id_: str) -> RunInfo:
 
     Raises:
         RunNotFoundError: there is none.
+        PerdureError: there are two, one of a text and one of a number.
     """
     stored = stored_ids_of_text(id_)
     found = await history.view.runs_of_inputs(job.job, stored)
-    for each in stored:
-        if (number := found.get(each)) is not None:
-            return await run_numbered(history, job, number)
+    if (number := given_with(id_, map(found.get, stored))) is not None:
+        return await run_numbered(history, job, number)
     raise RunNotFoundError(f"job {job.title!r} has no run whose input was given with id {id_!r}")
 
 

@@ -11,6 +11,8 @@ from perdure.run.html import table
 from perdure.run.ids import (
     RUN_NUMBER_BITS,
     RunStatus,
+    given_with,
+    is_run_id,
     names_two,
     run_id,
     run_number,
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = [
     "RUN_NUMBER_BITS", "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo",
     "MemoryWrite", "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "WaitInfo",
-    "names_two", "run_id", "run_number", "run_title", "status_named", "wait_info", "which_run",
+    "given_with", "is_run_id", "names_two", "run_id", "run_number", "run_title", "status_named",
+    "wait_info", "which_run",
 ]  # fmt: skip
 
 _INFOS = frozenset(

@@ -34,12 +34,17 @@ class RunStatus(enum.Enum):
 
 
 RUN_NUMBER_BITS = 40  # a job's runs are numbered from job << 40
-_OWN_ID = re.compile(r"r[0-9a-fA-F]+")
+_OWN_ID = re.compile(r"r[1-9a-f][0-9a-f]{0,9}")  # exactly as `run_id` writes it
 
 
 def run_id(number: int) -> str:
     """Return the short id of a run, unique in its job, from its number in the store."""
     return f"r{number & ((1 << RUN_NUMBER_BITS) - 1):x}"
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text is what `run_id` may have written."""
+    return _OWN_ID.fullmatch(text) is not None
 
 
 def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | None, int | None]:
@@ -52,17 +57,28 @@ def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | No
 
     Returns:
         The run whose input was given with it, and the one whose own id it is, if they may be.
+
+    Raises:
+        PerdureError: two inputs were given with it, one as text, the other as a number.
     """
-    given_run = next((each for each in given if each is not None), None)
-    try:
-        own: int | None = run_number(job, id_)
-    except PerdureError:
-        own = None
-    if own is not None and own >> RUN_NUMBER_BITS != job:
-        own = None  # it is longer than any
-    if given_run is not None and not id_.startswith("r"):
-        own = None  # `B01` is short for rB01 only where nobody's input has it
-    return given_run, own
+    own = run_number(job, id_) if is_run_id(id_) else None
+    return given_with(id_, given), own
+
+
+def given_with(id_: str, given: Iterable[int | None]) -> int | None:
+    """Return the number of the run whose input was given with an id, if one was.
+
+    Raises:
+        PerdureError: there are two, as `which_run` says.
+    """
+    found = sorted({each for each in given if each is not None})
+    if len(found) > 1:
+        first, second = map(run_id, found[:2])
+        raise PerdureError(
+            f"{id_!r} names two runs: {first} and {second}, whose inputs were given with it, one as"
+            f" text and one as a number: give {first} or {second}"
+        )
+    return found[0] if found else None
 
 
 def run_title(id_: str, input_id: str | None) -> str:
@@ -77,7 +93,7 @@ def run_title(id_: str, input_id: str | None) -> str:
     """
     if not input_id or not input_id.isprintable() or input_id.startswith("-"):
         return id_
-    return id_ if _OWN_ID.fullmatch(input_id) else input_id
+    return id_ if is_run_id(input_id) else input_id
 
 
 def names_two(id_: str, given: int, own: int) -> PerdureError:
@@ -92,9 +108,9 @@ def run_number(job: int, id_: str) -> int:
     """Return the number in the store of the job's run with a short id.
 
     Raises:
-        PerdureError: it is no run id.
+        PerdureError: it is no run id, or not as `run_id` writes it: what is like one may be meant
+            for another run, or be the id of an input that is not there.
     """
-    try:
-        return (job << RUN_NUMBER_BITS) | int(id_.removeprefix("r"), 16)
-    except ValueError:
-        raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`") from None
+    if not is_run_id(id_):
+        raise PerdureError(f"{id_!r} is no run id (such as r1f): see `perdure runs`")
+    return (job << RUN_NUMBER_BITS) | int(id_[1:], 16)

@@ -53,7 +53,7 @@ _SUBMIT = Operation(
     " there, also where it failed. Else, or when the time is over, 202 and its Location. A client"
     " that leaves cancels nothing.",
     parameters=(
-        Parameter("Idempotency-Key", "The id, where the body has none.", place="header"),
+        Parameter("Idempotency-Key", "The id, a text, where the body has none.", place="header"),
     ),
     body=NEW_RUN,
     answers={200: ref("Result"), 201: ref("Result"), 202: ref("Result")},
@@ -64,7 +64,7 @@ _OF_RUNS = (
         method="GET", path="/runs/by-id", handler=run_routes.look_by_id, role=Role.READ,
         name="findRun", text="The run whose input was given with an id.",
         parameters=(Parameter("id", "The id.", is_required=True),),
-        answers={200: ref("Run")}, problems=(404,),
+        answers={200: ref("Run")}, problems=(404, 409),
     ),
     Operation(
         method="GET", path="/runs/{run}", handler=run_routes.look, role=Role.READ, name="getRun",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from perdure.errors import ConfigurationError, EncodeError
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lives import lives
 from perdure.operate.lookup import outputs_of
-from perdure.run import RunInfo, RunStatus, run_number, status_named
+from perdure.run import RunInfo, RunStatus, is_run_id, run_number, status_named
 from perdure.web.bodies import number_in, query_of
 from perdure.web.forms import error_form, milliseconds, process_form, run_form, wait_form
 from perdure.web.operations import json_answer
@@ -31,7 +30,6 @@ _FILTERS = ("status", "key", "text", "since", "until", "after", "limit")
 _SUMMED = 100  # runs of one answer of summaries
 _SUM_SECONDS = 0.3  # after which what is left of them is for the next answer
 _SUM_CUT = 1024  # bytes of a value there: one line of it is shown
-_ID = re.compile(r"r[0-9a-f]{1,12}")
 _NEWEST = 50  # failed runs that what is new is told of
 _KINDS = 5  # of their failures
 _PROCESSES = 50  # the newest
@@ -148,7 +146,7 @@ async def summaries(request: Request) -> Response:
     """Answer with heads and summaries of the runs that are named."""
     service = service_of(request)
     wanted = query_of(request, ("runs",)).get("runs", "").split(",")
-    if len(wanted) > _SUMMED or not all(_ID.fullmatch(each) for each in wanted):
+    if len(wanted) > _SUMMED or not all(map(is_run_id, wanted)):
         raise Problem(400, f"name 1 to {_SUMMED} runs by their short ids: runs=r1,r2")
     known = service.summaries
 
