@@ -79,6 +79,51 @@ async def test_the_idempotency_key_is_the_id() -> None:
         assert two.status_code == 400
 
 
+async def test_an_idempotency_key_is_one_text_however_it_is_sent() -> None:
+    async with served() as (client, _):
+        ids = set()
+        for header in ({"Idempotency-Key": "é".encode()}, {}):
+            body = {"key": "k", "value": 1, "wait": True} | ({} if header else {"id": "é"})
+            ids.add((await client.post("/runs", json=body, headers=header)).json()["id"])
+        assert ids == {"r1"}
+        body = {"key": "k", "value": 1}
+        for id_, header in ((None, b"\xe9"), (7, b"7")):  # no UTF-8; a number is no text
+            refused = await client.post(
+                "/runs", json={**body, "id": id_}, headers={"Idempotency-Key": header}
+            )
+            assert refused.status_code == 400
+        assert len((await client.get("/runs")).json()["runs"]) == 1
+
+
+async def test_a_text_and_a_number_that_read_alike_name_two_runs() -> None:
+    async with served() as (client, _):
+        for id_ in (7, "7"):
+            await start(client, 1, id=id_, wait=True)
+        for path in ("/runs/7", "/runs/by-id?id=7"):
+            found = await client.get(path)
+            assert found.status_code == 409
+            assert "names two runs: r1 and r2" in found.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "like", ["2", "02", "r02", "%20r2", "r2%0a", "r+2", "r0x2", "R2", "r%EF%BC%92"]
+)
+async def test_what_is_only_like_an_id_acts_on_no_run(like: str) -> None:
+    async with served() as (client, _):
+        for id_ in ("one", "two"):
+            await start(client, {"gate": id_}, id=id_)
+        await until(lambda: _gates("one"))
+        for act in ("cancel", "retry"):
+            assert (await client.post(f"/runs/{like}/{act}", json={})).status_code == 404
+        assert (await client.get(f"/runs/{like}")).status_code == 404
+        assert (await client.post("/runs/r2/cancel", json={})).status_code == 200
+        GATES["one"].set()
+
+
+async def _gates(name: str) -> bool:
+    return name in GATES
+
+
 async def test_a_client_that_leaves_cancels_nothing() -> None:
     async with served() as (client, job):
         app = perdure.web.app(job, tokens=[SECRET])

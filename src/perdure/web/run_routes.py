@@ -55,22 +55,33 @@ def _given_id(request: Request, body: dict[str, Any]) -> str | int | None:
     """Return the id in the body, or in the header Idempotency-Key.
 
     Raises:
-        Problem: it is none, or they are two.
+        Problem: it is none, or they are two: the header's is a text.
     """
     id_ = body.get("id")
     if id_ is not None and (isinstance(id_, bool) or not isinstance(id_, str | int)):
         raise Problem(422, "id is no text and no whole number: send one of them, or none")
     header = request.headers.getlist("idempotency-key")
     if header:
-        named = header[0].strip()
+        named = _utf8(header[0]).strip()
         if len(named) > 1 and named[0] == named[-1] == '"':  # a text of a structured header
             named = named[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-        if len(header) > 1 or (id_ is not None and named != str(id_)):
+        # A number is another id than the text that reads like it.
+        if len(header) > 1 or (id_ is not None and named != id_):
             raise Problem(400, "the body's id and the Idempotency-Key differ: send one of them")
         id_ = named if id_ is None else id_
     if isinstance(id_, str) and not 0 < len(id_) <= _LONGEST_ID:
         raise Problem(422, f"id has {len(id_):,} characters: send 1 to {_LONGEST_ID:,}")
     return id_
+
+
+def _utf8(header: str) -> str:
+    """Return the text that was sent in a header, which was read as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Problem(
+            400, "the Idempotency-Key is no UTF-8: send it so, or id in the body"
+        ) from None
 
 
 def _wait(wait: Any, status: int = 422) -> float:
