@@ -69,7 +69,7 @@ async def test_without_tokens_nobody_is_asked_and_hosts_are_those_of_this_machin
             assert (host, found.status_code) == (host, status)
         await start_local(client)
         answered = await client.post(
-            "/runs/a/approve", json={"by": "eve"}, headers={"Host": "localhost"}
+            "/runs/a/approve", json={"by": "eve", "approved": True}, headers={"Host": "localhost"}
         )
         assert answered.json()["by"] == "eve"
 

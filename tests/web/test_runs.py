@@ -208,6 +208,10 @@ async def test_an_approval_is_by_the_name_of_the_token() -> None:
         assert (waits["count"], waits["waits"][0]["question"]) == (1, "May I refund?")
         forged = await client.post("/runs/a/approve", json={"approved": True, "by": "the boss"})
         assert forged.status_code == 422
+        for said in ({}, {"comment": "fine"}, {"approved": None}, {"approved": 1}):
+            refused = await client.post("/runs/a/approve", json=said)
+            assert refused.status_code in (400, 422), said  # only a yes is one
+            assert "approved" in refused.json()["detail"]
         answered = await client.post("/runs/a/approve", json={"approved": True, "comment": "fine"})
         assert (answered.json()["name"], answered.json()["by"]) == ("refund", "ann")
         assert (await client.get("/runs/a?wait=60")).json()["outputs"] == [[True, "ann", "fine"]]

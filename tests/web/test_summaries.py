@@ -63,7 +63,7 @@ async def test_a_summary_is_made_anew_where_the_run_goes_on() -> None:
         await start(client, {"ask": "go on", "echo": 1})
         await until_status(client, "r1", "waiting")
         assert (await client.get("/summaries?runs=r1")).json()["runs"][0]["work"]["calls"] == 0
-        await client.post("/runs/r1/approve", json={})
+        await client.post("/runs/r1/approve", json={"approved": True})
         await until_status(client, "r1", "completed")
         assert (await client.get("/summaries?runs=r1")).json()["runs"][0]["work"]["calls"] == 1
 

@@ -96,7 +96,8 @@ def test_the_page_is_shown_over_a_store_that_nobody_runs(
         assert (job["job"], job["is_served"], job["is_running"]) == ("desk", False, False)
         assert asked(f"{url}live", token) == (200, {"is_visible": False})
         for path, body in (
-            ("runs", {"key": 1, "value": 1}), ("runs/r2/approve", {}), ("runs/r2/cancel", {}),
+            ("runs", {"key": 1, "value": 1}), ("runs/r2/approve", {"approved": True}),
+            ("runs/r2/cancel", {}),
         ):  # fmt: skip
             status, problem = asked(url + path, token, body)
             assert (status, "perdure serve" in problem["detail"]) == (403, True)

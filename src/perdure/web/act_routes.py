@@ -59,7 +59,11 @@ async def approve(request: Request) -> Response:
     service, token = service_of(request), token_of(request)
     fields = ("name", "approved", "comment") if token else ("name", "approved", "comment", "by")
     body = await body_of(request, service.limits, fields)
-    approved = body.get("approved", True)
+    approved = body.get("approved")
+    if approved is None:  # a yes is said, and not what nothing is taken for
+        raise Problem(
+            400, 'the body has no answer: send {"approved": true}, or {"approved": false} to refuse'
+        )
     if not isinstance(approved, bool):
         raise Problem(422, "approved is neither true nor false")
     by = token.name if token else _text(body, "by")

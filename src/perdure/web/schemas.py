@@ -254,8 +254,8 @@ _SHORT: Final[Schema] = {"type": ["string", "null"], "minLength": 1, "maxLength"
 ANSWER: Final[Schema] = form(
     {
         "name": {**_SHORT, "description": "Which approval; needed where several are open."},
-        "approved": {"type": "boolean", "default": True},
+        "approved": {"type": "boolean"},
         "comment": _SHORT,
     },
-    "name", "approved", "comment", closed=True,
+    "name", "comment", closed=True,
 )  # fmt: skip
