@@ -5,6 +5,7 @@ Loading the command line takes a while. This module loads nothing before it can 
 
 from __future__ import annotations
 
+import os
 import sys
 
 INTERRUPTED = 130
@@ -17,6 +18,7 @@ def main() -> int:
         The exit code.
     """
     try:
+        _open_what_is_closed()
         from perdure.cli.main import main as run
 
         code = run()
@@ -25,6 +27,20 @@ def main() -> int:
     if code == INTERRUPTED:
         _end_at_once_if_asked_again()
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Have all three standard streams: as /dev/null where the process was started without.
+
+    Else the next file that is opened, the store perhaps, would be the standard output.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest: this number
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _end_at_once_if_asked_again() -> None:

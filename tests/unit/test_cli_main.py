@@ -120,6 +120,32 @@ def test_the_input_and_the_options_are_checked_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
+AGENT = """
+from perdure import Agent, InputEvent, OutputEvent, action
+
+class Echo(Agent):
+    @action(InputEvent)
+    async def echo(self, event, ctx):
+        ctx.send_event(OutputEvent(output=event.input))
+
+agent = Echo()
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_is_as_if_it_led_nowhere(
+    closed: str, tmp_path: Path
+) -> None:
+    (tmp_path / "echo.py").write_text(AGENT, "utf-8")
+    (tmp_path / "in.jsonl").write_text('{"id": 1}\n', "utf-8")
+    run = "-m perdure run echo.py --input in.jsonl --key id"
+    for command, code in ((run, 0), ("-m perdure show r1 --json", 0), ("-m perdure show r9", 1)):
+        line = f"exec {sys.executable} {command} {closed}"
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+        assert ">&-" in closed or bool(done.stdout) is (code == 0)
+
+
 @pytest.mark.parametrize("name", ["perdure.cli.main", "typer.main", "perdure.cli.schema"])
 def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(name: str) -> None:
     program = (
