@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
 from perdure.journal.record import Record, RecordKind, decode_signal
@@ -46,7 +46,7 @@ class RunCommands:
         self._backlog = runs.backlog
         self._last_signal = 0
         # By run: the signals, and the cancellation, of which it is not known yet what became.
-        self._sending: dict[int, set[asyncio.Future[None]]] = {}
+        self._sending: dict[int, dict[int, asyncio.Future[None]]] = {}  # and by their ids
         self._cancelling: dict[int, asyncio.Future[None]] = {}  # where it does not execute
         self._inbox = asyncio.Lock()
         self._next_look: asyncio.Task[None] | None = None  # one that has not begun
@@ -244,8 +244,8 @@ class RunCommands:
     async def _send(self, run: int, name: str, value: bytes, rows: list[Row], at: int) -> None:
         signal = await self._new_signal(run, name, value, at)
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sending = self._sending.setdefault(run, set())
-        sending.add(sent)
+        sending = self._sending.setdefault(run, {})
+        sending[signal.signal_id] = sent
 
         async def is_kept() -> bool:
             records = (await self._store.records([run])).get(run, ())
@@ -256,7 +256,7 @@ class RunCommands:
             if kept:
                 self._deliver(signal)
             sent.set_result(None)
-            sending.discard(sent)
+            del sending[signal.signal_id]
             if not sending:
                 del self._sending[run]
 
@@ -276,13 +276,13 @@ class RunCommands:
 
     async def _new_signal(self, run: int, name: str, value: bytes, at: int) -> Record:
         """Return the record of a signal. Its time identifies it in its run, so it must be new."""
-        if not at:
-            self._last_signal = at = max(self._last_signal + 1, self._services.now())
-            return Record.signal(run, name, value, at)
-        records = (await self._store.records([run])).get(run, ())
-        known = {r.signal_id for r in records if r.kind == RecordKind.SIGNAL}
-        while at in known:
-            at += 1
+        if at:
+            records = (await self._store.records([run])).get(run, ())
+            known = {r.signal_id for r in records if r.kind == RecordKind.SIGNAL}
+            at = _beside(at, {*known, *self._sending.get(run, ())})
+        else:
+            at = max(self._last_signal + 1, self._services.now())
+            self._last_signal = at = _beside(at, self._sending.get(run, ()))
         return Record.signal(run, name, value, at)
 
     # The inbox
@@ -311,7 +311,7 @@ class RunCommands:
             )
         await asyncio.shield(self._next_look)
         if sending := self._sending.get(run):
-            await asyncio.wait(list(sending))
+            await asyncio.wait(list(sending.values()))
 
     async def _begin_look(self) -> None:
         async with self._inbox:
@@ -405,3 +405,10 @@ class RunCommands:
             extra=place_fields(self._services.job, id_, None),
         )  # fmt: skip
         await self._services.commits.write(done)
+
+
+def _beside(at: int, known: Collection[int]) -> int:
+    """Return the first time from `at` on that is not known."""
+    while at in known:
+        at += 1
+    return at
