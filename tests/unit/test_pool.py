@@ -55,7 +55,7 @@ class Bench:
         def finish(invocation: Invocation, value: Any, error: BaseException | None) -> None:
             self.finished.append(name)
 
-        invocation = Invocation(run, (), {}, finish)
+        invocation = Invocation(run, (), {}, finish, contextvars.copy_context())
         invocation.key = key
         self.executor.start(invocation, is_coroutine=False)
         return invocation
@@ -69,7 +69,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @on_host
 async def test_invocations_have_no_key_unless_they_are_given_one() -> None:
-    assert Invocation(print, (), {}, lambda *_: None).key is None
+    context = contextvars.copy_context()
+    assert Invocation(print, (), {}, lambda *_: None, context).key is None
 
 
 @on_host
@@ -245,7 +246,7 @@ async def test_closing_ends_a_thread_too_many_as_well() -> None:
 
 
 @on_host
-async def test_each_invocation_has_the_context_variables_of_its_submission() -> None:
+async def test_each_invocation_executes_with_its_own_context_variables() -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
     bench = Bench(1)
     gate = threading.Event()
@@ -269,10 +270,12 @@ async def test_a_call_is_begun_and_ended_on_the_host_loop() -> None:
     def finish(invocation: Invocation, value: Any, error: BaseException | None) -> None:
         told.append((f"{value} {error!r}", threading.current_thread()))
 
-    invocation = Invocation(divmod, (7, 2), {}, finish)
+    contexts = contextvars.copy_context(), contextvars.copy_context()
+    invocation = Invocation(divmod, (7, 2), {}, finish, contexts[0])
     invocation.on_start = lambda begun: told.append(("begun", threading.current_thread()))
     bench.executor.start(invocation, is_coroutine=False)
-    bench.executor.start(Invocation(divmod, (7, 0), {}, finish), is_coroutine=False)
+    divided = Invocation(divmod, (7, 0), {}, finish, contexts[1])
+    bench.executor.start(divided, is_coroutine=False)
     await until(lambda: len(told) == 3)
     assert [what.partition("(")[0] for what, _ in told] == ["begun", "", "None ZeroDivisionError"]
     assert {thread for _, thread in told} == {threading.current_thread()}

@@ -118,11 +118,13 @@ class ContinuationActionExecutor:
             return
         work = self._drive(invocation, None)
         if at_once:
-            task = running.task_at_once(self._host, work, self._hooks, name=TASK)
+            task = running.task_at_once(
+                self._host, work, invocation.context, self._hooks, name=TASK
+            )
             if task.done():
                 return
         else:
-            task = running.later_task(self._host, work, name=TASK)
+            task = running.later_task(self._host, work, invocation.context, name=TASK)
         invocation.task = task
         self._tasks.add(task)
 
@@ -179,7 +181,7 @@ class ContinuationActionExecutor:
         value: Any = None
         error: BaseException | None = None
         try:
-            value = invocation.func(*invocation.args, **invocation.kwargs)
+            value = invocation.context.run(invocation.func, *invocation.args, **invocation.kwargs)
         except BaseException as raised:
             if ends_process(raised):
                 raise what_ends(raised)  # noqa: B904 - it was raised in there
@@ -284,7 +286,7 @@ class ContinuationActionExecutor:
             self._finish(invocation, value, error)
         elif not (invocation.dropped or self._closed):
             invocation.task = running.later_task(
-                self._host, self._drive(invocation, value), name=TASK
+                self._host, self._drive(invocation, value), invocation.context, name=TASK
             )
             self._tasks.add(invocation.task)
         else:

@@ -30,6 +30,7 @@ class Invocation:
         on_wait: told on the host loop, with what it waits for, when no thread is left that could
             come to it.
         key: whom it is for; the keys take turns on the threads.
+        context: the variables that it executes with, its own.
         started_at: when that was, ns since the epoch; 0 before.
         dropped: nobody waits for it any more.
     """
@@ -45,6 +46,7 @@ class Invocation:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         finish: Finish,
+        context: contextvars.Context,
     ) -> None:
         self.func = func
         self.args = args
@@ -55,7 +57,7 @@ class Invocation:
         self.key: Hashable = None
         self.started_at = 0
         self.dropped = False
-        self.context: contextvars.Context | None = None
+        self.context = context
         self.task: asyncio.Task[None] | None = None
 
 
@@ -130,7 +132,6 @@ class ThreadPool:
 
     def submit(self, invocation: Invocation) -> None:
         """Run the invocation in its key's turn; `done` is told on the host loop."""
-        invocation.context = contextvars.copy_context()
         if self._has_room():  # and so nothing waits
             self._hand_over(invocation)
         else:
@@ -142,8 +143,7 @@ class ThreadPool:
         """Take a dropped invocation out of the queue, or replace the thread that may hang in it."""
         if self._waiting.remove(invocation.key, invocation):
             return
-        # One without a context is not the pool's, or is over.
-        if invocation.started_at and invocation.context is not None:
+        if invocation.started_at and invocation in self._handed:  # else not the pool's, or over
             self._abandoned.add(invocation)
             self._note_exhausted()
             self._grow()
@@ -265,7 +265,6 @@ class ThreadPool:
 
     def _left(self, invocation: Invocation) -> None:
         """A thread is through with the invocation, or has passed over a dropped one."""
-        invocation.context = None
         self._handed.pop(invocation, None)
         if invocation in self._abandoned:
             self._abandoned.discard(invocation)
@@ -288,10 +287,10 @@ class ThreadPool:
                 on_start = invocation.on_start
                 if on_start is not None:
                     self._host.call_soon_threadsafe(on_start, invocation)
-                context = invocation.context
-                assert context is not None
                 try:
-                    value = context.run(invocation.func, *invocation.args, **invocation.kwargs)
+                    value = invocation.context.run(
+                        invocation.func, *invocation.args, **invocation.kwargs
+                    )
                 except BaseException as raised:
                     error = raised
                 self._host.call_soon_threadsafe(self._ended, invocation, value, error)
@@ -300,4 +299,4 @@ class ThreadPool:
             finally:
                 # A thread at rest holds on to nothing of what it has done.
                 del invocation, value, error
-                on_start = context = None
+                on_start = None

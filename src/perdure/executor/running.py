@@ -102,7 +102,12 @@ def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> N
 if sys.version_info >= (3, 12):
 
     def task_at_once(
-        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], hooks: Any, *, name: str
+        loop: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, T],
+        context: contextvars.Context,
+        hooks: Any,
+        *,
+        name: str,
     ) -> asyncio.Task[T]:
         """Return a task of `loop` that has begun: its first step is made here and now.
 
@@ -112,13 +117,14 @@ if sys.version_info >= (3, 12):
         Args:
             loop: runs on this thread.
             work: what the task does.
+            context: what it is done in; nothing else is under way there.
             hooks: those of async generators on `loop`.
             name: the task's name.
         """
         place, before = enter(loop), sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(*hooks)
         try:
-            return asyncio.Task(work, loop=loop, name=name, eager_start=True)
+            return asyncio.Task(work, loop=loop, name=name, context=context, eager_start=True)
         finally:
             sys.set_asyncgen_hooks(*before)
             leave(place)
@@ -126,10 +132,15 @@ if sys.version_info >= (3, 12):
 else:  # `asyncio.timeout` wants a task, and one that has begun cannot be made before 3.12
 
     def task_at_once(
-        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], hooks: Any, *, name: str
+        loop: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, T],
+        context: contextvars.Context,
+        hooks: Any,
+        *,
+        name: str,
     ) -> asyncio.Task[T]:
         """Return a task of `loop` that begins when its turn comes."""
-        return asyncio.Task(work, loop=loop, name=name)
+        return asyncio.Task(work, loop=loop, context=context, name=name)
 
 
 def later_task(

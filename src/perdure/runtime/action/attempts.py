@@ -7,6 +7,7 @@ crash in a back-off of an hour does not start it again.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,6 @@ from perdure.executor.pool import Finish, Invocation
 from perdure.executor.shutdown import ends_process
 from perdure.journal.record import Record
 from perdure.journal.waited import SHORTEST, Waited, pack_waited
-from perdure.log_lines import PLACE
 from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.timers import Timer
 
@@ -73,7 +73,8 @@ class LoneAttempt(Invocation):
         self.args = args
         self.kwargs = kwargs
         self.finish = finish
-        self.on_start = self.on_wait = self.key = self.context = self.task = None
+        self.on_start = self.on_wait = self.key = self.task = None
+        self.context = contextvars.copy_context()  # the action's, which makes the call
         self.started_at = 0
         self.dropped = False
         self.template = template
@@ -115,8 +116,9 @@ class CallAttempts:
 
     __slots__ = (
         "_action", "_attempt", "_before", "_begins", "_bound", "_call_over", "_callee", "_closed",
-        "_deadline", "_ended", "_error", "_failure", "_invocation", "_key", "_options", "_permit",
-        "_services", "_since", "_timer", "_waited", "_waits", "_wake_up", "over_at", "template",
+        "_context", "_deadline", "_ended", "_error", "_failure", "_invocation", "_key", "_options",
+        "_permit", "_services", "_since", "_timer", "_waited", "_waits", "_wake_up", "over_at",
+        "template",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +136,8 @@ class CallAttempts:
         self._callee = callee
         self.template = template
         self._options = options
+        # The action's, which makes the call. What starts an attempt is another's end, or a timer.
+        self._context = contextvars.copy_context()
         self._key = action.run.key_number  # for fairness between keys
         self._call_over = over
         self._before = before
@@ -293,7 +297,8 @@ class CallAttempts:
         given: ArgumentsOf | Callee = callee
         if callee.is_mutable and self._options.retry is not None:
             given = own_arguments(callee.func, callee.args, callee.kwargs) or callee
-        invocation = Invocation(given.func, given.args, given.kwargs, self._over)
+        context = self._context.copy()  # of the attempt alone: an earlier one may still execute
+        invocation = Invocation(given.func, given.args, given.kwargs, self._over, context)
         invocation.key = self._key
         self._invocation = invocation
         if callee.inline:
@@ -304,20 +309,9 @@ class CallAttempts:
         if not callee.is_coroutine:
             self._since = self._services.now()
             invocation.on_wait = self._starves
-        place = self._action.continuation.loop.place
-        if PLACE.get() is place:
-            self._execute(invocation)
-            return
-        token = PLACE.set(place)  # a timer began it, or the end of another's attempt
-        try:
-            self._execute(invocation)
-        finally:
-            PLACE.reset(token)
-
-    def _execute(self, invocation: Invocation) -> None:
         # Under a limit another's end starts it, which may be that of the whole run: not in there.
         self._services.executor.start(
-            invocation, is_coroutine=self._callee.is_coroutine, at_once=self._options.limit is None
+            invocation, is_coroutine=callee.is_coroutine, at_once=self._options.limit is None
         )
 
     def _starves(self, why: str) -> None:

@@ -24,7 +24,6 @@ from perdure.errors import (
 from perdure.executor.shutdown import ends_process
 from perdure.journal.journal import CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind, StoredPayload
-from perdure.log_lines import PLACE
 from perdure.runtime.action.attempts import CallAttempts, Callee, LoneAttempt
 from perdure.runtime.action.children import (
     OUTPUTS,
@@ -229,15 +228,9 @@ class ActionCalls:
     def go_live(self) -> None:
         """Start what replay has put off, as far as it is still wanted."""
         put_off, self._put_off = self._put_off, {}
-        if not put_off:
-            return
-        token = PLACE.set(self._action.continuation.loop.place)  # as in the action's own code
-        try:
-            for number, begin in put_off.items():
-                if number in self._submissions or not self._calls[number].done():
-                    begin()
-        finally:
-            PLACE.reset(token)
+        for number, begin in put_off.items():
+            if number in self._submissions or not self._calls[number].done():
+                begin()
 
     def begin_submissions(self) -> None:
         """The action ends: start the runs that it submitted and replay has put off."""

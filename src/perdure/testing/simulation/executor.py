@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 from collections import deque
 from collections.abc import Callable
@@ -41,7 +40,6 @@ class SimulatedPool(ThreadPool):
         return len(self._queued) + len(self._executing)
 
     def submit(self, invocation: Invocation) -> None:
-        invocation.context = contextvars.copy_context()
         self._queued.append(invocation)
         self._refill()
 
@@ -77,12 +75,12 @@ class SimulatedPool(ThreadPool):
         execution = life.begin(describe(invocation))
         value: Any = None
         error: BaseException | None = None
-        context, invocation.context = invocation.context, None
-        assert context is not None
         caller = running.enter(None)
         try:
             func = life.fake(invocation.func)
-            value = context.run(execution.enter, func, invocation.args, invocation.kwargs)
+            value = invocation.context.run(
+                execution.enter, func, invocation.args, invocation.kwargs
+            )
         except BaseException as raised:
             error = raised
         finally:
