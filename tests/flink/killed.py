@@ -84,12 +84,14 @@ def lines(folder: Path) -> Iterator[str]:
     """Yield what was committed; what one subtask wrote, in its order."""
     # A part that is not committed begins with a dot.
     files = [file for file in folder.glob("*/part-*") if not file.name.startswith(".")]
-    for file in sorted(files, key=lambda f: (f.name.rpartition("-")[0], _number(f))):
+    for file in sorted(files, key=_place):
         yield from file.read_text("utf-8").splitlines()
 
 
-def _number(part: Path) -> int:
-    return int(part.name.rpartition("-")[2])
+def _place(part: Path) -> tuple[str, str, int]:
+    """Return where a part belongs: each hour has a folder, whose parts have names of their own."""
+    name, _, number = part.name.rpartition("-")
+    return part.parent.name, name, int(number)
 
 
 def calls_in(file: Path) -> list[Call]:

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from perdure.store import switching
 from perdure.store.sqlite.memory_store import MemoryStore
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.switching import SECONDS
 
 
 @pytest.fixture(autouse=True)
-def interval() -> Iterator[None]:
+def interval(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Another test of this process may have left a store open, as applications do that are killed.
+    monkeypatch.setattr(switching._Process, "threads", 0)
+    monkeypatch.setattr(switching._Process, "before", None)
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.005)
     yield
