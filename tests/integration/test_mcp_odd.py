@@ -39,7 +39,12 @@ ANSWERS: dict[str, Any] = {
     "good": [TEXT],
     "video": [TEXT, {"type": "video", "data": "eA==", "mimeType": "video/mp4"}],
     "image": [{"type": "image", "data": "eA==", "mimeType": "image/png"}],
+    "lines": [{"type": "image", "data": "eHh4\neA==\n", "mimeType": "image/png"}],
     "broken": [{"type": "image"}, {"type": "text"}],
+    "no_base64": [{"type": "image", "data": "!!!", "mimeType": "image/png"}],
+    "no_blob": [
+        {"type": "resource", "resource": {"uri": "a://b", "blob": "eA=", "mimeType": "image/png"}}
+    ],
     "none": None,
 }
 # What is written in the place of a reply, by the name of the tool.
@@ -163,17 +168,19 @@ def test_content_of_a_type_that_is_not_known_is_one_line(server: MCPServer) -> N
         return (
             await server.call_tool("video", {}),
             await server.call_tool("image", {}),
+            await server.call_tool("lines", {}),
             await server.get_prompt("greet", {}),
         )
 
-    video, image, prompt = used(server, use)
+    video, image, lines, prompt = used(server, use)
     unknown = "[content of the type 'video', which is not known here]"
     assert video == f"fine\n{unknown}"
     assert image == [Attachment(media_type="image/png", data=b"x")]
+    assert lines == [Attachment(media_type="image/png", data=b"xxxx")]
     assert prompt == [ChatMessage.user(unknown)]
 
 
-@pytest.mark.parametrize("tool", ["broken", "none"])
+@pytest.mark.parametrize("tool", ["broken", "none", "no_base64", "no_blob"])
 def test_an_answer_that_breaks_the_protocol_is_one_line_that_names_the_server(
     server: MCPServer, tool: str
 ) -> None:

@@ -16,6 +16,7 @@ import perdure.web
 from perdure.operate.history import History
 from perdure.web import Limits, Token
 from perdure.web.application import guarded, service_of_store
+from perdure.web.list_routes import LATEST
 
 
 async def many(client: Any, count: int) -> None:
@@ -135,6 +136,12 @@ async def test_the_last_hour_has_calls_by_minute_processes_and_failures() -> Non
         await start(client, {"fail": "no"}, key="f", wait=True)
         await start(client, {"sleep": "no number"}, key="f", wait=True)
         await start(client, {"fail": "no more"}, key="f", wait=True)
+        for path in ("/hour?since=", "/runs?since=", "/runs?until="):
+            latest, beyond = (
+                await client.get(f"{path}{LATEST}"),
+                await client.get(f"{path}{10**13}"),
+            )
+            assert (latest.status_code, beyond.status_code) == (200, 400), path
         hour = (await client.get("/hour")).json()
         assert before <= hour["minutes"][0]["at"] <= hour["at"]
         assert sum(minute["returned"] for minute in hour["minutes"]) == 3

@@ -7,7 +7,6 @@ carried out: it fails as RetryableError, and the retry policy of the tool decide
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shlex
@@ -21,6 +20,7 @@ from perdure.errors import (
     TerminalError,
     ToolArgumentsError,
 )
+from perdure.integrations.mcp_content import messages_of, part_of, text_of
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
 from perdure.llm.json_schema import json_validator
 from perdure.llm.message import Attachment, ChatMessage, MessageRole
@@ -271,7 +271,7 @@ class MCPServer(Resource):
             TerminalError: The server refuses the call.
         """
         found = await self.call_tool_parts(name, arguments)
-        text = _text(found)
+        text = text_of(found)
         files = [each for each in found if isinstance(each, Attachment)]
         return [*([text] if text else []), *files] if files else text
 
@@ -282,9 +282,9 @@ class MCPServer(Resource):
         what = f"tool {name!r} of the MCP server {self.name}"
         sent = sendable(dict(arguments))
         answer = await self._linked().call(what, lambda it: it.call_tool(name, sent))
-        found = [_part(each) for each in answer.content]
+        found = [part_of(each, what) for each in answer.content]
         if answer.is_error:
-            raise MCPToolError(_text(found) or f"{what} failed and does not say why")
+            raise MCPToolError(text_of(found) or f"{what} failed and does not say why")
         if found or answer.structured_content is None:
             return found
         return [json.dumps(answer.structured_content, ensure_ascii=False)]
@@ -298,7 +298,8 @@ class MCPServer(Resource):
         """
         what = f"prompt {name!r} of the MCP server {self.name}"
         values = {key: sendable(str(value)) for key, value in arguments.items()}
-        return _messages(await self._linked().call(what, lambda it: it.get_prompt(name, values)))
+        answer = await self._linked().call(what, lambda it: it.get_prompt(name, values))
+        return messages_of(answer, what)
 
     def _linked(self) -> Link:
         if self._link is None:
@@ -380,9 +381,10 @@ class MCPServer(Resource):
             places = {}
         from mcp.shared.exceptions import MCPError
 
+        what = f"prompt {prompt.server_name!r}"
         try:
-            prompt.fill(_messages(await client.get_prompt(prompt.server_name, places)))
-        except MCPError as error:
+            prompt.fill(messages_of(await client.get_prompt(prompt.server_name, places), what))
+        except (MCPError, TerminalError) as error:
             if prompt.server_name in self._templates:
                 raise ConfigurationError(
                     f"MCP server {self._endpoint}: its prompt {prompt.server_name!r} takes no"
@@ -444,39 +446,6 @@ async def _listed(request: Callable[..., Any], attribute: str) -> list[Any]:
         if cursor is None:
             break
     return found
-
-
-def _messages(prompt: Any) -> list[ChatMessage]:
-    """Return the messages of a prompt, attachments in the message that they belong to."""
-    found = []
-    for each in prompt.messages:
-        part = _part(each.content)
-        if isinstance(part, Attachment):
-            found.append(ChatMessage(role=MessageRole(each.role), attachments=[part]))
-        else:
-            found.append(ChatMessage(role=MessageRole(each.role), content=part))
-    return found
-
-
-def _text(parts: Iterable[str | Attachment]) -> str:
-    return "\n".join(each for each in parts if isinstance(each, str))
-
-
-def _part(content: Any) -> str | Attachment:
-    """Return a block of content as text, or as what a model may look at."""
-    if content.type == "text":
-        return str(content.text)
-    if content.type in ("image", "audio"):
-        data = base64.b64decode(content.data)
-        return Attachment(media_type=content.mime_type, data=data)
-    if content.type == "resource":
-        resource = content.resource
-        if hasattr(resource, "text"):
-            return str(resource.text)
-        kind = resource.mime_type or "application/octet-stream"
-        data = base64.b64decode(resource.blob)
-        return Attachment(media_type=kind, data=data, name=str(resource.uri))
-    return f"{content.name}: {content.uri}"
 
 
 def _check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from perdure.web.service import service_of
 __all__ = ["failures", "hour", "inbox", "now", "runs", "summaries"]
 
 MOST = 200  # items of one answer
+LATEST = 9 * 10**12  # ms: in the year 2255, and in ns what a store can look for
 _FILTERS = ("status", "key", "text", "since", "until", "after", "limit")
 _SUMMED = 100  # runs of one answer of summaries
 _SUM_SECONDS = 0.3  # after which what is left of them is for the next answer
@@ -94,7 +95,7 @@ def _words(part: Any) -> str:
 
 def _time(query: Mapping[str, str], name: str) -> int:
     """Return a time of a query in ns since the epoch, 0 without; it comes in ms."""
-    return number_in(query, name, 0, 10**14, 0) * 1_000_000
+    return number_in(query, name, 0, LATEST, 0) * 1_000_000
 
 
 async def _found(
