@@ -105,7 +105,6 @@ class LiveRuns:
             self.mailbox,
             self._commits,
             self.services.timers,
-            self.services.later,
             self.services.now,
             self.spawn,
             limit=limit,
@@ -153,7 +152,9 @@ class LiveRuns:
         self.admission.close()
         for task in list(self._tasks):
             task.cancel()
-        self.services.stop()
+        self.services.timers.close()
+        self.services.spans.close()
+        self.services.soon.close()
         for execution in self.executions.values():
             execution.process_ends()
 
