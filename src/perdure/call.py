@@ -213,12 +213,20 @@ class RetryPolicy:
         return min(varied, LONGEST_SECONDS)
 
 
+def _is_count(number: Any) -> bool:
+    return bool(number >= 1)
+
+
+def _is_interval(seconds: Any) -> bool:
+    return bool(0 <= seconds <= LONGEST_SECONDS)
+
+
 # By the name of a field of RetryPolicy.
 _IN_RANGE: Final[dict[str, Callable[[Any], bool]]] = {
-    "max_attempts": lambda count: count >= 1,
-    "initial_interval": lambda seconds: 0 <= seconds <= LONGEST_SECONDS,
+    "max_attempts": _is_count,
+    "initial_interval": _is_interval,
     "backoff_coefficient": lambda factor: 1 <= factor < math.inf,
-    "max_interval": lambda seconds: 0 <= seconds <= LONGEST_SECONDS,
+    "max_interval": _is_interval,
     "jitter": lambda share: 0 <= share <= 1,
     "total_timeout": lambda total: total is None or 0 < total <= LONGEST_SECONDS,
 }
@@ -252,7 +260,7 @@ class Limit:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         for name, value in (("concurrency", self.concurrency), ("rate", self.rate)):
-            if value is not None and not fits_in(_IN_RANGE["max_attempts"], value):
+            if value is not None and not fits_in(_is_count, value):
                 raise ConfigurationError(f"Limit: {name}={value!r} is no positive number")
         if not fits_in(lambda seconds: 0 < seconds < math.inf, self.per):
             raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from perdure.errors import ConfigurationError
-from perdure.printable import unstorable
+from perdure.printable import why_no_name
 
 __all__ = [
     "LONGEST_SECONDS",
@@ -42,11 +42,7 @@ def checked_durable_id(name: str | None) -> str | None:
     Raises:
         ConfigurationError: it can not.
     """
-    if name is None:
-        return None
-    if not isinstance(name, str):
-        raise ConfigurationError(f"{name!r} is no name of a durable call: give a text")
-    if why := unstorable(name):
+    if name is not None and (why := why_no_name(name)):
         raise ConfigurationError(f"{name!r} is no name of a durable call: {why}")
     return name
 
@@ -127,8 +123,6 @@ def checked_name(name: str) -> str:
     Raises:
         ConfigurationError: it is none.
     """
-    if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"{name!r} names no signal: give a text")
-    if why := unstorable(name):
+    if why := why_no_name(name or None):
         raise ConfigurationError(f"{name!r} names no signal: {why}")
     return name

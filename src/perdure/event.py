@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from perdure.annotations import annotations_in, annotations_of
 from perdure.errors import AgentDefinitionError
-from perdure.printable import unstorable
+from perdure.printable import why_no_name
 
 __all__ = [
     "Event",
@@ -74,11 +74,9 @@ class EventType:
 
 def wrong_type(given: Any) -> str:
     """Return why it cannot be the type of an event; "" where it can."""
-    if isinstance(given, str):
-        return unstorable(given)
     if isinstance(given, type) and issubclass(given, Event):
         return f"it is a class: make the event by {given.__name__}(...)"
-    return "give a text"
+    return why_no_name(given)
 
 
 class _Field:

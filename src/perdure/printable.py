@@ -24,6 +24,7 @@ __all__ = [
     "shown_key",
     "shown_place",
     "unstorable",
+    "why_no_name",
 ]
 
 # C0, DEL and C1; marks that turn text around; separators of lines; halves of characters.
@@ -58,6 +59,11 @@ def unstorable(name: str) -> str:
     except UnicodeEncodeError:
         return "it has half of a character (a lone surrogate), which no store can keep"
     return ""
+
+
+def why_no_name(given: object) -> str:
+    """Return why something is no name that a store can have; "" where it is."""
+    return unstorable(given) if isinstance(given, str) else "give a text"
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -54,7 +54,7 @@ class Run:
         self._stored = stored
         self._kept = job.runtime.keep_outputs(ticket) if ticket is not None else None
         self.id = ticket.id if ticket is not None else run_id(number)
-        self.key = own_value(key)
+        self.key = own_value(key if ticket is None else ticket.key.value)
         self.is_new = is_new
 
     def __repr__(self) -> str:
@@ -219,7 +219,6 @@ class Job:
         if admitted.ticket is None:  # finished before
             status = await runtime.status(admitted.run)
         ticket, is_new = admitted.ticket, admitted.is_new
-        key = key if ticket is None else ticket.key.value
         return Run(self._job, admitted.run, key, ticket, status, is_new=is_new)
 
     async def signal(self, run: Run | str, name: str, value: Any = None) -> bool:
@@ -327,7 +326,7 @@ class Job:
             raise _no_run(id)
         number, key, status = self._job.find(id)
         ticket = self._job.runtime.runs.get(number)
-        return Run(self._job, number, key if ticket is None else ticket.key.value, ticket, status)
+        return Run(self._job, number, key, ticket, status)
 
     async def close(self) -> None:
         """Stop what runs and give the job back; the next one who opens it goes on.

@@ -32,7 +32,6 @@ class Schedule:
     Attributes:
         name: its name, unique in the job.
         next_tick: when its next run is due.
-        next_run: id of that run.
         is_stopped: it starts no more runs, and its name is free.
     """
 
@@ -55,11 +54,15 @@ class Schedule:
         self._key = key
         self._ticks = ticks(name, cron, timezone, runtime.now())
         self._cancel_timer: Callable[[], None] | None = None
-        self._number = 0
+        self._number: int | None = None  # of the next run, once it is admitted
         self.name = name
         self.next_tick = next(self._ticks, None)
-        self.next_run: str | None = None
         self.is_stopped = False
+
+    @property
+    def next_run(self) -> str | None:
+        """Id of its next run; None where it has none."""
+        return None if self._number is None else run_id(self._number)
 
     async def begin(self) -> None:
         """Put the run of the next tick into the store; durable when this returns.
@@ -84,17 +87,17 @@ class Schedule:
                 "schedule %r has changed; its run at %s stays as it was", self.name, tick
             )
         else:
-            self._number, self.next_run = admitted.run, run_id(admitted.run)
-        if self.is_stopped:  # while its run was admitted
+            self._number = admitted.run
+        if not self.is_stopped:
+            self._wait(tick)
+        elif self._number is not None:  # it was stopped while its run was admitted
             await self._runtime.cancel(self._number)
-            return
-        self._wait(tick)
 
     def _wait(self, tick: datetime.datetime) -> None:
         self._cancel_timer = self._runtime.call_at(_due_at(tick), self._due)
 
     def _due(self) -> None:
-        self.next_tick, self.next_run, self._cancel_timer = next(self._ticks, None), None, None
+        self.next_tick, self._number, self._cancel_timer = next(self._ticks, None), None, None
         self._runtime.insist(self._go_on, f"schedule {self.name!r} cannot go on")
 
     async def _go_on(self) -> None:
@@ -126,7 +129,7 @@ class Schedule:
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
-            if self.next_run is not None:
+            if self._number is not None:
                 await self._cancel(self._number)
 
 

@@ -69,5 +69,4 @@ class ServedJob:
     def run_of(self, info: RunInfo) -> Run:
         """Return a run that was looked up in the store."""
         ticket = self._open.runtime.runs.get(info.number)
-        key = info.key if ticket is None else ticket.key.value
-        return Run(self._open, info.number, key, ticket, info.status)
+        return Run(self._open, info.number, info.key, ticket, info.status)

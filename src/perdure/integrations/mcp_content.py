@@ -38,14 +38,14 @@ def part_of(content: Any, what: str) -> str | Attachment:
     if content.type == "text":
         return str(content.text)
     if content.type in ("image", "audio"):
-        data = _bytes_of(content.data, f"{what}: it breaks the protocol: its {content.type}")
+        data = _bytes_of(content.data, content.type, what)
         return Attachment(media_type=content.mime_type, data=data)
     if content.type == "resource":
         resource = content.resource
         if hasattr(resource, "text"):
             return str(resource.text)
         kind = resource.mime_type or "application/octet-stream"
-        data = _bytes_of(resource.blob, f"{what}: it breaks the protocol: its resource")
+        data = _bytes_of(resource.blob, content.type, what)
         return Attachment(media_type=kind, data=data, name=str(resource.uri))
     return f"{content.name}: {content.uri}"
 
@@ -55,8 +55,8 @@ def text_of(parts: Iterable[str | Attachment]) -> str:
     return "\n".join(each for each in parts if isinstance(each, str))
 
 
-def _bytes_of(text: str, what: str) -> bytes:
+def _bytes_of(text: str, kind: str, what: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise TerminalError(f"{what} is no base64") from None
+        raise TerminalError(f"{what}: it breaks the protocol: its {kind} is no base64") from None

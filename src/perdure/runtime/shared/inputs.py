@@ -97,17 +97,15 @@ def prepared(item: NewInput, codec: Codec) -> PreparedInput:
         if item.id is None and not item.source:
             return PreparedInput("", (), b"", value, key_digests, key, item)
         both = _input_digest(key_digests[0], digest(item.value))
-    except EncodeError as error:
-        where = f" ({item.place})" if item.place else ""
-        raise EncodeError(f"an input{where} cannot be journaled: {error}") from error
     except BaseException as raised:  # an attribute of a value, say, whatever its class is
         if ends_process(raised):
             raise
+        if isinstance(raised, EncodeError):
+            why = str(raised)
+        else:
+            why = f"it raises {class_name(type(raised))}: {text_of(raised)}"
         where = f" ({item.place})" if item.place else ""
-        raise EncodeError(
-            f"an input{where} cannot be journaled: it raises {class_name(type(raised))}:"
-            f" {text_of(raised)}"
-        ) from raised
+        raise EncodeError(f"an input{where} cannot be journaled: {why}") from raised
     if item.id is not None:
         identities: tuple[str | int, ...] = (*stored_ids(item.id), *item.older_ids)
         return PreparedInput(item.origin, identities, both, value, key_digests, key, item)
