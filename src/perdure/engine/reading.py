@@ -303,22 +303,31 @@ class InputReader:
     async def _settle_waiting(self) -> None:
         pause, longest = BACKOFF_SECONDS
         bad: Exception | None = None
+        lost: list[Lost] = []
         while True:
-            await self._until(lambda: not self._undecided)
-            lost, refused = self._look_at_done()
+            await self._until(self._is_all_decided)
+            also_lost, refused = self._look_at_done()
             bad = refused or bad
-            if lost and not self._stopped:
-                logger.error("inputs cannot be admitted (%s); trying again", lost[-1][2])
-                await self._pause(pause)
+            lost += also_lost
             if not lost or self._stopped:
                 break
-            pause = min(2 * pause, longest)
+            if also_lost:
+                logger.error("inputs cannot be admitted (%s); trying again", lost[-1][2])
+                await self._pause(pause)
+                pause = min(2 * pause, longest)
+                # One that was held up may have been lost meanwhile: it comes before these again.
+                continue
             self._series.begin_again()
-            for given, item, _ in lost:
+            for given, item, _ in sorted(lost, key=lambda each: each[1].place_in_series):
                 self._submit(given, item)
+            lost = []
         await self._bad_lines.keep()
         if bad is not None:
             raise bad
+
+    def _is_all_decided(self) -> bool:
+        """Say whether it is known of each input what came of it, or that it is held up."""
+        return not (self._undecided or any(future.done() for future in self._held_up))
 
     def _look_at_done(self) -> tuple[list[Lost], Exception | None]:
         """Take note of what came of the inputs that are not held up.
