@@ -21,8 +21,10 @@ from perdure.operate.history import History
 from perdure.run.approval import read_approval
 from perdure.runtime import job_runtime
 from perdure.runtime.action.open_waits import OpenWaits
+from perdure.runtime.shared import later
 from perdure.runtime.shared.world import World
 from perdure.store.base import WaitRow
+from perdure.store.group_commit import GroupCommit
 
 COUNT = "SELECT count(*) FROM wait"
 UNREADABLE = ["maybe", "", "yes please", 1, 0, None, [], {}, {"approved": "perhaps"}, {"ok": True},
@@ -95,6 +97,40 @@ def test_g27_a_wait_is_told_while_it_is_open(kind: str, store: str) -> None:
             assert await output_of(run) == [True, "ann", "fine"]
             assert told(legs.engine) == []
             assert run.waits == []
+
+    go(test)
+
+
+def waits_again(event: Any, ctx: Any) -> Any:
+    for _ in range(20):
+        yield ctx.wait_for_signal("go")
+    ctx.send_event(OutputEvent(output="done"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wait_that_is_over_in_a_moment_costs_no_row(
+    kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(later, "MOMENT", 3_600_000_000_000)
+
+    async def test() -> None:
+        legs = Legs(store, kind)
+        written: list[str] = []
+        add = GroupCommit.add
+
+        def noted(self: GroupCommit, rows: Any, *rest: Any, **more: Any) -> None:
+            written.extend(type(row).__name__ for row in rows)
+            add(self, rows, *rest, **more)
+
+        monkeypatch.setattr(GroupCommit, "add", noted)
+        async with legs.opened(agent_for(kind, waits_again)) as job:
+            run = await job.submit({}, key="a")
+            for _ in range(20):
+                await until(lambda: run.waits != [])
+                await run.signal("go")
+            assert await output_of(run) == "done"
+            assert not {"WaitRow", "WaitEndRow"} & set(written)
+            assert written.count("StatusRow") == 1  # the end
 
     go(test)
 

@@ -431,9 +431,9 @@ class JobRuntime:
     async def caught_up(self) -> None:
         """Return when the store has what runs have told it until now, such as what they wait for.
 
-        Raises:
-            StoreError: it does not write.
+        Raises StoreError where it does not write.
         """
+        self._services.later.write()
         await self._commits.caught_up()
 
     def now(self) -> int:

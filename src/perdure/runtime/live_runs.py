@@ -105,6 +105,7 @@ class LiveRuns:
             self.mailbox,
             self._commits,
             self.services.timers,
+            self.services.later,
             self.services.now,
             self.spawn,
             limit=limit,
@@ -152,9 +153,7 @@ class LiveRuns:
         self.admission.close()
         for task in list(self._tasks):
             task.cancel()
-        self.services.timers.close()
-        self.services.spans.close()
-        self.services.soon.close()
+        self.services.stop()
         for execution in self.executions.values():
             execution.process_ends()
 

@@ -18,6 +18,7 @@ from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.rows import status_row
 from perdure.runtime.shared.admission import QUEUED, WAITING, Admission
 from perdure.runtime.shared.backoff import BACKOFF_SECONDS
+from perdure.runtime.shared.later import Later
 from perdure.runtime.shared.mailbox import KeyedMailbox, RunTicket
 from perdure.runtime.shared.timers import Timer, TimerService
 from perdure.store.group_commit import GroupCommit
@@ -48,6 +49,7 @@ class RestingRuns:
         mailbox: KeyedMailbox,
         commits: GroupCommit,
         timers: TimerService,
+        later: Later,
         now: Callable[[], int],
         spawn: Spawn,
         *,
@@ -60,6 +62,7 @@ class RestingRuns:
         self._mailbox = mailbox
         self._commits = commits
         self._timers = timers
+        self._later = later
         self._now = now
         self._spawn = spawn
         self._limit = limit
@@ -93,7 +96,7 @@ class RestingRuns:
         self._here.add(ticket.row.run)
         self._admission.rests(ticket)
         if wake_up is None or wake_up > self._now() + LONG_NS:
-            self._mark(ticket, RunStatus.WAITING)
+            self._later.add(ticket, lambda: self._mark(ticket, RunStatus.WAITING))
             crowded = must_leave or len(self._here) > self._limit
             if crowded and ticket.row.run not in self._staying:
                 self._put_out(ticket, wake_up)
@@ -113,6 +116,7 @@ class RestingRuns:
         if dropped:
             return
         self._staying.discard(run)
+        self._later.drop(ticket)
         if ticket.status is RunStatus.WAITING:
             ticket.status = RunStatus.RUNNING
         if run in self._marked or ticket.row.status == WAITING:
@@ -132,6 +136,7 @@ class RestingRuns:
 
     def _put_out(self, ticket: RunTicket, wake_up: int | None) -> None:
         run = ticket.row.run
+        self._later.write()  # what it waits for is known while it is here
         self._here.discard(run)
         timer = None
         if wake_up is not None:
@@ -163,6 +168,7 @@ class RestingRuns:
         """Forget a run that is not in this process any more; one that executed has ended here."""
         run = ticket.row.run
         self.forget(ticket)
+        self._later.drop(ticket)
         timer = self._out.pop(run, None)
         if timer is not None:
             self._timers.cancel(timer)

@@ -53,6 +53,7 @@ class Shards:
         runs = self._runs
         runs.numbers.check(shard)
         runs.numbers.give_back(shard)  # nothing is admitted from here on
+        runs.services.later.write()
         for ticket in self._tickets(shard):
             if (execution := runs.executions.get(ticket.number)) is not None:
                 execution.process_ends()

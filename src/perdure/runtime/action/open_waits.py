@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from perdure.call import DurableCall
@@ -22,10 +23,11 @@ class _Open(NamedTuple):
 class OpenWaits:
     """What the store is told of the waits of one action.
 
-    A wait gets a row at the end of the turn that opened it, if it is open then, and loses it when
-    it has ended. Nothing waits for these rows. What is said of a wait is the same after a replay,
-    so that it is written again there; what was told before is taken back only when the action's
-    code has been as far again. From outside a wait goes on while its action is replayed.
+    A wait gets a row a moment after the turn that opened it, if it is open then, and loses it a
+    moment after it has ended. Nothing waits for these rows. What is said of a wait is the same
+    after a replay, so that it is written again there; what was told before is taken back only when
+    the action's code has been as far again. From outside a wait goes on while its action is
+    replayed.
 
     Owns: what is to be told, and the action's part of `RunTicket.waits`. Lifecycle: that of the
     action. On the host loop's thread, but for `opened`.
@@ -40,7 +42,8 @@ class OpenWaits:
         self._resumed = resumed
         self._made = 0
         self._new: list[_Open] = []
-        self._told: dict[int, _Open] = {}  # by number: those that have a row
+        self._told: dict[int, _Open] = {}  # by number: those that have a row, or get one
+        self._later: dict[int, Row] = {}  # by number: what is written in a moment
         ticket, place = action.run.ticket, (action.event, action.name)
         self._left: list[WaitRow] | None = None  # the rows that the store has, where that is known
         if resumed and ticket.are_waits_stored:
@@ -74,29 +77,55 @@ class OpenWaits:
 
     def end(self) -> None:
         """Take back what was told: the action has ended."""
-        rows: list[Row] = [self._ended(each.row) for each in self._told.values()]
+        self._new = []
+        ended = self._take_back(list(self._told))
+        rows, self._later = list(self._later.values()), {}
         if self._resumed:
             self._resumed = False
             if self._left != []:
                 rows.append(self._all_ended())
-        self._told.clear()
-        self._new = []
-        if rows:
+        if ended or rows:
             self._show()
+        if rows:
             self._write(rows)
 
-    def _tell(self, rows: list[Row], *, are_written: bool = False) -> None:
-        ended = [number for number, each in self._told.items() if each.call.done()]
-        rows += [self._ended(self._told.pop(number).row) for number in ended]
-        begun = [each for each in self._new if not each.call.done()]
-        rows += [each.row for each in begun]
-        self._told.update((each.row.call, each) for each in begun)
+    def _tell(self, rows: Sequence[Row], *, are_written: bool = False) -> None:
+        """Take note of what has begun and ended since the last turn.
+
+        Args:
+            rows: what is to be written at once, and what has begun with it.
+            are_written: the store has the rows of what has begun.
+        """
+        ended = self._take_back([n for n, each in self._told.items() if each.call.done()])
+        begun = {each.row.call: each for each in self._new if not each.call.done()}
+        self._told.update(begun)
         self._new = []
+        if not (rows or ended or begun):
+            return
+        self._left = None
+        self._show()
+        if not are_written:
+            self._later.update((number, each.row) for number, each in begun.items())
         if rows:
-            self._left = None
-            self._show()
-            if not are_written:
-                self._write(rows)
+            self._write([*rows, *self._later.values()])
+            self._later = {}
+        elif self._later:
+            self._action.run.services.later.add(self, self._write_later)
+
+    def _take_back(self, numbers: Sequence[int]) -> bool:
+        """Have waits told no longer; what nobody was told yet, nobody is. True where any was."""
+        action = self._action
+        for number in numbers:
+            del self._told[number]
+            if self._later.pop(number, None) is None:
+                row = WaitEndRow(action.run_number, action.event, action.name, number)
+                self._later[number] = row
+        return bool(numbers)
+
+    def _write_later(self) -> None:
+        rows, self._later = list(self._later.values()), {}
+        if rows:
+            self._write(rows)
 
     def _show(self) -> None:
         """Have those who look in this process see what is told."""
@@ -110,15 +139,11 @@ class OpenWaits:
         own = {(action.event, action.name, n): each.row for n, each in self._told.items()}
         ticket.waits = others | own or NO_WAITS
 
-    @staticmethod
-    def _ended(row: WaitRow) -> WaitEndRow:
-        return WaitEndRow(row.run, row.event, row.action, row.call)
-
     def _all_ended(self) -> ActionWaitsEndRow:
         action = self._action
         return ActionWaitsEndRow(action.run_number, action.event, action.name)
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: Sequence[Row]) -> None:
         def written(error: StoreError | None) -> None:
             if error is not None and not self._action.run.dropped:
                 self._action.run.store_failed(error)

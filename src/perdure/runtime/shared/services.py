@@ -27,6 +27,7 @@ from perdure.executor.limits import Limits
 from perdure.log_lines import PLACES
 from perdure.metrics import MetricGroup
 from perdure.runtime.shared.failure_log import FailureLog
+from perdure.runtime.shared.later import Later
 from perdure.runtime.shared.measures import JobMeasures
 from perdure.runtime.shared.memory_events import memory_events, notes_long_term
 from perdure.runtime.shared.reach import Reach
@@ -169,6 +170,7 @@ class JobServices:
         # For what lasts a while wherever the clock is set: the bound of an attempt, a rate.
         self.spans = TimerService(world.monotonic, supervisor.stop)
         self.soon = Soon()
+        self.later = Later(self.spans, world.monotonic)
         self.counters = JobCounters()
         self.failures = FailureLog(job, world.monotonic)
         self.metrics = MetricGroup()
@@ -191,6 +193,13 @@ class JobServices:
         self._functions: dict[CodeType | BuiltinFunctionType | None, FunctionInfo] = {}
         self._is_closed = False
         PLACES.begin()
+
+    def stop(self) -> None:
+        """Let nothing become due from here on; what was to be told in a moment is told now."""
+        self.later.stop()
+        self.timers.close()
+        self.spans.close()
+        self.soon.close()
 
     def close(self) -> None:
         """Tell what was only counted, and let go of what is the process's; again nothing."""
