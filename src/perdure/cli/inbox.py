@@ -9,6 +9,7 @@ import typer
 
 from perdure.cli.options import (
     DEFAULT_STORE,
+    MOST,
     JobOption,
     JsonOption,
     StoreOption,
@@ -28,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 
 def inbox(
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Waits shown at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Waits shown at most.")
+    ] = 50,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
     job: JobOption = None,

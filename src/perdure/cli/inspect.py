@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from perdure.cli.options import (
     DEFAULT_STORE,
+    MOST,
     JobOption,
     JsonOption,
     RunArgument,
@@ -58,7 +59,9 @@ def runs(
         typer.Option(metavar="S", help="queued, running, waiting, completed, failed or cancelled."),
     ] = None,
     key: Annotated[str | None, typer.Option(metavar="K", help="Runs of this key alone.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Runs shown at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Runs shown at most.")
+    ] = 50,
     bad_lines: Annotated[
         bool, typer.Option("--bad-lines", help="Inputs that were passed over instead, and why.")
     ] = False,
@@ -210,7 +213,8 @@ def trace(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Of the whole job: runs drawn at most.")
+        int,
+        typer.Option(metavar="N", min=1, max=MOST, help="Of the whole job: runs drawn at most."),
     ] = 200,
     format: Annotated[
         str,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
 
 DEFAULT_STORE = "sqlite:///perdure.db"
+MOST = 2**63 - 1  # of a --limit: no store counts further
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

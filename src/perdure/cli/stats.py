@@ -8,6 +8,7 @@ import typer
 
 from perdure.cli.options import (
     DEFAULT_STORE,
+    MOST,
     JobOption,
     JsonOption,
     StoreOption,
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def stats(
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Of how many runs, the newest ones.")
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Of how many runs, the newest ones.")
     ] = 1000,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
