@@ -285,6 +285,7 @@ def test_the_job_must_be_named_where_there_are_several(cli: Any, own_store: str)
         (["show", "r99"], 1, "has no run 'r99'"),
         (["trace", "zz"], 1, "has no run 'zz': give the id of its input"),
         (["runs", "--job", "nope"], 1, "has no job 'nope'; it has 'reviews'"),
+        (["runs", "--job", "\udcff"], 1, r"has no job '\udcff'; it has 'reviews'"),
         (["runs", "--status", "done"], 2, "choose of queued, running"),
     ],
 )

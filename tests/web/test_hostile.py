@@ -60,6 +60,10 @@ async def test_halves_of_characters_are_kept_and_shown_with_escapes() -> None:
         made = await post(client, "/runs", body)
         assert (made.status_code, made.json()["outputs"]) == (201, [{half: half}])
         assert (await post(client, "/runs", body)).status_code == 200
+        await post(client, "/runs", {"key": 2, "value": {"ask": "x"}, "id": "asks"})
+        await until_status(client, "asks", "waiting")
+        refused = await post(client, "/runs/asks/approve", {"name": half, "approved": True})
+        assert (refused.status_code, "names no signal" in refused.json()["detail"]) == (400, True)
         await post(client, "/runs", {"key": 1, "value": {"fail": half}, "wait": True})
         for path in (*VIEWS, *(f"/runs/{run}{each}" for each in OF_RUN for run in ("r1", "r2"))):
             seen = await client.get(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 
+from perdure.checks import checked_name
 from perdure.errors import ConfigurationError, PerdureError, UnreadableAnswerError
 from perdure.journal.record import Record, RecordKind, decode_signal
 from perdure.operate.history import AsyncHistory, all_of
@@ -48,7 +49,7 @@ async def checked_answer(
         name: the name that was given; None where it is to be found.
 
     Raises:
-        ConfigurationError: none was given, and several are waited for.
+        ConfigurationError: none was given, and several are waited for, or what was is no name.
         PerdureError: the run waits for none, or somebody has answered.
     """
     # Of one name the newest wait: an answer that came after it was opened is an answer to it.
@@ -76,7 +77,7 @@ async def checked_answer(
             raise PerdureError(
                 f"run {info.title} waits for no approval: it waits for {awaited(info)}"
             )
-    if is_answered(name):
+    if is_answered(checked_name(name)):
         raise PerdureError(f"run {info.title}: {name!r} has been answered already: {sent[name]}")
     return name
 

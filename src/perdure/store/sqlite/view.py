@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from perdure.errors import PerdureError, StoreError, UnknownCursorError
 from perdure.journal.record import Record
+from perdure.printable import unstorable
 from perdure.store.base import (
     NUMBER_BITS,
     Changes,
@@ -152,6 +153,8 @@ class SqliteView(StoreView):
         return _page(rows, limit, lambda row: _cursor(stored_name(row.name, row.generation)))
 
     async def job(self, name: str) -> JobRow | None:
+        if unstorable(name):
+            return None
         rows = await self._rows(JOBS, "job", {"name": name})
         if not rows and (asked := asked_for(name)) is not None:
             rows = await self._rows(JOBS, "generation", {"name": stored_name(*asked)})
