@@ -300,6 +300,7 @@ R2 = (1 << 40) + 2
         (["plain text"], "plain text"),
         (["{broken"], "{broken"),
         (["NaN"], "NaN"),
+        (["1e400 is a lot"], "1e400 is a lot"),
         ([""], ""),
         (["-5"], -5),
         (["-1.5e3"], -1500.0),
@@ -336,6 +337,8 @@ def test_a_signal_on_its_way_is_shown(cli: Any, own_store: str) -> None:
         (["r2", "go", "--stor=x"], 2, "there is no option --stor=x"),
         (["r2", "--jon"], 2, "there is no option --jon"),
         (["r2", "go", "[" * 400 + "]" * 400], 1, "nested"),
+        (["r2", "go", "[" * 5000 + "]" * 5000], 2, "VALUE is nested too deeply"),
+        (["r2", "go", "[1e400]"], 2, "1e400 is larger than any number may be"),
     ],
 )
 def test_what_cannot_be_sent_is_said_in_one_line(

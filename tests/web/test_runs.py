@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -151,11 +152,14 @@ async def until_status_of_id(client: Any, id_: str) -> None:
         ({"key": 1, "value": 1, "wait": "5"}, 422), ({"key": 1, "value": 1, "id": 1.5}, 422),
         ({"key": 1, "value": 1, "id": ""}, 422), ({"key": 1, "value": 1, "id": True}, 422),
         ([1], 422), ("text", 422),
+        (b'{"key": 1, "value": 1e400}', 422), (b'{"key": 1, "value": [-1.5E+999]}', 422),
     ],
 )  # fmt: skip
 async def test_what_is_no_input_is_refused_before_it_runs(body: Any, status: int) -> None:
     async with served() as (client, _):
-        refused = await client.post("/runs", json=body)
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        refused = await client.post("/runs", content=data, headers=headers)
         assert (refused.status_code, refused.json()["status"]) == (status, status)
         assert (await client.get("/runs")).json()["runs"] == []
 

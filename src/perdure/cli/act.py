@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -176,9 +175,7 @@ def user() -> str | None:
 
 def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
     """Return what a value on the command line stands for."""
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)  # NaN and its like are no JSON
+    from perdure.connectors.json_text import json_value
 
     for text in (name, value or ""):
         if text.startswith("--") and not is_plain:
@@ -189,7 +186,13 @@ def _value(name: str, value: str | None, *, is_plain: bool) -> Any:
     if value is None:
         return None
     try:
-        return json.loads(value, parse_constant=refuse)
+        return json_value(value)
+    except RecursionError:
+        raise ConfigurationError("signal: VALUE is nested too deeply: flatten it") from None
+    except OverflowError as error:
+        raise ConfigurationError(
+            f"signal: VALUE: {error}: write it in quotes, as '\"…\"', where text is meant"
+        ) from None
     except ValueError:
         return value
 

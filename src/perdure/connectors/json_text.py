@@ -34,7 +34,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["to_json"]
+__all__ = ["json_value", "to_json"]
 
 # Python refuses decimal text of more than 4,300 digits, by default.
 _MOST_BITS = 13_000
@@ -62,6 +62,34 @@ def to_json(value: Any) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False).encode()
+
+
+def json_value(text: str | bytes) -> Any:
+    """Return what JSON text from a person or a program says, and nothing that it does not.
+
+    Unlike Python's own reader it takes no NaN, and makes no infinity of a number.
+
+    Raises:
+        ValueError: It is no JSON, or no UTF-8.
+        OverflowError: It is, with a number that is larger than a float can be.
+        RecursionError: It is nested too deeply.
+    """
+    too_large: list[str] = []
+
+    def number(text: str) -> float:
+        found = float(text)
+        if math.isinf(found):
+            too_large.append(text)
+        return found
+
+    value = json.loads(text, parse_float=number, parse_constant=_refuse)
+    if too_large:
+        raise OverflowError(f"{too_large[0][:40]} is larger than any number may be")
+    return value
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON value")
 
 
 def _plain(value: Any) -> Any:

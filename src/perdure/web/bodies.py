@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
+from perdure.connectors.json_text import json_value
 from perdure.errors import did_you_mean
 from perdure.web.limits import Limits
 from perdure.web.problems import Problem
@@ -26,9 +26,11 @@ async def body_of(request: Request, limits: Limits, fields: Collection[str]) -> 
     if not data:
         return {}
     try:
-        body = json.loads(data, parse_constant=_refuse)
+        body = json_value(data)
     except RecursionError:
         raise Problem(400, "the body is nested too deeply") from None
+    except OverflowError as error:
+        raise Problem(422, f"the body: {error}: send it as text") from None
     except ValueError as error:
         text = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise Problem(400, f"the body is no JSON: {text}") from None
@@ -37,10 +39,6 @@ async def body_of(request: Request, limits: Limits, fields: Collection[str]) -> 
         raise Problem(422, f"the body is a {kind}: send an object with {_listed(fields)}")
     _check_names(body, fields, "the body has")
     return body
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON value")
 
 
 async def _received(request: Request, limits: Limits) -> bytes:
