@@ -109,6 +109,7 @@ def test_runs_lists_the_newest_first_with_counts(cli: Any, store: str) -> None:
         (["--key", "B01"], ["r4", "r1"]),
         (["--key", "7"], ["r2"]),  # a number, as the input had it
         (["--key", "nobody"], []),
+        (["--key", "[" * 5000], []),
         (["--limit", "2"], ["r4", "r3"]),
     ],
 )

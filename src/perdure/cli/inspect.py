@@ -114,7 +114,7 @@ def _runs_of_key(
         try:
             value = json.loads(key)
             found = history.runs(job, status=status, key=value, limit=limit)
-        except (ValueError, EncodeError):
+        except (ValueError, EncodeError, RecursionError):
             pass  # it is no JSON, or nothing that could be a key
     return found
 

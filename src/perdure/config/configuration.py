@@ -313,12 +313,16 @@ def _checked(key: str, value: Any, source: str, rank: int) -> Any:
         return limit_value(key, value, source)
     if not key.startswith(_AGENT) or key == _AGENT:
         raise unknown(key, _OPTIONS, source)
-    return value if rank == _FROM_MAPPING else _free_value(value)
+    return value if rank == _FROM_MAPPING else _free_value(value, key, source)
 
 
-def _free_value(text: str) -> Any:
+def _free_value(text: str, key: str, source: str) -> Any:
     """Return an agent's value from a string: what it says as JSON, else the string."""
     try:
         return json.loads(text)
+    except RecursionError:
+        raise ConfigurationError(
+            f"{source[:200]}: the value of {key} is nested too deeply: flatten it"
+        ) from None
     except ValueError:
         return text
