@@ -160,6 +160,11 @@ def test_a_token_file_has_a_line_for_each(tmp_path: Path) -> None:
     assert [(t.name, t.role) for t in read_token_file(str(path))] == [
         ("ann", Role.OPERATE), ("shop", Role.RUN),
     ]  # fmt: skip
+    path.write_text("\ufeffann operate 12345678\r\n", "utf-8")  # as some editors write it
+    assert [(t.name, t.secret) for t in read_token_file(str(path))] == [("ann", "12345678")]
+    path.write_bytes("anne read 12345678\nrené read 87654321\n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"tokens is not UTF-8 at byte 23: save it"):
+        read_token_file(str(path))
     path.write_text("only-one-token\n", "utf-8")
     assert read_token_file(str(path))[0].role is Role.OPERATE
     for text, said in (

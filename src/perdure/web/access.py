@@ -138,22 +138,32 @@ def read_token_file(path: str) -> list[Token]:
     """Return the tokens of a file: a line each of NAME ROLE TOKEN, or one line of a token alone.
 
     Raises:
-        ConfigurationError: a line is neither, or there is none.
+        ConfigurationError: a line is neither, or there is none, or it is not UTF-8.
         OSError: it cannot be read.
     """
     tokens: list[Token] = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
-            try:
-                tokens.append(_token_of(words))
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{path}, line {number}: {error}") from None
+    for number, line in enumerate(_text_of(path).splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            tokens.append(_token_of(words))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}, line {number}: {error}") from None
     if not tokens:
         raise ConfigurationError(f"{path} has no token: write lines of NAME ROLE TOKEN")
     return tokens
+
+
+def _text_of(path: str) -> str:
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        return data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path} is not UTF-8 at byte {error.start + 1}: save it as UTF-8"
+        ) from None
 
 
 def _token_of(words: list[str]) -> Token:
