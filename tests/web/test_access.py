@@ -67,6 +67,11 @@ async def test_without_tokens_nobody_is_asked_and_hosts_are_those_of_this_machin
         ):  # fmt: skip
             found = await client.get("/runs", headers={"Host": host})
             assert (host, found.status_code) == (host, status)
+    given = ["desk.example:8765", "2001:db8::1", "[2001:db8::2]:80", "LOUD.example."]
+    async with served(hosts=given) as (client, _):
+        for host in ("desk.example", "[2001:db8::1]:1", "[2001:db8::2]", "loud.example:80"):
+            assert (await client.get("/runs", headers={"Host": host})).status_code == 200
+    async with served(token=None, tokens=()) as (client, _):
         await start_local(client)
         answered = await client.post(
             "/runs/a/approve", json={"by": "eve", "approved": True}, headers={"Host": "localhost"}
@@ -225,6 +230,10 @@ def test_a_token_that_is_none_is_refused_before_anything_is_opened(
     [
         ({"prefix": "no-slash"}, "prefix 'no-slash' is no path"),
         ({"prefix": "/a b"}, "is no path"),
+        ({"hosts": ["https://desk.example"]}, "host 'https://desk.example' is no name"),
+        ({"hosts": ["desk", ""]}, "host '' is no name"),
+        ({"hosts": ["*.desk.example"]}, r"or \* for any"), ({"hosts": ["a b"]}, "is no name"),
+        ({"hosts": ["bücher.example"]}, "is no name"), ({"hosts": ["desk:x"]}, "is no name"),
         ({"origins": ["example.org"]}, "https://example.org"), ({"tokens": ["short"]}, "8 or more"),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from perdure.operate.history import History
 from perdure.printable import printable_logger
 from perdure.web.access import Access, Token, chosen_tokens
 from perdure.web.api import OPERATIONS
-from perdure.web.guard import LOCAL_HOSTS, PROBES, Guard
+from perdure.web.guard import LOCAL_HOSTS, PROBES, Guard, is_host
 from perdure.web.limits import Limits
 from perdure.web.meta_routes import document_route
 from perdure.web.openapi import document
@@ -90,9 +90,14 @@ def guarded(
     Raises:
         ConfigurationError: an argument is wrong.
     """
-    prefix, origins = prefix.rstrip("/"), list(origins)
+    prefix, origins, hosts = prefix.rstrip("/"), list(origins), list(hosts)
     if not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(f"prefix {prefix!r} is no path: write it as /perdure")
+    for host in hosts:
+        if not is_host(host):
+            raise ConfigurationError(
+                f"host {host!r} is no name: write it as agents.example.org, or * for any"
+            )
     for origin in origins:
         if not re.fullmatch(r"https?://[^/\s]+/?", origin):
             raise ConfigurationError(f"origin {origin!r}: write it as https://example.org")
@@ -107,6 +112,6 @@ def guarded(
     routes.router.redirect_slashes = False
     routes.state.service = service
     return Guard(
-        routes, service, Access(tokens), hosts=list(hosts), origins=origins, prefix=prefix,
+        routes, service, Access(tokens), hosts=hosts, origins=origins, prefix=prefix,
         open_paths=OPEN_PATHS, open_below=BELOW,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from perdure.web.limits import Rates
 from perdure.web.problems import Problem
 from perdure.web.service import Service
 
-__all__ = ["LOCAL_HOSTS", "PROBES", "Guard"]
+__all__ = ["LOCAL_HOSTS", "PROBES", "Guard", "is_host"]
 
+_HOST = re.compile(r"[^\s*]+")  # a star within a name would stand for nothing
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, and they tell nothing
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -181,6 +183,12 @@ class Guard:
         host = headers.get("host", "").lower()
         # The scheme may be that of a proxy, which the request does not tell.
         return bool(host) and origin in (f"http://{host}", f"https://{host}")
+
+
+def is_host(host: str) -> bool:
+    """Say whether requests can be for what was given as a host, or "*" for any."""
+    name = _host_name(host)
+    return name == "*" or (name.isascii() and _HOST.fullmatch(name) is not None)
 
 
 def _host_name(host: str) -> str:
