@@ -10,6 +10,7 @@ import pytest
 from tests.web.support import CALLS, GATES, SECRET, Scope, served, start, until, until_status
 
 import perdure.web
+from perdure.web.api import OPERATIONS
 
 
 async def test_a_run_is_started_and_its_outputs_are_the_answer() -> None:
@@ -162,6 +163,22 @@ async def test_what_is_no_input_is_refused_before_it_runs(body: Any, status: int
         refused = await client.post("/runs", content=data, headers=headers)
         assert (refused.status_code, refused.json()["status"]) == (status, status)
         assert (await client.get("/runs")).json()["runs"] == []
+
+
+async def test_a_parameter_that_means_nothing_is_refused_everywhere() -> None:
+    async with served() as (client, _):
+        for operation in (each for each in OPERATIONS if each.role is not None):
+            path = operation.path.replace("{run}", "r1")
+            for query in ("wiat=5", "wiat"):
+                refused = await client.request(operation.method, f"{path}?{query}", json={})
+                assert (operation.name, refused.status_code) == (operation.name, 400)
+                assert "'wiat'" in refused.json()["detail"]
+        refused = await client.post("/runs?wait=5", json={"key": 1, "value": 1})
+        said = "the query has 'wait': send it in the JSON of the body"
+        assert (refused.status_code, refused.json()["detail"]) == (400, said)
+        assert (await client.get("/runs?limit=5&limit=5")).status_code == 400
+        assert (await client.get("/runs")).json()["runs"] == []
+        assert (await client.get("/healthz?now=1")).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from perdure.errors import did_you_mean
 from perdure.web.limits import Limits
 from perdure.web.problems import Problem
 
-__all__ = ["body_of", "number_in", "query_of"]
+__all__ = ["body_of", "check_query", "number_in"]
 
 
 async def body_of(request: Request, limits: Limits, fields: Collection[str]) -> dict[str, Any]:
@@ -70,18 +70,24 @@ async def _received(request: Request, limits: Limits) -> bytes:
     return b"".join(parts)
 
 
-def query_of(request: Request, fields: Collection[str]) -> Mapping[str, str]:
-    """Return the query, with none but these parameters, each once.
+def check_query(request: Request, names: Collection[str], fields: Collection[str]) -> None:
+    """Let a query have none but some parameters, each once.
+
+    Args:
+        request: whose query it is.
+        names: of the parameters.
+        fields: of the body.
 
     Raises:
-        Problem: there is another.
+        Problem: there is another, or one twice.
     """
     given = request.query_params.multi_items()
-    found = dict(given)
-    _check_names(found, fields, "there is")
-    if len(found) < len(given):
+    for name, _ in given:
+        if name in fields and name not in names:
+            raise Problem(400, f"the query has {name!r}: send it in the JSON of the body")
+    _check_names(request.query_params, names, "there is")
+    if len(request.query_params) < len(given):
         raise Problem(400, "a parameter of the query stands there twice: give each once")
-    return found
 
 
 def number_in(query: Mapping[str, str], name: str, least: int, most: int, otherwise: int) -> int:

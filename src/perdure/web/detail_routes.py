@@ -12,7 +12,7 @@ from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.journal_lines import journal_lines
 from perdure.operate.lives import lives_during
 from perdure.operate.run_detail import RunDetail
-from perdure.web.bodies import number_in, query_of
+from perdure.web.bodies import number_in
 from perdure.web.forms import CUT, detail_form, line_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem
@@ -24,7 +24,7 @@ __all__ = ["detail", "records", "value"]
 
 async def detail(request: Request) -> Response:
     """Answer with everything that a run did; values are cut."""
-    query = query_of(request, ("cut",))
+    query = request.query_params
     cut, id_ = number_in(query, "cut", 0, CUT, CUT), id_in(request)
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
@@ -36,7 +36,7 @@ async def detail(request: Request) -> Response:
 
 async def records(request: Request) -> Response:
     """Answer with the records of a run's journal, as they are."""
-    query = query_of(request, ("after", "limit"))
+    query = request.query_params
     after = number_in(query, "after", 0, 2**40, 0)
     limit, id_ = number_in(query, "limit", 1, 5000, 1000), id_in(request)
 
@@ -54,7 +54,7 @@ async def records(request: Request) -> Response:
 
 async def value(request: Request) -> Response:
     """Answer with one value of a run in full, which lists have cut."""
-    path, id_ = query_of(request, ("path",)).get("path", ""), id_in(request)
+    path, id_ = request.query_params.get("path", ""), id_in(request)
 
     async def read(history: AsyncHistory, job: JobRow) -> Any:
         info = await history.run(job, id_)

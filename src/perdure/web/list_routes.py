@@ -17,7 +17,7 @@ from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lives import lives
 from perdure.operate.lookup import outputs_of
 from perdure.run import RunInfo, RunStatus, is_run_id, run_number, status_named
-from perdure.web.bodies import number_in, query_of
+from perdure.web.bodies import number_in
 from perdure.web.forms import error_form, milliseconds, process_form, run_form, wait_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem
@@ -27,7 +27,6 @@ __all__ = ["failures", "hour", "inbox", "now", "runs", "summaries"]
 
 MOST = 200  # items of one answer
 LATEST = 9 * 10**12  # ms: in the year 2255, and in ns what a store can look for
-_FILTERS = ("status", "key", "text", "since", "until", "after", "limit")
 _SUMMED = 100  # runs of one answer of summaries
 _SUM_SECONDS = 0.3  # after which what is left of them is for the next answer
 _SUM_CUT = 1024  # bytes of a value there: one line of it is shown
@@ -43,7 +42,7 @@ _SEARCH_SECONDS = 1.0  # after which a search says how far it looked
 async def runs(request: Request) -> Response:
     """Answer with the newest runs, newest first."""
     service = service_of(request)
-    query = query_of(request, _FILTERS)
+    query = request.query_params
     limit = number_in(query, "limit", 1, MOST, 50)
     wanted = _Wanted(query)
     most = service.limits.searched_runs
@@ -146,7 +145,7 @@ async def _key(history: AsyncHistory, job: JobRow, wanted: _Wanted) -> Any:
 async def summaries(request: Request) -> Response:
     """Answer with heads and summaries of the runs that are named."""
     service = service_of(request)
-    wanted = query_of(request, ("runs",)).get("runs", "").split(",")
+    wanted = request.query_params.get("runs", "").split(",")
     if len(wanted) > _SUMMED or not all(map(is_run_id, wanted)):
         raise Problem(400, f"name 1 to {_SUMMED} runs by their short ids: runs=r1,r2")
     known = service.summaries
@@ -169,7 +168,7 @@ async def summaries(request: Request) -> Response:
 async def inbox(request: Request) -> Response:
     """Answer with what runs wait for from outside, those that wait longest first."""
     service = service_of(request)
-    limit = number_in(query_of(request, ("limit",)), "limit", 1, MOST, 50)
+    limit = number_in(request.query_params, "limit", 1, MOST, 50)
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
         waits, count = await history.waits_and_count(job, limit=limit)
@@ -181,7 +180,7 @@ async def inbox(request: Request) -> Response:
 async def failures(request: Request) -> Response:
     """Answer with failed runs in groups of one kind and place, the largest first."""
     service = service_of(request)
-    query = query_of(request, ("limit",))
+    query = request.query_params
     limit = number_in(query, "limit", 1, 10_000, service.limits.searched_runs)
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
@@ -226,7 +225,6 @@ def _groups(failed: list[RunInfo]) -> list[dict[str, Any]]:
 async def now(request: Request) -> Response:
     """Answer with how many runs stand how, and what this process has at work."""
     service = service_of(request)
-    query_of(request, ())
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
         waits, count = await history.waits_and_count(job, limit=_LONGEST)
@@ -251,7 +249,7 @@ async def now(request: Request) -> Response:
 async def hour(request: Request) -> Response:
     """Answer with the calls of the last hour by minute, the processes of it, and what failed."""
     service = service_of(request)
-    since = _time(query_of(request, ("since",)), "since")
+    since = _time(request.query_params, "since")
     most = service.limits.searched_runs
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from perdure.connectors.json_text import to_json
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lives import lives
-from perdure.web.bodies import query_of
 from perdure.web.forms import milliseconds, process_form
 from perdure.web.operations import json_answer
 from perdure.web.service import service_of
@@ -24,7 +23,7 @@ _MOST = 200  # processes of one answer
 async def live(request: Request) -> Response:
     """Answer with what the job does now, where that is seen: in the process that has it."""
     service = service_of(request)
-    run = query_of(request, ("run",)).get("run")
+    run = request.query_params.get("run")
     if service.served is None:
         return json_answer(b'{"is_visible":false}')
     seen = service.served.job.snapshot()
@@ -46,7 +45,6 @@ def _call_form(call: Any) -> dict[str, Any]:
 
 async def processes(request: Request) -> Response:
     """Answer with the processes that had the job, the newest first."""
-    query_of(request, ())
 
     async def read(history: AsyncHistory, job: JobRow) -> dict[str, Any]:
         found = await lives(history, job)

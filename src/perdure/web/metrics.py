@@ -23,7 +23,6 @@ from starlette.responses import Response
 
 from perdure.engine.figures import Distribution, Figures, OwnMetric
 from perdure.printable import printable
-from perdure.web.bodies import query_of
 from perdure.web.metric_names import METRICS, OWN
 from perdure.web.openapi import VERSION
 from perdure.web.problems import Problem
@@ -41,7 +40,6 @@ Values = Iterable[tuple[Sequence[str], float]]
 async def metrics(request: Request) -> Response:
     """Answer with the job's figures, in the format of Prometheus or OpenMetrics."""
     service = service_of(request)
-    query_of(request, ())
     if service.served is None:
         raise Problem(
             404, "only the process that runs the job measures it: scrape /metrics of"

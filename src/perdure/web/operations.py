@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from perdure.web.access import Role, Token
+from perdure.web.bodies import check_query
 from perdure.web.problems import Problem, problem_of
 
 __all__ = ["Handler", "Operation", "Parameter", "json_answer", "routes_of", "token_of"]
@@ -85,11 +86,20 @@ def _answering(operations: Mapping[str, Operation]) -> Handler:
         operation = operations.get(request.method) or operations["GET"]  # also for HEAD
         try:
             _check_role(operation, token_of(request))
+            if request.scope["query_string"]:
+                _check_query(operation, request)
             return await operation.handler(request)
         except Exception as error:
             return problem_of(error).response()
 
     return answer
+
+
+def _check_query(operation: Operation, request: Request) -> None:
+    if operation.role is None:  # who asks for them by address may add what no cache knows
+        return
+    names = [each.name for each in operation.parameters if each.place == "query"]
+    check_query(request, names, (operation.body or {}).get("properties", ()))
 
 
 def _check_role(operation: Operation, token: Token | None) -> None:

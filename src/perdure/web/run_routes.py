@@ -14,7 +14,7 @@ from perdure.errors import InputError
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lookup import outputs_of, run_of_input
 from perdure.run import Output, RunInfo, RunStatus
-from perdure.web.bodies import body_of, query_of
+from perdure.web.bodies import body_of
 from perdure.web.forms import error_form, milliseconds, wait_form
 from perdure.web.limits import LONGEST_WAIT
 from perdure.web.operations import json_answer
@@ -171,7 +171,7 @@ def id_in(request: Request) -> str:
 async def look(request: Request) -> Response:
     """Answer with a run by its short id, or by the id that was given with its input."""
     service, id_ = service_of(request), id_in(request)
-    query = query_of(request, ("wait",))
+    query = request.query_params
     if "wait" in query:
         await _wait_for(service, id_, request, _seconds_in(query["wait"]))
     return await _run_answer(service, await info_of(service, id_))
@@ -195,7 +195,7 @@ async def _wait_for(service: Service, id_: str, request: Request, seconds: float
 async def look_by_id(request: Request) -> Response:
     """Answer with the run whose input was given with an id."""
     service = service_of(request)
-    query = query_of(request, ("id",))
+    query = request.query_params
     if "id" not in query:
         raise Problem(400, "the query has no id: ask /runs/by-id?id=ID")
 

@@ -22,7 +22,6 @@ from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.journal_lines import JournalLine, journal_lines
 from perdure.operate.lookup import run_numbered
 from perdure.run import RunInfo, run_id
-from perdure.web.bodies import query_of
 from perdure.web.forms import error_form, line_form
 from perdure.web.operations import json_answer
 from perdure.web.problems import Problem, problem_of
@@ -38,7 +37,7 @@ _AT_ONCE = 500  # records in one event
 async def job_stream(request: Request) -> Response:
     """Stream what is new in the job."""
     service = service_of(request)
-    query = query_of(request, ("since",))
+    query = request.query_params
     since = query.get("since") or request.headers.get("last-event-id", "")
     return _stream(service, _job_events(service, since))
 
@@ -61,7 +60,7 @@ async def _job_events(service: Service, since: str) -> AsyncGenerator[ServerSent
 async def run_stream(request: Request) -> Response:
     """Stream the records of a run as they are written, until it has ended."""
     service = service_of(request)
-    query = query_of(request, ("after",))
+    query = request.query_params
     after = _count(query.get("after") or request.headers.get("last-event-id", "0"))
     info = await info_of(service, id_in(request))  # 404 before anything is streamed
     return _stream(service, _run_events(service, info, after))
@@ -110,7 +109,7 @@ async def _new_records(
 async def outputs(request: Request) -> Response:
     """Answer with a run's outputs by now, or stream them until it has ended."""
     service = service_of(request)
-    query = query_of(request, ("after",))
+    query = request.query_params
     after = _count(query.get("after") or request.headers.get("last-event-id", "0"))
     info = await info_of(service, id_in(request))
     if "text/event-stream" in request.headers.get("accept", ""):
