@@ -112,6 +112,51 @@ async def test_pages_of_other_sites_write_nothing(headers: dict[str, str], statu
         assert len((await client.get("/runs")).json()["runs"]) == expected
 
 
+OURS = "https://ours.example"
+
+
+def asked(origin: str, method: str = "POST", headers: str = "") -> dict[str, str]:
+    """What a browser asks with before it sends the request of a page of another site."""
+    given = {"Origin": origin, "Access-Control-Request-Method": method}
+    return {**given, "Access-Control-Request-Headers": headers} if headers else given
+
+
+async def test_a_browser_is_told_that_pages_of_an_allowed_origin_may_use_it() -> None:
+    async with served(token=None, origins=["https://Ours.example:443/"]) as (client, _):
+        sent = "authorization,content-type,idempotency-key,last-event-id"
+        for method in ("GET", "POST"):
+            may = await client.options("/runs", headers=asked(OURS, method, sent))
+            assert may.status_code == 200
+            assert may.headers["access-control-allow-origin"] == OURS
+            assert method in may.headers["access-control-allow-methods"].split(", ")
+            allowed = may.headers["access-control-allow-headers"].lower().split(", ")
+            assert set(sent.split(",")) <= set(allowed)
+            assert "Origin" in may.headers["vary"]
+            assert "access-control-allow-credentials" not in may.headers
+        in_house = {**asked(OURS), "Access-Control-Request-Private-Network": "true"}
+        assert (await client.options("/runs", headers=in_house)).status_code == 200
+        page = {"Origin": OURS, "Sec-Fetch-Site": "cross-site"}
+        bearer = {**page, "Authorization": f"Bearer {SECRET}"}
+        made = await client.post("/runs", json={"key": 1, "value": 1}, headers=bearer)
+        seen = await client.get("/runs", headers=bearer)
+        refused = await client.get("/runs", headers=page)
+        for said, status in ((made, 202), (seen, 200), (refused, 401)):
+            assert (said.status_code, said.headers["access-control-allow-origin"]) == (status, OURS)
+            assert "Origin" in said.headers["vary"]
+        assert "Location" in made.headers["access-control-expose-headers"].split(", ")
+
+
+@pytest.mark.parametrize("origins", [[], [OURS]])
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://ours.example", "null", "*"])
+async def test_a_browser_is_told_nothing_for_other_pages(origins: list[str], origin: str) -> None:
+    async with served(origins=origins) as (client, _):
+        may = await client.options("/runs", headers=asked(origin))
+        assert may.status_code == (403 if origins else 405)
+        seen = await client.get("/runs", headers={"Origin": origin})
+        for said in (may, seen):
+            assert "access-control-allow-origin" not in said.headers
+
+
 async def test_who_asks_too_often_is_told_when_to_ask_again() -> None:
     limits = Limits(rate=0.001, burst=3)
     async with served(limits=limits) as (client, _):
@@ -234,7 +279,10 @@ def test_a_token_that_is_none_is_refused_before_anything_is_opened(
         ({"hosts": ["desk", ""]}, "host '' is no name"),
         ({"hosts": ["*.desk.example"]}, r"or \* for any"), ({"hosts": ["a b"]}, "is no name"),
         ({"hosts": ["bücher.example"]}, "is no name"), ({"hosts": ["desk:x"]}, "is no name"),
-        ({"origins": ["example.org"]}, "https://example.org"), ({"tokens": ["short"]}, "8 or more"),
+        ({"origins": ["example.org"]}, "https://example.org"), ({"origins": ["*"]}, "write it as"),
+        ({"origins": ["https://a.example/page"]}, "write it as"),
+        ({"origins": ["https://me@a.example"]}, "write it as"),
+        ({"tokens": ["short"]}, "8 or more"),
     ],
 )  # fmt: skip
 async def test_what_means_nothing_is_refused(options: dict[str, Any], said: str) -> None:

@@ -52,7 +52,7 @@ AllowHostOption = Annotated[
 ]
 AllowOriginOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-origin", metavar="URL", help="A site whose pages may write here."),
+    typer.Option("--allow-origin", metavar="URL", help="A site whose pages may use this."),
 ]
 PrefixOption = Annotated[
     str, typer.Option("--prefix", metavar="/PATH", help="The path below which a proxy shows it.")

@@ -41,7 +41,7 @@ def app(
             themselves.
         hosts: names that requests may be for, as their Host header says; "*" is any. None: any
             where tokens are asked for, else those of this machine.
-        origins: origins of pages that may write, besides that of the service itself.
+        origins: origins of pages that may use it, besides that of the service itself.
         prefix: path below which a proxy shows the application, such as "/perdure".
         limits: bounds of what one client, and all of them, may take.
 

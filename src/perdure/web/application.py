@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from perdure.engine.job import Job
 from perdure.engine.served import ServedJob
@@ -16,6 +17,7 @@ from perdure.operate.history import History
 from perdure.printable import printable_logger
 from perdure.web.access import Access, Token, chosen_tokens
 from perdure.web.api import OPERATIONS
+from perdure.web.cross_origin import CrossOrigin, checked_origin
 from perdure.web.guard import LOCAL_HOSTS, PROBES, Guard, is_host
 from perdure.web.limits import Limits
 from perdure.web.meta_routes import document_route
@@ -42,7 +44,7 @@ def served(
     origins: Iterable[str],
     prefix: str,
     limits: Limits,
-) -> Guard:
+) -> ASGIApp:
     """Return the application of a job; see `perdure.web.app`."""
     chosen = chosen_tokens(tokens)
     if chosen is None:
@@ -84,13 +86,13 @@ def guarded(
     hosts: Iterable[str],
     origins: Iterable[str],
     prefix: str,
-) -> Guard:
+) -> ASGIApp:
     """Return the application over a service.
 
     Raises:
         ConfigurationError: an argument is wrong.
     """
-    prefix, origins, hosts = prefix.rstrip("/"), list(origins), list(hosts)
+    prefix, origins, hosts = prefix.rstrip("/"), [*map(checked_origin, origins)], list(hosts)
     if not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(f"prefix {prefix!r} is no path: write it as /perdure")
     for host in hosts:
@@ -98,9 +100,6 @@ def guarded(
             raise ConfigurationError(
                 f"host {host!r} is no name: write it as agents.example.org, or * for any"
             )
-    for origin in origins:
-        if not re.fullmatch(r"https?://[^/\s]+/?", origin):
-            raise ConfigurationError(f"origin {origin!r}: write it as https://example.org")
     documented = Operation(
         method="GET", path="/openapi.json", role=None, name="getDocument", text="This document.",
         handler=document_route(functools.cache(lambda: document(OPERATIONS, prefix))),
@@ -111,7 +110,8 @@ def guarded(
     )
     routes.router.redirect_slashes = False
     routes.state.service = service
-    return Guard(
+    guard = Guard(
         routes, service, Access(tokens), hosts=hosts, origins=origins, prefix=prefix,
         open_paths=OPEN_PATHS, open_below=BELOW,
     )  # fmt: skip
+    return CrossOrigin(guard, origins) if origins else guard

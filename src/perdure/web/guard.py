@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.web.access import Access, Token
+from perdure.web.cross_origin import stranger
 from perdure.web.limits import Rates
 from perdure.web.problems import Problem
 from perdure.web.service import Service
@@ -44,7 +45,7 @@ class Guard:
         service: what they stand on.
         access: who may ask.
         hosts: names that a request may be for; with "*" any.
-        origins: whose pages may write, besides the service's own.
+        origins: whose pages may write, besides the service's own; as browsers send them.
         prefix: path below which a proxy shows the service; it may be cut off, or not.
         open_paths: paths that need no token.
         open_below: nor does what is below this one.
@@ -66,7 +67,7 @@ class Guard:
         self._service = service
         self._access = access
         self._hosts = frozenset(_host_name(host) for host in hosts)
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._origins = frozenset(origins)
         self._prefix = prefix
         self._open_paths = frozenset(open_paths)
         self._open_below = open_below
@@ -165,11 +166,7 @@ class Guard:
         """Refuse what the page of another site may have a browser send."""
         origins = headers.getlist("origin")
         if any(not self._is_own(origin, headers, scope) for origin in origins):
-            raise Problem(
-                403,
-                f"a page of {origins[0][:100]!r} may not write here: name it with --allow-origin"
-                " (origins= of perdure.web.app)",
-            )
+            raise stranger(origins[0])
         if not origins and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Problem(403, "a page of another site may not write here")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
