@@ -197,6 +197,40 @@ async def test_a_huge_body_is_refused_before_it_has_come(chunked: bool) -> None:
         assert (await served.ask("GET", "/healthz"))[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/runs", {}, 413), ("/runs", {"Connection": "close"}, 413),
+        ("/runs", {"Content-Length": "", "Transfer-Encoding": "chunked"}, 413),
+        ("/runs", {"Authorization": "Bearer wrong", "Connection": "close"}, 401),
+        ("/runs", {"Content-Type": "text/plain", "Connection": "close"}, 415),
+        ("/nowhere", {"Connection": "close"}, 404),
+    ],
+)  # fmt: skip
+async def test_who_sends_all_of_a_body_first_gets_the_refusal(
+    path: str, headers: dict[str, str], status: int
+) -> None:
+    async with serving(body_bytes=1000) as served:
+        client = await served.client()
+        part = b"100000\r\n" + b" " * 2**20 + b"\r\n"
+        is_chunked = "Transfer-Encoding" in headers
+        size = 20 * (len(part) if is_chunked else 2**20)
+        client.send(request("POST", path, **{"Content-Length": str(size), **headers}))
+        for _ in range(20):
+            client.send(part if is_chunked else b" " * 2**20)
+            await client.writer.drain()  # raises once the server has cut it off
+        client.send(b"0\r\n\r\n" if is_chunked else b"")
+        assert (await client.answer())[0] == status
+
+
+async def test_who_never_ends_a_body_is_let_go() -> None:
+    async with serving(body_bytes=1000, receive_seconds=SOON) as served:
+        client = await served.client()
+        client.send(request("POST", "/runs", **{"Content-Length": "999999999999"}))
+        assert (await client.answer())[0] == 413
+        assert await client.end() == b""
+
+
 async def test_a_body_that_nobody_reads_holds_no_connection() -> None:
     async with serving(receive_seconds=2 * SOON, idle_seconds=PATIENCE) as served:
         client = await served.client()

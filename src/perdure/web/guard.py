@@ -15,6 +15,7 @@ from perdure.web.cross_origin import stranger
 from perdure.web.limits import Rates
 from perdure.web.problems import Problem
 from perdure.web.service import Service
+from perdure.web.unread import UnreadBody
 
 __all__ = ["LOCAL_HOSTS", "PROBES", "Guard", "is_host"]
 
@@ -36,7 +37,7 @@ _HEADERS = tuple(
 
 
 class Guard:
-    """An ASGI application around that of the routes; it reads no body.
+    """An ASGI application around that of the routes; of bodies it drops what they left unread.
 
     Owns: the count of requests under way, the clients' rates. On one event loop.
 
@@ -82,23 +83,32 @@ class Guard:
             await self._inner(scope, receive, send)
             return
         scope, path = self._placed(scope)
+        body = UnreadBody(scope, receive, self._service.limits.receive_seconds)
+        end: Message | None = None
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal end
             if message["type"] == "http.response.start":
                 headers = message["headers"]
                 given = {name for name, _ in headers}
                 message["headers"] = [*headers, *(h for h in _HEADERS if h[0] not in given)]
+            elif not body.is_over and not message.get("more_body"):
+                end = {"type": "http.response.body", "body": b""}
+                message = {**message, "more_body": True}
             await send(message)
 
         self._under_way += 1
         try:
             self._check(scope, path)
         except Problem as problem:
-            await problem.response()(scope, receive, send_with_headers)
+            await problem.response()(scope, body.receive, send_with_headers)
         else:
-            await self._inner(scope, receive, send_with_headers)
+            await self._inner(scope, body.receive, send_with_headers)
         finally:
             self._under_way -= 1
+        if end is not None:  # nobody waits for that: all of the answer is on its way
+            await body.take()
+            await send(end)
 
     def _placed(self, scope: Scope) -> tuple[Scope, str]:
         """Return the scope below our prefix, and the path in it."""
