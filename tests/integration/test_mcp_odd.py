@@ -17,7 +17,8 @@ from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, MCPServer, OutputEvent
 from perdure.actions.chat import chat
-from perdure.errors import TerminalError
+from perdure.errors import ConfigurationError, TerminalError
+from perdure.integrations.mcp import MCPPrompt
 from perdure.llm.chat_model import ChatModel
 from perdure.llm.message import Attachment, ChatMessage, ToolCall
 from perdure.testing.scripted_chat import ScriptedChatModel
@@ -47,6 +48,7 @@ ANSWERS: dict[str, Any] = {
     ],
     "none": None,
 }
+IN_LINES = {"code": 1, "message": "bad\n  \x1b[31mparams\u2028x"}
 # What is written in the place of a reply, by the name of the tool.
 TEXTS: dict[str, Callable[[Any], str]] = {
     "half": lambda it: _reply(it, result={"content": [{"type": "text", "text": "a \ud800 b"}]}),
@@ -54,6 +56,7 @@ TEXTS: dict[str, Callable[[Any], str]] = {
     "list": lambda it: _reply(it, result=[]),
     "no_error": lambda it: _reply(it, error="x"),
     "cut": lambda it: _reply(it, result={"content": []})[:-2],
+    "in_lines": lambda it: _reply(it, error=IN_LINES),
     "to_nobody": lambda it: _reply(None, error={"code": -32600, "message": "who asks?"}),
 }
 
@@ -76,7 +79,11 @@ def answer(method: str, params: Any) -> Any:
     if method == "tools/call":
         return {"content": ANSWERS[params["name"]]}
     if method == "prompts/list":
-        return {"prompts": [{"name": "greet"}, {"name": 7}, {"name": "ask", "arguments": "x"}]}
+        drawn = {"name": "drawn", "arguments": [{"name": "of\nwhat", "required": True}]}
+        bad = [{"name": 7}, {"name": "ask", "arguments": "x"}]
+        return {"prompts": [{"name": "greet"}, *bad, drawn]}
+    if method == "prompts/get" and params["name"] == "drawn":
+        return None
     if method == "prompts/get":
         return {"messages": [{"role": "user", "content": {"type": "video"}}]}
     return None
@@ -92,7 +99,7 @@ def answered(request: Any) -> str | None:
         return _reply("x", result={"content": []})
     result = answer(request["method"], request.get("params"))
     if result is None:
-        return _reply(request["id"], error={"code": -32601, "message": "there is no such method"})
+        return _reply(request["id"], error={"code": -32601, "message": "there is\n\tno such"})
     return _reply(request["id"], result=result)
 
 
@@ -152,7 +159,7 @@ def test_a_bad_tool_is_left_out_and_the_others_work(
 
     with caplog.at_level(logging.WARNING, "perdure.mcp"):
         names, said = used(server, use)
-    assert (names, said) == ([*ANSWERS, *TEXTS, "to_another", "greet"], "fine")
+    assert (names, said) == ([*ANSWERS, *TEXTS, "to_another", "greet", "drawn"], "fine")
     warnings = [each for each in caplog.messages if "is left out" in each]
     noise = [each for each in warnings if each.endswith("what is no message is left out: noise")]
     warnings = [each for each in warnings if each not in noise]
@@ -202,6 +209,7 @@ def test_an_answer_that_breaks_the_protocol_is_one_line_that_names_the_server(
         ("list", "it breaks the protocol: result: "),
         ("no_error", "it breaks the protocol: error: "),
         ("cut", "it breaks the protocol: no JSON: "),
+        ("in_lines", r"bad \x1b[31mparams x (code 1)"),
         ("to_nobody", "who asks?"),
     ],
 )
@@ -218,6 +226,32 @@ def test_a_reply_that_cannot_be_read_ends_the_call_that_it_is_to(
     assert "\n" not in said
     assert then == "fine"
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+def test_a_prompt_that_is_refused_when_its_server_is_opened_is_one_line(server: MCPServer) -> None:
+    server._templates = frozenset(["drawn"])
+    with pytest.raises(ConfigurationError) as caught:
+        used(server, lambda: None)
+    assert "takes no places for arguments: there is no such; leave it out" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_arguments_are_one_line(server: MCPServer) -> None:
+    async def use() -> str:
+        (drawn,) = (each for each in server.provided() if each.name == "drawn")
+        assert isinstance(drawn, MCPPrompt)
+        with pytest.raises(ConfigurationError) as caught:
+            drawn.format_string()
+        return str(caught.value)
+
+    assert "takes of what: fetch it" in used(server, use)
+
+
+def test_the_end_of_its_stderr_is_one_line() -> None:
+    ends = r"import sys; sys.exit('bad\x1b[31m\r\nluck\x85x')"
+    with pytest.raises(ConfigurationError) as caught:
+        used(MCPServer(sys.executable, args=["-c", ends]), lambda: None)
+    assert str(caught.value).endswith(r"; its stderr ends with: bad\x1b[31m | luck x")
 
 
 def test_a_body_without_a_reply_to_its_request_ends_the_call(server: MCPServer) -> None:

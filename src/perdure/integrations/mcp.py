@@ -21,6 +21,7 @@ from perdure.errors import (
     ToolArgumentsError,
 )
 from perdure.integrations.mcp_content import messages_of, part_of, text_of
+from perdure.integrations.mcp_errors import line
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
 from perdure.llm.json_schema import json_validator
 from perdure.llm.message import Attachment, ChatMessage, MessageRole
@@ -136,7 +137,7 @@ class MCPPrompt(Prompt):
 
     def _usable(self) -> None:
         if not self._filled:
-            takes = f"takes {', '.join(self.arguments)}" if self.arguments else "was refused"
+            takes = f"takes {line(', '.join(self.arguments))}" if self.arguments else "was refused"
             raise ConfigurationError(
                 f"the prompt {self.name!r} of an MCP server {takes}: fetch it in a durable call"
                 " (prompt.fetch), or name it in prompt_templates="
@@ -388,7 +389,7 @@ class MCPServer(Resource):
             if prompt.server_name in self._templates:
                 raise ConfigurationError(
                     f"MCP server {self._endpoint}: its prompt {prompt.server_name!r} takes no"
-                    f" places for arguments: {error}; leave it out of prompt_templates"
+                    f" places for arguments: {line(str(error))}; leave it out of prompt_templates"
                 ) from None
             logger.warning("MCP server %s: prompt %s: %s", self._endpoint, prompt.name, error)
 
@@ -405,7 +406,7 @@ class MCPServer(Resource):
                 raise ConfigurationError(
                     f"MCP server {self._endpoint}: {what} names"
                     f" {', '.join(sorted(named - known))}; it has:"
-                    f" {', '.join(sorted(known)) or 'none'}"
+                    f" {line(', '.join(sorted(known))) or 'none'}"
                 )
 
 

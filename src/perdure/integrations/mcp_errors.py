@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["broken_rule", "first", "late", "said"]
+from perdure.printable import printable
+
+__all__ = ["broken_rule", "first", "late", "line", "said"]
 
 
 def broken_rule(error: Any) -> str | None:
@@ -25,8 +27,13 @@ def first(error: BaseException) -> BaseException:
     return error
 
 
+def line(text: str) -> str:
+    """Return what a server, its program or its client says in one line of which nothing acts."""
+    return printable(" ".join(text.split()))
+
+
 def said(error: BaseException | None, command: Sequence[str] = ()) -> str:
-    """Return what an error says.
+    """Return what an error says, in one line.
 
     Args:
         error: The error.
@@ -34,8 +41,8 @@ def said(error: BaseException | None, command: Sequence[str] = ()) -> str:
     """
     rule = broken_rule(error)
     if rule is not None:
-        return rule
-    text = " ".join(str(error).split())
+        return line(rule)
+    text = line(str(error))
     if isinstance(error, FileNotFoundError):
         # Some event loops leave out which program it was that they could not start.
         return f"there is no {error.filename or ' '.join(command[:1])!r}"

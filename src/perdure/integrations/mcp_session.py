@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.integrations.mcp_errors import first, late, said
+from perdure.integrations.mcp_errors import first, late, line, said
 from perdure.integrations.mcp_replies import Replies, came_by, mute_the_client
 from perdure.integrations.mcp_wire import Watched, mend
 from perdure.integrations.retry_after import seconds_in
@@ -237,9 +237,10 @@ class _Session:
 
     def explained(self, reason: str) -> str:
         """Return a reason in one line, with what the server wrote last to its stderr."""
-        last = " | ".join(line for line in list(self._stderr)[-3:] if line.strip())
+        last = " | ".join(each for each in list(self._stderr)[-3:] if each.strip())
         status = f" (HTTP {self.http_status})" if self.http_status else ""
-        return f"{reason}{status}" + (f"; its stderr ends with: {last}" if last else "")
+        ending = f"; its stderr ends with: {line(last)}" if last else ""
+        return f"{line(reason)}{status}{ending}"
 
 
 class Link:
