@@ -389,6 +389,9 @@ def test_a_server_that_does_not_come_back_is_retryable(tmp_path: Path) -> None:
     ("server", "said"),
     [
         (MCPServer("no-such-program --x"), "there is no 'no-such-program'"),
+        (MCPServer(sys.executable, cwd="/no/such"), r"there is no folder '/no/such' .*\(cwd=\)"),
+        (MCPServer(sys.executable, cwd=__file__), r"there is no folder '.*test_mcp.py' "),
+        (MCPServer("no-such-program", cwd="/"), "there is no 'no-such-program'"),
         (MCPServer(sys.executable, args=["-c", "raise SystemExit('bad luck')"]), "bad luck"),
         (
             MCPServer(sys.executable, args=["-c", "input()\ninput()"], connect_timeout=0.3),
@@ -396,7 +399,15 @@ def test_a_server_that_does_not_come_back_is_retryable(tmp_path: Path) -> None:
         ),
         (MCPServer(url="http://127.0.0.1:9/mcp"), "http://127.0.0.1:9/mcp.*cannot be"),
     ],
-    ids=["no program", "ends at once", "says nothing", "nobody listens"],
+    ids=[
+        "no program",
+        "no folder",
+        "a file",
+        "no program in a folder",
+        "ends at once",
+        "says nothing",
+        "nobody listens",
+    ],
 )
 def test_a_server_that_cannot_be_reached(server: MCPServer, said: str) -> None:
     before = set(children())

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
-from perdure.integrations.mcp_errors import first, late, line, said
+from perdure.integrations.mcp_errors import first, lacking_folder, late, line, said
 from perdure.integrations.mcp_replies import Replies, came_by, mute_the_client
 from perdure.integrations.mcp_wire import Watched, mend
 from perdure.integrations.retry_after import seconds_in
@@ -158,9 +158,9 @@ class _Session:
         elif isinstance(reason, asyncio.CancelledError):
             self._client.cancel()
         else:
-            self._client.set_exception(
-                ConnectionError(self.explained(said(reason, self._endpoint.command)))
-            )
+            lacking = await lacking_folder(reason, self._endpoint.cwd)
+            why = self.explained(said(reason, self._endpoint.command, lacking))
+            self._client.set_exception(ConnectionError(why))
             self._client.exception()  # looked at, though nobody may be waiting any more
 
     async def _target(self, stack: contextlib.AsyncExitStack) -> Any:
