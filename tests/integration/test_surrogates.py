@@ -1,4 +1,4 @@
-"""Lone surrogates in the texts of tools and models: a request has U+FFFD in their place."""
+"""Lone surrogates in texts: requests to models and tools, and documents, have U+FFFD for them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from perdure import (
     Agent,
     ChatModel,
+    Document,
     EmbeddingModel,
     InputEvent,
     LocalEngine,
@@ -25,6 +26,10 @@ from perdure import (
     Output,
     OutputEvent,
     ReActAgent,
+    ResourceType,
+    TerminalError,
+    VectorStore,
+    VectorStoreQuery,
 )
 from perdure.actions import model_request
 from perdure.integrations.openai_agents import DurableRunner
@@ -140,6 +145,71 @@ def test_of_texts_to_embed() -> None:
     with ScriptedModelServer() as server:
         first, second = asyncio.run(main(server.url))
     assert first == second
+
+
+def outcome(act: Any, store: str) -> Any:
+    """Return what an action's `act` returned."""
+
+    async def go(event: Any, ctx: Any) -> None:
+        ctx.send_event(OutputEvent(output=await act(ctx)))
+
+    agent = Agent().add_action("go", [InputEvent], go)
+    agent.add_resource("v", ResourceType.VECTOR_STORE, VectorStore())
+    (output,) = LocalEngine(store).run(agent, ["x"], key=str)
+    return output.value
+
+
+@pytest.fixture(params=["memory://", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return request.param if request.param != "sqlite" else f"sqlite:///{tmp_path / 'store.db'}"
+
+
+async def refusal(call: Any) -> str:
+    with pytest.raises(TerminalError) as caught:
+        await call
+    return str(caught.value)
+
+
+HALF = "it has half of a character (a lone surrogate), which no store can keep"
+
+
+def test_of_documents_and_filters(store: str) -> None:
+    async def act(ctx: Any) -> Any:
+        documents = ctx.get_resource("v", ResourceType.VECTOR_STORE)
+        call = ctx.durable_execute_async
+        given = Document(f"tea {FILE}", {"path": FILE, FILE: [FILE]})
+        (id_,) = await call(documents.add, given)
+        assert await call(documents.add, given) == [id_]  # a repetition changes nothing
+        (found,) = await call(documents.get, None, None, {"path": FILE})
+        query = VectorStoreQuery(f"tea {FILE}", mode="keyword", filters={FILE: FILE})
+        assert (await call(documents.query, query)).documents[0].id == id_
+        for refused in (
+            call(documents.add, [Document("x", id="a\ud800")]),
+            call(documents.get, "a\ud800"),
+            call(documents.delete, ["a\ud800"]),
+        ):
+            assert await refusal(refused) == f"a document cannot be named 'a\\ud800': {HALF}"
+        said = await refusal(call(documents.add, [Document("x")], "a\ud800"))
+        assert said == f"a collection cannot be named 'a\\ud800': {HALF}"
+        assert await refusal(call(documents.size, "a\ud800")) == said
+        return [found.content, found.metadata]
+
+    assert outcome(act, store) == [f"tea {SENT}", {"path": SENT, SENT: [SENT]}]
+
+
+def test_of_long_term_memory(store: str) -> None:
+    async def act(ctx: Any) -> Any:
+        notes = ctx.long_term_memory.get_memory_set("n")
+        await notes.add(["one", FILE], [{"path": FILE}, {}], ["1", "2"])
+        assert await notes.update("1", f"tea {FILE}")
+        (found,) = await notes.search("tea", filters={"path": FILE})
+        said = f"an item of memory set 'n' cannot have the id 'a\\ud800': {HALF}"
+        for refused in (notes.add("x", ids="a\ud800"), notes.get(["a\ud800"])):
+            assert await refusal(refused) == said
+        assert await notes.size() == 2
+        return [found.value, found.metadata]
+
+    assert outcome(act, store) == [f"tea {SENT}", {"path": SENT}]
 
 
 def test_of_arguments_for_an_mcp_server() -> None:

@@ -14,7 +14,7 @@ from perdure.config.configuration import AgentExecutionOptions
 from perdure.config.options import DEFAULT_VECTOR_STORE
 from perdure.context import RunnerContext
 from perdure.documents.document import Document, VectorStoreQuery, VectorStoreQueryMode
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, TerminalError
 from perdure.llm.message import ChatMessage
 from perdure.llm.vector_store import BaseVectorStore
 from perdure.memory.long_term import LongTermOperation, MemorySetItem
@@ -298,6 +298,9 @@ class KeyMemory:
 
 
 def _document_id(scope: str, name: str, id_: str) -> str:
+    # Here, in the call, not where it is made: its failure is in journals that exist.
+    if isinstance(id_, str) and (why := unstorable(id_)):
+        raise TerminalError(f"an item of memory set {name!r} cannot have the id {id_!r}: {why}")
     parts = json.dumps([scope, name, id_]).encode()
     return hashlib.blake2b(parts, digest_size=16).hexdigest()
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, Literal
 
 from perdure.documents.document import Document, document_id, metadata_text, words_of
-from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
+from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 from perdure.llm.embedding_model import BaseEmbeddingModelSetup
-from perdure.llm.vector_store import BaseVectorStore, id_list
+from perdure.llm.vector_store import BaseVectorStore, id_list, read_filters
 
 __all__ = ["PgVectorStore", "sql_of"]
 
@@ -312,7 +312,7 @@ class _Where:
         if ids is not None:
             self.ids = f"{self.value(ids)}::text[]"
             parts.append(f"id = ANY({self.ids})")
-        parsed = parse_filters(filters)
+        parsed = read_filters(filters)
         if parsed is not None:
             parts.append(sql_of(parsed, self.values))
         self._text = " AND ".join(parts)

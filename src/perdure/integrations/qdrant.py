@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.documents.document import Document, document_id, metadata_text, words_of
-from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not, parse_filters
+from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not
 from perdure.documents.ranking import keyword_scores
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
 from perdure.integrations.retry_after import seconds_of
 from perdure.llm.embedding_model import BaseEmbeddingModelSetup
-from perdure.llm.vector_store import BaseVectorStore, id_list
+from perdure.llm.vector_store import BaseVectorStore, id_list, read_filters
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient
@@ -110,7 +110,7 @@ class QdrantVectorStore(BaseVectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         collection = self.collection_of(collection_name)
-        parsed = parse_filters(filters)
+        parsed = read_filters(filters)
         wanted = id_list(ids)
         async with self._asking() as client:
             if not await self._is_there(client, collection):
@@ -153,7 +153,7 @@ class QdrantVectorStore(BaseVectorStore):
         **kwargs: Any,
     ) -> None:
         collection = self.collection_of(collection_name)
-        parsed = parse_filters(filters)
+        parsed = read_filters(filters)
         wanted = id_list(ids)
         async with self._asking() as client:
             if not await self._is_there(client, collection):
@@ -216,7 +216,7 @@ class QdrantVectorStore(BaseVectorStore):
         filters: dict[str, Any] | None,
         **kwargs: Any,
     ) -> list[Document]:
-        parsed = parse_filters(filters)
+        parsed = read_filters(filters)
         async with self._asking() as client:
             if not await self._is_there(client, collection_name):
                 return []
@@ -240,7 +240,7 @@ class QdrantVectorStore(BaseVectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         words = list(dict.fromkeys(words_of(text)))
-        parsed = parse_filters(filters)
+        parsed = read_filters(filters)
         async with self._asking() as client:
             if not words or not await self._is_there(client, collection_name):
                 return []

@@ -18,14 +18,16 @@ from perdure.documents.document import (
     document_id,
     metadata_text,
 )
-from perdure.documents.filters import parse_filters
+from perdure.documents.filters import MetadataFilter, parse_filters
 from perdure.documents.index import DocumentIndex
 from perdure.documents.ranking import FUSION_DEPTH, reciprocal_rank_fusion
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, TerminalError
 from perdure.llm.embedding_model import BaseEmbeddingModelSetup, resolved_resource
+from perdure.llm.sendable import sendable
+from perdure.printable import unstorable
 from perdure.resource import Resource, ResourceType
 
-__all__ = ["BaseVectorStore", "VectorStore", "id_list"]
+__all__ = ["BaseVectorStore", "VectorStore", "id_list", "read_filters"]
 
 DEFAULT_COLLECTION: Final = "default"
 
@@ -35,7 +37,8 @@ class BaseVectorStore(Resource, abc.ABC):
 
     What a filter is: `perdure.documents.filters.parse_filters`. Adding is writing by id, and the
     id of a document without one is made from its content and metadata, so a call that is repeated
-    after a crash changes nothing.
+    after a crash changes nothing. Half of a character (a lone surrogate) in a text, its metadata, a
+    query or a filter is U+FFFD; an id or the name of a collection with one is refused.
 
     A subclass implements `get`, `delete`, `size`, `_add_embedding`, `_query_embedding`, and
     `_query_keyword` if it can.
@@ -103,7 +106,9 @@ class BaseVectorStore(Resource, abc.ABC):
         if not given:
             return []
         for document in given:
-            metadata_text(document.metadata)  # refuses what cannot be stored, before it costs
+            # What cannot be stored is refused before it costs.
+            metadata_text(document.metadata)
+            _check_name("document", document.id)
         ready = await self._embedded(given)
         more = {**self.store_kwargs, **kwargs}
         return await self._add_embedding(ready, self.collection_of(collection_name), **more)
@@ -153,7 +158,7 @@ class BaseVectorStore(Resource, abc.ABC):
         if asked.mode is not VectorStoreQueryMode.SEMANTIC:
             rankings.append(
                 await self._query_keyword(
-                    asked.query_text, depth, collection, asked.filters, **more
+                    sendable(asked.query_text), depth, collection, asked.filters, **more
                 )
             )
         if len(rankings) == 1:
@@ -233,8 +238,14 @@ class BaseVectorStore(Resource, abc.ABC):
         )
 
     def collection_of(self, name: str | None) -> str:
-        """Return the collection that is meant."""
-        return name or self.collection or DEFAULT_COLLECTION
+        """Return the collection that is meant.
+
+        Raises:
+            TerminalError: No store can keep its name.
+        """
+        meant = name or self.collection or DEFAULT_COLLECTION
+        _check_name("collection", meant)
+        return meant
 
     def _model(self) -> BaseEmbeddingModelSetup:
         if self._embedding_model is not None:
@@ -251,7 +262,10 @@ class BaseVectorStore(Resource, abc.ABC):
         )
 
     async def _embedded(self, documents: list[Document]) -> list[Document]:
-        """Return copies that have ids and, where there is an embedding model, embeddings."""
+        """Return copies as a store can hold them, with ids.
+
+        Where there is an embedding model, they have embeddings.
+        """
         bare = [document for document in documents if document.embedding is None]
         made: Iterable[list[float] | None] = [None] * len(bare)
         if bare and self.embedding_model is not None:
@@ -261,6 +275,8 @@ class BaseVectorStore(Resource, abc.ABC):
         return [
             dataclasses.replace(
                 each,
+                content=sendable(each.content),
+                metadata=sendable(each.metadata),
                 id=document_id(each),
                 embedding=next(embeddings) if each.embedding is None else each.embedding,
                 score=None,
@@ -292,7 +308,7 @@ class VectorStore(BaseVectorStore):
         return await self._index.get(
             self.collection_of(collection_name),
             id_list(ids),
-            filters=parse_filters(filters),
+            filters=read_filters(filters),
             limit=limit if ids is None else None,
             embeddings=embeddings,
         )
@@ -305,7 +321,7 @@ class VectorStore(BaseVectorStore):
         **kwargs: Any,
     ) -> None:
         await self._index.delete(
-            self.collection_of(collection_name), id_list(ids), filters=parse_filters(filters)
+            self.collection_of(collection_name), id_list(ids), filters=read_filters(filters)
         )
 
     async def size(self, collection_name: str | None = None) -> int:
@@ -330,7 +346,7 @@ class VectorStore(BaseVectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         return await self._index.query(
-            collection_name, embedding=embedding, limit=limit, filters=parse_filters(filters)
+            collection_name, embedding=embedding, limit=limit, filters=read_filters(filters)
         )
 
     async def _query_keyword(
@@ -342,7 +358,7 @@ class VectorStore(BaseVectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         return await self._index.query(
-            collection_name, text=text, limit=limit, filters=parse_filters(filters)
+            collection_name, text=text, limit=limit, filters=read_filters(filters)
         )
 
 
@@ -350,10 +366,31 @@ class VectorStore(BaseVectorStore):
 
 
 def id_list(ids: str | Sequence[str] | None) -> list[str] | None:
-    """Return ids as a list without doubles, None for all."""
+    """Return ids as a list without doubles, None for all.
+
+    Raises:
+        TerminalError: No store can have one of them.
+    """
     if ids is None:
         return None
-    return [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
+    found = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
+    for each in found:
+        _check_name("document", each)
+    return found
+
+
+def read_filters(filters: dict[str, Any] | None) -> MetadataFilter | None:
+    """Return filters as they are to be looked for: texts as `add` has written them.
+
+    Raises:
+        ConfigurationError: They are none.
+    """
+    return parse_filters(sendable(filters))
+
+
+def _check_name(what: str, name: str | None) -> None:
+    if isinstance(name, str) and (why := unstorable(name)):
+        raise TerminalError(f"a {what} cannot be named {name!r}: {why}")
 
 
 def _as_list(documents: Document | Sequence[Document]) -> list[Document]:
