@@ -15,6 +15,7 @@ from perdure.printable import why_no_name
 __all__ = [
     "LONGEST_SECONDS",
     "checked_aliases",
+    "checked_bound",
     "checked_durable_id",
     "checked_limit",
     "checked_name",
@@ -73,6 +74,21 @@ def checked_limit(limit: str | Iterable[str]) -> str | tuple[str, ...]:
     if not all(isinstance(name, str) for name in names):
         raise ConfigurationError(f"limit={limit!r:.60} is no name of a limit: give a text")
     return names
+
+
+def checked_bound(name: str, bound: float) -> float:
+    """Return `bound` if it can be the most of something: a number that is not negative.
+
+    Args:
+        name: what it was given as.
+        bound: the number.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not fits_in(lambda number: number >= 0, bound):
+        raise ConfigurationError(f"{name}={bound!r:.60} is no number from 0 on: give one")
+    return bound
 
 
 def checked_timeout(timeout: float | None) -> float | None:

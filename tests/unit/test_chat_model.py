@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import math
 import time
 from typing import Any
 
@@ -301,3 +303,16 @@ def test_a_varied_model_takes_its_options_as_the_class_does() -> None:
     assert (made.timeout, made.settings["temperature"]) == (3, 0.5)
     with pytest.raises(ConfigurationError, match="no positive number of seconds"):
         model().varied(timeout=-1)
+
+
+@pytest.mark.parametrize("name", ["output_retries", "max_rounds", "token_budget"])
+def test_a_bound_that_is_none_is_refused_where_it_is_given(name: str) -> None:
+    model = ChatModel("m", connection=ScriptedChatModel(["x"]))
+    for wrong in ("3", -1, float("nan"), [2]):
+        for give in (functools.partial(ChatModel, connection="c", model="m"), model.varied):
+            with pytest.raises(ConfigurationError, match=rf"^{name}=.* is no number from 0 on"):
+                give(**{name: wrong})
+    for most in (0, 3, 1e6, math.inf):
+        assert getattr(model.varied(**{name: most}), name) == most
+    if name == "token_budget":
+        assert model.varied(token_budget=None).token_budget is None

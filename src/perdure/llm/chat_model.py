@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol, Self
 
 from perdure.call import RetryPolicy, checked_retry
 from perdure.callables import is_coroutine_function
-from perdure.checks import checked_timeout
+from perdure.checks import checked_bound, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
@@ -185,9 +186,9 @@ class BaseChatModelSetup(Resource):
         self.tools = _tools(tools)
         self.output_schema = _schema(output_schema)
         self.output_mode = output_mode
-        self.output_retries = output_retries
-        self.max_rounds = max_rounds
-        self.token_budget = token_budget
+        self.output_retries = _TAKEN["output_retries"](output_retries)
+        self.max_rounds = _TAKEN["max_rounds"](max_rounds)
+        self.token_budget = _TAKEN["token_budget"](token_budget)
         self.fallbacks = _fallbacks(fallbacks)
         self.timeout = checked_timeout(timeout)
         self.retry = checked_retry(retry)
@@ -247,7 +248,7 @@ class BaseChatModelSetup(Resource):
                 await checking
         except ConfigurationError as error:
             raise ConfigurationError(f"chat model {self.name!r}: {error}") from error
-        if isinstance(self.prompt, str) and _is_name(self.prompt):
+        if isinstance(self.prompt, str) and self.prompt.isidentifier():
             try:
                 self._prompt_resource(self.prompt)
             except ConfigurationError as error:
@@ -488,12 +489,10 @@ _TAKEN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "connection": _made,
     "output_schema": _schema,
     "fallbacks": _fallbacks,
+    "output_retries": functools.partial(checked_bound, "output_retries"),
+    "max_rounds": functools.partial(checked_bound, "max_rounds"),
+    "token_budget": lambda most: None if most is None else checked_bound("token_budget", most),
     "timeout": checked_timeout,
     "retry": checked_retry,
     **dict.fromkeys(("skills", "allowed_commands", "allowed_script_dirs"), _several),
 }
-
-
-def _is_name(prompt: str) -> bool:
-    """Tell a prompt resource's name from a text."""
-    return prompt.isidentifier()
