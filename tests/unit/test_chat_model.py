@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import perdure.integrations.providers  # noqa: F401 -- says what stands behind short names
-from perdure.errors import AgentDefinitionError, ConfigurationError
+from perdure.errors import AgentDefinitionError, ConfigurationError, TerminalError
 from perdure.llm.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
-from perdure.llm.message import Attachment, ChatDelta, ChatMessage, MessageRole, ToolCall
+from perdure.llm.message import Attachment, ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
 from perdure.llm.prompt import Prompt
 from perdure.llm.tool import Tool, as_tool
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
@@ -265,6 +265,33 @@ def test_a_connection_may_be_plain_or_pass_a_coroutine_on() -> None:
         asked(Wrong())
     with pytest.raises(NotImplementedError):
         asked(BaseChatModelConnection())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("usage", "12", r"usage='12': give a Usage"),
+        ("usage", {"input_tokens": "3"}, r"usage=\{'input_tokens': '3'\}: give a Usage"),
+        ("usage", Usage(input_tokens="3"), r"usage.input_tokens='3': give a whole number"),
+        ("usage", Usage(output_tokens=-1), r"usage.output_tokens=-1: give a whole number"),
+        ("usage", Usage(requests=None), r"usage.requests=None: give a whole number"),
+        ("usage", Usage(cost="free"), r"usage.cost='free': give a number"),
+        ("tool_calls", None, r"tool_calls=None: give a list"),
+        ("tool_calls", "abc", r"tool_calls='abc': give a list"),
+        ("tool_calls", [{"name": "x"}], r"tool_calls\[0\]=\{'name': 'x'\}: give a ToolCall"),
+    ],
+)
+def test_a_response_that_no_chat_can_count_or_answer_names_connection_and_field(
+    field: str, value: Any, said: str
+) -> None:
+    class Odd(BaseChatModelConnection):
+        def chat(self, messages: Any, tools: Any = None, **kwargs: Any) -> Any:
+            response = ChatMessage.assistant("x")
+            setattr(response, field, value)
+            return response
+
+    with pytest.raises(TerminalError, match=f"^the chat model connection Odd .*with {said}"):
+        asked(Odd())
 
 
 def test_a_connection_without_streaming_streams_one_piece() -> None:

@@ -21,10 +21,10 @@ from perdure.llm.chat_model import (
     REQUEST,
     BaseChatModelSetup,
     answered,
-    checked_response,
 )
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputSchema
+from perdure.llm.response import checked_response
 from perdure.llm.sendable import sendable_messages
 from perdure.llm.skills.told import told
 from perdure.llm.tool import Tool
@@ -95,12 +95,14 @@ class ModelRequest:
 
     async def send_own(self, messages: list[ChatMessage]) -> ChatMessage:
         """Have the model's own `chat` make the request, on the host loop."""
-        return checked_response(await self._own(messages))
+        return checked_response(await self._own(messages), self.setup)
 
     def send_own_plain(self, messages: list[ChatMessage]) -> Any:
         """Have the model's own `chat` make it, on a thread; what it hands on is awaited then."""
         found = self._own(messages)
-        return self._checked(found) if inspect.isawaitable(found) else checked_response(found)
+        if inspect.isawaitable(found):
+            return self._checked(found)
+        return checked_response(found, self.setup)
 
     def _own(self, messages: list[ChatMessage]) -> Any:
         REQUEST.set(self)  # in the context of this attempt alone
@@ -111,7 +113,7 @@ class ModelRequest:
 
     async def _checked(self, found: Awaitable[Any]) -> ChatMessage:
         REQUEST.set(self)
-        return checked_response(await found)
+        return checked_response(await found, self.setup)
 
     async def pass_on(
         self, messages: Sequence[ChatMessage], options: Mapping[str, Any]
@@ -129,7 +131,7 @@ class ModelRequest:
             return await answered(connection.chat, sent, tools, **options)
         response = await connection.chat_stream(sent, tools, emit=self._emit, **options)
         self._emit(ChatDelta(done=True))
-        return response
+        return checked_response(response, connection)
 
     async def send_kept(self, messages: list[ChatMessage]) -> ChatMessage:
         """Do what `send` does; the messages stay as they are, so that attempts may share them."""
@@ -149,7 +151,7 @@ class ModelRequest:
         found = chat(self._sent(messages), self._tools or None, **self._options())
         if inspect.isawaitable(found):  # of a plain function around a coroutine function
             found = asyncio.run(_awaited(found))
-        return checked_response(found)
+        return checked_response(found, self.setup.opened_connection)
 
     def _sent(self, messages: list[ChatMessage]) -> Sequence[ChatMessage]:
         return sendable_messages(told(messages, self._skills) if self._skills else messages)

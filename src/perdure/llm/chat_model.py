@@ -18,6 +18,7 @@ from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
 from perdure.llm.prompt import Prompt
 from perdure.llm.providers import provider
+from perdure.llm.response import checked_response
 from perdure.llm.skills.told import told
 from perdure.llm.tool import AnyTool, Tool, as_tool, checked_tool_name
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
@@ -94,14 +95,7 @@ async def answered(chat: Callable[..., Any], *args: Any, **kwargs: Any) -> ChatM
         found = await asyncio.to_thread(chat, *args, **kwargs)
         if inspect.isawaitable(found):
             found = await found
-    return checked_response(found)
-
-
-def checked_response(found: Any) -> ChatMessage:
-    """Return what a connection returned, if it is a message."""
-    if not isinstance(found, ChatMessage):
-        raise TypeError(f"a chat model connection returned {type(found).__name__}, no ChatMessage")
-    return found
+    return checked_response(found, getattr(chat, "__self__", chat))
 
 
 class PassedOn(Protocol):
