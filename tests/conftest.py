@@ -18,6 +18,9 @@ import blockbuster
 import pytest
 from tests import zygote
 
+# Names of `perdure` itself say this; a file that names modules alone may be run alone.
+import perdure.integrations.providers  # noqa: F401
+
 # The event loop of the host in all tests, and in the processes that they start.
 EVENT_LOOP = os.environ.get("PERDURE_TEST_EVENT_LOOP", "asyncio")
 zygote.use_event_loop(EVENT_LOOP)

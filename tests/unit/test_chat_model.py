@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import perdure.integrations.providers  # noqa: F401 -- says what stands behind short names
 from perdure.errors import AgentDefinitionError, ConfigurationError, TerminalError
 from perdure.llm.chat_model import BaseChatModelConnection, BaseChatModelSetup, ChatModel
 from perdure.llm.message import Attachment, ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
