@@ -179,3 +179,13 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(odd.open())
     monkeypatch.setitem(sys.modules, "pydantic_ai.embeddings.openai", None)
     assert "pip install 'perdure[llm]'" in refused(monkeypatch, EmbeddingModel("openai:m"))
+
+
+@pytest.mark.parametrize("provider", ["openai", "openai-compatible", "ollama"])
+def test_a_base_url_that_is_no_address_is_refused_when_it_is_opened(provider: str) -> None:
+    for wrong in ("localhost:8000/v1", "ftp://host", "http://", "http://[x"):
+        connection = EmbeddingConnection(provider, base_url=wrong, api_key="k")
+        with pytest.raises(ConfigurationError) as caught:
+            asyncio.run(connection.open())
+        said = f"the embedding provider {provider!r}: base_url={wrong!r} is no address of a server:"
+        assert str(caught.value).startswith(said)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.annotations import signature_of
 from perdure.errors import ConfigurationError, did_you_mean, missing_extra
 from perdure.integrations.llm_errors import translated, unreadable, unusable
+from perdure.integrations.llm_models import check_address
 from perdure.llm.embedding_model import BaseEmbeddingModelConnection, EmbedKind
 from perdure.llm.sendable import sendable
 
@@ -151,6 +152,9 @@ class EmbeddingConnection(BaseEmbeddingModelConnection):
         return client
 
     def _made(self) -> Provider[Any]:
+        address = self._arguments.get("base_url")
+        if address or self.provider == COMPATIBLE:  # some take "" for none
+            check_address(f"the embedding provider {self.provider!r}", address)
         if self.provider == COMPATIBLE:
             from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic_ai.profiles import ModelProfile
     from pydantic_ai.providers import Provider
 
-__all__ = ["ModelSource", "ReadyModel", "check_settings", "import_models"]
+__all__ = ["ModelSource", "ReadyModel", "check_address", "check_settings", "import_models"]
 
 StructuredMode = Literal["native", "tool", "prompted"]
 
@@ -155,7 +155,8 @@ class ModelSource:
         if name == "test":
             return ReadyModel.of(infer_model(name), name, own=True)
         provider, rest = self.split(name, default)
-        self._check_address(name, provider)
+        if provider is None or self.base_url:  # some take "" for none
+            check_address(f"the chat model {name!r}", self.base_url)
         try:
             if provider is None:
                 model = self._compatible(rest, http_client)
@@ -171,21 +172,6 @@ class ModelSource:
             ) from None
         constrains = provider in _CONSTRAINING
         return ReadyModel.of(model, f"{provider}:{rest}", own=True, constrains=constrains)
-
-    def _check_address(self, name: str, provider: str | None) -> None:
-        address = self.base_url
-        if address is None or (provider and not address):  # some take "" for none
-            return
-        try:
-            parts = urlsplit(str(address))
-            known = parts.scheme in ("http", "https") and bool(parts.netloc)
-        except ValueError:
-            known = False
-        if not known:
-            raise ConfigurationError(
-                f"the chat model {name!r}: base_url={address!r} is no address of a server: write it"
-                " as http://HOST:PORT/v1 or https://HOST/v1"
-            )
 
     def _compatible(self, name: str, http_client: Any) -> Model:
         from pydantic_ai.models.openai import OpenAIChatModel
@@ -252,6 +238,30 @@ class ModelSource:
             return mode_of(infer_model_profile(f"{provider}:{rest}"))
         except ImportError as error:
             raise unusable(name, error) from None
+
+
+def check_address(what: str, address: Any) -> None:
+    """Refuse a `base_url` that is no address of a server; None is none.
+
+    Args:
+        what: What it was given to, for the message.
+        address: The address.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if address is None:
+        return
+    try:
+        parts = urlsplit(str(address))
+        known = parts.scheme in ("http", "https") and bool(parts.netloc)
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigurationError(
+            f"{what}: base_url={address!r} is no address of a server: write it as"
+            " http://HOST:PORT/v1 or https://HOST/v1"
+        )
 
 
 def mode_of(profile: ModelProfile) -> StructuredMode:
