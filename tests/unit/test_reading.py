@@ -88,12 +88,15 @@ async def no_wait() -> None:
     return None
 
 
-def read(job: Any, count: int) -> asyncio.Task[None]:
+def reader_of(job: Any, count: int) -> InputReader:
     source = as_source([{"k": "hot", "n": n} for n in range(count)])
-    reader = InputReader(
+    return InputReader(
         job, source, key="k", id=None, progress=Progress(), sink_room=no_wait, count=lambda _: None
     )
-    return asyncio.ensure_future(reader.read())
+
+
+def read(job: Any, count: int) -> asyncio.Task[None]:
+    return asyncio.ensure_future(reader_of(job, count).read())
 
 
 @pytest.fixture(autouse=True)
@@ -167,5 +170,20 @@ def test_g28_what_is_refused_while_others_wait_to_be_admitted_again_ends_the_rea
         job.futures[2].set_exception(InputError("bad"))  # as what is behind it
         with pytest.raises(InputError, match="bad"):
             await asyncio.wait_for(reading, PATIENCE)
+
+    asyncio.run(test())
+
+
+def test_what_reads_and_what_sees_to_lost_inputs_may_wait_at_once() -> None:
+    """A host loop that begins tasks eagerly lets the latter wait while the former does."""
+
+    async def test() -> None:
+        reader, seen = reader_of(ByHand(), 0), [False, False]
+        waits = [asyncio.ensure_future(reader._until(lambda n=n: seen[n])) for n in range(2)]
+        for n in range(2):
+            await asyncio.sleep(0)
+            seen[n] = True
+            reader._tell()
+            await asyncio.wait_for(waits[n], PATIENCE)
 
     asyncio.run(test())

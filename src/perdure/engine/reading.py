@@ -99,7 +99,7 @@ class InputReader:
         self._waiting: dict[Admission, Taken] = {}  # since the last chunk was durable
         self._undecided: set[Admission] = set()  # of these
         self._held_up: dict[Admission, Taken] = {}  # since their keys are full
-        self._changed: asyncio.Future[None] | None = None
+        self._changed = asyncio.Event()  # never stays set
         self._told = False  # that it reads no further
         self._series = Series(passes_over=self._passes_over, hold_up=self._hold_up)
         self._settling: asyncio.Task[None] | None = None  # since the store lost an input
@@ -255,14 +255,13 @@ class InputReader:
             self._settle_aside()
 
     def _tell(self) -> None:
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
+        self._changed.set()
+        self._changed.clear()  # those who wait by now look again, all of them
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         """Return when it is so; looks when an input is held up, admitted, lost or refused."""
         while not reached():
-            self._changed = asyncio.get_running_loop().create_future()
-            await self._changed
+            await self._changed.wait()
 
     async def _room_for_held_up(self) -> None:
         """Return when few enough inputs are held up, or something is to be seen to."""
