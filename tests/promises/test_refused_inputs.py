@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.promises.support import ONE, agent_of, crash_and_resume, hold, out, run
+from tests.promises.legs import Legs, go, until
+from tests.promises.support import ONE, State, agent_of, crash_and_resume, hold, out, run
 
 from perdure import EncodeError, JsonlSink, JsonlSource, LocalEngine
 from perdure.connectors.base import SourceItem
-from perdure.connectors.iterable import IterableSource
+from perdure.connectors.iterable import IterableSource, as_source
 from perdure.errors import InputError
 
 DEEP: Any = None
@@ -348,6 +349,30 @@ def test_a_run_that_was_taken_up_is_not_nothing(
 
     assert crash_and_resume(agent_of(go), ONE, store=store) == ["done"]
     assert "nothing was run" not in caplog.text
+
+
+def test_what_ended_here_before_its_input_is_read_again_was_not_finished_before(store: str) -> None:
+    async def each(event: Any, ctx: Any) -> None:
+        if event.input["n"] == 1:
+            await ctx.durable_execute_async(hold)
+        out(ctx, event.input["n"])
+
+    async def test() -> None:
+        legs = Legs(store)
+        async with legs.crashing(agent_of(each)) as job:
+            runs = [await job.submit(row, key=row["n"], id=row["n"]) for row in rows(2)]
+            await runs[0].wait()
+            await State.gate.reached.wait()
+        async with legs.opened(agent_of(each)) as job:
+            await until(lambda: job.progress.completed == 1)
+            both = await job.drive(as_source([*rows(3), *rows(3)]), key="n", id="n")
+            assert both.inputs == 3
+            # The new one's second input may come before or after its run has ended.
+            assert job.progress.inputs == 6
+            assert job.progress.completed == 2
+            assert job.progress.already_done == 2  # the first one's, twice
+
+    go(test)
 
 
 ENDS = [GeneratorExit, asyncio.CancelledError]

@@ -91,7 +91,7 @@ async def no_wait() -> None:
 def reader_of(job: Any, count: int) -> InputReader:
     source = as_source([{"k": "hot", "n": n} for n in range(count)])
     return InputReader(
-        job, source, key="k", id=None, progress=Progress(), sink_room=no_wait, count=lambda _: None
+        job, source, key="k", id=None, progress=Progress(), sink_room=no_wait, count=lambda _: False
     )
 
 

@@ -15,6 +15,7 @@ from perdure.engine.inputs import Field
 from perdure.engine.job_loop import JobLoop
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.reading import CHUNK, InputReader
+from perdure.engine.run_set import RunSet
 from perdure.engine.schedule import Schedule
 from perdure.engine.sink_pump import SinkPump
 from perdure.errors import (
@@ -105,6 +106,9 @@ class OpenJob:
         self._collected: list[NumberedOutput] | None = None
         # How those runs ended here that have failed, were cancelled or were put back.
         self._ends: dict[int, RunStatus] = {}
+        # What ended here of the runs that are older than the first one admitted here.
+        self._old_ended = RunSet()
+        self._first_new: int | None = None
         self._reader: InputReader | None = None
         self._ending = False  # no more inputs are read
         self._is_closed = False  # nothing comes to its end any more
@@ -251,6 +255,8 @@ class OpenJob:
                 self._count_failure(ticket)
         elif ticket.row.attempt:
             self._ends[ticket.row.run] = ticket.status
+        if self._first_new is None or ticket.number < self._first_new:
+            self._old_ended.add(ticket.number)
 
     def standing(self, run: int, ticket: RunTicket | None, stored: RunStatus) -> RunStatus:
         """Return where a run stands now.
@@ -298,11 +304,17 @@ class OpenJob:
 
     # Runs
 
-    def count(self, admitted: Admitted) -> None:
-        """Take note of an input whose run is durable."""
+    def count(self, admitted: Admitted) -> bool:
+        """Take note of an input whose run is durable; True where it ended in a process before."""
         self._progress.inputs += 1
-        if admitted.ticket is None:
-            self._progress.already_done += 1
+        run, first = admitted.run, self._first_new
+        if admitted.is_new:
+            self._first_new = run if first is None else min(run, first)
+            return False
+        is_old = first is None or run < first
+        ended_before = admitted.ticket is None and is_old and run not in self._old_ended
+        self._progress.already_done += ended_before
+        return ended_before
 
     async def signal(self, run: int, name: str, value: Any) -> bool:
         """Send a run a signal; False when it is finished. Durable when this returns."""

@@ -19,7 +19,7 @@ class Progress:
 
     Attributes:
         inputs: inputs admitted, or known from before.
-        already_done: of these, finished before.
+        already_done: of these, finished in a process before.
         bad_lines: inputs that the source passed over.
         completed: runs completed in this process; `failed`, `cancelled` likewise.
         in_flight: runs admitted and not finished, but for those that wait or are queued.

@@ -60,13 +60,13 @@ class InputReader:
         id: its idempotency id, likewise.
         progress: where bad lines are counted.
         sink_room: returns when the sink is not too far behind.
-        count: told of each input that is durable.
+        count: told of each input that is durable; says whether its run ended in a process before.
 
     Attributes:
         runs: the runs of the inputs read.
         known: those of them that were there before.
         inputs: number of inputs read and admitted.
-        finished_before: number of those whose runs had ended before.
+        finished_before: number of those whose runs ended in a process before.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class InputReader:
         id: Field | None,
         progress: Progress,
         sink_room: Callable[[], Awaitable[None]],
-        count: Callable[[Admitted], None],
+        count: Callable[[Admitted], bool],
     ) -> None:
         self._runtime = runtime
         self._source = source
@@ -375,8 +375,7 @@ class InputReader:
         if self.runs.add(admitted.run) and not admitted.is_new:
             self.known.add(admitted.run)
         self.inputs += 1
-        self.finished_before += admitted.ticket is None
-        self._count(admitted)
+        self.finished_before += self._count(admitted)
         self._share.add(item.key, self._runtime.job)
         self._bad_lines.mended(given)
 
