@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -350,3 +351,29 @@ def test_g24_a_call_in_flight_at_the_end_is_dropped(kind: str, store: str) -> No
         out(ctx, "done")
 
     assert run(pick(kind, leaves, leaves_plain), ONE, store=store) == ["done"]
+
+
+DRAWS: dict[str, Callable[[random.Random], object]] = {
+    "random": lambda kept: kept.random(),
+    "choice": lambda kept: kept.choice("ab"),
+    "shuffle": lambda kept: kept.shuffle([1, 2]),
+    "gauss": lambda kept: kept.gauss(),
+    "randbytes": lambda kept: kept.randbytes(3),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_g8_chance_is_refused_after_the_end_of_its_action(draw: str, kind: str) -> None:
+    kept: list[random.Random] = []
+
+    async def go(event: Any, ctx: Any) -> None:
+        kept.append(ctx.random)
+        out(ctx, len([ctx.random.gauss(), DRAWS[draw](ctx.random)]))
+
+    def go_plain(event: Any, ctx: Any) -> None:
+        kept.append(ctx.random)
+        out(ctx, len([ctx.random.gauss(), DRAWS[draw](ctx.random)]))
+
+    assert run(pick(kind, go, go_plain), ONE, config=config_of(kind)) == [2]
+    with pytest.raises(ContextAccessError, match=r"run r1 .*action go: ctx\.random was kept"):
+        DRAWS[draw](kept[0])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Jour
 from perdure.journal.record import Record, RecordKind, StoredPayload
 from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
+from perdure.runtime.action.chance import ActionRandom
 from perdure.runtime.action.log import ActionLog, Line, emit_all
 from perdure.runtime.action.sides import RunOfAction
 from perdure.runtime.action.waits import ActionWaits, not_waited
@@ -149,9 +149,9 @@ class ActionRunner:
         return lines
 
     @functools.cached_property
-    def random(self) -> random.Random:
+    def random(self) -> ActionRandom:
         """The action's generator, derived from its identity."""
-        return random.Random(self.continuation.loop.seed)
+        return ActionRandom(self.continuation.loop.seed)
 
     # Start and replay
 
@@ -478,6 +478,8 @@ class ActionRunner:
     def close(self) -> None:
         """Drop the action: no more turns, its calls in flight are cancelled."""
         self.ended = True
+        if "random" in self.__dict__:  # many actions never draw
+            self.random.end(self.where())
         if self._waits is not None:
             self._waits.close()
         self.calls.close()
