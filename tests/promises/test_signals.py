@@ -119,6 +119,30 @@ def test_g6_signals_reach_runs_out_of_memory(kind: str, store: str) -> None:
     go(test)
 
 
+def waits_for_both(event: Any, ctx: Any) -> Any:
+    first, second = ctx.wait_for_signal("x"), ctx.wait_for_signal("y")
+    early = yield first
+    out(ctx, [early, (yield second)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_g6_signals_that_are_taken_together_reach_runs_out_of_memory(kind: str, store: str) -> None:
+    """Between the two turns the run only waits, and must not leave memory for that."""
+
+    async def test() -> None:
+        legs = Legs(store, kind, max_runs_in_flight=1)
+        async with legs.opened(agent_for(kind, waits_for_both)) as job:
+            runs = [await job.submit({}, key=n) for n in range(6)]
+            await until(lambda: len(executions_of(job)) == 1)
+            await until(lambda: all(run_.status is RunStatus.WAITING for run_ in runs))
+            for name in "xy":
+                await asyncio.gather(*(run_.signal(name, name) for run_ in runs))
+            for run_ in runs:
+                assert await results(run_) == [["x", "y"]]
+
+    go(test)
+
+
 # Two waits
 
 

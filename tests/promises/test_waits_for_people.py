@@ -7,16 +7,31 @@ import logging
 from typing import Any
 
 import pytest
-from tests.promises.legs import KINDS, SECONDS, Legs, agent_for, go, until
+from tests.inside import executions_of, runtime_of
+from tests.promises.legs import (
+    KINDS,
+    SECONDS,
+    Legs,
+    action_for,
+    agent_for,
+    go,
+    has_kind,
+    results,
+    until,
+)
+from tests.promises.test_store_failures import Trouble
 
 from perdure import (
+    Agent,
     ConfigurationError,
+    InputEvent,
     LocalEngine,
     OutputEvent,
     PerdureError,
     RunStatus,
     UnreadableAnswerError,
 )
+from perdure.journal.record import RecordKind
 from perdure.operate.history import History
 from perdure.run.approval import read_approval
 from perdure.runtime import job_runtime
@@ -97,6 +112,38 @@ def test_g27_a_wait_is_told_while_it_is_open(kind: str, store: str) -> None:
             assert await output_of(run) == [True, "ann", "fine"]
             assert told(legs.engine) == []
             assert run.waits == []
+
+    go(test)
+
+
+def says_between(event: Any, ctx: Any) -> Any:
+    yield ctx.wait_for_signal("go")
+    ctx.set_status("second")
+    yield ctx.wait_for_signal("go2")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_g10_what_is_told_of_a_wait_is_told_of_no_run_that_was_cancelled(
+    kind: str, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails the run within the moment in which its wait would be told."""
+    monkeypatch.setattr(later, "MOMENT", 3600 * 10**9)
+
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        trouble = Trouble(has_kind(RecordKind.NOTE), after=True)
+        async with legs.opened(agent_for(kind, says_between)) as job:
+            run_ = await job.submit({}, key="a")
+            await until(lambda: run_.status is RunStatus.WAITING)
+            trouble.install(monkeypatch)
+            await run_.signal("go")
+            await until(lambda: trouble.failed and not executions_of(job))
+            assert await run_.cancel()
+            await runtime_of(job).caught_up()
+            assert legs.engine.run_info(run_.id).status is RunStatus.CANCELLED
+            assert legs.engine.waits() == []
+        async with legs.opened(agent_for(kind, says_between)) as job:
+            assert not await job.run(run_.id).signal("go2")
 
     go(test)
 
@@ -277,6 +324,27 @@ def test_g27_the_first_answer_counts_and_the_second_is_told_who_gave_it(
             assert await output_of(run) == [True, False]
             with pytest.raises(PerdureError, match="completed already"):
                 legs.engine.approve(run.id)
+
+    go(test)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_g27_two_actions_that_ask_by_one_name_get_an_answer_each(kind: str, store: str) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        waits = action_for(kind, asks)
+        agent = (
+            Agent().add_action("one", [InputEvent], waits).add_action("two", [InputEvent], waits)
+        )
+        async with legs.opened(agent) as job:
+            run_ = await job.submit({}, key="a")
+            await until(lambda: len(run_.waits) == 2)
+            await run_.approve("refund", approved=True, by="Ada")
+            await until(lambda: len(run_.waits) == 1)
+            await run_.approve("refund", approved=False, by="Bob")
+            with pytest.raises(PerdureError, match="answered already: no by Bob"):
+                await run_.approve("refund", approved=True)
+            assert await results(run_) == [[True, "Ada", None], [False, "Bob", None]]
 
     go(test)
 

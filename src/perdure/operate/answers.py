@@ -52,15 +52,19 @@ async def checked_answer(
         ConfigurationError: none was given, and several are waited for, or what was is no name.
         PerdureError: the run waits for none, or somebody has answered.
     """
-    # Of one name the newest wait: an answer that came after it was opened is an answer to it.
-    opened = {wait.name: wait.since for wait in info.waits if wait.kind == APPROVAL}
+    opened: dict[str, list[WaitInfo]] = {}
+    for wait in info.waits:
+        if wait.kind == APPROVAL:
+            opened.setdefault(wait.name, []).append(wait)
     sent = await _sent(history, job, info)
 
     def is_answered(name: str) -> bool:
-        answer = sent.get(name)
-        if answer is None:
+        answers = sent.get(name)
+        if answers is None:
             return False
-        return answer.is_open or name not in opened or answer.at >= opened[name]
+        # A wait is seen for a moment after its action has taken an answer to it.
+        unanswered = [each for each in opened.get(name, ()) if not answers.has_taken(each)]
+        return answers.unread >= len(unanswered)
 
     if name is None:
         unanswered = [each for each in opened if not is_answered(each)]
@@ -83,18 +87,29 @@ async def checked_answer(
 
 
 class _Sent:
-    """An answer that came for a run.
+    """The answers of one name that came for a run.
 
     Attributes:
-        approval: what it says.
-        at: when it came, ns since the epoch.
-        is_open: no action has taken it.
+        approval: what the newest says.
+        unread: number of those that no action has taken.
     """
 
-    def __init__(self, approval: Approval, at: int, *, is_open: bool) -> None:
+    def __init__(self) -> None:
+        self.approval: Approval
+        self.unread = 0
+        self._taken: dict[tuple[int, str], int] = {}  # when the newest came, by who has taken it
+
+    def add(self, approval: Approval, at: int, taker: tuple[int, str] | None) -> None:
+        """Take note of a further answer, which an action may have taken."""
         self.approval = approval
-        self.at = at
-        self.is_open = is_open
+        if taker is None:
+            self.unread += 1
+        else:
+            self._taken[taker] = at
+
+    def has_taken(self, wait: WaitInfo) -> bool:
+        """Say whether an action has taken an answer since it opened a wait."""
+        return self._taken.get((wait.event, wait.action), -1) >= wait.since
 
     def __str__(self) -> str:
         said = "yes" if self.approval.approved else "no"
@@ -104,7 +119,7 @@ class _Sent:
 
 
 async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, _Sent]:
-    """Return the newest readable answer of each name, newest last."""
+    """Return the readable answers by their name, that of the newest last."""
     records = await history.view.records(info.number)
     commands = await all_of(functools.partial(history.view.commands, job.job, run=info.number))
     left = [
@@ -112,7 +127,7 @@ async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, 
         for each in commands
         if each.command == "signal"
     ]
-    taken = {record.signal_id for record in records if record.kind == RecordKind.TAKEN}
+    takers = {r.signal_id: (r.event, r.action) for r in records if r.kind == RecordKind.TAKEN}
     sent: dict[str, _Sent] = {}
     came = [record for record in records if record.kind == RecordKind.SIGNAL]
     for record in (*came, *left):
@@ -120,7 +135,7 @@ async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, 
             approval = read_approval(history.codec.to_json(record.signal_value))
         except UnreadableAnswerError:
             continue
-        sent.pop(record.signal_name, None)
-        is_open = record.signal_id not in taken
-        sent[record.signal_name] = _Sent(approval, record.signal_id, is_open=is_open)
+        name = record.signal_name
+        answers = sent[name] = sent.pop(name) if name in sent else _Sent()
+        answers.add(approval, record.signal_id, takers.get(record.signal_id))
     return sent

@@ -113,10 +113,10 @@ class RestingRuns:
         if run in self._here:
             self._here.discard(run)
             self._admission.goes_on(ticket)
+        self._later.drop(ticket)  # of one that is put out, that is told
         if dropped:
             return
         self._staying.discard(run)
-        self._later.drop(ticket)
         if ticket.status is RunStatus.WAITING:
             ticket.status = RunStatus.RUNNING
         if run in self._marked or ticket.row.status == WAITING:

@@ -124,7 +124,7 @@ class OpenWaits:
 
     def _write_later(self) -> None:
         rows, self._later = list(self._later.values()), {}
-        if rows:
+        if rows and not self._action.run.dropped:  # else they are told when it is read back
             self._write(rows)
 
     def _show(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from perdure.agent.plan import ActionSpec
@@ -75,6 +75,7 @@ class ActionRunner:
         self._settled: list[Record] = []  # newest settlements, which one commit makes durable
         self._settled_rows: list[Row] = []  # what is written of these
         self._writing = 0  # batches of rows that are not durable yet
+        self._undelivered: Collection[Record] = ()  # that are
         self._last_at = 0  # time of the newest settlement handed to the store
         self.calls = ActionCalls(self, self._journal)
         self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
@@ -323,7 +324,7 @@ class ActionRunner:
 
     def _deliver_all(self, settled: list[Record]) -> None:
         """Hand settlements that one commit made durable to the action, each with its own turn."""
-        left = collections.deque(settled)
+        self._undelivered = left = collections.deque(settled)
         while left and not (self.ended or self.run.dropped):
             if len(left) == 1 or self.continuation.is_sequential:
                 self._deliver(left.popleft())
@@ -413,7 +414,7 @@ class ActionRunner:
                 return False
             waits = self.waits
         waits.arm()
-        return waits.wake_up is not None or waits.for_signals
+        return waits.is_open
 
     def _violated(self) -> None:
         """Told, on any thread, that the loop was used from outside: nothing else may wake it."""
@@ -429,9 +430,9 @@ class ActionRunner:
         """True while only time or a signal can continue the action."""
         return (
             self.is_live
-            and not (self.ended or self._writing or self.fetching or self.calls.running)
-            and self._waits is not None
-            and (self._waits.wake_up is not None or self._waits.for_signals)
+            and not (self.ended or self._writing or self._undelivered)
+            and not (self.fetching or self.calls.running)
+            and (self._waits is not None and self._waits.is_open)
             and self.continuation.is_suspended
         )
 

@@ -158,6 +158,11 @@ class ActionWaits:
         """True while a signal is waited for."""
         return bool(self._signals.open_names())
 
+    @property
+    def is_open(self) -> bool:
+        """True while time or a signal can continue the action."""
+        return self.wake_up is not None or self.for_signals
+
     def is_due(self, until: int) -> bool:
         """Say whether a signal is on its way to the action, or a timer before `until` (ns)."""
         armed = self._armed
