@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.inside import runs_of
 from tests.promises.clock import HOUR, Clock
-from tests.promises.legs import KINDS, Legs, agent_for, go, results, stuck, until
+from tests.promises.legs import KINDS, Legs, agent_for, go, has_status, results, stuck, until
 from tests.promises.support import COROUTINE, SECONDS, State, agent_of, hold, out, values
+from tests.promises.test_store_failures import Trouble
 
 from perdure import RunStatus
 from perdure.errors import InputError, RunCancelledError
@@ -43,6 +44,28 @@ def test_g1_a_delayed_run_joins_its_queue_when_it_is_due(
             last = await job.submit("last", key="a")
             assert await results(last) == ["last"]
             assert begun() == [0, 1, 2, 3, "later", "last"]
+
+    go(test)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_g1_a_run_whose_place_is_in_doubt_is_not_overtaken(
+    written: bool, kind: str, sqlite: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether the store has it queued before the next, and there is no telling."""
+
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        async with legs.opened(agent_for(kind, records_time)) as job:
+            first = await job.submit("first", key="a", delay=HOUR)
+            second = await job.submit("second", key="a", delay=HOUR + 1)
+            trouble = Trouble(has_status(RunStatus.QUEUED), after=written)
+            trouble.install(monkeypatch)
+            clock.forward(HOUR)
+            await until(lambda: trouble.failed)
+            clock.forward(1)
+            assert [await results(run_) for run_ in (first, second)] == [["first"], ["second"]]
+            assert begun() == ["first", "second"]
 
     go(test)
 

@@ -111,6 +111,7 @@ class LiveRuns:
             limit=limit,
             take_out=self._take_out,
             bring_back=lambda ticket: self._reload(ticket, 0.0),
+            go_on=self.go_on,
             told=self._tell_resting,
         )
         self.backlog = self._new_backlog()

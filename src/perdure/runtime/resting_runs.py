@@ -40,6 +40,7 @@ class RestingRuns:
         limit: resting runs in memory at most, as far as the others rest long.
         take_out: drops a run's execution.
         bring_back: reads a run back from its journal.
+        go_on: begins a run that was held, if it is its turn.
         told: called when a run begins to rest.
     """
 
@@ -56,6 +57,7 @@ class RestingRuns:
         limit: int,
         take_out: Callable[[RunTicket], None],
         bring_back: Callable[[RunTicket], asyncio.Task[None]],
+        go_on: Callable[[RunTicket], None],
         told: Callable[[RunTicket], None],
     ) -> None:
         self._admission = admission
@@ -68,6 +70,7 @@ class RestingRuns:
         self._limit = limit
         self._take_out = take_out
         self._bring_back = bring_back
+        self._go_on = go_on
         self._told = told
         self._here: set[int] = set()  # resting in memory
         self._marked: set[int] = set()  # the store says that they wait
@@ -76,6 +79,7 @@ class RestingRuns:
         self._staying: set[int] = set()  # not to leave memory until they go on
         self._delayed: dict[int, Timer] = {}
         self._becoming: set[int] = set()  # of these, those that are due and not in a queue yet
+        self._doubted: set[int] = set()  # in a queue, which the store may not know
 
     @property
     def in_memory(self) -> int:
@@ -196,6 +200,7 @@ class RestingRuns:
 
     def forget(self, ticket: RunTicket) -> bool:
         """Forget a run that was not due yet; False when it was."""
+        self._doubted.discard(ticket.row.run)
         timer = self._delayed.pop(ticket.row.run, None)
         if timer is None:
             return False
@@ -213,22 +218,41 @@ class RestingRuns:
         row = ticket.row._replace(place=self._admission.next_number(ticket.shard), status=QUEUED)
 
         def written(error: StoreError | None) -> None:
+            if not self.forget(ticket):
+                return  # it is being cancelled
+            ticket.row = row
+            ticket.status = RunStatus.QUEUED
+            self._admission.goes_on(ticket)
+            # Its place may be durable though nobody knows: what comes later is behind it here too.
+            ticket.is_held = error is not None
+            self._mailbox.enqueue(ticket)
             if error is not None:
-                fields = place_fields("", ticket.id, ticket.key.value)
-                said = "run %s is due and cannot be queued: %s"
-                logger.error(said, ticket.id, error, extra=fields)
-                self._spawn(self._again(ticket, error))
-            elif self.forget(ticket):  # not cancelled meanwhile
-                ticket.row = row
-                ticket.status = RunStatus.QUEUED
-                self._admission.goes_on(ticket)
-                self._mailbox.enqueue(ticket)
+                self._doubted.add(run)
+                self._cannot_be_queued(ticket, error)
 
         self._commits.add([status_row(row, RunStatus.QUEUED)], written)
 
+    def _cannot_be_queued(self, ticket: RunTicket, error: StoreError) -> None:
+        fields = place_fields("", ticket.id, ticket.key.value)
+        logger.error("run %s is due and cannot be queued: %s", ticket.id, error, extra=fields)
+        self._spawn(self._again(ticket, error))
+
     async def _again(self, ticket: RunTicket, error: StoreError) -> None:
+        """Write again that a run is queued."""
         if isinstance(error, StoreFormatError):
             raise error  # it would be so again
         await asyncio.sleep(BACKOFF_SECONDS[0])
         await self._commits.writes()
-        self._becomes_due(ticket)
+
+        def written(error: StoreError | None) -> None:
+            if ticket.row.run not in self._doubted:
+                return  # it is being cancelled
+            if error is not None:
+                self._cannot_be_queued(ticket, error)
+                return
+            self._doubted.discard(ticket.row.run)
+            ticket.is_held = False
+            self._go_on(ticket)
+
+        if ticket.row.run in self._doubted:
+            self._commits.add([status_row(ticket.row, RunStatus.QUEUED)], written)
