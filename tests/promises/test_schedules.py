@@ -157,6 +157,82 @@ def test_a_changed_value_leaves_the_tick_that_is_in_the_store(
     asyncio.run(main())
 
 
+HOURLY = f"every {HOUR * 1000:.0f} ms"
+
+
+@pytest.mark.parametrize("value", ["old", "new"])
+def test_g2_a_tick_runs_once_though_its_schedule_was_stopped_before(
+    value: str, store: str, clock: Clock
+) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            for _ in range(2):
+                await (await job.schedule("hourly", HOURLY, "old", key="k")).stop()
+            hourly = await job.schedule("hourly", HOURLY, value, key="k")
+            clock.forward(1.5 * HOUR)
+            await until(lambda: job.progress.completed == 1)
+            assert hourly.next_run is not None
+        assert completed(engine) == [value]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("value", ["old", "new"])
+def test_g2_a_tick_runs_once_though_its_schedule_was_stopped_by_a_process_before(
+    value: str, store: str, clock: Clock
+) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        for _ in range(2):
+            async with engine.open(agent_of(tells)) as job:
+                await (await job.schedule("hourly", HOURLY, "old", key="k")).stop()
+        found = set()
+        for _ in range(2):
+            async with engine.open(agent_of(tells)) as job:
+                found.add((await job.schedule("hourly", HOURLY, value, key="k")).next_run)
+        assert len(found) == 1
+        clock.forward(1.5 * HOUR)
+        async with engine.open(agent_of(tells)) as job:
+            await until(lambda: job.progress.completed == 1)
+        assert completed(engine) == [value]
+        stopped = engine.runs(status=RunStatus.CANCELLED)
+        assert len(stopped) == 2
+        assert all("its schedule was stopped" in str(info.error) for info in stopped)
+
+    asyncio.run(main())
+
+
+def test_a_tick_that_a_person_cancelled_stays_so(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            hourly = await job.schedule("hourly", HOURLY, 1, key="k")
+            assert hourly.next_run is not None
+            await job.cancel(hourly.next_run)
+            await hourly.stop()
+        async with engine.open(agent_of(tells)) as job:
+            again = await job.schedule("hourly", HOURLY, 1, key="k")
+            assert again.next_run == hourly.next_run
+        assert [info.status for info in engine.runs()] == [RunStatus.CANCELLED]
+
+    asyncio.run(main())
+
+
+def test_a_changed_schedule_stops_the_run_that_is_in_the_store(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            first = (await job.schedule("hourly", HOURLY, "old", key="k")).next_run
+        async with engine.open(agent_of(tells)) as job:
+            changed = await job.schedule("hourly", HOURLY, "new", key="other")
+            assert changed.next_run == first
+            await changed.stop()
+        assert [info.status for info in engine.runs()] == [RunStatus.CANCELLED]
+
+    asyncio.run(main())
+
+
 def refused(cron: str = "* * * * *", value: Any = 1, timezone: str = "UTC") -> Any:
     async def main() -> None:
         async with LocalEngine("memory://").open(agent_of(tells)) as job:

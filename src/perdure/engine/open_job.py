@@ -321,9 +321,9 @@ class OpenJob:
         sent: bool = await self.until_stopped(self.runtime.signal(run, name, value))
         return sent
 
-    async def cancel(self, run: int) -> bool:
-        """Stop a run; see `Run.cancel`."""
-        cancelled: bool = await self.until_stopped(self.runtime.cancel(run))
+    async def cancel(self, run: int, why: str = "") -> bool:
+        """Stop a run; see `Run.cancel`, and `JobRuntime.cancel` of `why`."""
+        cancelled: bool = await self.until_stopped(self.runtime.cancel(run, why))
         return cancelled
 
     async def retry(self, run: int) -> bool:

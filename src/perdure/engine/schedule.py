@@ -7,19 +7,24 @@ it crashes; and of the ticks that pass while no process runs the job, the first 
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import itertools
 import zoneinfo
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from perdure.errors import ConfigurationError, EncodeError, InputError, missing_extra
+import msgspec
+
+from perdure.errors import ConfigurationError, EncodeError, RunCancelledError, missing_extra
 from perdure.printable import printable_logger
-from perdure.run import run_id
-from perdure.runtime.job_runtime import JobRuntime, NewInput
+from perdure.run import RunStatus, run_id
+from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput
 
 logger = printable_logger("perdure")
 
 ORIGIN = "perdure:schedule"  # where the ids of such runs belong
+STOPPED = "its schedule was stopped"  # in the store too: why a run was cancelled
 Value = Any | Callable[[datetime.datetime], Any]
 
 
@@ -45,7 +50,7 @@ class Schedule:
         timezone: str | zoneinfo.ZoneInfo,
         *,
         check_loop: Callable[[str], None],
-        cancel: Callable[[int], Awaitable[bool]],
+        cancel: Callable[[int, str], Awaitable[bool]],
     ) -> None:
         self._runtime = runtime
         self._check_loop = check_loop
@@ -55,6 +60,7 @@ class Schedule:
         self._ticks = ticks(name, cron, timezone, runtime.now())
         self._cancel_timer: Callable[[], None] | None = None
         self._number: int | None = None  # of the next run, once it is admitted
+        self._beginning = asyncio.Lock()
         self.name = name
         self.next_tick = next(self._ticks, None)
         self.is_stopped = False
@@ -77,21 +83,45 @@ class Schedule:
     def _input(self, tick: datetime.datetime) -> NewInput:
         value = self._value(tick) if callable(self._value) else self._value
         id_ = f"{self.name}@{tick.isoformat()}"
-        return NewInput(value, self._key, id_, origin=ORIGIN, due=_due_at(tick))
+        return NewInput(value, self._key, id_, origin=ORIGIN, due=_due_at(tick), goes_by_id=True)
 
     async def _begin(self, tick: datetime.datetime, item: NewInput) -> None:
-        try:
-            admitted = await self._runtime.admit(item)
-        except InputError:
-            logger.warning(
-                "schedule %r has changed; its run at %s stays as it was", self.name, tick
-            )
-        else:
+        async with self._beginning:
+            admitted = await self._admitted(item)
+            if admitted.is_other:
+                logger.warning(
+                    "schedule %r has changed; its run at %s stays as it was", self.name, tick
+                )
             self._number = admitted.run
-        if not self.is_stopped:
-            self._wait(tick)
-        elif self._number is not None:  # it was stopped while its run was admitted
-            await self._runtime.cancel(self._number)
+            if not self.is_stopped:
+                self._wait(tick)
+            else:  # it was stopped while its run was admitted
+                await self._runtime.cancel(self._number, STOPPED)
+
+    async def _admitted(self, item: NewInput) -> Admitted:
+        """Admit the run of a tick, under a further id where `stop` has cancelled the one before.
+
+        Each of these ids is found again by the next process, so the tick is one run all the same.
+        """
+        first = item.id
+        for n in itertools.count(2):
+            admitted = await self._runtime.admit(item)
+            if not await self._was_stopped(admitted):
+                break
+            item = msgspec.structs.replace(item, id=f"{first}#{n}")
+        return admitted
+
+    async def _was_stopped(self, admitted: Admitted) -> bool:
+        """Say whether `stop` has cancelled a run; one that a person cancelled stays so."""
+        if admitted.ticket is not None:
+            return False
+        if await self._runtime.status(admitted.run) is not RunStatus.CANCELLED:
+            return False
+        try:
+            await self._runtime.outputs_of(admitted.run)
+        except RunCancelledError as error:
+            return str(error).endswith(STOPPED)
+        return False
 
     def _wait(self, tick: datetime.datetime) -> None:
         self._cancel_timer = self._runtime.call_at(_due_at(tick), self._due)
@@ -126,11 +156,12 @@ class Schedule:
         """Start no more runs; the one that is due next is cancelled."""
         self._check_loop("schedule.stop()")
         self.is_stopped = True
-        if self._cancel_timer is not None:
-            self._cancel_timer()
-            self._cancel_timer = None
-            if self._number is not None:
-                await self._cancel(self._number)
+        async with self._beginning:  # else nobody knows yet which run is next
+            if self._cancel_timer is not None:
+                self._cancel_timer()
+                self._cancel_timer = None
+                if self._number is not None:
+                    await self._cancel(self._number, STOPPED)
 
 
 def ticks(

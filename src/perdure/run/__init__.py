@@ -70,9 +70,9 @@ def status_named(name: str) -> RunStatus:
         raise ConfigurationError(f"status {name!r}: choose of {names}") from None
 
 
-def run_cancelled(id: str) -> RunCancelledError:
+def run_cancelled(id: str, why: str = "") -> RunCancelledError:
     """Return what those who wait for a cancelled run get."""
-    return RunCancelledError(f"run {id} was cancelled")
+    return RunCancelledError(f"run {id} was cancelled{why and ': '}{why}")
 
 
 @dataclass(frozen=True, slots=True)

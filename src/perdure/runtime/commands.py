@@ -7,7 +7,14 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
-from perdure.errors import DecodeError, StoreDataError, StoreError, StoreFormatError
+from perdure.codec.failure import encode_failure
+from perdure.errors import (
+    DecodeError,
+    RunCancelledError,
+    StoreDataError,
+    StoreError,
+    StoreFormatError,
+)
 from perdure.journal.record import Record, RecordKind, decode_signal
 from perdure.log_lines import place_fields
 from perdure.printable import printable_logger
@@ -54,11 +61,11 @@ class RunCommands:
         runs.catch_up = self.caught_up
         runs.stored.before_beginning = self._cancel_first
 
-    async def cancel(self, run: int, more: list[Row] | None = None) -> bool:
+    async def cancel(self, run: int, more: list[Row] | None = None, *, why: str = "") -> bool:
         """Ask a run to stop; False when it has ended, also in the meantime.
 
         Durable when this returns: the run stops now, or had its end before. True is never followed
-        by a run that completes.
+        by a run that completes. `why` is kept in the error of one that had not begun.
         """
         rows: list[Row] = more or []
         await self._know(run)
@@ -75,7 +82,7 @@ class RunCommands:
                 continue
             execution = self._runs.executions.get(run)
             if execution is None:
-                await self._cancel_queued(ticket, rows)
+                await self._cancel_queued(ticket, rows, why)
                 return ticket.status is RunStatus.CANCELLED
             ticket.is_held = True  # if it is put back now, it does not begin again
             try:
@@ -91,15 +98,17 @@ class RunCommands:
             # Meanwhile it may have been read back.
             if run not in self._admission.tickets and run not in self._cancelling:
                 for ticket in await self._backlog.find([run]):
-                    await self._cancel_queued(ticket, rows)
+                    await self._cancel_queued(ticket, rows, why)
                     return ticket.status is RunStatus.CANCELLED
                 return await self._nothing_to_do(rows)
-        return await self.cancel(run, rows)
+        return await self.cancel(run, rows, why=why)
 
-    async def _cancel_queued(self, ticket: RunTicket, rows: list[Row]) -> None:
+    async def _cancel_queued(self, ticket: RunTicket, rows: list[Row], why: str = "") -> None:
         """End a run that does not execute; it does not begin meanwhile."""
-        run = ticket.row.run
-        end = status_row(ticket.row, RunStatus.CANCELLED, finished_at=self._services.now())
+        run, told = ticket.row.run, run_cancelled(ticket.id, why)
+        error = encode_failure(self._services.codec, told) if why else None
+        at = self._services.now()
+        end = status_row(ticket.row, RunStatus.CANCELLED, error=error, finished_at=at)
         was_delayed = self._resting.forget(ticket)  # or it might become due meanwhile
         ticket.is_held = True
         known = self._cancelling[run] = asyncio.get_running_loop().create_future()
@@ -111,7 +120,7 @@ class RunCommands:
             del self._cancelling[run]
             known.set_result(None)
             if kept:
-                self._cancelled(ticket)
+                self._cancelled(ticket, told)
                 return
             ticket.is_held = False
             if was_delayed:
@@ -121,13 +130,13 @@ class RunCommands:
 
         await self._write([*rows, end], is_kept, written)
 
-    def _cancelled(self, ticket: RunTicket) -> None:
+    def _cancelled(self, ticket: RunTicket, told: RunCancelledError) -> None:
         is_shelved = self._backlog.shelf_of(ticket.row) is not None
         if is_shelved:
             self._backlog.ended(ticket)
         if is_shelved or ticket.row.run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
-            ticket.error = run_cancelled(ticket.id)
+            ticket.error = told
             self._runs.finish(ticket, None)
 
     async def _write(

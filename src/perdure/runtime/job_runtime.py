@@ -383,16 +383,16 @@ class JobRuntime:
 
     # Commands, and time
 
-    async def cancel(self, run: int) -> bool:
+    async def cancel(self, run: int, why: str = "") -> bool:
         """Ask a run to stop; False when it has ended. Durable when this returns.
 
-        After True the run does not complete.
+        After True the run does not complete. Of one that had not begun its error says `why`.
 
         Raises:
             ShardNotHeldError: another process may hold the run; likewise of `retry` and `signal`.
         """
         self._check_held(run)
-        return await self._commands.cancel(run)
+        return await self._commands.cancel(run, why=why)
 
     async def cancel_all(self) -> int:
         """Cancel all unfinished runs, in the order of their places; return how many there were."""

@@ -45,11 +45,12 @@ LOOK = 64  # inputs that were held up looked at together
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """The run of an input: in flight, or known by number from before."""
+    """The run of an input: in flight, or known by number from before; `is_other`: not the same."""
 
     run: int
     ticket: RunTicket | None
     is_new: bool
+    is_other: bool = False
 
 
 class Admission:
@@ -398,11 +399,12 @@ class Admission:
         run: int,
         digest_: bytes,
     ) -> None:
-        if digest_ != item.digest and digest_ not in input_digests(item.item):
+        is_other = digest_ != item.digest and digest_ not in input_digests(item.item)
+        if is_other and not item.item.goes_by_id:
             _refuse(item.item, future, InputError(changed(item)))
         elif not future.done():
             ticket = self.tickets.get(run) or away.get(run)
-            future.set_result(Admitted(run, ticket, is_new=False))
+            future.set_result(Admitted(run, ticket, is_new=False, is_other=is_other))
 
     def _begin(self, item: PreparedInput, key: Key, future: asyncio.Future[Admitted]) -> None:
         key.reserved += 1

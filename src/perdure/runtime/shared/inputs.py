@@ -28,6 +28,7 @@ class NewInput(msgspec.Struct, frozen=True):
         place: where it stands, for messages ("line 3 of reviews.jsonl").
         origin: whose ids `id` belongs to; "" for those of the user.
         due: when it may begin, ns since the epoch, to be admitted without room; 0 at once.
+        goes_by_id: one that was admitted under its id with another key or value is this one too.
         is_child: a run in flight waits for its admission, so it does not wait for room.
         older_ids: ids under which the same input may have been admitted before.
         series: what it keeps its order in, if anything.
@@ -43,6 +44,7 @@ class NewInput(msgspec.Struct, frozen=True):
     place: str = ""
     origin: str = ""
     due: int = 0
+    goes_by_id: bool = False
     is_child: bool = False
     older_ids: tuple[str, ...] = ()
     series: Series | None = None
