@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 
+from perdure.codec.error_texts import class_name, text_of
 from perdure.errors import ConfigurationError, EncodeError, RunCancelledError, missing_extra
+from perdure.executor.shutdown import ends_process
 from perdure.printable import printable_logger
 from perdure.run import RunStatus, run_id
 from perdure.runtime.job_runtime import Admitted, JobRuntime, NewInput
@@ -131,13 +133,15 @@ class Schedule:
         self._runtime.insist(self._go_on, f"schedule {self.name!r} cannot go on")
 
     async def _go_on(self) -> None:
-        """Begin the next tick; where its value is none, leave it out: others must not suffer."""
+        """Begin the next tick; where its value is none, leave it out."""
         tick = self.next_tick
         if tick is None:
             return
         try:
             item = self._input(tick)
-        except Exception as error:
+        except BaseException as error:  # whatever its class is: others must not suffer
+            if ends_process(error):
+                raise
             self._leave_out(tick, error)
             return
         try:
@@ -145,10 +149,10 @@ class Schedule:
         except EncodeError as error:
             self._leave_out(tick, error)
 
-    def _leave_out(self, tick: datetime.datetime, error: Exception) -> None:
+    def _leave_out(self, tick: datetime.datetime, error: BaseException) -> None:
         logger.error(
             "schedule %r starts no run at %s and waits for the tick behind it: %s: %s",
-            self.name, tick, type(error).__name__, error,
+            self.name, tick, class_name(type(error)), text_of(error),
         )  # fmt: skip
         self._wait(tick)
 
