@@ -133,12 +133,12 @@ def nanoseconds(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-def checked_name(name: str) -> str:
-    """Return `name` if it is a text that names a signal.
+def checked_name(name: str, what: str = "signal") -> str:
+    """Return `name` if it is a text that names a signal, or `what` else.
 
     Raises:
         ConfigurationError: it is none.
     """
     if why := why_no_name(name or None):
-        raise ConfigurationError(f"{name!r} names no signal: {why}")
+        raise ConfigurationError(f"{name!r:.60} names no {what}: {why}")
     return name

@@ -233,10 +233,10 @@ def test_a_changed_schedule_stops_the_run_that_is_in_the_store(store: str) -> No
     asyncio.run(main())
 
 
-def refused(cron: str = "* * * * *", value: Any = 1, timezone: str = "UTC") -> Any:
+def refused(cron: str = "* * * * *", value: Any = 1, timezone: str = "UTC", name: Any = "s") -> Any:
     async def main() -> None:
         async with LocalEngine("memory://").open(agent_of(tells)) as job:
-            await job.schedule("s", cron, value, key="k", timezone=timezone)
+            await job.schedule(name, cron, value, key="k", timezone=timezone)
 
     asyncio.run(main())
 
@@ -244,6 +244,19 @@ def refused(cron: str = "* * * * *", value: Any = 1, timezone: str = "UTC") -> A
 def test_a_wrong_expression_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'61 \\* \\* \\* \\*' is no cron expression"):
         refused("61 * * * *")
+
+
+@pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "@daily", "1" * 5000 + " * * * *"])
+def test_an_expression_of_other_than_five_fields_of_numbers_is_refused(cron: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"no cron expression .* write five fields") as e:
+        refused(cron)
+    assert len(str(e.value)) < 300
+
+
+@pytest.mark.parametrize("name", [None, 5, b"x", "", "\ud800", ["a"]])
+def test_a_name_that_is_none_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="names no schedule"):
+        refused(name=name)
 
 
 def test_an_unknown_time_zone_is_refused() -> None:

@@ -368,8 +368,8 @@ class Job:
             timezone: the time zone that the expression is meant in.
 
         Raises:
-            ConfigurationError: the expression or the time zone is not known, the name is taken, or
-                the extra `schedules` is not installed.
+            ConfigurationError: the expression or the time zone is not known, the name is none or
+                taken, or the extra `schedules` is not installed.
             EncodeError: value or key cannot be journaled.
         """
         self._job.loop.check("job.schedule(...)")

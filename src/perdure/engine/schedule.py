@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.checks import checked_name
 from perdure.codec.error_texts import class_name, text_of
 from perdure.errors import ConfigurationError, EncodeError, RunCancelledError, missing_extra
 from perdure.executor.shutdown import ends_process
@@ -27,6 +28,7 @@ logger = printable_logger("perdure")
 
 ORIGIN = "perdure:schedule"  # where the ids of such runs belong
 STOPPED = "its schedule was stopped"  # in the store too: why a run was cancelled
+FIELDS = 5  # of a cron expression
 Value = Any | Callable[[datetime.datetime], Any]
 
 
@@ -59,11 +61,11 @@ class Schedule:
         self._cancel = cancel
         self._value = value
         self._key = key
+        self.name = checked_name(name, "schedule")
         self._ticks = ticks(name, cron, timezone, runtime.now())
         self._cancel_timer: Callable[[], None] | None = None
         self._number: int | None = None  # of the next run, once it is admitted
         self._beginning = asyncio.Lock()
-        self.name = name
         self.next_tick = next(self._ticks, None)
         self.is_stopped = False
 
@@ -188,16 +190,20 @@ def ticks(
         raise ConfigurationError(
             f"schedule {name!r}: there is no time zone {timezone!r} here (such as Europe/Berlin)"
         ) from None
+    if len(cron.split()) != FIELDS:  # cronsim takes seconds as well
+        raise _no_cron(name, cron, f"it has {len(cron.split())} fields")
     begin = datetime.datetime.fromtimestamp(after / 1e9, zone)
     try:
         return cronsim.CronSim(cron, begin)
     except cronsim.CronSimError as error:
         raise _no_cron(name, cron, error) from None
+    except ValueError:  # as Python says it of a number of thousands of digits
+        raise _no_cron(name, cron, "a number in it is too long") from None
 
 
 def _no_cron(name: str, cron: object, why: object) -> ConfigurationError:
     return ConfigurationError(
-        f"schedule {name!r}: {cron!r} is no cron expression ({why}); write five fields:"
+        f"schedule {name!r}: {cron!r:.60} is no cron expression ({why}); write five fields:"
         " minute hour day month weekday, such as '0 6 * * 1-5'"
     )
 
