@@ -385,3 +385,22 @@ def test_ticks_follow_the_clock_changes_of_their_time_zone() -> None:
     )
     offsets = [next(ticks).utcoffset() for _ in range(2)]
     assert offsets == [datetime.timedelta(hours=2)] * 2
+
+
+def first_tick(cron: str, zone: str, after: datetime.datetime, ns: int = 0) -> datetime.datetime:
+    ticks = schedule_module.ticks("s", cron, zone, int(after.timestamp()) * 10**9 + ns)
+    return next(ticks)
+
+
+def test_no_tick_is_before_its_schedule_though_the_clock_repeats_an_hour() -> None:
+    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+    second_pass = datetime.datetime(2026, 10, 25, 2, 15, tzinfo=berlin, fold=1)
+    tick = first_tick("30 2 * * *", "Europe/Berlin", second_pass)
+    assert tick == datetime.datetime(2026, 10, 26, 2, 30, tzinfo=berlin)
+
+
+def test_a_schedule_of_a_moment_before_a_tick_has_it() -> None:
+    before = datetime.datetime(2026, 1, 1, 10, 59, 59, tzinfo=datetime.UTC)
+    tick = first_tick("0 * * * *", "UTC", before, 999_999_999)
+    assert tick == before + datetime.timedelta(seconds=1)
+    assert first_tick("0 * * * *", "UTC", tick) == tick + datetime.timedelta(hours=1)

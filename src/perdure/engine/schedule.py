@@ -173,7 +173,7 @@ class Schedule:
 def ticks(
     name: str, cron: str, timezone: str | zoneinfo.ZoneInfo, after: int
 ) -> Iterator[datetime.datetime]:
-    """Return the times that a cron expression names, from `after` (ns since the epoch) on.
+    """Return the times that a cron expression names, behind `after` (ns since the epoch).
 
     Raises:
         ConfigurationError: the expression or the time zone is not known, or the extra is missing.
@@ -192,13 +192,15 @@ def ticks(
         ) from None
     if len(cron.split()) != FIELDS:  # cronsim takes seconds as well
         raise _no_cron(name, cron, f"it has {len(cron.split())} fields")
-    begin = datetime.datetime.fromtimestamp(after / 1e9, zone)
+    begin = datetime.datetime.fromtimestamp(after // 1_000_000_000, zone)
     try:
-        return cronsim.CronSim(cron, begin)
+        found = cronsim.CronSim(cron, begin)
     except cronsim.CronSimError as error:
         raise _no_cron(name, cron, error) from None
     except ValueError:  # as Python says it of a number of thousands of digits
         raise _no_cron(name, cron, "a number in it is too long") from None
+    # In the second pass of an hour that the clock repeats, the first ones may be of the first pass.
+    return itertools.dropwhile(lambda tick: _due_at(tick) <= after, found)
 
 
 def _no_cron(name: str, cron: object, why: object) -> ConfigurationError:
