@@ -16,6 +16,8 @@ from tests.promises.support import SECONDS, State, agent_of, hold, out
 from perdure import ConfigurationError, EncodeError, LocalEngine, RunStatus
 from perdure.engine import schedule as schedule_module
 
+HOURLY = f"every {HOUR * 1000:.0f} ms"
+
 
 async def tells(event: Any, ctx: Any) -> None:
     out(ctx, event.input)
@@ -128,6 +130,21 @@ def test_g12_of_the_ticks_missed_while_nothing_ran_the_first_runs(store: str, cl
     asyncio.run(main())
 
 
+def test_g2_of_the_ticks_that_the_clock_of_a_living_process_leaps_over_each_runs(
+    store: str, clock: Clock
+) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(tells)) as job:
+            await job.schedule("hourly", HOURLY, str, key="k")
+            clock.forward(3 * HOUR)
+            await until(lambda: job.progress.completed >= 3)
+        ticks = completed(engine)
+        assert len(set(ticks)) == len(ticks) == 3
+
+    asyncio.run(main())
+
+
 def test_a_schedule_shows_and_stops_what_is_next(store: str) -> None:
     async def main() -> None:
         engine = LocalEngine(store)
@@ -157,9 +174,6 @@ def test_a_changed_value_leaves_the_tick_that_is_in_the_store(
     asyncio.run(main())
 
 
-HOURLY = f"every {HOUR * 1000:.0f} ms"
-
-
 @pytest.mark.parametrize("value", ["old", "new"])
 def test_g2_a_tick_runs_once_though_its_schedule_was_stopped_before(
     value: str, store: str, clock: Clock
@@ -170,7 +184,7 @@ def test_g2_a_tick_runs_once_though_its_schedule_was_stopped_before(
             for _ in range(2):
                 await (await job.schedule("hourly", HOURLY, "old", key="k")).stop()
             hourly = await job.schedule("hourly", HOURLY, value, key="k")
-            clock.forward(1.5 * HOUR)
+            clock.forward(HOUR)
             await until(lambda: job.progress.completed == 1)
             assert hourly.next_run is not None
         assert completed(engine) == [value]
@@ -308,6 +322,21 @@ def test_a_name_is_free_again_when_its_schedule_was_stopped_or_never_began(store
             again = await job.schedule("s", "0 0 1 2 *", 2, key="k")
             assert again.next_run is not None
             assert engine.run_info(again.next_run).status is RunStatus.WAITING
+
+    asyncio.run(main())
+
+
+def test_of_a_schedule_that_was_stopped_nothing_is_kept(store: str) -> None:
+    async def main() -> None:
+        async with LocalEngine(store).open(agent_of(tells)) as job:
+            schedule = await job.schedule("s", "0 0 1 1 *", 1, key="k")
+            await schedule.stop()
+            with pytest.raises(EncodeError):
+                await job.schedule("never began", "0 0 1 1 *", object(), key="k")
+            assert not job._job._schedules
+            again = await job.schedule("s", "0 0 1 1 *", 1, key="k")
+            await schedule.stop()  # it is not its name any more
+            assert list(job._job._schedules.values()) == [again]
 
     asyncio.run(main())
 

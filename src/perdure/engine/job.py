@@ -376,6 +376,7 @@ class Job:
         schedule = Schedule(
             self._job.runtime, name, cron, value, key, timezone,
             check_loop=self._job.loop.check, cancel=self._job.cancel,
+            forget=self._job.forget_schedule,
         )  # fmt: skip
         await self._job.schedule(schedule)
         return schedule

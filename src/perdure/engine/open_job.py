@@ -372,8 +372,7 @@ class OpenJob:
 
     async def schedule(self, schedule: Schedule) -> None:
         """Begin a schedule; the run of its next tick is durable when this returns."""
-        before = self._schedules.get(schedule.name)
-        if before is not None and not before.is_stopped:
+        if schedule.name in self._schedules:
             raise ConfigurationError(
                 f"there is a schedule {schedule.name!r} already: choose another name"
             )
@@ -381,8 +380,14 @@ class OpenJob:
         try:
             await self.until_stopped(schedule.begin())
         except BaseException:
-            schedule.is_stopped = True  # its name is free
+            schedule.is_stopped = True
+            self.forget_schedule(schedule)
             raise
+
+    def forget_schedule(self, schedule: Schedule) -> None:
+        """Free the name of a schedule that was stopped or never began."""
+        if self._schedules.get(schedule.name) is schedule:
+            del self._schedules[schedule.name]
 
     async def drive(
         self, source: Source, key: Field, id_: Field | None, *, collect: bool

@@ -41,7 +41,7 @@ class Schedule:
     Attributes:
         name: its name, unique in the job.
         next_tick: when its next run is due.
-        is_stopped: it starts no more runs, and its name is free.
+        is_stopped: it starts no more runs; its name is free when `stop` returns.
     """
 
     def __init__(
@@ -55,10 +55,12 @@ class Schedule:
         *,
         check_loop: Callable[[str], None],
         cancel: Callable[[int, str], Awaitable[bool]],
+        forget: Callable[[Schedule], None],
     ) -> None:
         self._runtime = runtime
         self._check_loop = check_loop
         self._cancel = cancel
+        self._forget = forget
         self._value = value
         self._key = key
         self.name = checked_name(name, "schedule")
@@ -162,12 +164,15 @@ class Schedule:
         """Start no more runs; the one that is due next is cancelled."""
         self._check_loop("schedule.stop()")
         self.is_stopped = True
-        async with self._beginning:  # else nobody knows yet which run is next
-            if self._cancel_timer is not None:
-                self._cancel_timer()
-                self._cancel_timer = None
-                if self._number is not None:
-                    await self._cancel(self._number, STOPPED)
+        try:
+            async with self._beginning:  # else nobody knows yet which run is next
+                if self._cancel_timer is not None:
+                    self._cancel_timer()
+                    self._cancel_timer = None
+                    if self._number is not None:
+                        await self._cancel(self._number, STOPPED)
+        finally:
+            self._forget(self)  # not before: who has the name then has another run
 
 
 def ticks(

@@ -321,6 +321,7 @@ class _World:
                 "UTC",
                 check_loop=lambda asked: None,
                 cancel=job.cancel,
+                forget=job.forget_schedule,
             )
             try:
                 await job.schedule(schedule)
