@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -140,6 +141,79 @@ def test_g4_failing_callable_sink_names_the_output() -> None:
     with pytest.raises(SinkError, match=r"output r1-0 of key 'k': OSError: no route") as caught:
         asyncio.run(CallableSink(deliver).write(outputs(3)))
     assert isinstance(caught.value.__cause__, OSError)
+
+
+class Untold(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Foreign(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("raised", [Untold(), Foreign("no"), SystemExit(3)])
+def test_whatever_a_sink_raises_is_a_sink_error(raised: BaseException) -> None:
+    def deliver(output: Output) -> None:
+        raise raised
+
+    name = type(raised).__name__
+    with pytest.raises(SinkError, match=rf"output r0-0 of key 'k': {name}: ") as caught:
+        asyncio.run(CallableSink(deliver).write(outputs(1)))
+    assert caught.value.__cause__ is raised
+
+
+def test_what_ends_the_process_or_the_delivery_leaves_a_sink_as_it_is() -> None:
+    async def main(raised: BaseException) -> None:
+        def deliver(output: Output) -> None:
+            raise raised
+
+        with pytest.raises(type(raised)):
+            await CallableSink(deliver).write(outputs(1))
+
+    for raised in (KeyboardInterrupt(), asyncio.CancelledError()):
+        asyncio.run(main(raised))
+
+
+def yields(output: Output) -> Iterator[None]:
+    yield
+
+
+async def yields_later(output: Output) -> AsyncIterator[None]:
+    yield
+
+
+class Yields:
+    def __call__(self, output: Output) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize(
+    ("sink", "name"),
+    [
+        (yields, "yields"),
+        (yields_later, "yields_later"),
+        (functools.partial(yields), "yields"),
+        (Yields(), "Yields"),
+    ],
+)
+def test_a_generator_function_is_no_sink(sink: Any, name: str) -> None:
+    with pytest.raises(SinkError, match=rf"sink .*{name}.* is a generator function"):
+        as_sink(sink)
+
+
+def test_a_decorator_that_runs_a_generator_makes_a_sink_of_it() -> None:
+    @functools.wraps(yields)
+    def runs(output: Output) -> None:
+        list(yields(output))
+
+    assert isinstance(as_sink(runs), CallableSink)
+
+
+@pytest.mark.parametrize("sink", [yields, yields_later])
+def test_a_generator_that_a_sink_returns_is_its_failure(sink: Any) -> None:
+    with pytest.raises(SinkError, match="output r0-0 of key 'k': it returned a generator"):
+        asyncio.run(CallableSink(lambda output: sink(output)).write(outputs(1)))
 
 
 def test_what_is_no_sink_is_refused() -> None:

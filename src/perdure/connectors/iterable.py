@@ -9,6 +9,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Generator,
     Iterable,
     Iterator,
     Mapping,
@@ -16,8 +17,10 @@ from collections.abc import (
 )
 from typing import Any
 
+from perdure.codec.error_texts import class_name, text_of
 from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceItem
 from perdure.errors import InputError, SinkError
+from perdure.executor.shutdown import ends_process
 from perdure.printable import quoted_key
 from perdure.run import Output
 
@@ -101,19 +104,31 @@ class CallableSink(Sink):
         """Call the function with each output in turn.
 
         Raises:
-            SinkError: The function raised; its exception is the cause.
+            SinkError: The function raised, and its exception is the cause; or it returned a
+                generator. What ends the process is raised as it is.
         """
         for output in outputs:
             try:
                 result = self._deliver(output)
                 if inspect.isawaitable(result):
-                    await result
-            except Exception as error:
-                raise SinkError(
-                    f"sink {self.name!r} failed on output {output.id} of key"
-                    f" {quoted_key(output.key)}: {type(error).__name__}: {error}: correct the"
-                    " sink and run again"
-                ) from error
+                    result = await result
+            except (asyncio.CancelledError, GeneratorExit):
+                raise  # by which the job ends the delivery
+            except BaseException as error:
+                if ends_process(error):
+                    raise
+                why = f"{class_name(type(error))}: {text_of(error)}"
+                raise self._failed(output, why) from error
+            if isinstance(result, Generator | AsyncGenerator):
+                if isinstance(result, Generator):
+                    result.close()  # nothing of it has run, and nothing will
+                raise self._failed(output, "it returned a generator, of which nothing has run")
+
+    def _failed(self, output: Output, why: str) -> SinkError:
+        return SinkError(
+            f"sink {self.name!r} failed on output {output.id} of key {quoted_key(output.key)}:"
+            f" {why}: correct the sink and run again"
+        )
 
     async def close(self) -> None:
         """Do nothing: the function is the caller's."""
@@ -174,7 +189,7 @@ def as_sink(sink: Any) -> Sink:
         sink: A `Sink`, or a plain or async callable that takes an `Output`.
 
     Raises:
-        SinkError: It is neither.
+        SinkError: It is neither, or a generator function, of which a call would run nothing.
     """
     if isinstance(sink, Sink):
         return sink
@@ -182,4 +197,17 @@ def as_sink(sink: Any) -> Sink:
         raise SinkError(
             f"sink is a {type(sink).__name__}: give a callable, or a Sink such as JsonlSink(path)"
         )
+    if _makes_generators(sink):
+        raise SinkError(
+            f"sink '{text_of(getattr(sink, '__qualname__', sink))}' is a generator function, and a"
+            " call of it runs nothing: give a function without yield"
+        )
     return CallableSink(sink)
+
+
+def _makes_generators(func: Any) -> bool:
+    # Not what a decorator wraps: it may well run the generator.
+    called = (func, getattr(type(func), "__call__", None))  # noqa: B004 - the method itself
+    return any(
+        inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in called
+    )
