@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from perdure.errors import ConfigurationError
 from perdure.printable import why_no_name
@@ -16,6 +16,7 @@ __all__ = [
     "LONGEST_SECONDS",
     "checked_aliases",
     "checked_bound",
+    "checked_choice",
     "checked_durable_id",
     "checked_limit",
     "checked_name",
@@ -24,6 +25,8 @@ __all__ = [
     "fits_in",
     "nanoseconds",
 ]
+
+T = TypeVar("T")
 
 # Of all durations: with a time of today they fit 63 bits of ns, which the journal keeps of times.
 LONGEST_SECONDS: Final = 200 * 365 * 86_400
@@ -89,6 +92,22 @@ def checked_bound(name: str, bound: float) -> float:
     if not fits_in(lambda number: number >= 0, bound):
         raise ConfigurationError(f"{name}={bound!r:.60} is no number from 0 on: give one")
     return bound
+
+
+def checked_choice(name: str, given: T, choices: tuple[str, ...]) -> T:
+    """Return `given` if it is one of a few texts.
+
+    Args:
+        name: what it was given as.
+        given: what was given.
+        choices: the texts.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    if not isinstance(given, str) or given not in choices:
+        raise ConfigurationError(f"{name}={given!r:.60} is none of {', '.join(choices)}: give one")
+    return given
 
 
 def checked_timeout(timeout: float | None) -> float | None:

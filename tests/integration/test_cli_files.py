@@ -123,6 +123,15 @@ def numbers(path: Path) -> list[int]:
     return [json.loads(line)["n"] for line in path.read_text("utf-8").splitlines()]
 
 
+@pytest.mark.parametrize("option", ["--output", "--summary-json"])
+def test_an_empty_path_of_what_is_written_is_refused(folder: Folder, option: str) -> None:
+    inputs(folder / "in.jsonl", [1])
+    done = folder.run(option, "")
+    assert done.code != 0
+    assert "empty: give the path of a file" in done.last
+    assert done.out == ""
+
+
 # G28: the sink
 
 

@@ -15,7 +15,7 @@ from tests.promises.support import ONE, State, agent_of, crash_and_resume, hold,
 from perdure import EncodeError, JsonlSink, JsonlSource, LocalEngine
 from perdure.connectors.base import SourceItem
 from perdure.connectors.iterable import IterableSource, as_source
-from perdure.errors import InputError
+from perdure.errors import ConfigurationError, InputError
 
 DEEP: Any = None
 for _ in range(150):
@@ -278,6 +278,14 @@ def test_nearly_one_key_is_warned_about(caplog: pytest.LogCaptureFixture) -> Non
     run(agent_of(counts), nearly)
     assert len(caplog.records) == 1
     assert "nearly all of the first 60 inputs have the key 'same'" in caplog.text
+
+
+def test_a_source_whose_policy_is_none_is_refused(store: str) -> None:
+    source: Any = IterableSource([1])
+    source.on_bad_line = "Skip"  # as one of somebody's own making may
+    agent = agent_of(counts)
+    with pytest.raises(ConfigurationError, match="on_bad_line='Skip' is none of stop, skip"):
+        LocalEngine(store).run(agent, source, key=str)
 
 
 def test_nothing_run_is_said(store: str, caplog: pytest.LogCaptureFixture) -> None:

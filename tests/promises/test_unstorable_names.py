@@ -135,6 +135,15 @@ def test_g25_sources_and_sinks_have_names_that_a_store_can_keep(
         LocalEngine(store).run(agent, [1], key=str, sink=sink)
 
 
+@pytest.mark.parametrize("name", [5, b"a", True])
+def test_what_is_no_text_is_no_name_of_a_source_or_a_sink(name: Any, store: str) -> None:
+    agent = Agent().add_action("go", InputEvent, does_nothing)
+    with pytest.raises(ConfigurationError, match=f"a source cannot be named {name!r}: give a text"):
+        LocalEngine(store).run(agent, IterableSource([1], name=name), key=str)
+    with pytest.raises(ConfigurationError, match=f"a sink cannot be named {name!r}: give a text"):
+        LocalEngine(store).run(agent, [1], key=str, sink=ListSink(name=name))
+
+
 def test_g25_jobs_actions_and_callables_have_such_names(store: str) -> None:
     agent = Agent().add_action("go", InputEvent, does_nothing)
     with pytest.raises(ConfigurationError, match="a job cannot be named 'caf\\\\udce9'"):

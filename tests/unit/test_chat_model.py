@@ -231,6 +231,12 @@ def test_a_timeout_that_is_none_is_refused() -> None:
             model(timeout=wrong)
 
 
+def test_an_output_mode_that_is_none_is_refused() -> None:
+    for make in (model, lambda **options: ScriptedChatModel([], **options)):
+        with pytest.raises(ConfigurationError, match="output_mode='natve' is none of"):
+            make(output_mode="natve")
+
+
 # Connections of one's own
 
 

@@ -19,7 +19,8 @@ from perdure.connectors.iterable import (
     as_sink,
     as_source,
 )
-from perdure.errors import InputError, SinkError
+from perdure.connectors.jsonl import JsonlSource
+from perdure.errors import ConfigurationError, InputError, SinkError
 from perdure.run import Output, RunStatus
 
 
@@ -214,6 +215,14 @@ def test_a_decorator_that_runs_a_generator_makes_a_sink_of_it() -> None:
 def test_a_generator_that_a_sink_returns_is_its_failure(sink: Any) -> None:
     with pytest.raises(SinkError, match="output r0-0 of key 'k': it returned a generator"):
         asyncio.run(CallableSink(lambda output: sink(output)).write(outputs(1)))
+
+
+@pytest.mark.parametrize("policy", ["Stop", "skip ", "raise", None, True, ["skip"]])
+def test_what_becomes_of_bad_lines_is_one_of_two(policy: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"on_bad_line=.* is none of stop, skip"):
+        IterableSource([1], on_bad_line=policy)
+    with pytest.raises(ConfigurationError, match=r"on_bad_line=.* is none of stop, skip"):
+        JsonlSource("in.jsonl", on_bad_line=policy)
 
 
 def test_what_is_no_sink_is_refused() -> None:

@@ -29,7 +29,7 @@ from perdure.connectors.base import SinkState, SourceItem
 from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
 from perdure.connectors.output_file import BehindPolicy
-from perdure.errors import InputError, SinkError
+from perdure.errors import ConfigurationError, InputError, SinkError
 from perdure.run import Output
 
 
@@ -42,6 +42,28 @@ def read(path: Path | str) -> list[SourceItem]:
 
 def output(value: Any, n: int = 0) -> Output:
     return Output(value=value, key="k", run_id=f"r{n}", id=f"r{n}-0")
+
+
+@pytest.mark.parametrize("end", [JsonlSource, JsonlSink])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a\0b", "null character"),
+        (b"a", "no text"),
+        (5, "no text"),
+        (None, "no text"),
+        ("", "empty"),
+    ],
+)
+def test_what_is_no_path_is_refused(end: Any, path: Any, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        end(path)
+
+
+@pytest.mark.parametrize("behind", ["Keep", None, True])
+def test_what_becomes_of_foreign_bytes_is_one_of_three(behind: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"behind=.* is none of refuse, keep, move"):
+        JsonlSink("out.jsonl", behind=behind)
 
 
 # --- source ---

@@ -156,5 +156,5 @@ def test_a_stream_is_recorded_and_comes_in_one_piece(cassette: Path) -> None:
 
 
 def test_a_mode_that_is_none_is_refused(cassette: Path) -> None:
-    with pytest.raises(ConfigurationError, match="auto, record and replay"):
+    with pytest.raises(ConfigurationError, match="none of auto, record, replay"):
         RecordedChatModel(Unreachable(), cassette, mode="play")  # type: ignore[arg-type]

@@ -63,6 +63,8 @@ def check_written(option: str, path: str, store: str) -> None:
     """
     from perdure.operate.store_files import store_file
 
+    if not path:
+        raise ConfigurationError(f"{option} is empty: give the path of a file, or leave it out")
     if (found := store_file(store, path)) is not None:
         raise ConfigurationError(
             f"{option} {path} is the same file as {found} of the store: give another file"

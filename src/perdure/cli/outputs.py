@@ -29,9 +29,14 @@ def register(app: typer.Typer) -> None:
 
 def outputs(
     output: Annotated[
-        str | None,
-        typer.Option("--output", metavar="F.jsonl", help="A new file; - or none is stdout."),
-    ] = None,
+        str,
+        typer.Option(
+            "--output",
+            metavar="F.jsonl",
+            help="A new file; - or none is stdout.",
+            show_default=False,
+        ),
+    ] = "-",
     envelope: Annotated[
         bool, typer.Option("--envelope", help="Write {key, run_id, id, value} instead.")
     ] = False,
@@ -51,7 +56,7 @@ def outputs(
     from perdure.cli.files import check_written
     from perdure.connectors.jsonl import JsonlSink
 
-    sink = JsonlSink(output or "-", envelope=envelope)
+    sink = JsonlSink(output, envelope=envelope)
     if sink.file is not None and os.path.lexists(sink.file):
         raise ConfigurationError(
             f"--output {sink.file} exists, and may be what a job writes: it was not touched; give a"

@@ -56,8 +56,13 @@ IdOption = Annotated[
     typer.Option("--id", metavar="FIELD", help="The field that is an input's id, if any."),
 ]
 OutputOption = Annotated[
-    str | None,
-    typer.Option("--output", metavar="O.jsonl", help="Where outputs go; - or none is stdout."),
+    str,
+    typer.Option(
+        "--output",
+        metavar="O.jsonl",
+        help="Where outputs go; - or none is stdout.",
+        show_default=False,
+    ),
 ]
 EnvelopeOption = Annotated[
     bool, typer.Option("--envelope", help="Write {key, run_id, id, value} instead.")
@@ -143,7 +148,7 @@ def run(
     input: InputOption,
     key: KeyOption,
     id: IdOption = None,
-    output: OutputOption = None,
+    output: OutputOption = "-",
     envelope: EnvelopeOption = False,
     store: StoreOption = DEFAULT_STORE,
     job: NewJobOption = None,
@@ -173,7 +178,7 @@ def run(
     from perdure.engine.event_loop import runner_of
 
     source = JsonlSource(input, name=source_name, on_bad_line=on_bad_line.value)
-    sink = JsonlSink(output or "-", envelope=envelope, name=sink_name, behind=output_behind.value)
+    sink = JsonlSink(output, envelope=envelope, name=sink_name, behind=output_behind.value)
     check_files(source, sink, agent=agent, config=config, summary=summary_json, store=store)
     load = load_flink_agent if flink_agents else load_with_configuration
     loaded, configuration = load(agent, config, set_ or ())

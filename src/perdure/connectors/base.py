@@ -12,13 +12,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+from perdure.checks import checked_choice
 from perdure.run import Output
 
-__all__ = ["BadLinePolicy", "Sink", "SinkState", "Source", "SourceItem"]
+__all__ = ["BadLinePolicy", "Sink", "SinkState", "Source", "SourceItem", "checked_policy"]
 
 BadLinePolicy = Literal["stop", "skip"]
+
+
+def checked_policy(on_bad_line: BadLinePolicy) -> BadLinePolicy:
+    """Return what becomes of bad lines, if it is one of the two.
+
+    Raises:
+        ConfigurationError: it is neither: no line is passed over, or refused, by a typing error.
+    """
+    return checked_choice("on_bad_line", on_bad_line, get_args(BadLinePolicy))
 
 
 class SourceItem(NamedTuple):

@@ -18,7 +18,14 @@ from collections.abc import (
 from typing import Any
 
 from perdure.codec.error_texts import class_name, text_of
-from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceItem
+from perdure.connectors.base import (
+    BadLinePolicy,
+    Sink,
+    SinkState,
+    Source,
+    SourceItem,
+    checked_policy,
+)
 from perdure.errors import InputError, SinkError
 from perdure.executor.shutdown import ends_process
 from perdure.printable import quoted_key
@@ -51,9 +58,12 @@ class IterableSource(Source):
             name: The source's name in its job.
             on_bad_line: "stop" ends the reading at a value without a key or a journal form;
                 "skip" passes over it, and the store keeps its position and what is wrong with it.
+
+        Raises:
+            ConfigurationError: `on_bad_line` is neither.
         """
         self.name = name
-        self.on_bad_line = on_bad_line
+        self.on_bad_line = checked_policy(on_bad_line)
         self._values = values
         self._spent = False
 

@@ -11,15 +11,23 @@ import stat
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from perdure.connectors.base import BadLinePolicy, Sink, SinkState, Source, SourceItem
+from perdure.checks import checked_choice
+from perdure.connectors.base import (
+    BadLinePolicy,
+    Sink,
+    SinkState,
+    Source,
+    SourceItem,
+    checked_policy,
+)
 from perdure.connectors.daemon_thread import in_daemon_thread
 from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl_lines import LineReader
 from perdure.connectors.output_file import BehindPolicy, OutputFile
 from perdure.connectors.output_stream import OutputStream, is_stdout, is_stream
-from perdure.errors import InputError, SinkError
+from perdure.errors import ConfigurationError, InputError, SinkError
 from perdure.printable import json_text, quoted_key
 from perdure.run import Output
 
@@ -54,9 +62,12 @@ class JsonlSource(Source):
                 named "NAME:path".
             on_bad_line: "stop" ends the reading at a line that is no input; "skip" passes over it,
                 and the store keeps its number and what is wrong with it.
+
+        Raises:
+            ConfigurationError: The path can be none, or `on_bad_line` is neither.
         """
-        self.path = os.fspath(path)
-        self.on_bad_line = on_bad_line
+        self.path = _checked_path(path)
+        self.on_bad_line = checked_policy(on_bad_line)
         self.name = name or _default_name(self.path)
         self._given_name = name
 
@@ -117,6 +128,27 @@ class JsonlSource(Source):
                 )
             named[name] = path
         return [(path, name) for name, path in named.items()]
+
+
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as text, if a file can have it.
+
+    Raises:
+        ConfigurationError: None can.
+    """
+    try:
+        found = os.fspath(path)
+    except TypeError:
+        found = None
+    if not isinstance(found, str):
+        why = "it is no text: give the path as str or pathlib.Path"
+    elif not found:
+        why = "it is empty: give the path of a file, or - for the standard stream"
+    elif "\0" in found:
+        why = "no file has a null character in its path: give another one"
+    else:
+        return found
+    raise ConfigurationError(f"path {path!r:.200}: {why}")
 
 
 def _default_name(path: str) -> str:
@@ -182,15 +214,18 @@ class JsonlSink(Sink):
             behind: What becomes of bytes behind the recorded offset that are not the job's own:
                 "refuse" raises, "keep" goes on behind them, "move" moves them to
                 `FILE.orphaned-N`.
+
+        Raises:
+            ConfigurationError: The path can be none, or `behind` is none of these.
         """
-        self.path = os.fspath(path)
+        self.path = _checked_path(path)
         self._is_stream = is_stream(self.path)
         self.transactional = not self._is_stream
         self.file = None if self._is_stream else self.path
         default = f"jsonl:{_printable(os.path.basename(self.path))}"
         self.name = name or ("stdout" if is_stdout(self.path) else default)
         self._envelope = envelope
-        self._behind: BehindPolicy = behind
+        self._behind: BehindPolicy = checked_choice("behind", behind, get_args(BehindPolicy))
         self._undelivered: Sequence[Output] = ()
         self._output_file: OutputFile | None = None
         self._output_stream: OutputStream | None = None

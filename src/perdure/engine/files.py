@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from perdure.connectors.base import Sink, Source
 from perdure.errors import ConfigurationError, InputError, SinkError
-from perdure.printable import unstorable
+from perdure.printable import why_no_name
 from perdure.runtime.job_runtime import JobFiles
 from perdure.store.base import ActionStateStore
 from perdure.store.files import SINK, SOURCE, FileRow
@@ -48,9 +48,9 @@ def check_name(kind: str, name: str) -> None:
     """Refuse a source or sink by whose name no store can know it.
 
     Raises:
-        ConfigurationError: its name holds what no text in a store can.
+        ConfigurationError: its name is no text, or holds what no text in a store can.
     """
-    if why := unstorable(name):
+    if why := why_no_name(name):
         raise ConfigurationError(f"a {kind} cannot be named {name!r}: {why}")
 
 

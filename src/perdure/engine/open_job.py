@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.agent.plan import AgentPlan
 from perdure.config.configuration import AgentExecutionOptions, Configuration
-from perdure.connectors.base import Sink, Source
+from perdure.connectors.base import Sink, Source, checked_policy
 from perdure.engine.files import check_name, check_output, check_sink_name, check_source_names
 from perdure.engine.inputs import Field
 from perdure.engine.job_loop import JobLoop
@@ -402,6 +402,7 @@ class OpenJob:
         self, source: Source, key: Field, id_: Field | None, listed: int | None
     ) -> DriveResult:
         check_name("source", source.name)
+        checked_policy(source.on_bad_line)  # a source may be of anybody's making
         check_output(self._sink, self._store, self.runtime.job, source)
         if id_ is None:
             await check_source_names(self.runtime.files, source)

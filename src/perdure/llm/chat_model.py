@@ -8,11 +8,11 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final, Literal, Protocol, Self
+from typing import Any, ClassVar, Final, Literal, Protocol, Self, get_args
 
 from perdure.call import RetryPolicy, checked_retry
 from perdure.callables import is_coroutine_function
-from perdure.checks import checked_bound, checked_timeout
+from perdure.checks import checked_bound, checked_choice, checked_timeout
 from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
@@ -179,7 +179,7 @@ class BaseChatModelSetup(Resource):
         self.prompt = prompt
         self.tools = _tools(tools)
         self.output_schema = _schema(output_schema)
-        self.output_mode = output_mode
+        self.output_mode = checked_choice("output_mode", output_mode, get_args(OutputMode))
         self.output_retries = _TAKEN["output_retries"](output_retries)
         self.max_rounds = _TAKEN["max_rounds"](max_rounds)
         self.token_budget = _TAKEN["token_budget"](token_budget)

@@ -10,8 +10,9 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
+from perdure.checks import checked_choice
 from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.llm.chat_model import BaseChatModelConnection, answered
 from perdure.llm.message import ChatDelta, ChatMessage
@@ -64,8 +65,6 @@ class RecordedChatModel(BaseChatModelConnection):
             mode: "replay": only what is recorded; "record": all anew, the cassette is replaced;
                 "auto": what is recorded is replayed, the rest is recorded.
         """
-        if mode not in ("auto", "record", "replay"):
-            raise ConfigurationError(f"mode={mode!r} is none of auto, record and replay")
         made = (
             connection.make("the connection of a RecordedChatModel")
             if isinstance(connection, ResourceDescriptor)
@@ -74,7 +73,7 @@ class RecordedChatModel(BaseChatModelConnection):
         assert isinstance(made, BaseChatModelConnection)
         self._connection = made
         self._path = Path(path)
-        self._mode = mode
+        self._mode = checked_choice("mode", mode, get_args(Mode))
         self._entries: dict[str, dict[str, Any]] | None = None
         self._played: collections.Counter[str] = collections.Counter()
         self._opened: asyncio.Task[None] | None = None

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from perdure.checks import checked_choice
 from perdure.errors import TerminalError
 from perdure.llm.chat_model import BaseChatModelConnection
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
@@ -22,6 +23,7 @@ from perdure.testing.request_log import RequestLog
 
 __all__ = ["ScriptedChatModel", "ScriptedRequest"]
 
+OutputMode = Literal["native", "tool", "prompted"]
 ScriptFunction = Callable[[Sequence[ChatMessage], Sequence[Tool]], Any]
 
 
@@ -71,7 +73,7 @@ class ScriptedChatModel(BaseChatModelConnection):
         delay: float = 0.0,
         log: str | Path | None = None,
         blocking: bool = False,
-        output_mode: Literal["native", "tool", "prompted"] = "native",
+        output_mode: OutputMode = "native",
     ) -> None:
         """Take the script.
 
@@ -86,13 +88,15 @@ class ScriptedChatModel(BaseChatModelConnection):
         self.log = RequestLog(log)
         self._script = script if callable(script) else tuple(script)
         self._delay = delay
-        self._output_mode: Literal["native", "tool", "prompted"] = output_mode
+        self._output_mode: OutputMode = checked_choice(
+            "output_mode", output_mode, get_args(OutputMode)
+        )
         self._attempts: collections.Counter[str] = collections.Counter()
         self._lock = threading.Lock()
         if blocking:
             self.chat = self._chat_blocking  # type: ignore[assignment]
 
-    def output_mode(self, model: str) -> Literal["native", "tool", "prompted"]:
+    def output_mode(self, model: str) -> OutputMode:
         return self._output_mode
 
     async def chat(
