@@ -98,6 +98,57 @@ def test_failures_are_replayed_in_their_order(cassette: Path) -> None:
     assert [asked(replayed).content for _ in range(2)] == ["done", "done"]
 
 
+@pytest.mark.parametrize("mode", ["auto", "record"])
+def test_models_that_share_a_cassette_lose_nothing_of_each_other(cassette: Path, mode: Any) -> None:
+    provider = ScriptedChatModel(lambda messages, tools: messages[-1].content.upper())
+    cassette.parent.mkdir()
+    link = cassette.with_name("link.json")
+    link.symlink_to(cassette)
+    models = [RecordedChatModel(provider, path, mode) for path in (cassette, link)]
+
+    async def main() -> None:
+        await asyncio.gather(*(models[n % 2].chat([ChatMessage.user(f"q{n}")]) for n in range(10)))
+
+    asyncio.run(main())
+    assert len(json.loads(cassette.read_text("utf-8"))["requests"]) == 10
+    assert sorted(path.name for path in cassette.parent.iterdir()) == ["chat.json", "link.json"]
+    replaying = RecordedChatModel(Unreachable(), cassette, mode="replay")
+    assert asked(replaying, ChatMessage.user("q7")).content == "Q7"
+
+
+def test_a_cassette_that_was_deleted_is_recorded_anew(cassette: Path) -> None:
+    first = RecordedChatModel(ScriptedChatModel(["old"]), cassette)
+    asked(first)
+    cassette.unlink()
+    assert asked(RecordedChatModel(ScriptedChatModel(["new"]), cassette)).content == "new"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"outcomes": []}, "no list of one or more"),
+        ({"outcomes": [{}]}, "'response'"),
+        ({"outcomes": [{"response": {"role": "clown"}}]}, "clown"),
+        ({"outcomes": [{"failure": {"type": "Foo", "message": "x"}}]}, "'Foo'"),
+        ({"outcomes": None}, "no list"),
+        ({"digest": []}, "hash"),
+    ],
+)
+def test_an_entry_that_was_edited_is_named(cassette: Path, change: Any, why: str) -> None:
+    asked(RecordedChatModel(ScriptedChatModel(["one"]), cassette))
+    edited = json.loads(cassette.read_text("utf-8"))
+    edited["requests"].append({**edited["requests"][0], **change})
+    cassette.write_text(json.dumps(edited))
+    with pytest.raises(ConfigurationError, match=rf"entry 2 of its requests is none.*{why}"):
+        asked(RecordedChatModel(Unreachable(), cassette, mode="replay"))
+
+
+@pytest.mark.parametrize("mode", ["auto", "record"])
+def test_a_folder_is_no_cassette(tmp_path: Path, mode: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot (read|write) the cassette"):
+        asked(RecordedChatModel(ScriptedChatModel(["one"]), tmp_path, mode))
+
+
 def test_an_unknown_request_is_named(cassette: Path) -> None:
     replaying = RecordedChatModel(Unreachable(), cassette, mode="replay")
     with pytest.raises(ConfigurationError) as found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,22 +17,18 @@ from perdure.llm.chat_model import BaseChatModelConnection, answered
 from perdure.llm.message import ChatDelta, ChatMessage
 from perdure.llm.tool import Tool
 from perdure.resource import ResourceDescriptor
-from perdure.testing.chat_forms import digest_of, message_from, plain_message, plain_request
+from perdure.testing.cassette import cassette_at, played
+from perdure.testing.chat_forms import digest_of, plain_message, plain_request
 
 __all__ = ["RecordedChatModel"]
 
 Mode = Literal["auto", "record", "replay"]
 
-_FORMAT: Final = 1
 # What keys and tokens look like, should a provider say one in an error or a person in a message.
 _SECRETS: Final = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|gho)[-_][\w\-]{16,}|\bAKIA[A-Z0-9]{16}|\bAIza[\w\-]{30,}"
     r"|(?<=Bearer )[\w.\-~+/]{8,}"
 )
-_FAILURES: Final[dict[str, Callable[..., Exception]]] = {
-    "RetryableError": RetryableError,
-    "TerminalError": TerminalError,
-}
 
 
 class RecordedChatModel(BaseChatModelConnection):
@@ -43,8 +38,8 @@ class RecordedChatModel(BaseChatModelConnection):
 
     The cassette is a JSON file to be read and committed: requests by their digest, with what came
     of them, failures included. A request that came several times is replayed in the same order;
-    its last outcome stays. Keys and headers are not in it, and what looks like a key is blotted
-    out.
+    its last outcome stays. Several models of a process may share a cassette. Keys and headers are
+    not in it, and what looks like a key is blotted out.
 
     The other connection is opened when it is first asked: replaying takes neither key nor network.
     """
@@ -62,7 +57,8 @@ class RecordedChatModel(BaseChatModelConnection):
         Args:
             connection: The connection that is recorded.
             path: The cassette.
-            mode: "replay": only what is recorded; "record": all anew, the cassette is replaced;
+            mode: "replay": only what is recorded; "record": all anew, the cassette is replaced, but
+                for what models of this mode that are not closed yet have recorded;
                 "auto": what is recorded is replayed, the rest is recorded.
         """
         made = (
@@ -74,7 +70,8 @@ class RecordedChatModel(BaseChatModelConnection):
         self._connection = made
         self._path = Path(path)
         self._mode = checked_choice("mode", mode, get_args(Mode))
-        self._entries: dict[str, dict[str, Any]] | None = None
+        self._cassette = cassette_at(self._path)
+        self._has_begun = False
         self._played: collections.Counter[str] = collections.Counter()
         self._opened: asyncio.Task[None] | None = None
         self._lock = threading.Lock()
@@ -84,6 +81,7 @@ class RecordedChatModel(BaseChatModelConnection):
 
     async def close(self) -> None:
         """Close the connection, where it was asked."""
+        self._cassette.is_over(self)
         opened, self._opened = self._opened, None
         if opened is not None:
             closing = self._connection.close()
@@ -115,12 +113,12 @@ class RecordedChatModel(BaseChatModelConnection):
     ) -> ChatMessage:
         request = _plain(plain_request(messages, tools, kwargs))
         digest = digest_of(request)
-        if self._entries is None:
-            await asyncio.to_thread(self._load)
+        if not self._has_begun:
+            await asyncio.to_thread(self._begin)
         if self._mode != "record":
             outcome = self._outcome(digest)
             if outcome is not None:
-                response = _played(outcome)
+                response = played(outcome)
                 if emit is not None:
                     emit(ChatDelta(text=response.content, reasoning=response.reasoning or ""))
                 return response
@@ -158,60 +156,25 @@ class RecordedChatModel(BaseChatModelConnection):
         if opening is not None:
             await opening
 
-    def _outcome(self, digest: str) -> Mapping[str, Any] | None:
-        with self._lock:
-            entry = (self._entries or {}).get(digest)
-            if entry is None:
-                return None
-            outcomes = entry["outcomes"]
-            self._played[digest] += 1
-            found: Mapping[str, Any] = outcomes[min(self._played[digest], len(outcomes)) - 1]
-            return found
+    def _begin(self) -> None:
+        if self._mode == "record":
+            self._cassette.begin_anew(self)
+        else:
+            self._cassette.load()
+        self._has_begun = True
 
-    def _load(self) -> None:
+    def _outcome(self, digest: str) -> Mapping[str, Any] | None:
+        outcomes = self._cassette.outcomes(digest)
+        if not outcomes:
+            return None
         with self._lock:
-            if self._entries is not None:
-                return
-            if self._mode == "record" or not self._path.exists():
-                self._entries = {}
-                return
-            try:
-                found = json.loads(self._path.read_text("utf-8"))
-                known = found["format"] == _FORMAT
-                entries = {each["digest"]: each for each in found["requests"]}
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigurationError(
-                    f"{self._path} is no cassette of chat requests: {error}; delete it and record"
-                    " it anew"
-                ) from None
-            if not known:
-                raise ConfigurationError(
-                    f"the cassette {self._path} has format {found['format']!r}, not {_FORMAT}:"
-                    " delete it and record it anew"
-                )
-            self._entries = entries
+            self._played[digest] += 1
+            return outcomes[min(self._played[digest], len(outcomes)) - 1]
 
     def _record(self, digest: str, request: dict[str, Any], outcome: dict[str, Any]) -> None:
+        self._cassette.record(digest, request, _plain(outcome))
         with self._lock:
-            assert self._entries is not None
-            new = {"digest": digest, "request": request, "outcomes": []}
-            self._entries.setdefault(digest, new)["outcomes"].append(_plain(outcome))
             self._played[digest] += 1
-            cassette = {"format": _FORMAT, "requests": list(self._entries.values())}
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Whoever reads it meanwhile finds the old one or the new one.
-            draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            draft.write_text(json.dumps(cassette, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            draft.replace(self._path)
-
-
-def _played(outcome: Mapping[str, Any]) -> ChatMessage:
-    failure = outcome.get("failure")
-    if failure is None:
-        return message_from(outcome["response"])
-    made = _FAILURES[failure["type"]]
-    more = {"retry_after": failure["retry_after"]} if "retry_after" in failure else {}
-    raise made(failure["message"], **more)
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
