@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import http.client
 import json
@@ -136,6 +137,32 @@ def test_what_a_script_raises_is_an_error_of_the_server() -> None:
         status, _, body = posted(server.url)
     assert status == 500
     assert "no such answer" in body
+
+
+class Foreign(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("raised", [Foreign("no"), SystemExit("no"), asyncio.CancelledError("no")])
+def test_what_is_no_exception_is_an_error_of_the_server_too(raised: BaseException) -> None:
+    def script(request: ModelRequest) -> Any:
+        raise raised
+
+    with ScriptedModelServer(script) as server:
+        for _ in range(2):  # it goes on
+            status, _, body = posted(server.url)
+            assert status == 500
+            assert type(raised).__name__ in body
+
+
+def test_a_server_that_is_started_is_not_started_again() -> None:
+    server = ScriptedModelServer()
+    server.start()
+    with pytest.raises(RuntimeError, match="started already: close it first"):
+        server.start()
+    server.close()
+    with server:  # closed, it may be
+        assert answered(server.url, "again")
 
 
 def test_a_coroutine_function_may_be_the_script() -> None:

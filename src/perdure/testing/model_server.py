@@ -25,7 +25,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from perdure.codec.error_texts import class_name, text_of
 from perdure.errors import ConfigurationError
+from perdure.executor.shutdown import ends_process
 from perdure.testing.model_server_answers import (
     Answer,
     ModelRequest,
@@ -96,7 +98,10 @@ class ScriptedModelServer:
 
         Raises:
             OSError: The port is taken.
+            RuntimeError: It is started already.
         """
+        if self._thread is not None and self._thread.is_alive():
+            raise RuntimeError(f"the model server at {self.url} is started already: close it first")
         ready = threading.Event()
         failed: list[BaseException] = []
 
@@ -232,8 +237,14 @@ class ScriptedModelServer:
         try:
             found = self._script(request)
             return as_answer(await found if inspect.isawaitable(found) else found)
-        except Exception as error:  # whatever the script raises
-            return Answer(text=f"{type(error).__name__}: {error}", status=500)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # the server is closed
+            return Answer(text="CancelledError", status=500)
+        except BaseException as error:  # whatever the script raises
+            if ends_process(error):
+                raise
+            return Answer(text=f"{class_name(type(error))}: {text_of(error)}", status=500)
 
 
 def _embeddings(request: ModelRequest) -> dict[str, Any]:
