@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from perdure import Agent, ConfigurationError, InputEvent, OutputEvent, RetryPolicy, action
+from perdure import (
+    Agent,
+    ConfigurationError,
+    InputError,
+    InputEvent,
+    OutputEvent,
+    RetryPolicy,
+    action,
+)
 from perdure.testing.simulation import SimulationFailed, simulate, takes
 
 INPUTS = [{"id": "a", "n": 1}, {"id": "b", "n": 2}, {"id": "a", "n": 3}]
@@ -57,6 +65,49 @@ def failure_of(agent: Any, **options: Any) -> SimulationFailed:
     with pytest.raises(SimulationFailed) as raised:
         simulate(agent, INPUTS, key="id", **options)
     return raised.value
+
+
+class Nested(Agent):
+    @action(InputEvent)
+    async def go(self, event, ctx):
+        ctx.send_event(OutputEvent(output=event.input["a"]["b"]))
+
+
+def test_keys_are_found_as_an_engine_finds_them() -> None:
+    assert simulate(Nested, [{"a": {"b": 1}}], key="a.b", seeds=1).seeds == 1
+    with pytest.raises(InputError, match="input 0 has no field 'id' for the key; it has 'a'"):
+        simulate(Nested, [{"a": {"b": 1}}], key="id", seeds=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"callables": {"double": add}}, "callables: 'double' is not callable"),
+        ({"callables": {double: 5}}, "callables: 5 is not callable"),
+        ({"signals": [(9, 1.0, "nod", True)]}, "no input at position 9: the inputs are 3"),
+        ({"signals": [(-1, 1.0, "nod", True)]}, "no input at position -1"),
+        ({"signals": [(0, math.inf, "nod", True)]}, "signals: seconds"),
+        ({"signals": [(0, 1.0, 5, True)]}, "names no signal"),
+        ({"signals": [(0, 1.0)]}, "is no signal"),
+        ({"seeds": 0}, "seeds=0 are no seeds"),
+        ({"seeds": -1}, "seeds=-1 are no seeds"),
+        ({"seeds": []}, r"seeds=\[\] are no seeds"),
+        ({"key": 5}, "key=5 is a int"),
+    ],
+)
+def test_wrong_arguments_are_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        simulate(GoodAgent, INPUTS, **{"key": "id", "seeds": 1, **options})
+
+
+def test_in_a_running_loop_it_says_what_to_do() -> None:
+    async def main() -> int:
+        with pytest.raises(RuntimeError, match=r"an event loop is running here.*to_thread"):
+            simulate(GoodAgent, INPUTS, key="id", seeds=1)
+        done = await asyncio.to_thread(simulate, Nested, [{"a": {"b": 1}}], key="a.b", seeds=1)
+        return done.seeds
+
+    assert asyncio.run(main()) == 1
 
 
 class AsksTheRealClock(Agent):

@@ -11,12 +11,19 @@ from typing import Any, NamedTuple
 from perdure.agent.declaration import Agent
 from perdure.codec.codec import Codec
 from perdure.config.configuration import Configuration
+from perdure.engine.inputs import Field
 from perdure.engine.plan_of import plan_of
-from perdure.errors import ConfigurationError
 from perdure.journal.record import Record, RecordKind
 from perdure.memory.memory import MemoryRef
 from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.store.base import OutputRow, Row, RunRow, StatusRow
+from perdure.testing.simulation.arguments import (
+    check_call,
+    checked_fakes,
+    checked_seeds,
+    coming,
+    keyed_inputs,
+)
 from perdure.testing.simulation.calls import UNIT, Outside
 from perdure.testing.simulation.compare import (
     EVERYTHING,
@@ -27,7 +34,7 @@ from perdure.testing.simulation.compare import (
     result_of,
     unexpected,
 )
-from perdure.testing.simulation.lives import EPOCH, Ended, Script, Signal, live
+from perdure.testing.simulation.lives import EPOCH, Ended, Script, live
 from perdure.testing.simulation.store import Tables
 
 Invariant = Callable[[Tables], Iterable[Difference]]
@@ -84,7 +91,7 @@ def simulate(
     agent: Agent | type[Agent] | Callable[[], Agent],
     inputs: Iterable[Any],
     *,
-    key: str | Callable[[Any], Any],
+    key: Field,
     seeds: int | Iterable[int] = 100,
     config: Mapping[str, Any] | Configuration | None = None,
     callables: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
@@ -111,7 +118,7 @@ def simulate(
     Args:
         agent: an agent; its class or a factory begins each life with a new one, as a process does.
         inputs: the inputs, in order; all runs of one key are in this order.
-        key: the key of an input: a field name or a function.
+        key: the key of an input: a field name or a function; `a.b` is the field b of a.
         seeds: the seeds, or their number, counted from 0.
         config: configuration of the job.
         callables: by callable, what is executed in its place; the journal has the original's name.
@@ -126,18 +133,18 @@ def simulate(
 
     Raises:
         SimulationFailed: the result depends on a crash.
-        ConfigurationError: an argument is wrong.
+        ConfigurationError, InputError: an argument is wrong, or an input has no such key.
+        RuntimeError: an event loop is running.
     """
-    if unknown := set(compare) - set(EVERYTHING):
-        raise ConfigurationError(f"compare={sorted(unknown)} is not among {list(EVERYTHING)}")
-    keyed = [(_key_of(value, key), value) for value in inputs]
+    check_call(compare)
+    keyed, fakes = keyed_inputs(inputs, key), checked_fakes(callables)
     options = _configuration(config)
-    script = Script(lambda: plan_of(agent, options), options, keyed, [], callables or {}, 0)
-    script = script._replace(signals=_coming(signals), approve=approve)
+    script = Script(lambda: plan_of(agent, options), options, keyed, [], fakes, 0)
+    script = script._replace(signals=coming(signals, len(keyed)), approve=approve)
     with quiet():
         crashes = [
             check(script._replace(seed=seed, arrivals=arrivals_of(seed, len(keyed))), compare)
-            for seed in (range(seeds) if isinstance(seeds, int) else seeds)
+            for seed in checked_seeds(seeds)
         ]
     return Simulated(len(crashes), sum(crashes))
 
@@ -288,21 +295,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _coming(signals: Iterable[tuple[int, float, str, Any]]) -> list[Signal]:
-    """Return signals in the order of their times, which all differ."""
-    coming = [
-        Signal(position, int(at * 1e9) + n, name, value)
-        for n, (position, at, name, value) in enumerate(signals)
-    ]
-    return sorted(coming, key=lambda signal: signal.at)
-
-
-def _key_of(value: Any, key: str | Callable[[Any], Any]) -> Any:
-    if callable(key):
-        return key(value)
-    return value[key] if isinstance(value, Mapping) else getattr(value, key)
 
 
 def arrivals_of(seed: int, count: int) -> list[int]:
