@@ -135,6 +135,13 @@ def test_g2_an_id_that_has_no_text_is_one_run_too(store: str) -> None:
     assert run(agent_of(counts), inputs, store=store, id="id") == [[1, 1]]
 
 
+def test_g2_an_id_that_is_none_is_no_id(store: str) -> None:
+    with pytest.raises(InputError, match="input 1 of inputs: the field 'i' for the id is None"):
+        LocalEngine(store).run(
+            agent_of(counts), [{"i": "a", "k": 1}, {"i": None, "k": None}], key="k", id="i"
+        )
+
+
 def test_g2_the_same_id_with_another_value_in_one_list_is_an_error(store: str) -> None:
     inputs = [{"k": "a", "n": n, "id": "same"} for n in (1, 2)]
     with pytest.raises(InputError, match="'same'"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from perdure.errors import RetryableError, TerminalError
+from perdure.errors import ConfigurationError, RetryableError, TerminalError
 from perdure.llm.chat_model import answered
 from perdure.llm.message import ChatDelta, ChatMessage, ToolCall, Usage
 from perdure.llm.tool import Tool
@@ -147,3 +147,18 @@ def test_an_embedding_connection() -> None:
     assert found == [word_embedding("a", 16), word_embedding("b", 16)]
     assert len(asyncio.run(model.embed(["a"], dimensions=4))[0]) == 4
     assert model.requests == [["a", "b"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("Found.", "'Found.' is neither"),
+        (b"Found.", "is neither"),
+        ({"a": 1}, "is neither"),
+        (None, "None is neither"),
+        (["one", []], "answer 2 of a script is a list without an answer"),
+    ],
+)
+def test_what_is_no_script_is_refused(script: Any, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        ScriptedChatModel(script)

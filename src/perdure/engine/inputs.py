@@ -90,11 +90,13 @@ def field_of(value: Any, field: Field, what: str, place: str) -> Any:
 def _field(item: SourceItem, field: Field, what: str, place: str) -> Any:
     """Return a field of what a source gave, or what a function makes of it."""
     found = field_of(item.value, field, what, place)
-    if found is None and item.line and not callable(field):
-        # In a file null says that nothing is known; in Python None is a value like any other.
+    if found is None and not callable(field) and (item.line or what == "id"):
+        # In a file null says that nothing is known; in Python None is a key like any other. As an
+        # id it is none, and the input would be known by its position.
+        null = "null" if item.line else "None"
         raise InputError(
-            f"{place}: the field {field!r} for the {what} is null: give it a value, or name another"
-            f" field (--{what}, {what}=)"
+            f"{place}: the field {field!r} for the {what} is {null}: give it a value, or name"
+            f" another field (--{what}, {what}=)"
         )
     return found
 

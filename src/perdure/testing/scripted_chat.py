@@ -8,12 +8,12 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from perdure.checks import checked_choice
-from perdure.errors import TerminalError
+from perdure.errors import ConfigurationError, TerminalError
 from perdure.llm.chat_model import BaseChatModelConnection
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
 from perdure.llm.tool import Tool
@@ -83,10 +83,13 @@ class ScriptedChatModel(BaseChatModelConnection):
             log: A JSONL file, appended to, for what outlives the process.
             blocking: Whether `chat` is a plain function, as that of a client without asyncio.
             output_mode: What it says is best for output in a schema.
+
+        Raises:
+            ConfigurationError: The script is neither, or a list in it has no answer.
         """
         self.requests: list[ScriptedRequest] = []
         self.log = RequestLog(log)
-        self._script = script if callable(script) else tuple(script)
+        self._script = script if callable(script) else _checked_script(script)
         self._delay = delay
         self._output_mode: OutputMode = checked_choice(
             "output_mode", output_mode, get_args(OutputMode)
@@ -189,6 +192,22 @@ class ScriptedChatModel(BaseChatModelConnection):
             )
         found = self._script[place]
         return found[min(attempt, len(found)) - 1] if isinstance(found, list) else found
+
+
+def _checked_script(script: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the answers of a script; one text would be one of letters."""
+    if not isinstance(script, Iterable) or isinstance(script, str | bytes | bytearray | Mapping):
+        raise ConfigurationError(
+            f"a script is a list of answers or a function, and {script!r:.60} is neither: give"
+            " [answer] for one answer"
+        )
+    answers = tuple(script)
+    for place, answer in enumerate(answers, 1):
+        if isinstance(answer, list) and not answer:
+            raise ConfigurationError(
+                f"answer {place} of a script is a list without an answer: give one for each attempt"
+            )
+    return answers
 
 
 def _message(found: Any, messages: Sequence[ChatMessage]) -> ChatMessage:
