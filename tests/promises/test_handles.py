@@ -81,6 +81,13 @@ def test_a_run_is_found_by_the_id_of_its_input_or_its_own(store: str) -> None:
                     look("r1")
             with pytest.raises(PerdureError, match="names two runs"):
                 await job.signal("r1", "go")
+            # What the error says to give is always right, in whatever way it is asked.
+            assert [look("run:r1").id for look in (job.run, engine.run_info)] == ["r1", "r1"]
+            assert [look("run:r3").id for look in (job.run, engine.run_info)] == ["r3", "r3"]
+            for unknown in ("run:", "run:r9", "run:order-7", "run:12", "run:r01", "Run:r1"):
+                for look in (job.run, engine.run_info):
+                    with pytest.raises(RunNotFoundError):
+                        look(unknown)
             # What is only like r2 may be meant for an input that is not there.
             like = ("2", "02", "r02", " r2", "r2\n", "r+2", "r0x2", "r_2", "R2", "r\uff12", "r-2")
             for unknown in ("nobody", "rff", "r" + "f" * 40, "r0", "r", "", "-1", *like):
@@ -100,7 +107,9 @@ def test_a_text_and_a_number_that_read_alike_name_two_runs(store: str) -> None:
             for key, id_ in (("a", 7), ("b", "7")):
                 await (await job.submit("v", key=key, id=id_)).wait()
             for look in (job.run, engine.run_info):
-                with pytest.raises(PerdureError, match=r"'7' names two runs: r1 and r2.*give r1"):
+                with pytest.raises(
+                    PerdureError, match=r"'7' names two runs: r1 and r2.*give run:r1 or run:r2"
+                ):
                     look("7")
             with pytest.raises(PerdureError, match="names two runs"):
                 await job.signal("7", "go")

@@ -188,9 +188,9 @@ def test_a_run_is_named_by_the_id_given_with_its_input_wherever_it_is_shown(
         assert main([*arguments, "--store", named]) == 0
         return capsys.readouterr().out
 
-    titles = ["'order 7'", "r2", "r3", "12", "r5"]
+    titles = ["'order 7'", "r2", "run:r3", "12", "r5"]
     shown = out("inbox")
-    for title in titles:  # r3 may be another run's own id, and -x an option
+    for title in titles:  # r3 is another run's input's id as well, and -x an option
         assert f"  perdure approve {title} pay" in shown
     listed = [line.split("  ") for line in out("runs").splitlines()[1:6]]
     assert [each[0] for each in listed] == ["r5", "12", "r3", "r2", "order 7"]
@@ -203,6 +203,25 @@ def test_a_run_is_named_by_the_id_given_with_its_input_wherever_it_is_shown(
     assert "run order 7: 'pay' has been answered already" in capsys.readouterr().err
     found = json.loads(out("runs", "--json"))["runs"]
     assert [each["input_id"] for each in found] == [None, "12", "-x", "r3", "order 7"]
+
+
+def test_the_command_of_a_run_whose_id_is_another_input_s_too_answers_that_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = f"sqlite:///{tmp_path / 'twice.db'}"
+    given = (None, "r1", "run:r1")
+    engine = LocalEngine(store, job="desk")
+    leave_waiting(engine, Desk, [({"ask": ["pay"]}, f"k{n}", id_) for n, id_ in enumerate(given)])
+    assert main(["inbox", "--store", store]) == 0
+    shown = capsys.readouterr().out
+    commands = [f"  perdure approve {run} pay" in shown for run in ("run:r1", "r2", "r3")]
+    assert commands == [True, True, True]
+    assert main(["approve", "r1", "--store", store]) == 1
+    assert "give run:r2 or run:r1" in capsys.readouterr().err
+    assert main(["approve", "run:r1", "pay", "--store", store]) == 0
+    assert "(key 'k0')" in capsys.readouterr().out
+    assert main(["show", "run:r1", "--json", "--store", store]) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["key"] == "k0"
 
 
 def test_an_id_that_reads_as_a_number_is_the_input_s_alone(

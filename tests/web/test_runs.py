@@ -97,6 +97,19 @@ async def test_an_idempotency_key_is_one_text_however_it_is_sent() -> None:
         assert len((await client.get("/runs")).json()["runs"]) == 1
 
 
+async def test_a_run_whose_id_is_another_input_s_too_is_named_and_acted_on() -> None:
+    async with served() as (client, _):
+        await start(client, "first", wait=True)
+        await start(client, "second", id="r1", wait=True)
+        assert (await client.get("/runs/r1")).status_code == 409
+        for run in ("run:r1", "run%3Ar1"):
+            assert (await client.get(f"/runs/{run}")).json()["id"] == "r1"
+        for what, body in (("cancel", {}), ("retry", {}), ("signal", {"name": "go"})):
+            answer = await client.post(f"/runs/run:r1/{what}", json=body)
+            assert answer.status_code == 409
+            assert answer.json()["detail"].startswith("run r1 is completed: ")
+
+
 async def test_a_text_and_a_number_that_read_alike_name_two_runs() -> None:
     async with served() as (client, _):
         for id_ in (7, "7"):

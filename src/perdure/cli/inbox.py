@@ -43,6 +43,10 @@ def inbox(
     """
     from perdure.cli import render
     from perdure.cli.inspect import print_json
+    from perdure.engine.waiting import answer_command
+    from perdure.operate.history import blocking
+    from perdure.operate.lookup import given_to_others
+    from perdure.run import own_name
 
     with open_job(store, job) as (history, row):
         waits = history.waits(row)
@@ -52,8 +56,10 @@ def inbox(
             return
         chosen = selection(store, job)
         asks = sys.stdin.isatty() and sys.stdout.isatty()
+        twice = blocking(given_to_others)(history, row, {wait.run for wait in shown})
         for each in shown:
-            _print(each, chosen)
+            is_twice = each.title in twice
+            _print(each, answer_command(each, chosen, own_name(each.run) if is_twice else None))
             if asks and each.kind == "approval" and not _ask(history, row, each):
                 break
         count = render.count(len(waits), "wait")
@@ -61,11 +67,10 @@ def inbox(
         render.say(f"job {row.title}: {count} for an answer from outside{more}")
 
 
-def _print(wait: WaitInfo, chosen: str) -> None:
+def _print(wait: WaitInfo, command: str) -> None:
     """Print a wait; the command stays in one piece, to be copied."""
     from perdure.cli import render
     from perdure.cli.tables import wrapped
-    from perdure.engine.waiting import answer_command
     from perdure.printable import printable
 
     console = render.make_console()
@@ -81,7 +86,7 @@ def _print(wait: WaitInfo, chosen: str) -> None:
     for text, indent in lines:
         for line in wrapped(console, text, console.width, indent):
             console.print(line)
-    render.say(f"  {answer_command(wait, chosen)}")
+    render.say(f"  {command}")
 
 
 def _ask(history: History, job: JobRow, wait: WaitInfo) -> bool:
@@ -91,6 +96,7 @@ def _ask(history: History, job: JobRow, wait: WaitInfo) -> bool:
     from perdure.errors import PerdureError
     from perdure.operate.control import approve
     from perdure.operate.history import blocking
+    from perdure.run import own_name
     from perdure.run.approval import Approval
 
     while True:
@@ -104,7 +110,7 @@ def _ask(history: History, job: JobRow, wait: WaitInfo) -> bool:
             break
     answer = Approval(approved=said[0] == "y", by=user())
     try:
-        blocking(approve)(history, job, wait.run, wait.name, answer)
+        blocking(approve)(history, job, own_name(wait.run), wait.name, answer)
     except PerdureError as error:  # somebody was quicker, or the run has ended
         render.say(f"  {error}")
     else:

@@ -29,7 +29,7 @@ from perdure.errors import (
 )
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger, quoted_key
-from perdure.run import Output, RunStatus, run_id, run_number
+from perdure.run import Output, RunStatus, own_name, run_id, run_number
 from perdure.run.approval import Approval, answer_value
 from perdure.runtime.job_runtime import (
     Admitted,
@@ -364,7 +364,7 @@ class OpenJob:
         await self.until_stopped(self.runtime.caught_up())
         async with self._history() as history:
             job = await history.job(self.runtime.job)
-            info = await history.run(job, run_id(run))
+            info = await history.run(job, own_name(run_id(run)))
             name = await checked_answer(history, job, info, name)
         if not await self.signal(run, name, answer_value(answer)):
             raise PerdureError(f"run {info.title} is finished already: nobody waits for an answer")

@@ -30,17 +30,18 @@ def how_many(waiting: int) -> str:
     return f"{waiting:,} run{'' if waiting == 1 else 's'} wait{'s' if waiting == 1 else ''}"
 
 
-def answer_command(wait: WaitInfo, selection: str = "") -> str:
+def answer_command(wait: WaitInfo, selection: str = "", run: str | None = None) -> str:
     """Return the command that answers a wait.
 
     Args:
         wait: the wait.
         selection: the options that name store and job, with a space before each.
+        run: what names the run; None: its title.
     """
-    name = shell_word(wait.name)
+    run, name = shell_word(run or wait.title), shell_word(wait.name)
     if wait.kind == APPROVAL:
-        return f"perdure approve {shell_word(wait.title)} {name}{selection}"
-    return f"perdure signal {shell_word(wait.title)} {name} VALUE{selection}"
+        return f"perdure approve {run} {name}{selection}"
+    return f"perdure signal {run} {name} VALUE{selection}"
 
 
 class WaitingWatch:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 from perdure.codec.digests import stored_ids_of_text
 from perdure.errors import RunNotFoundError
 from perdure.operate.history import AsyncHistory, all_of
-from perdure.run import Output, RunInfo, given_with, run_id
+from perdure.run import Output, RunInfo, given_with, run_id, run_number
 from perdure.store.base import JobRow
 
-__all__ = ["outputs_of", "run_numbered", "run_of_input"]
+__all__ = ["given_to_others", "outputs_of", "run_numbered", "run_of_input"]
 
 
 async def run_of_input(history: AsyncHistory, job: JobRow, id_: str) -> RunInfo:
@@ -25,6 +26,20 @@ async def run_of_input(history: AsyncHistory, job: JobRow, id_: str) -> RunInfo:
     if (number := given_with(id_, map(found.get, stored))) is not None:
         return await run_numbered(history, job, number)
     raise RunNotFoundError(f"job {job.title!r} has no run whose input was given with id {id_!r}")
+
+
+async def given_to_others(
+    history: AsyncHistory, job: JobRow, runs: Collection[str]
+) -> frozenset[str]:
+    """Return those of these own ids that were given with the inputs of other runs."""
+    stored = {run: stored_ids_of_text(run) for run in runs}
+    asked = {each for ids in stored.values() for each in ids}
+    found = await history.view.runs_of_inputs(job.job, asked)
+    return frozenset(
+        run
+        for run, ids in stored.items()
+        if {found[each] for each in ids if each in found} - {run_number(job.job, run)}
+    )
 
 
 async def run_numbered(history: AsyncHistory, job: JobRow, number: int) -> RunInfo:

@@ -14,6 +14,7 @@ from perdure.run.ids import (
     given_with,
     is_run_id,
     names_two,
+    own_name,
     run_id,
     run_number,
     run_title,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "RUN_NUMBER_BITS", "STATUS_BY_NUMBER", "STATUS_NUMBERS", "BadLine", "ChildInfo", "EventInfo",
     "MemoryWrite", "Output", "OutputInfo", "RunInfo", "RunStatus", "SignalInfo", "WaitInfo",
-    "given_with", "is_run_id", "names_two", "run_id", "run_number", "run_title", "status_named",
-    "wait_info", "which_run",
+    "given_with", "is_run_id", "names_two", "own_name", "run_id", "run_number", "run_title",
+    "status_named", "wait_info", "which_run",
 ]  # fmt: skip
 
 _INFOS = frozenset(

@@ -35,6 +35,7 @@ class RunStatus(enum.Enum):
 
 RUN_NUMBER_BITS = 40  # a job's runs are numbered from job << 40
 _OWN_ID = re.compile(r"r[1-9a-f][0-9a-f]{0,9}")  # exactly as `run_id` writes it
+_OWN = "run:"  # before an own id that no input's may be taken for; plain in a shell and in a path
 
 
 def run_id(number: int) -> str:
@@ -47,12 +48,21 @@ def is_run_id(text: str) -> bool:
     return _OWN_ID.fullmatch(text) is not None
 
 
+def own_name(id_: str) -> str:
+    """Return what names the run with an own id alone, whatever ids were given with inputs."""
+    return f"{_OWN}{id_}"
+
+
+def _is_own_name(text: str) -> bool:
+    return text.startswith(_OWN) and is_run_id(text.removeprefix(_OWN))
+
+
 def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | None, int | None]:
     """Return the numbers of the runs that an id may name.
 
     Args:
         job: the job's number.
-        id_: the id.
+        id_: the id, or an `own_name`.
         given: numbers of runs whose input was given with it, as text or as a number.
 
     Returns:
@@ -61,6 +71,8 @@ def which_run(job: int, id_: str, given: Iterable[int | None]) -> tuple[int | No
     Raises:
         PerdureError: two inputs were given with it, one as text, the other as a number.
     """
+    if _is_own_name(id_):
+        return None, run_number(job, id_.removeprefix(_OWN))
     own = run_number(job, id_) if is_run_id(id_) else None
     return given_with(id_, given), own
 
@@ -76,7 +88,7 @@ def given_with(id_: str, given: Iterable[int | None]) -> int | None:
         first, second = map(run_id, found[:2])
         raise PerdureError(
             f"{id_!r} names two runs: {first} and {second}, whose inputs were given with it, one as"
-            f" text and one as a number: give {first} or {second}"
+            f" text and one as a number: give {own_name(first)} or {own_name(second)}"
         )
     return found[0] if found else None
 
@@ -93,14 +105,15 @@ def run_title(id_: str, input_id: str | None) -> str:
     """
     if not input_id or not input_id.isprintable() or input_id.startswith("-"):
         return id_
-    return id_ if is_run_id(input_id) else input_id
+    return id_ if is_run_id(input_id) or _is_own_name(input_id) else input_id
 
 
 def names_two(id_: str, given: int, own: int) -> PerdureError:
     """Return the error of an id that was given with one run's input and is another run's own."""
+    first, second = run_id(given), run_id(own)  # ids of other inputs themselves, maybe
     return PerdureError(
-        f"{id_!r} names two runs: {run_id(given)}, whose input was given with it, and"
-        f" {run_id(own)}, whose own id it is: give {run_id(given)} or {run_id(own)}"
+        f"{id_!r} names two runs: {first}, whose input was given with it, and {second}, whose own"
+        f" id it is: give {own_name(first)} or {own_name(second)}"
     )
 
 

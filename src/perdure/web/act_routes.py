@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perdure.connectors.json_text import to_json
-from perdure.run import RunInfo
+from perdure.run import RunInfo, own_name
 from perdure.web.bodies import body_of
 from perdure.web.operations import json_answer, token_of
 from perdure.web.problems import Problem
@@ -24,7 +24,7 @@ async def cancel(request: Request) -> Response:
     await body_of(request, service.limits, ())
     job = await service.writing_job()
     info = await info_of(service, id_in(request))
-    if not await job.cancel(info.id):
+    if not await job.cancel(own_name(info.id)):
         raise await _too_late(request, "there is nothing to cancel")
     return await _answer(request, 200)
 
@@ -35,7 +35,7 @@ async def retry(request: Request) -> Response:
     await body_of(request, service.limits, ())
     job = await service.writing_job()
     info = await info_of(service, id_in(request))
-    if not await job.retry(info.id):
+    if not await job.retry(own_name(info.id)):
         raise await _too_late(request, "only failed and cancelled runs can be retried")
     return await _answer(request, 200)
 
@@ -49,7 +49,7 @@ async def signal(request: Request) -> Response:
         raise Problem(422, 'the body has no name of a signal: send {"name": ..., "value": ...}')
     job = await service.writing_job()
     info = await info_of(service, id_in(request))
-    if not await job.signal(info.id, name, body.get("value")):
+    if not await job.signal(own_name(info.id), name, body.get("value")):
         raise await _too_late(request, "no action waits for a signal")
     return await _answer(request, 200, name=name)
 
@@ -71,7 +71,11 @@ async def approve(request: Request) -> Response:
     info = await info_of(service, id_in(request))
     # PerdureError: it waits for none, or somebody was first.
     name = await job.approve(
-        info.id, _text(body, "name"), approved=approved, by=by, comment=_text(body, "comment")
+        own_name(info.id),
+        _text(body, "name"),
+        approved=approved,
+        by=by,
+        comment=_text(body, "comment"),
     )
     return await _answer(request, 200, name=name, approved=approved, by=by)
 

@@ -13,7 +13,7 @@ from perdure.engine.job import Run
 from perdure.errors import InputError
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lookup import outputs_of, run_of_input
-from perdure.run import Output, RunInfo, RunStatus
+from perdure.run import Output, RunInfo, RunStatus, own_name
 from perdure.web.bodies import body_of
 from perdure.web.forms import error_form, milliseconds, wait_form
 from perdure.web.limits import LONGEST_WAIT
@@ -127,7 +127,7 @@ def _location(request: Request, run: str) -> dict[str, str]:
 async def _ended_form(service: Service, run: Run) -> dict[str, Any]:
     """Return the result of a run that has ended."""
     if run.status is not RunStatus.COMPLETED:
-        info = await info_of(service, run.id)
+        info = await info_of(service, own_name(run.id))
         return await result_of(service, info)
     outputs = [output.value for output in await run.outputs()]
     return {"id": run.id, "status": run.status.value, "outputs": outputs, "error": None}

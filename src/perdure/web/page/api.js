@@ -28,9 +28,9 @@ export function address(path, query = {}) {
   return url;
 }
 
-/** Return a path of the service, its parts encoded: `pathOf("runs", id, "detail")` */
-export function pathOf(...parts) {
-  return `/${parts.map(encodeURIComponent).join("/")}`;
+/** Return the path of a run; an own id is no input's */
+export function runPath(id) {
+  return `/runs/${encodeURIComponent(/^r[1-9a-f][\da-f]*$/.test(id) ? `run:${id}` : id)}`;
 }
 
 /** Send a request with the token, asking for another where that is refused; throws a Problem. */

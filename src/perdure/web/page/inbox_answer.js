@@ -1,6 +1,6 @@
 /** An answer to a run that waits: approval or refusal with a comment, or the value of a signal. */
 
-import { pathOf } from "./api.js";
+import { runPath } from "./api.js";
 import { h, replace } from "./dom.js";
 import { valueOf } from "./format.js";
 
@@ -22,14 +22,14 @@ export class Answer {
   approve(approved, comment) {
     const { run, name } = this.wait;
     const body = { name, approved, ...(comment && { comment }) };
-    return this.send(pathOf("runs", run, "approve"), body, ({ by }) =>
+    return this.send(`${runPath(run)}/approve`, body, ({ by }) =>
       `${approved ? "Approved" : "Refused"}${by ? ` by ${by}` : ""}${comment ? `: ${comment}` : ""}.`);
   }
 
   /** Send a signal's value. */
   signal(value) {
     const { run, name } = this.wait;
-    return this.send(pathOf("runs", run, "signal"), { name, value }, () => "Sent.");
+    return this.send(`${runPath(run)}/signal`, { name, value }, () => "Sent.");
   }
 
   async send(path, body, words) {

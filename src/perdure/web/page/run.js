@@ -1,6 +1,6 @@
 // The screen of one run: fetches it, follows it while it goes on, and acts on it.
 
-import { pathOf } from "./api.js";
+import { runPath } from "./api.js";
 import { exact, valueOf } from "./format.js";
 import { FINAL } from "./status.js";
 import { RunSheet } from "./run/sheet.js";
@@ -30,7 +30,7 @@ class RunScreen {
   }
 
   get path() {
-    return pathOf("runs", this.id);
+    return runPath(this.id);
   }
 
   async start() {
@@ -88,7 +88,7 @@ class RunScreen {
       records: (after) => api.get(`${this.path}/records`, { after, limit: RECORDS }),
       child: async (id) => {
         try {
-          return await api.get(pathOf("runs", id, "detail"), { cut: 1000 });
+          return await api.get(`${runPath(id)}/detail`, { cut: 1000 });
         } catch (error) {
           this.context.say(error.message, "error");
           return null;

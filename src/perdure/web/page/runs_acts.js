@@ -1,5 +1,6 @@
 /** What is done to several runs at once. */
 
+import { runPath } from "./api.js";
 import { asked } from "./dialog.js";
 import { e, h, replace } from "./dom.js";
 import { several } from "./format.js";
@@ -51,7 +52,7 @@ export async function actOn(context, ids, name) {
   const work = async () => {
     for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
       try {
-        await context.api.post(`/runs/${id}/${name}`);
+        await context.api.post(`${runPath(id)}/${name}`);
       } catch (error) {
         refused.push(error.message);
       }

@@ -18,7 +18,7 @@ export function valuePanel(form, source = null) {
   const whole = async () => {
     more.disabled = true;
     try {
-      const path = `/runs/${encodeURIComponent(source.run)}/value`;
+      const path = `/runs/run:${source.run}/value`;
       const value = written(await source.context.api.get(path, { path: form.path }));
       const rest = value.length - MOST;
       replace(text, value.slice(0, MOST),
