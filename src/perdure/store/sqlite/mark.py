@@ -198,8 +198,10 @@ def close_whole(db: sqlite3.Connection) -> None:
 
     A process of another job may have been killed as its life began, while this one was open.
     """
-    make_whole(db)
-    db.close()
+    try:
+        make_whole(db)
+    finally:
+        db.close()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from perdure.errors import PerdureError, StoreError, UnknownCursorError
+from perdure.errors import PerdureError, StoreError, StoreFormatError, UnknownCursorError
 from perdure.journal.record import Record
 from perdure.printable import unstorable
 from perdure.store.base import (
@@ -43,6 +43,7 @@ from perdure.store.sqlite.counting import RunCounts, settled
 from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
 from perdure.store.sqlite.file import READ as OWNERS_READ
 from perdure.store.sqlite.mark import close_whole
+from perdure.store.sqlite.opened import OpenedFile
 from perdure.store.sqlite.rows import (
     BAD_LINES,
     COLLECTIONS,
@@ -108,7 +109,7 @@ class _Position(NamedTuple):
 
 
 class SqliteView(StoreView):
-    """An SQLite file as seen from outside.
+    """An SQLite file as seen from outside: whatever store is at its path when it is read.
 
     Owns: a connection, and the thread that alone uses it. Lifecycle: that of every StoreView.
 
@@ -122,6 +123,7 @@ class SqliteView(StoreView):
         self._path = None if place is None else place.given
         self._connection: sqlite3.Connection | None = None
         self._copy: StoreCopy | None = None  # where the store itself cannot be opened
+        self._file: OpenedFile | None = None  # else what was opened; None in memory
         self._thread: ThreadPoolExecutor | None = None
         self._idle: tuple[Any, ...] = ()  # what `changes` was last asked when nothing was new
         self._run_counts = RunCounts()
@@ -371,15 +373,18 @@ class SqliteView(StoreView):
             self._copy = StoreCopy(self._path)
             self._connection = connect_reader(self._path, self._copy.path)
             return
+        file = OpenedFile(self._place)
         self._connection = connect_reader(self._path)
+        self._file = file
         self._connection.execute("PRAGMA synchronous = FULL")  # for commands
         if sys.platform == "darwin":
             self._connection.execute("PRAGMA fullfsync = ON")
 
     def _close(self) -> None:
-        if self._connection is not None:
-            close_whole(self._connection)
-            self._connection = None
+        connection, self._connection, self._file = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.DatabaseError):  # it is no store any more
+                close_whole(connection)
         if self._copy is not None:
             self._copy.close()
             self._copy = None
@@ -412,14 +417,19 @@ class SqliteView(StoreView):
 
     async def _read(self, work: Callable[[], T]) -> T:
         def perform() -> T:
-            if self._copy is not None and self._copy.is_old:
+            seen = self._copy or self._file
+            if self._connection is None or (seen is not None and seen.is_old):
                 self._close()
                 self._open()
                 self._idle, self._run_counts = (), RunCounts()
             with self._one_state():
                 return work()
 
-        return await self._on_thread(perform)
+        try:
+            return await self._on_thread(perform)
+        except StoreFormatError:
+            await self._on_thread(self._close)  # what is mended meanwhile is seen by the next look
+            raise
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
