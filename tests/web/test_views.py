@@ -270,6 +270,16 @@ async def test_streams_end_with_the_job_and_are_bounded() -> None:
         assert (await start(client, 1)).status_code == 503
 
 
+async def test_streams_that_come_together_are_bounded_too() -> None:
+    async with served() as (_, job), contextlib.AsyncExitStack() as stack:
+        app = perdure.web.app(job, tokens=[SECRET], limits=Limits(streams=2))
+        came = [await stack.enter_async_context(watching(app, "/stream")) for _ in range(5)]
+        for stream in came:
+            with contextlib.suppress(Exception):
+                await stream.event()
+        assert sorted(stream.status for stream in came) == [200, 200, 503, 503, 503]
+
+
 @contextlib.asynccontextmanager
 async def shown(store: str, job: str | None = None) -> AsyncIterator[Any]:
     service = service_of_store(lambda: History.open(store), job, Limits())

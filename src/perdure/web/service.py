@@ -99,15 +99,7 @@ class Service:
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[None]:
-        """Count an event stream while it lasts."""
-        self._streams += 1
-        try:
-            yield
-        finally:
-            self._streams -= 1
-
-    def check_streams(self) -> None:
-        """Refuse one stream too many.
+        """Count an event stream while it lasts.
 
         Raises:
             Problem: there are as many as may be.
@@ -117,6 +109,11 @@ class Service:
                 503, f"{self.limits.streams:,} event streams are open, as many as may be",
                 retry_after=5,
             )  # fmt: skip
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
 
     def answer_waiting(self) -> None:
         """Have all requests that wait for a run answered as if their time were over."""

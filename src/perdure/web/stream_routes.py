@@ -39,7 +39,7 @@ async def job_stream(request: Request) -> Response:
     service = service_of(request)
     query = request.query_params
     since = query.get("since") or request.headers.get("last-event-id", "")
-    return _stream(service, _job_events(service, since))
+    return _Stream(service, _job_events(service, since))
 
 
 async def _job_events(service: Service, since: str) -> AsyncGenerator[ServerSentEvent]:
@@ -63,7 +63,7 @@ async def run_stream(request: Request) -> Response:
     query = request.query_params
     after = _count(query.get("after") or request.headers.get("last-event-id", "0"))
     info = await info_of(service, id_in(request))  # 404 before anything is streamed
-    return _stream(service, _run_events(service, info, after))
+    return _Stream(service, _run_events(service, info, after))
 
 
 async def _run_events(
@@ -113,7 +113,7 @@ async def outputs(request: Request) -> Response:
     after = _count(query.get("after") or request.headers.get("last-event-id", "0"))
     info = await info_of(service, id_in(request))
     if "text/event-stream" in request.headers.get("accept", ""):
-        return _stream(service, _output_events(service, info, after))
+        return _Stream(service, _output_events(service, info, after))
     found = await values_of(service, info.number)
     form = {
         "id": info.id,
@@ -161,30 +161,34 @@ def _event(name: str, data: Any, id: str | None = None) -> ServerSentEvent:
 class _Stream(EventSourceResponse):
     """An event stream that just ends where its client takes nothing."""
 
+    def __init__(self, service: Service, events: AsyncGenerator[ServerSentEvent]) -> None:
+        super().__init__(
+            _told(service, events), ping=PING_SECONDS, sep="\n",
+            send_timeout=service.limits.send_seconds + 5,  # our own server's connections end before
+        )  # fmt: skip
+        self._service = service
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(SendTimeoutError):
-            await super().__call__(scope, receive, send)
-
-
-def _stream(service: Service, events: AsyncGenerator[ServerSentEvent]) -> Response:
-    service.check_streams()
-    return _Stream(
-        _told(service, events), ping=PING_SECONDS, sep="\n",
-        send_timeout=service.limits.send_seconds + 5,  # our own server's connections end before
-    )  # fmt: skip
+        with contextlib.ExitStack() as counted:
+            try:
+                counted.enter_context(self._service.stream())
+            except Problem as refused:
+                await refused.response()(scope, receive, send)
+                return
+            with contextlib.suppress(SendTimeoutError):
+                await super().__call__(scope, receive, send)
 
 
 async def _told(
     service: Service, events: AsyncGenerator[ServerSentEvent]
 ) -> AsyncGenerator[ServerSentEvent]:
     """Yield events; what goes wrong is the last of them, and the end of the service is no such."""
-    with service.stream():
-        async with contextlib.aclosing(events):
-            try:
-                async for event in events:
-                    yield event
-            except PerdureError as error:
-                if service.is_draining:
-                    return
-                problem = problem_of(error)
-                yield _event("problem", {"status": problem.status, "detail": problem.detail})
+    async with contextlib.aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except PerdureError as error:
+            if service.is_draining:
+                return
+            problem = problem_of(error)
+            yield _event("problem", {"status": problem.status, "detail": problem.detail})
