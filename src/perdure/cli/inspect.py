@@ -19,7 +19,6 @@ from perdure.cli.options import (
     epilog,
     open_job,
 )
-from perdure.errors import EncodeError
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
@@ -106,17 +105,14 @@ def _with_first_attempt(info: RunInfo) -> RunInfo:
 def _runs_of_key(
     history: History, job: JobRow, status: Any, key: str | None, limit: int
 ) -> list[RunInfo]:
-    """Return the runs; a key from the command line may be meant as text or as a JSON value."""
+    """Return the runs; a key from the command line is what the list shows of it."""
+    from perdure.operate.history import blocking
+    from perdure.operate.meant_keys import keys_meant, runs_of_keys
+
     if key is None:
         return history.runs(job, status=status, limit=limit)
-    found = history.runs(job, status=status, key=key, limit=limit)
-    if not found:
-        try:
-            value = json.loads(key)
-            found = history.runs(job, status=status, key=value, limit=limit)
-        except (ValueError, EncodeError, RecursionError):
-            pass  # it is no JSON, or nothing that could be a key
-    return found
+    keys = blocking(keys_meant)(history, job, key)
+    return blocking(runs_of_keys)(history, job, keys, status=status, limit=limit).items
 
 
 def _print_runs(found: list[RunInfo]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perdure.connectors.json_text import to_json
-from perdure.errors import ConfigurationError, EncodeError
+from perdure.errors import ConfigurationError
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.operate.lives import lives
 from perdure.operate.lookup import outputs_of
+from perdure.operate.meant_keys import keys_meant, runs_of_keys
 from perdure.run import RunInfo, RunStatus, is_run_id, run_number, status_named
 from perdure.web.bodies import number_in
 from perdure.web.forms import error_form, milliseconds, process_form, run_form, wait_form
@@ -101,14 +101,14 @@ async def _found(
     history: AsyncHistory, job: JobRow, wanted: _Wanted, after: str, limit: int, most: int
 ) -> dict[str, Any]:
     """Return a part of the list: fewer runs than may be, where a search has looked far enough."""
-    key = await _key(history, job, wanted)
+    keys = [None] if wanted.key is None else await keys_meant(history, job, wanted.key)
     deadline = time.monotonic() + _SEARCH_SECONDS
     found: list[RunInfo] = []
     looked = oldest = 0
     while True:
         # No more than there is room for: the store's cursor is behind all that was read.
-        page = await history.runs_page(
-            job, status=wanted.status, key=key, after=after, limit=limit - len(found)
+        page = await runs_of_keys(
+            history, job, keys, status=wanted.status, after=after, limit=limit - len(found)
         )
         after = page.after
         for info in page.items:
@@ -125,21 +125,6 @@ async def _found(
     if wanted.is_search:
         form["looked"] = {"runs": looked, "oldest": milliseconds(oldest), "all": not after}
     return form
-
-
-async def _key(history: AsyncHistory, job: JobRow, wanted: _Wanted) -> Any:
-    """Return the key that is meant: text, or the JSON value that the text is."""
-    if wanted.key is None:
-        return None
-    if (await history.runs_page(job, key=wanted.key, limit=1)).items:
-        return wanted.key
-    try:
-        value = json.loads(wanted.key)
-        if value is not None and (await history.runs_page(job, key=value, limit=1)).items:
-            return value
-    except (ValueError, EncodeError, RecursionError):
-        pass  # it is no JSON, or nothing that could be a key
-    return wanted.key
 
 
 async def summaries(request: Request) -> Response:
