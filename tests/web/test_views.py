@@ -270,6 +270,15 @@ async def test_streams_end_with_the_job_and_are_bounded() -> None:
         assert (await start(client, 1)).status_code == 503
 
 
+async def test_what_is_no_cursor_of_the_runs_is_refused() -> None:
+    async with served() as (client, _):
+        await start(client, 1, wait=True)
+        for after in ("9" * 23, "9999999999", "-1", "x"):
+            answer = await client.get(f"/runs?after={after}")
+            assert answer.status_code == 400
+            assert "is no cursor of this list" in answer.json()["detail"]
+
+
 async def test_streams_that_come_together_are_bounded_too() -> None:
     async with served() as (_, job), contextlib.AsyncExitStack() as stack:
         app = perdure.web.app(job, tokens=[SECRET], limits=Limits(streams=2))

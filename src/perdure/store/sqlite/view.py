@@ -192,7 +192,10 @@ class SqliteView(StoreView):
     ) -> Page[RunHead]:
         values = {**_bounds(job), "status": status, "key": key, "limit": limit}
         if after:
-            values["before"] = min(values["before"], _number(after))
+            number = _number(after)
+            if not values["first"] <= number < values["before"]:
+                raise _no_cursor(after)  # it is no run of this job
+            values["before"] = number
         if key is not None:
             name = "find_of_key"
         elif status is not None:
@@ -464,9 +467,12 @@ def _page(items: list[T], limit: int, cursor: Callable[[T], str]) -> Page[T]:
 
 def _number(cursor: str) -> int:
     try:
-        return int(cursor or 0)
+        number = int(cursor or 0)
     except ValueError:
         raise _no_cursor(cursor) from None
+    if not 0 <= number < 1 << 63:
+        raise _no_cursor(cursor)
+    return number
 
 
 def _cursor(text: str) -> str:
