@@ -219,6 +219,37 @@ def test_g23_damage_that_an_action_meets_stops_the_job_and_is_no_outcome(
     assert all(status < 4 for status in _statuses(path)[len(before) :])  # it has not failed
 
 
+@pytest.mark.parametrize("policy", ["fail", "reexecute"])
+def test_g23_an_input_that_is_damaged_stops_the_job_where_calls_of_it_are_recorded(
+    policy: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "input.db"
+
+    async def leg() -> None:
+        engine = LocalEngine(f"sqlite:///{path}", job=JOB, config={"on-divergence": policy})
+        async with engine.open(WaitsAtOnce) as job:
+            run = await job.submit(1, key="a", id="first")
+            while not (job.progress.calls_made and job.progress.waiting):
+                await asyncio.sleep(0.005)
+            job.stop_now()
+            await run.outputs()
+
+    with pytest.raises(PerdureError, match="was stopped"):
+        asyncio.run(leg())
+    change(path, "UPDATE run SET value = ?", b"\x01\xc1")
+    before = _statuses(path)
+    with pytest.raises(StoreFormatError, match="table run, run r1"):
+        asyncio.run(leg())
+    assert _statuses(path) == before  # it has not failed
+
+
+class WaitsAtOnce(Agent):
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: Any) -> None:
+        await ctx.durable_execute_async(plus_one, event.input)
+        await ctx.wait_for_signal("go")
+
+
 class Remembers(Agent):
     @action(InputEvent)
     async def go(self, event: InputEvent, ctx: Any) -> None:

@@ -15,13 +15,14 @@ from tests.promises.support import (
     config_of,
     crash_and_resume,
     echo,
+    error_text,
     hold,
     out,
     pick,
     values,
 )
 
-from perdure import LocalEngine, RunsFailedError
+from perdure import Agent, Event, InputEvent, LocalEngine, RunsFailedError
 
 ONE = [{"k": "a"}]
 
@@ -187,3 +188,68 @@ def test_g7_a_second_crash_after_reexecute_replays_the_new_way(kind: str, sqlite
     engine = LocalEngine(sqlite, config=config_of(kind))
     assert values(engine.run(agent, ONE, key="k")) == [["same", "leg 2", "after"]]
     assert State.calls == ["same", "leg 1", "after", "leg 2", "after"]
+
+
+async def raises_early(event: Any, ctx: Any) -> None:
+    if State.leg == 2:
+        raise KeyError("gone")
+    await ctx.durable_execute_async(echo, "same")
+    await ctx.durable_execute_async(hold)
+
+
+def raises_early_plain(event: Any, ctx: Any) -> None:
+    if State.leg == 2:
+        raise KeyError("gone")
+    ctx.durable_execute_async(echo, "same").result()
+    ctx.durable_execute_async(hold).result()
+
+
+def test_g7_a_divergence_tells_what_the_action_raised_on_its_new_way(
+    kind: str, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = pick(kind, raises_early, raises_early_plain)
+    message = failing(agent, store, config_of(kind))
+    assert "made only 0 call(s), then raised KeyError: 'gone': it took another way" in message
+    assert any("then raised KeyError: 'gone'" in r.getMessage() for r in caplog.records)
+
+
+class Grown(Event):
+    n: int
+
+
+async def begins(event: Any, ctx: Any) -> None:
+    ctx.send_event(Event(type=Grown.EVENT_TYPE, attributes={"n": 1}))
+
+
+async def goes_on(event: Any, ctx: Any) -> None:
+    await ctx.durable_execute_async(echo, "same")
+    await ctx.durable_execute_async(hold)
+    out(ctx, event.n)
+
+
+def goes_on_plain(event: Any, ctx: Any) -> None:
+    ctx.durable_execute_async(echo, "same").result()
+    ctx.durable_execute_async(hold).result()
+    out(ctx, event.n)
+
+
+@pytest.mark.parametrize("policy", ["fail", "reexecute"])
+def test_g9_an_event_that_code_can_no_longer_take_is_told_as_that(
+    kind: str, store: str, policy: str
+) -> None:
+    go = goes_on if kind == COROUTINE else goes_on_plain
+
+    def agent(event_class: Any) -> Agent:
+        return (
+            Agent().add_action("begins", [InputEvent], begins).add_action("go", [event_class], go)
+        )
+
+    class Larger(Event):
+        EVENT_TYPE = Grown.EVENT_TYPE
+        n: int
+        vat: int
+
+    config = config_of(kind, on_divergence=policy)
+    with pytest.raises(RunsFailedError) as caught:
+        crash_and_resume(agent(Grown), ONE, store=store, config=config, resume_with=agent(Larger))
+    assert "it lacks 'vat'" in error_text(caught.value)

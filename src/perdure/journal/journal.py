@@ -281,15 +281,18 @@ class Journal:
         self._settled = max(self._settled, record.n)
         return record
 
-    def check_end(self) -> None:
+    def check_end(self, then: str = "") -> None:
         """Take note that the action has ended.
+
+        Args:
+            then: how, after a comma; "" where it has not failed.
 
         Raises:
             NonDeterminismError: the journal has an outcome of a call that it never made.
         """
         for record in self._recorded[self._cursor :]:
             if record.call > self._calls:
-                raise self._unmade(record)
+                raise self._unmade(record, then)
 
     def take(self, wanted: Callable[[Record], bool]) -> Record | None:
         """Take the first recorded settlement that is wanted, out of its turn (G19)."""
@@ -326,12 +329,12 @@ class Journal:
                 return record.n
         return self._settled + 1
 
-    def _unmade(self, record: Record) -> NonDeterminismError:
+    def _unmade(self, record: Record, then: str = "") -> NonDeterminismError:
         return NonDeterminismError(
             f"{self._where}: the journal has an outcome of call {record.call},"
             f" {record.function}({record.detail}), as settlement {record.n}, but at that point"
-            f" the action has made only {self._calls} call(s): it took another way than when it"
-            " first ran. Make it depend only on its event, its memory and its calls"
+            f" the action has made only {self._calls} call(s){then}: it took another way than when"
+            " it first ran. Make it depend only on its event, its memory and its calls"
         )
 
     def _mismatch(

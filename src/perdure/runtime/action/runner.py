@@ -17,16 +17,15 @@ from perdure.executor.continuation import ContinuationContext
 from perdure.executor.running import running_loop
 from perdure.journal.journal import NEW, ActionHistory, CallStep, Decision, Journal
 from perdure.journal.record import Record, RecordKind, StoredPayload
-from perdure.printable import printable_logger
 from perdure.runtime.action.calls import ActionCalls
 from perdure.runtime.action.chance import ActionRandom
+from perdure.runtime.action.divergence import warn, way_left
 from perdure.runtime.action.log import ActionLog, Line, emit_all
 from perdure.runtime.action.sides import RunOfAction
 from perdure.runtime.action.waits import ActionWaits, not_waited
 from perdure.runtime.shared.supervisor import stopped_by
 from perdure.store.base import Row
 
-logger = printable_logger("perdure")
 TOGETHER = 16  # settlements of an action at most that are delivered in one step of the host loop
 
 
@@ -40,6 +39,7 @@ class ActionRunner:
     Attributes:
         is_live: everything recorded has been replayed.
         fetching: how many large outcomes it is reading from the store.
+        took_event: its code got its event; else it fails by why not.
 
     Args:
         run: the run it belongs to.
@@ -48,6 +48,8 @@ class ActionRunner:
         history: what the journal holds of it.
         continuation: what executes it.
     """
+
+    took_event = True
 
     def __init__(
         self,
@@ -255,8 +257,7 @@ class ActionRunner:
         """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
         number = self._journal.calls
         void_from = self._journal.cut_from(number)
-        said = "%s; on-divergence is reexecute: the call and all after it are made"
-        logger.warning(said, error, extra=self.continuation.loop.log_fields)
+        warn(error, "the call and all after it are made", self.continuation.loop.log_fields)
         cut = Record.cut(
             self.run.number, self.event, self.name, void_from=void_from, call=number,
             at=self._services.now(),
@@ -437,18 +438,17 @@ class ActionRunner:
         )
 
     def _ended_early(self) -> NonDeterminismError | None:
-        try:
-            self._check_end()
-        except NonDeterminismError as error:
+        failed = self.continuation.error
+        error = way_left(failed, self._check_end) if self.took_event else None
+        if error is not None:
             self._services.counters.divergences += 1
             if not self._services.reexecute:
                 return error
-            said = "%s; on-divergence is reexecute: the action ends without it"
-            logger.warning(said, error, extra=self.continuation.loop.log_fields)
+            warn(error, "the action ends without it", self.continuation.loop.log_fields)
         return None
 
-    def _check_end(self) -> None:
-        self._journal.check_end()
+    def _check_end(self, then: str) -> None:
+        self._journal.check_end(then)
 
     def _diverged(self, error: NonDeterminismError) -> None:
         self._services.counters.divergences += 1

@@ -119,12 +119,12 @@ class SequentialRunner(ActionRunner):
         # What is next is for later, but a run that was asked to stop starts nothing more.
         return journal.take(lambda record: record.kind == RecordKind.CANCEL)
 
-    def _check_end(self) -> None:
+    def _check_end(self, then: str) -> None:
         if isinstance(self.continuation.error, asyncio.CancelledError):
             return  # asked to stop at a call that overlapped with later ones: those are not made
-        super()._check_end()
+        super()._check_end(then)
         if (taken := self._journal.take(self._was_never_waited_for)) is not None:
-            raise not_waited(self, taken)
+            raise not_waited(self, taken, then)
 
     def _was_never_waited_for(self, record: Record) -> bool:
         return record.kind == RecordKind.TAKEN and not self.waits.has_waited(record.signal_name)

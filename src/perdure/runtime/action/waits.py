@@ -294,10 +294,16 @@ class ActionWaits:
         action.settle(taken, min(signal.signal_id, self._services.now()))
 
 
-def not_waited(where: object, taken: Record) -> NonDeterminismError:
-    """Return what says that an action took a signal which it has not waited for this time."""
+def not_waited(where: object, taken: Record, then: str = "") -> NonDeterminismError:
+    """Return what says that an action took a signal which it has not waited for this time.
+
+    Args:
+        where: the action.
+        taken: the signal's settlement.
+        then: how the action has ended, after a comma; "" where it has not failed.
+    """
     return NonDeterminismError(
         f"{where}: the journal has a signal {taken.signal_name!r} that the action took, as"
-        f" settlement {taken.n}, but at that point it has not waited for one: it took another way"
-        " than when it first ran. Make it depend only on its event, its memory and its calls"
+        f" settlement {taken.n}, but at that point it has not waited for one{then}: it took another"
+        " way than when it first ran. Make it depend only on its event, its memory and its calls"
     )

@@ -74,6 +74,7 @@ class RunEvents:
         try:
             event = self.received(runner.event, runner.spec)
         except BaseException as error:  # raised in the action's turn, which knows them all
+            runner.took_event = False
             return functools.partial(_fail, error)
         return functools.partial(runner.spec.func, event, context)
 
