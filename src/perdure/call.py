@@ -19,9 +19,10 @@ from perdure.checks import (
     checked_aliases,
     checked_durable_id,
     checked_limit,
-    checked_seconds,
+    checked_time,
     checked_timeout,
-    fits_in,
+    fitting,
+    shown,
 )
 from perdure.errors import (
     ConfigurationError,
@@ -172,9 +173,9 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense; make tuples of the exceptions, given as one or in a list."""
-        wrong = [name for name, fits in _IN_RANGE.items() if not fits_in(fits, getattr(self, name))]
+        wrong = [name for name, fits in _IN_RANGE.items() if not _set_number(self, name, fits)]
         if wrong:
-            values = ", ".join(f"{name}={getattr(self, name)!r}" for name in wrong)
+            values = ", ".join(f"{name}={shown(getattr(self, name))}" for name in wrong)
             raise ConfigurationError(f"RetryPolicy: {values} is out of range")
         for name in ("retry_on", "non_retryable"):
             given = getattr(self, name)
@@ -213,6 +214,17 @@ class RetryPolicy:
         return min(varied, LONGEST_SECONDS)
 
 
+def _set_number(on: Any, name: str, fits: Callable[[Any], bool]) -> bool:
+    """Keep a field of a frozen class as the number that it is; False where it does not fit."""
+    given = getattr(on, name)
+    if given is None and name in _OR_NONE:
+        return True
+    number = fitting(fits, given)
+    if number is not None and number is not given:
+        object.__setattr__(on, name, number)  # past that of a frozen class
+    return number is not None
+
+
 def _is_count(number: Any) -> bool:
     return bool(number >= 1)
 
@@ -228,8 +240,9 @@ _IN_RANGE: Final[dict[str, Callable[[Any], bool]]] = {
     "backoff_coefficient": lambda factor: 1 <= factor < math.inf,
     "max_interval": _is_interval,
     "jitter": lambda share: 0 <= share <= 1,
-    "total_timeout": lambda total: total is None or 0 < total <= LONGEST_SECONDS,
+    "total_timeout": lambda total: 0 < total <= LONGEST_SECONDS,
 }
+_OR_NONE: Final = ("total_timeout", "concurrency", "rate")
 
 
 def _retry_after(error: Any) -> float | None:
@@ -259,12 +272,11 @@ class Limit:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
-        for name, value in (("concurrency", self.concurrency), ("rate", self.rate)):
-            if value is not None and not fits_in(_is_count, value):
-                raise ConfigurationError(f"Limit: {name}={value!r} is no positive number")
-        if not fits_in(lambda seconds: 0 < seconds < math.inf, self.per):
-            raise ConfigurationError(f"Limit: per={self.per!r} is no positive number of seconds")
-        checked_seconds(self.per, "Limit: per=")
+        for name in ("concurrency", "rate"):
+            if not _set_number(self, name, _is_count):
+                value = shown(getattr(self, name))
+                raise ConfigurationError(f"Limit: {name}={value} is no positive number")
+        object.__setattr__(self, "per", checked_time(self.per, "Limit: per="))
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):

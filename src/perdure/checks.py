@@ -14,6 +14,7 @@ from perdure.printable import why_no_name
 
 __all__ = [
     "LONGEST_SECONDS",
+    "as_number",
     "checked_aliases",
     "checked_bound",
     "checked_choice",
@@ -21,9 +22,11 @@ __all__ = [
     "checked_limit",
     "checked_name",
     "checked_seconds",
+    "checked_time",
     "checked_timeout",
-    "fits_in",
+    "fitting",
     "nanoseconds",
+    "shown",
 ]
 
 T = TypeVar("T")
@@ -32,12 +35,35 @@ T = TypeVar("T")
 LONGEST_SECONDS: Final = 200 * 365 * 86_400
 
 
-def fits_in(fits: Callable[[Any], bool], value: Any) -> bool:
-    """Say whether a number is as `fits` wants it; what is no number is not."""
+def as_number(value: Any) -> float:
+    """Return a number as the arithmetic of times takes it: an int or a float, of a float's range.
+
+    These stay as they are, since a duration is part of what a call is known by in the journal.
+    Another number, such as a `Decimal` or a `Fraction`, becomes the float that it stands for.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it has no value, or is too large.
+    """
+    if isinstance(value, float):
+        return value
+    cls = type(value)
+    if not (hasattr(cls, "__float__") or hasattr(cls, "__index__")):  # a text, which float() reads
+        raise TypeError(f"{cls.__name__} is no number")
     try:
-        return fits(value)
-    except (TypeError, ValueError):  # it is no number
-        return False
+        number = float(value)
+    except ArithmeticError as error:
+        raise ValueError("too large") from error
+    return value if isinstance(value, int) else number
+
+
+def fitting(fits: Callable[[Any], bool], value: Any) -> float | None:
+    """Return `as_number(value)` if it is as `fits` wants it; None where not, or it is no number."""
+    try:
+        number = as_number(value)
+        return number if fits(number) else None
+    except (TypeError, ValueError):
+        return None
 
 
 def checked_durable_id(name: str | None) -> str | None:
@@ -89,9 +115,10 @@ def checked_bound(name: str, bound: float) -> float:
     Raises:
         ConfigurationError: it is none.
     """
-    if not fits_in(lambda number: number >= 0, bound):
-        raise ConfigurationError(f"{name}={bound!r:.60} is no number from 0 on: give one")
-    return bound
+    number = fitting(lambda number: number >= 0, bound)
+    if number is None:
+        raise ConfigurationError(f"{name}={shown(bound)} is no number from 0 on: give one")
+    return number
 
 
 def checked_choice(name: str, given: T, choices: tuple[str, ...]) -> T:
@@ -116,15 +143,23 @@ def checked_timeout(timeout: float | None) -> float | None:
     Raises:
         ConfigurationError: it is neither.
     """
-    if timeout is None:
-        return None
-    if not fits_in(lambda seconds: 0 < seconds < math.inf, timeout):
-        raise ConfigurationError(f"timeout={timeout!r} is no positive number of seconds")
-    return checked_seconds(timeout, "timeout=")
+    return None if timeout is None else checked_time(timeout, "timeout=")
+
+
+def checked_time(seconds: float, what: str) -> float:
+    """Return `seconds` if it is a positive number, of `LONGEST_SECONDS` at most.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    number = checked_seconds(seconds, what)
+    if number <= 0:
+        raise ConfigurationError(f"{what}{shown(seconds)} is no positive number of seconds")
+    return number
 
 
 def checked_seconds(seconds: float, what: str = "") -> float:
-    """Return `seconds` if it is a finite number, of `LONGEST_SECONDS` at most.
+    """Return `seconds` if it is a finite number, of `LONGEST_SECONDS` at most; see `as_number`.
 
     Args:
         seconds: a duration.
@@ -133,18 +168,23 @@ def checked_seconds(seconds: float, what: str = "") -> float:
     Raises:
         ConfigurationError: it is not.
     """
-    try:
-        if -math.inf < seconds <= LONGEST_SECONDS:
-            return seconds
-        is_long = LONGEST_SECONDS < seconds < math.inf
-    except (TypeError, ValueError):  # it is no number
-        is_long = False
-    if is_long:
+    number = fitting(lambda number: -math.inf < number < math.inf, seconds)
+    if number is not None and number <= LONGEST_SECONDS:
+        return number
+    if number is not None or (isinstance(seconds, int) and seconds > 0):
         raise ConfigurationError(
-            f"{what}{seconds!r} is more than {LONGEST_SECONDS} seconds, two hundred years: give"
-            " less"
+            f"{what}{shown(seconds)} is more than {LONGEST_SECONDS} seconds, two hundred years:"
+            " give less"
         )
-    raise ConfigurationError(f"{what}{seconds!r} is no finite number of seconds")
+    raise ConfigurationError(f"{what}{shown(seconds)} is no finite number of seconds")
+
+
+def shown(value: Any) -> str:
+    """Return what was given for a number, for the message that refuses it."""
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"a number of type {type(value).__name__}"
 
 
 def nanoseconds(seconds: float) -> int:

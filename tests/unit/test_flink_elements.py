@@ -141,7 +141,7 @@ def test_a_wrong_number_of_shards_is_refused(shards: Any) -> None:
 def test_a_wrong_option_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="num-asinc-threads"):
         engine(config={"num-asinc-threads": 1})
-    with pytest.raises(ConfigurationError, match="ids_ttl is 0"):
+    with pytest.raises(ConfigurationError, match="ids_ttl=0 is no positive number"):
         engine(ids_ttl=0)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,6 +14,10 @@ from tests.promises.support import agent_of, out, run
 from perdure import ChatModel, ConfigurationError, Limit, LocalEngine, RetryPolicy, Tool, durable
 
 _FIVE = datetime.timedelta(seconds=5)
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
 
 
 def never(*_: Any) -> None:
@@ -117,3 +123,63 @@ def test_what_is_no_run_is_refused_by_value() -> None:
                 job.run(given)
 
     asyncio.run(main())
+
+
+NUMBERS = [Fraction(1, 100), Decimal("0.01"), 0.01]
+
+
+@pytest.mark.parametrize("seconds", NUMBERS, ids=repr)
+def test_any_number_is_taken_for_what_it_is(seconds: Any) -> None:
+    failed: list[int] = []
+
+    async def fails_once() -> str:
+        if not failed:
+            failed.append(1)
+            raise ConnectionError("once")
+        return "again"
+
+    async def go(event: Any, ctx: Any) -> None:
+        if event.input == "child":
+            return
+        await ctx.sleep(seconds)
+        for wait in (
+            ctx.wait_for_signal("s", timeout=seconds),
+            ctx.wait_for_approval("a", timeout=seconds),
+            ctx.with_options(timeout=seconds).durable_execute_async(hang),
+            ctx.with_options(retry=RetryPolicy(total_timeout=seconds)).durable_execute_async(hang),
+        ):
+            with pytest.raises(TimeoutError):
+                await wait
+        policy = RetryPolicy(initial_interval=seconds, max_interval=seconds, jitter=seconds)
+        child = ctx.submit("child", key="other", delay=seconds)
+        await ctx.with_options(limit="l").durable_execute_async(never)
+        out(ctx, await ctx.with_options(retry=policy).durable_execute_async(fails_once))
+        await child
+
+    limits = {"l": Limit(rate=5, per=seconds)}
+    assert run(agent_of(go), [{"k": 1}], config={"limits": limits}) == ["again"]
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [Decimal("NaN"), Decimal("sNaN"), -(10**400), 10**5000],
+    ids=["nan", "signalling nan", "negative", "longer than Python writes"],
+)
+def test_a_number_that_no_time_can_be_is_refused(seconds: Any) -> None:
+    async def go(event: Any, ctx: Any) -> None:
+        for give in (
+            ctx.sleep,
+            lambda given: ctx.submit("v", key="k2", delay=given),
+            lambda given: ctx.wait_for_signal("s", timeout=given),
+            lambda given: ctx.with_options(timeout=given),
+            lambda given: RetryPolicy(initial_interval=given),
+            lambda given: RetryPolicy(backoff_coefficient=given),
+            lambda given: Limit(rate=1, per=given),
+            lambda given: Limit(rate=given),
+            lambda given: ChatModel("openai:m", max_rounds=given),
+        ):
+            with pytest.raises(ConfigurationError):
+                give(seconds)
+        out(ctx, 1)
+
+    assert run(agent_of(go), [{"k": 1}]) == [1]

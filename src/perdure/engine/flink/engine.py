@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from perdure.checks import checked_seconds
+from perdure.checks import checked_time
 from perdure.config.configuration import AnyConfiguration, Configuration
 from perdure.engine.flink import settings
 from perdure.engine.flink.elements import Elements
@@ -84,7 +84,8 @@ class FlinkEngine:
         self.job = job
         self.config = config if isinstance(config, Configuration) else Configuration.load(config)
         check_store(store)
-        _check_shards(shards, ids_ttl)
+        _check_shards(shards)
+        ids_ttl = None if ids_ttl is None else checked_time(ids_ttl, "ids_ttl=")
         self.java = find_flink()
         self._spec = FunctionSpec(
             agent="", job=job, store=store, config=self.config.values(), shards=shards,
@@ -299,13 +300,9 @@ def check_store(store: str) -> None:
     )
 
 
-def _check_shards(shards: int, ids_ttl: float | None) -> None:
+def _check_shards(shards: int) -> None:
     if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= 1 << 15:
         raise ConfigurationError(f"shards is {shards!r}: pass an integer from 1 to 32768")
-    if ids_ttl is not None and not ids_ttl > 0:
-        raise ConfigurationError(f"ids_ttl is {ids_ttl!r}: pass seconds above 0, or None")
-    if ids_ttl is not None:
-        checked_seconds(ids_ttl, "ids_ttl=")
 
 
 def find_flink() -> Java:

@@ -262,13 +262,13 @@ class ActionContext:
     def sleep(self, seconds: float) -> DurableCall[None]:
         runner = self._runner
         runner.check_turn("sleep")
-        checked_seconds(seconds)
+        seconds = checked_seconds(seconds)
         return runner.continuation.make_call(runner.waits.sleep, seconds)
 
     def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
         runner = self._runner
         runner.check_turn("wait_for_signal")
-        checked_timeout(timeout)
+        timeout = checked_timeout(timeout)
         checked_name(name)
         self._run.services.reach.check_wait(runner.where, f"the signal {name!r}")
         return runner.continuation.make_call(runner.waits.wait_for_signal, name, timeout)
@@ -278,7 +278,7 @@ class ActionContext:
     ) -> DurableCall[Approval]:
         runner = self._runner
         runner.check_turn("wait_for_approval")
-        checked_timeout(timeout)
+        timeout = checked_timeout(timeout)
         checked_name(name)
         if question is not None and not isinstance(question, str):
             raise ConfigurationError(
@@ -314,7 +314,7 @@ class ActionContext:
     def submit(self, value: Any, *, key: Any, delay: float = 0.0) -> DurableCall[ChildRun]:
         runner = self._runner
         runner.check_turn("submit")
-        checked_seconds(delay, "delay=")
+        delay = checked_seconds(delay, "delay=")
         self._run.services.reach.check_child(runner.where, self._run.key_digest, key)
         return runner.continuation.make_call(runner.calls.submit, value, key, delay)
 
