@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -205,3 +208,34 @@ def test_what_is_no_call_is_refused_before_anything_is_waited_for(
     agent = pick(kind, gathers, gathers_plain)
     assert run(agent, ONE, store=store, config=config_of(kind)) == ["x"]
     assert not caplog.records
+
+
+async def polls(event: Any, ctx: Any) -> None:
+    handles: list[weakref.ref[Any]] = []
+
+    def note(handle: Any) -> Any:
+        handles.append(weakref.ref(handle))
+        return handle
+
+    for _ in range(5):
+        note(ctx.durable_execute_async(never)).cancel()
+        note(ctx.submit("child", key="other")).cancel()
+        approval = note(ctx.wait_for_approval("yes"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await approval
+        with contextlib.suppress(TimeoutError):
+            await note(ctx.wait_for_approval("yes", timeout=0.001))
+    del approval
+    await ctx.durable_execute_async(echo, "last")
+    gc.collect()
+    out(ctx, sum(handle() is not None for handle in handles))
+
+
+def test_an_action_that_polls_keeps_nothing_of_calls_that_are_over(store: str) -> None:
+    async def go(event: Any, ctx: Any) -> None:
+        if event.input != "child":
+            await polls(event, ctx)
+
+    (kept,) = run(agent_of(go), ONE, store=store)
+    assert kept <= 2  # of each name the newest wait

@@ -229,7 +229,8 @@ class ActionCalls:
         """Start what replay has put off, as far as it is still wanted."""
         put_off, self._put_off = self._put_off, {}
         for number, begin in put_off.items():
-            if number in self._submissions or not self._calls[number].done():
+            call = self._calls.get(number)
+            if number in self._submissions or not (call is None or call.done()):
                 begin()
 
     def begin_submissions(self) -> None:
@@ -295,7 +296,13 @@ class ActionCalls:
         return lambda: self._action.fetch(left, settle)
 
     def _cancelled(self, call: DurableCall[Any]) -> None:
-        attempts = self._running.pop(call.number, None)
+        # An outcome that comes for it, or that a replay feeds, has nobody to go to.
+        number = call.number
+        self._calls.pop(number, None)
+        self._converters.pop(number, None)
+        if self._measured_as is not None:
+            self._measured_as.pop(number, None)
+        attempts = self._running.pop(number, None)
         if attempts is not None:
             attempts.cancel()
 

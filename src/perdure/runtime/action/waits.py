@@ -125,6 +125,7 @@ class ActionWaits:
     def _expire(self, call: DurableCall[Any], name: str, timeout: float, kind: str) -> None:
         def expired() -> None:
             del self._timers[call]
+            self._readers.pop(call, None)
             call.set_exception(TimeoutError(f"no {kind} {name!r} came within {timeout:g} s"))
             call._log_traceback = False  # an unread failure is no news
 
@@ -132,6 +133,7 @@ class ActionWaits:
         self._timers[call] = loop.set_timer(loop.time() + timeout, expired)
 
     def _forget(self, call: DurableCall[Any]) -> None:
+        self._readers.pop(call, None)
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
