@@ -82,6 +82,7 @@ async def go_on(path: Path) -> list[Any]:
 
 
 LAST = "(SELECT max(number) FROM record WHERE kind = {})"
+LAST_NUMBER = (1 << 63) - 1
 DAMAGED: dict[str, tuple[str, tuple[Any, ...], str, bool]] = {
     "a status": ("UPDATE run SET status = 77", (), "table run, run r1", True),
     "a status of text": ("UPDATE run SET status = 'x'", (), "table run, run r1", True),
@@ -111,6 +112,10 @@ DAMAGED: dict[str, tuple[str, tuple[Any, ...], str, bool]] = {
     "an input's run": ("UPDATE input SET run = 'x'", (), "table input, id 'first': run is", False),
     "a record that is gone": (f"DELETE FROM record WHERE number = {LAST.format(7)}", (),
                               "no event 1", False),
+    "a record's number": (f"UPDATE record SET number = ? WHERE number = {LAST.format(2)}",
+                          (LAST_NUMBER,), f"table record, row {LAST_NUMBER}", False),
+    "a command's next number": ("INSERT INTO sqlite_sequence VALUES ('command', ?)",
+                                (LAST_NUMBER,), f"table sqlite_sequence, row {LAST_NUMBER}", False),
     "a table": ("DROP TABLE output", (), "table output: it is missing", True),
     "an index": ("DROP INDEX record_run", (), "index record_run: it is missing", True),
     "a trigger": ("DROP TRIGGER document_added", (), "trigger document_added: it is", True),
@@ -219,27 +224,82 @@ def test_g23_damage_that_an_action_meets_stops_the_job_and_is_no_outcome(
     assert all(status < 4 for status in _statuses(path)[len(before) :])  # it has not failed
 
 
+def test_g23_a_failure_that_is_gone_is_no_success(tmp_path: Path) -> None:
+    path = tmp_path / "failed.db"
+
+    async def go(event: Any, ctx: Any) -> None:
+        raise ValueError("no")
+
+    async def outputs() -> list[Any]:
+        agent = Agent().add_action("go", [InputEvent], go)
+        async with LocalEngine(f"sqlite:///{path}", job=JOB).open(agent) as job:
+            return list(await (await job.submit(1, key="a", id="first")).outputs())
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(outputs())
+    change(path, "UPDATE run SET error = NULL")
+    with pytest.raises(StoreFormatError, match="table run, run r1, error: "):
+        asyncio.run(outputs())
+
+
+@pytest.mark.parametrize("wrong", [b"\x01\x05", b"\x01\xa3zzz"])
+def test_g23_a_run_that_was_started_under_no_id_is_damage(wrong: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "child.db"
+
+    async def go(event: Any, ctx: Any) -> None:
+        if event.input == "parent":
+            child = await ctx.submit("child", key="other")
+            await ctx.wait_for_signal("go")
+            await child.outputs()
+
+    async def leg(*, first: bool) -> None:
+        agent = Agent().add_action("go", [InputEvent], go)
+        async with LocalEngine(f"sqlite:///{path}", job=JOB).open(agent) as job:
+            run = await job.submit("parent", key="a", id="first")
+            while first and not job.progress.waiting:
+                await asyncio.sleep(0.005)
+            if first:
+                job.stop_now()
+            await run.outputs()
+
+    with pytest.raises(PerdureError, match="was stopped"):
+        asyncio.run(leg(first=True))
+    change(path, "UPDATE record SET payload = ? WHERE function = 'perdure:submit'", wrong)
+    with pytest.raises(StoreFormatError, match="which is no run id"):
+        asyncio.run(leg(first=False))
+
+
+def test_a_run_whose_call_has_lost_its_times_is_drawn(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(path, f"UPDATE record SET at = 0, started_at = 0 WHERE number = {LAST.format(2)}")
+    command = ["trace", "r1", "--format", "perfetto", "--store", f"sqlite:///{path}"]
+    assert main(command) == 0
+    assert '"plus_one"' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("policy", ["fail", "reexecute"])
 def test_g23_an_input_that_is_damaged_stops_the_job_where_calls_of_it_are_recorded(
     policy: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "input.db"
 
-    async def leg() -> None:
+    async def leg(*, first: bool) -> None:
         engine = LocalEngine(f"sqlite:///{path}", job=JOB, config={"on-divergence": policy})
         async with engine.open(WaitsAtOnce) as job:
             run = await job.submit(1, key="a", id="first")
-            while not (job.progress.calls_made and job.progress.waiting):
+            while first and not (job.progress.calls_made and job.progress.waiting):
                 await asyncio.sleep(0.005)
-            job.stop_now()
+            if first:
+                job.stop_now()
             await run.outputs()
 
     with pytest.raises(PerdureError, match="was stopped"):
-        asyncio.run(leg())
+        asyncio.run(leg(first=True))
     change(path, "UPDATE run SET value = ?", b"\x01\xc1")
     before = _statuses(path)
     with pytest.raises(StoreFormatError, match="table run, run r1"):
-        asyncio.run(leg())
+        asyncio.run(leg(first=False))
     assert _statuses(path) == before  # it has not failed
 
 

@@ -424,13 +424,14 @@ class LiveRuns:
         return row
 
     def _error_of(self, row: RunRow) -> BaseException | None:
-        if row.error is not None:
+        status = STATUS_BY_NUMBER[row.status]
+        if row.error is not None or status is RunStatus.FAILED:  # which has one
             try:
-                return decode_failure(self._codec, row.error)
+                return decode_failure(self._codec, row.error or b"")
             except DecodeError as error:
                 place = f"table run, run {run_id(row.run)}, error"
                 raise damaged(self._store.url, place, error) from error
-        if STATUS_BY_NUMBER[row.status] is RunStatus.CANCELLED:
+        if status is RunStatus.CANCELLED:
             return run_cancelled(run_id(row.run))
         return None
 

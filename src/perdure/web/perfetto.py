@@ -109,7 +109,9 @@ def _slices(action: Mapping[str, Any], form: Mapping[str, Any]) -> Iterator[_Sli
 
 
 def _call_slice(call: Mapping[str, Any], last: float) -> _Slice:
-    waited, started = call["waited"], call["started_at"]
+    # A time that is missing, as in a damaged store, is the next one that is known.
+    started = call["started_at"] or call["settled_at"] or last
+    waited = call["waited"]
     end = call["settled_at"] or call["due_at"] or (started if call["superseded"] else last)
     begin, inner = started, []
     if call["attempts"] == 1:  # of several the journal has the sums alone

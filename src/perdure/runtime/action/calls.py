@@ -31,6 +31,7 @@ from perdure.runtime.action.children import (
     ChildHandle,
     ChildRuns,
     NewChild,
+    read_id,
     refuse_own_key,
 )
 from perdure.runtime.action.reconcilers import check_reconciler, takes_arguments
@@ -138,7 +139,9 @@ class ActionCalls:
         value, key = own_value((value, key))  # as they are now, whenever it begins
         due = self._action.continuation.loop.now + nanoseconds(delay) if delay > 0 else 0
         step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
-        self._converters[step.number] = lambda id_: ChildHandle(id_, self._outputs_of(key))
+        self._converters[step.number] = lambda id_: ChildHandle(
+            read_id(id_, step.number), self._outputs_of(key)
+        )
         if step.decision is Decision.ANSWER:
             self._start_or_put_off(step, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:

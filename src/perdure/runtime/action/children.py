@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from perdure.call import DurableCall
 from perdure.codec.digests import call_digests, digests
-from perdure.errors import ContextAccessError, StoreError
+from perdure.errors import ContextAccessError, DecodeError, StoreError
 from perdure.journal.record import Record
-from perdure.run import Output, run_id
+from perdure.run import Output, is_run_id, run_id
 from perdure.runtime.action.sides import ActionOfParts, CallOver
 from perdure.runtime.shared.admission import Admitted
 from perdure.runtime.shared.inputs import NewInput
@@ -103,6 +103,20 @@ class ChildRuns:
                 self._action.submitted()
 
         future.add_done_callback(admitted)
+
+
+def read_id(recorded: Any, number: int) -> str:
+    """Return the id of the run that call `number` has started, as it is recorded.
+
+    Raises:
+        DecodeError: it is none, so the record is damaged.
+    """
+    if isinstance(recorded, str) and is_run_id(recorded):
+        return recorded
+    raise DecodeError.of_damage(
+        f"table record: call {number} has started a run, and its result is {recorded!r:.60}, which"
+        " is no run id"
+    )
 
 
 def refuse_own_key(where: str, own: bytes, key: Any) -> None:

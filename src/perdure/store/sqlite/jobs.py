@@ -18,6 +18,8 @@ from perdure.store.sqlite.life import refuse_second_owner
 from perdure.store.sqlite.rows import short_id
 from perdure.store.sqlite.write import transaction, write_rows
 
+ENDLESS = 1 << 62  # rows that nobody has written, at a million a second in a hundred thousand years
+
 
 def take_job(
     db: sqlite3.Connection,
@@ -45,6 +47,7 @@ def take_job(
         ConfigurationError: the name is that of a generation.
     """
     check_job_name(name)
+    _check_room(db, where)
     job, generation = _newest(db, name) or (0, 0)
     if not job:
         _refuse_generation(db, name)
@@ -73,6 +76,14 @@ def take_job(
         raise damaged(where, "table run", f"place is {last_place!r:.60}")
     last_key = db.execute(READ["last_key"], bounds).fetchone()[0] or first
     return JobInfo(job, max(last_run, last_place), last_key, before, generation)
+
+
+def _check_room(db: sqlite3.Connection, where: object) -> None:
+    """Refuse rows with numbers so high that SQLite could not count on from them."""
+    for table, last in db.execute(READ["last_numbers"]):
+        if isinstance(last, int | float) and last >= ENDLESS:
+            what = "no row can follow it: no store has come to such a number"
+            raise damaged(where, f"table {table}, row {last}", what)
 
 
 def _newest(db: sqlite3.Connection, name: str) -> tuple[int, int] | None:

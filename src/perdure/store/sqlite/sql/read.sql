@@ -10,6 +10,14 @@ SELECT count(*) FROM run INDEXED BY run_unfinished WHERE job = ? AND status < 4;
 INSERT INTO job (job, name, created_at) SELECT coalesce(max(job), 0) + 1, ?, ? FROM job;
 -- name: last_run
 SELECT max(run) FROM run WHERE run >= ? AND run < ?;
+-- Of tables whose rows SQLite numbers itself.
+-- name: last_numbers
+SELECT 'record', max(number) FROM record
+UNION ALL SELECT 'output', max(position) FROM output
+UNION ALL SELECT 'command', max(number) FROM command
+UNION ALL SELECT 'sqlite_sequence', seq FROM sqlite_sequence
+UNION ALL SELECT 'document', max(number) FROM document
+UNION ALL SELECT 'life', max(life) FROM life;
 -- name: last_key
 SELECT max(key) FROM key WHERE key >= ? AND key < ?;
 -- name: last_place
