@@ -431,9 +431,7 @@ class LiveRuns:
             except DecodeError as error:
                 place = f"table run, run {run_id(row.run)}, error"
                 raise damaged(self._store.url, place, error) from error
-        if status is RunStatus.CANCELLED:
-            return run_cancelled(run_id(row.run))
-        return None
+        return run_cancelled(run_id(row.run)) if status is RunStatus.CANCELLED else None
 
     # A store that failed (G25)
 
