@@ -140,6 +140,43 @@ def test_g6_the_inbox_is_read_before_a_deadline_that_follows_a_signal(
     assert go(test) == ["approved"]
 
 
+def approved_twice(event: Any, ctx: Any) -> Any:
+    """Wait for a signal and then for another, for an hour each."""
+    found = []
+    for name in ("ok", "sure"):
+        try:
+            found.append((yield ctx.wait_for_signal(name, timeout=HOUR)))
+        except TimeoutError:
+            found.append("TIMEOUT")
+    out(ctx, found)
+
+
+def test_g12_a_deadline_that_lost_is_not_that_of_the_next_wait(
+    kind: str, sqlite: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look into the inbox that it waits for ends when the next wait has begun."""
+    monkeypatch.setattr(commands, "INBOX_SECONDS", 3600.0)
+
+    async def test() -> list[Any]:
+        legs = Legs(sqlite, kind)
+        async with legs.opened(agent_for(kind, approved_twice)) as job:
+            run_ = await waits(job)
+            other = await job.submit({}, key="b", id=2)
+            await all_wait([other])
+            clock.forward(HOUR / 2)
+            legs.engine.signal(run_.id, "ok", "first")
+            for n in range(20):
+                legs.engine.signal(other.id, "nobody waits for it", n)
+            clock.forward(HOUR / 2)
+            await until(lambda: [each.name for each in run_.waits] == ["sure"])
+            await until(lambda: [each.name for each in other.waits] == ["sure"])
+            for each in (run_, other):
+                await each.signal("sure", "second")
+            return [*await results(run_), *await results(other)]
+
+    assert go(test) == [["first", "second"], ["TIMEOUT", "second"]]
+
+
 def test_g6_a_signal_that_is_being_written_wins_over_a_deadline(
     kind: str, store: str, clock: Clock
 ) -> None:

@@ -21,7 +21,7 @@ def test_g6_g25_random_jobs_come_to_a_right_end_in_a_bad_world() -> None:
     check(list(run_seeds(0, OF_FAULTS, kind="faults")))
 
 
-@pytest.mark.parametrize("seed", [111, 224, 316, 360, 574, 961, 1057, 7025])
+@pytest.mark.parametrize("seed", [111, 224, 316, 360, 574, 961, 1057, 7025, 7499])
 def test_g6_g25_jobs_that_once_went_wrong_come_to_a_right_end(seed: int) -> None:
     check([run_faults(seed)])
 

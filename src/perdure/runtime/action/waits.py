@@ -234,6 +234,8 @@ class ActionWaits:
 
     def _due(self) -> None:
         action = self._action
+        if self._armed is None or self._armed.deadline > self._services.now():
+            return  # it was put off, and a signal that came first has ended that wait
         if self._signals.is_coming or action.run.is_late(self._deadline):
             self._armed = None  # that has its turn first; then the timer is armed anew
             return
