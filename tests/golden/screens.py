@@ -70,6 +70,8 @@ class StoredRuns:
         work.close()
         if work.__name__ == "lives_during":
             return LIVES
+        if work.__name__ == "given_to_others":
+            return frozenset()
         if work.__name__ == "job_spans":
             return [spans_of(detail, NOW) for detail in JOB_DETAILS]
         model = {"input_tokens": 12_400, "output_tokens": 310, "cost": 0.0214}
