@@ -195,7 +195,7 @@ def test_errors_say_where_and_name_the_nearest_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="write KEY=VALUE"):
         Configuration().with_overrides(["durability"])
     with pytest.raises(ConfigurationError, match=r"the value of agent\.x is nested too deeply"):
-        Configuration().with_overrides(["agent.x=" + "[" * 5000 + "]" * 5000])
+        Configuration().with_overrides(["agent.x=" + "[" * 100_000 + "]" * 100_000])
     with pytest.raises(ConfigurationError, match="an agent's own keys begin with"):
         Configuration({"xyzzy": 1})
     with pytest.raises(ConfigurationError, match="must be a string"):
