@@ -8,6 +8,7 @@ without a check fails, as does a check without a row.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from tests.porting import differences, same_in_agents, same_in_models
@@ -51,12 +52,20 @@ def test_the_names_that_are_the_same_are_importable_from_perdure() -> None:
     assert [name for name in sorted(named | decorators) if not hasattr(perdure, name)] == []
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store that nobody names be the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("own_folder")
 @pytest.mark.parametrize("row", SAME_ROWS)
 def test_what_is_called_the_same_is(row: str) -> None:
     reset()
     SAME[row]()
 
 
+@pytest.mark.usefixtures("own_folder")
 @pytest.mark.parametrize("name", [name for name in DIFFERENCES if name not in PROVED_IN])
 def test_what_is_called_different_is(name: str) -> None:
     reset()
