@@ -99,6 +99,18 @@ def read(job: Any, count: int) -> asyncio.Task[None]:
     return asyncio.ensure_future(reader_of(job, count).read())
 
 
+async def with_the_last_lost() -> tuple[ByHand, asyncio.Task[None]]:
+    """Have the middle one of three inputs held up, and the reader wait with the lost last one."""
+    job = ByHand()
+    reading = read(job, 3)
+    await job.came(0, 1, 2)
+    job.admitted(0)
+    job.hold_up(1, True)
+    job.lose(2)
+    await job.asked()
+    return job, reading
+
+
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "BACKOFF_SECONDS", (0.0, 0.0))
@@ -109,13 +121,7 @@ def test_g1_what_was_held_up_and_is_lost_later_comes_before_what_was_lost_behind
     lets_reader_see: bool,
 ) -> None:
     async def test() -> None:
-        job = ByHand()
-        reading = read(job, 3)
-        await job.came(0, 1, 2)
-        job.hold_up(1, True)
-        job.admitted(0)
-        job.lose(2)
-        await job.asked()
+        job, reading = await with_the_last_lost()
         if not lets_reader_see:
             job.writes.set()
         job.lose(1)  # while the reader waits with what was behind it
@@ -133,13 +139,7 @@ def test_g1_what_was_held_up_and_is_lost_later_comes_before_what_was_lost_behind
 
 def test_g1_what_begins_while_others_wait_to_be_admitted_again_is_waited_for() -> None:
     async def test() -> None:
-        job = ByHand()
-        reading = read(job, 3)
-        await job.came(0, 1, 2)
-        job.admitted(0)
-        job.hold_up(1, True)
-        job.lose(2)
-        await job.asked()
+        job, reading = await with_the_last_lost()
         job.hold_up(1, False)
         job.writes.set()
         for _ in range(10):
@@ -157,13 +157,7 @@ def test_g1_what_begins_while_others_wait_to_be_admitted_again_is_waited_for() -
 
 def test_g28_what_is_refused_while_others_wait_to_be_admitted_again_ends_the_reading() -> None:
     async def test() -> None:
-        job = ByHand()
-        reading = read(job, 3)
-        await job.came(0, 1, 2)
-        job.admitted(0)
-        job.hold_up(1, True)
-        job.lose(2)
-        await job.asked()
+        job, reading = await with_the_last_lost()
         job.refuse(1)
         job.writes.set()
         await job.came(2)

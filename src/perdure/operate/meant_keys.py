@@ -63,10 +63,8 @@ def _candidates(text: str) -> Iterator[Any]:
         try:
             yield _hashable(value)
             yield frozenset(_hashable(value))
-        except RecursionError:
-            pass
-        except TypeError:
-            pass  # a dict is in it
+        except (RecursionError, TypeError):
+            pass  # it is nested too deeply, or a dict is in it
     elif isinstance(value, dict) and list(value) == ["$base64"]:
         try:
             yield base64.b64decode(value["$base64"], validate=True)
