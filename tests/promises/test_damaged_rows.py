@@ -269,10 +269,12 @@ def test_g23_a_run_that_was_started_under_no_id_is_damage(wrong: bytes, tmp_path
         asyncio.run(leg(first=False))
 
 
+@pytest.mark.parametrize("also", ["", ", start_at = 0"])
 def test_a_run_whose_call_has_lost_its_times_is_drawn(
-    path: Path, capsys: pytest.CaptureFixture[str]
+    also: str, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(path, f"UPDATE record SET at = 0, started_at = 0 WHERE number = {LAST.format(2)}")
+    lost = f"UPDATE record SET at = 0, started_at = 0{also} WHERE number = {LAST.format(2)}"
+    change(path, lost)
     command = ["trace", "r1", "--format", "perfetto", "--store", f"sqlite:///{path}"]
     assert main(command) == 0
     assert '"plus_one"' in capsys.readouterr().out

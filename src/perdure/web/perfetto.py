@@ -85,7 +85,7 @@ def _action_slice(action: Mapping[str, Any], form: Mapping[str, Any]) -> _Slice:
     times = [action["started_at"], action["cancelled_at"], *action["timers"]]
     times += [time for call in action["calls"] for time in (call["started_at"], call["settled_at"])]
     known = [time for time in times if time]
-    end = action["finished_at"] or max(known, default=form["span"][0])
+    end = action["finished_at"] or max(known, default=form["span"][0] or form["span"][1] or 0)
     begin = action["started_at"] or end
     args = {"status": action["status"], "event": action["event"], "type": action["event_type"]}
     return _Slice(action["name"], "action", begin, end, args)
