@@ -9,6 +9,7 @@ from typing import Any
 from common import Result, child, cpu_of, folder, main, median, rounds
 
 RUNS, TIMES = 1_000, 10
+ONE_STEP_RUNS, ONE_STEP_BYTES = 4_000, 320
 # What a run does ten times more, and how it is called.
 COSTS = {
     "at_once": "a call, of ten at once",
@@ -25,6 +26,7 @@ COSTS = {
 def bench(options: argparse.Namespace) -> Iterator[Result]:
     runs = RUNS // 5 if options.quick else RUNS
     times = rounds(options, 3)
+    yield _one_step(ONE_STEP_RUNS // 5 if options.quick else ONE_STEP_RUNS)
     bare = [_round("nothing", runs, 0) for _ in range(times)]
     yield _result("a run of one action that does nothing", bare, runs, "run")
     for what, name in COSTS.items():
@@ -38,6 +40,23 @@ def bench(options: argparse.Namespace) -> Iterator[Result]:
             for a, b in zip(before, more, strict=True)
         ]
         yield _result(name, added, runs * TIMES, what)
+
+
+def _one_step(runs: int) -> Result:
+    with folder() as path:
+        found = child("one_step_bytes", store=str(path / "a.db"), runs=runs)
+    size = found["bytes"] / found["runs"]
+    return Result(
+        name="a run with one call and one output: bytes on disk",
+        measured=size,
+        raw=0,
+        unit="bytes",
+        raw_name="",
+        ratio=0,
+        target=f"at most {ONE_STEP_BYTES}, of {ONE_STEP_RUNS:,} runs",
+        ok=size <= ONE_STEP_BYTES,
+        details=found,
+    )
 
 
 def _round(what: str, runs: int, times: int) -> dict[str, Any]:

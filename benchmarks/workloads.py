@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -560,6 +561,17 @@ def costs(store: str, what: str, runs: int, times: int) -> dict[str, Any]:
     return {"cpu": cpu, "bytes": os.stat(store).st_size}
 
 
+def one_step_bytes(store: str, runs: int) -> dict[str, Any]:
+    """Bytes of a store of runs with a call and an output each, when it is closed."""
+    from compare import cpu_of_runs, one_call
+
+    agent = Agent().add_action("go", InputEvent, one_call)
+    asyncio.run(cpu_of_runs(engine(store), agent, runs))
+    with sqlite3.connect(store) as db:
+        (count,) = db.execute("SELECT count(*) FROM run").fetchone()
+    return {"bytes": os.stat(store).st_size, "runs": count}
+
+
 def async_or_not(store: str, runs: int, calls: int, seconds: float) -> dict[str, Any]:
     """Seconds of runs of calls in turn, at once on threads and at once as coroutines."""
 
@@ -617,7 +629,8 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
     work.__name__: work
     for work in (
         overlap, one_step, listed, many_calls, sequential, cold, lone, idle, bare_idle, sleeping,
-        asleep, async_or_not, costs, threads, hanging, half, window, resume, queue_up,
+        asleep, async_or_not, costs, one_step_bytes, threads, hanging, half, window, resume,
+        queue_up,
         agent_workloads.chat_cpu, agent_workloads.two_chats_and_a_tool, agent_workloads.five_tools,
         agent_workloads.beside_a_retry, border_workloads.border,
     )

@@ -150,6 +150,20 @@ def test_g23_a_log_with_fewer_commits_is_noticed(store: Path) -> None:
     assert "has lost commits" in refused(store)
 
 
+def test_g23_a_log_without_its_last_commit_is_noticed(tmp_path: Path) -> None:
+    # That commit has the end of a run with its output, and no row of a record.
+    each_commit = "from perdure.store.sqlite import mark\nmark.FIRST = 1000"
+    _kill(tmp_path, "strict", before=each_commit)
+    log = beside(tmp_path / NAME, "-wal")
+    frames = log.read_bytes()
+    size = 24 + int.from_bytes(frames[8:12], "big")  # of a frame, behind the 32 bytes of the head
+    starts = range(32, len(frames) - size + 1, size)
+    commits = [at for at in starts if frames[at + 4 : at + 8] != bytes(4)]
+    with log.open("r+b") as file:
+        file.truncate(commits[-2] + size)
+    assert "has lost commits" in refused(tmp_path / NAME)
+
+
 def test_g23_an_empty_log_is_noticed_by_the_mark(store: Path) -> None:
     beside(store, "-wal").write_bytes(b"")
     mark_file = beside(store, f"-{JOB}.mark")

@@ -167,7 +167,13 @@ class Record(NamedTuple):
         cls, run: int, event: int, action: str, *, version: int, did: Completion, at: int
     ) -> Record:
         """Return what says that an action did `did`, which makes this version of the memory."""
-        payload = encode_completion(did)
+        return cls.completion_of(run, event, action, version, encode_completion(did), at)
+
+    @classmethod
+    def completion_of(
+        cls, run: int, event: int, action: str, version: int, payload: bytes, at: int
+    ) -> Record:
+        """Do what `completed` does, with what the action did in its encoded form."""
         return cls(run, event, action, version, RecordKind.COMPLETED, payload=payload, at=at)
 
     @classmethod

@@ -38,7 +38,8 @@ class RunRow(NamedTuple):
         value: the encoded input.
         status: number of a RunStatus (`run.STATUS_NUMBERS`). RUNNING is never stored: it is what
             a QUEUED run that has records is shown as.
-        place: its place in the queue of its key; a retry gives a new one.
+        place: its place in the queue of its key; a retry gives a new one. A store may forget that
+            of a run that has ended, and give 0.
         attempt: times it was put back.
         error: the encoded failure of a FAILED run.
         admitted_at: ns since the epoch.

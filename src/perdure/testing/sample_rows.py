@@ -10,6 +10,7 @@ from perdure.store.base import (
     KeyRow,
     MemoryRow,
     OutputRow,
+    Row,
     RunRow,
     StatusRow,
     StoredOutput,
@@ -82,6 +83,12 @@ class SampleRows:
             function="module:function", digest=b"\x00\x01", detail="1, a='ä'", payload=b"\xff\x00",
             started_at=11, at=12, waited=(1 << 62) + 5,
         )  # fmt: skip
+
+    def end(self, n: int, number: int, *, payload: bytes = b"\x96\x90") -> list[Row]:
+        """Return how the `n`-th new run completes, in one commit, with its `number`-th output."""
+        status = self.status(n, COMPLETED)
+        completed = Record.completion_of(status.run, 3, "act", 5, payload, status.finished_at)
+        return [completed, self.output(n, number), status]
 
     def output(self, n: int, number: int) -> OutputRow:
         """Return an output of the `n`-th new run."""

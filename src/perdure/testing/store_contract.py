@@ -27,6 +27,7 @@ from perdure.store.base import (
     SinkRow,
 )
 from perdure.store.files import SINK, SOURCE, FileRow
+from perdure.testing.change_contract import ChangeContract
 from perdure.testing.contract_support import on_a_loop, refusal
 from perdure.testing.count_contract import CountContract
 from perdure.testing.document_contract import DocumentContract
@@ -148,6 +149,25 @@ class OwnerContract(DocumentContract, StartContract):
             assert len(await store.unfinished()) == 1
 
     # Runs, keys, inputs
+
+    @on_a_loop
+    async def test_the_end_of_a_run_is_read_as_it_was_written(self) -> None:
+        did = b"\x96\x90\x90\x90\x01\x01\x90"  # one output, and nothing else
+        payloads = (b"\x96\x90", did, did, bytes(range(256)) * 9)
+        async with self.opened() as (store, sample):
+            runs = [sample.run_number(n) for n in range(1, 5)]
+            written = [sample.record(n, 1) for n in range(1, 5)]
+            ends = [
+                sample.end(n, 1 + n % 2, payload=payload) for n, payload in enumerate(payloads, 1)
+            ]
+            admitted = [sample.run(n)._replace(admitted_at=n) for n in range(1, 5)]
+            await store.commit([sample.key(1), *admitted, *written])
+            await store.commit([row for end in ends for row in end])
+            assert await store.records(runs) == {
+                run: [record, end[0]] for run, record, end in zip(runs, written, ends, strict=True)
+            }
+            rows = await store.runs(runs)
+            assert [(rows[run].status, rows[run].finished_at) for run in runs] == [(4, 7)] * 4
 
     @on_a_loop
     async def test_large_outcomes_can_be_left_and_read_when_they_are_fed(self) -> None:
@@ -462,8 +482,9 @@ class OwnerContract(DocumentContract, StartContract):
 
 
 class StoreContract(
-    OwnerContract, ViewContract, StartViewContract, GenerationContract, LifeContract, CountContract
-):
+    OwnerContract, ViewContract, ChangeContract, StartViewContract, GenerationContract,
+    LifeContract, CountContract,
+):  # fmt: skip
     """Tests of a store that can also be looked into from outside (`ActionStateStore.view`)."""
 
 

@@ -24,21 +24,22 @@ from perdure.store.sqlite.disk import (
     make_file,
 )
 from perdure.store.sqlite.mark import check_log, log_path, make_whole
-from perdure.store.statements import load_script, load_statements
+from perdure.store.statements import load_script, load_statements, with_parts
 
 APPLICATION_ID = 0x50455244  # "PERD"
 # Number n brings version n - 1 to n.
 MIGRATIONS: tuple[str, ...] = (
     "0001_schema.sql", "0002_due.sql", "0003_documents.sql", "0004_names.sql",
-    "0005_starts.sql",
+    "0005_starts.sql", "0006_ends.sql",
 )  # fmt: skip
-DIGEST = "3f866f6684af7165caf0228922c1af25"  # of what they make: `schema_digest`
+DIGEST = "8a72efc909b18d2108c8490d7d792d93"  # of what they make: `schema_digest`
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0
 CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back
 STATEMENTS = 512  # kept prepared: there is one for each number of rows (`write`)
 
-READ = load_statements("sqlite", "read.sql")
+PARTS = load_statements("sqlite", "parts.sql")
+READ = with_parts(load_statements("sqlite", "read.sql"), PARTS)
 
 
 def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) -> sqlite3.Connection:

@@ -8,8 +8,8 @@ was more:
   checkpoint brings it into the database file, and the next commit, in the log, takes it back. Who
   finds it so, and no log, has the database file alone. The number is SQLite's own of the schema
   (`PRAGMA schema_version`), which says no more than that a statement is to be prepared anew.
-- Beside the lock, a mark: how many records the job had committed, written now and then and after
-  they were durable, so that it is never ahead of what survives. It is removed at a clean end.
+- Beside the lock, a mark: how many records and outputs the store had, written now and then and
+  after they were durable, so that it is never ahead of what survives. A clean end removes it.
 
 A mark of a life that the store does not know is of another store, such as one from before a backup
 was put back. After a crash of the machine the mark of a job that commits without fsync may be
@@ -42,7 +42,11 @@ _FORMAT = "perdure-mark-1"
 
 HALF = 1 << 30  # in the number of the schema: a life has begun, and its log has the rest
 _TOKENS = HALF - 1
-_RECORDS = "SELECT coalesce(max(number), 0) FROM record"
+# Records and outputs: a commit may have a record in the row of an output.
+_RECORDS = """
+SELECT coalesce((SELECT max(number) FROM record), 0)
+     + coalesce((SELECT max(position) FROM output), 0)
+"""
 
 
 def log_path(database: Path) -> Path:
@@ -251,7 +255,7 @@ def check_log(db: sqlite3.Connection, path: Path, *, has_log: bool) -> None:
         (records,) = db.execute(_RECORDS).fetchone()
         if records < mark.records:
             raise StoreFormatError(
-                f"{path} has lost commits: its newest record is {records}, and {each} says that"
-                f" {mark.records} was committed; its write-ahead log {log} is missing, cut off or"
+                f"{path} has lost commits: it has {records} records and outputs, and {each} says"
+                f" that there were {mark.records}; its write-ahead log {log} is missing, cut off or"
                 f" another one: put it back, or restore a backup; to go on without delete {each}"
             )

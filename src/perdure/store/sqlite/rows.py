@@ -44,7 +44,7 @@ R = TypeVar("R", bound=tuple[Any, ...])
 _beginning = operator.itemgetter(slice(len(COMPRESSED)))  # of a payload
 _PAYLOAD = bytes | None  # the type of a further column that is a payload
 ANY = range(2**63)  # numbers of a field that may be any
-FINAL = 4  # this status and above are final
+COMPLETED = FINAL = 4  # this status and above are final
 STATUSES = range(1, 7)
 _TYPE_NAMES = {
     int: "a number",
@@ -295,7 +295,24 @@ class Payload(NamedTuple):
     payload: bytes
 
 
-_FIELDS = PAYLOAD_FIELDS | {Payload: ("payload",)}
+class End(NamedTuple):
+    """The COMPLETED of a run's last action, in the row of an output (`ends`).
+
+    Attributes:
+        number: that of the output.
+        at: when the run ended.
+    """
+
+    run: int
+    event: int
+    action: str
+    n: int
+    payload: bytes
+    number: int
+    at: int
+
+
+_FIELDS = PAYLOAD_FIELDS | {Payload: ("payload",), End: ("payload",)}
 
 
 def _types(hint: Any) -> tuple[type, ...]:
@@ -343,7 +360,7 @@ def records_in(store: object, found: Sequence[tuple[Any, ...]]) -> Iterator[Reco
     records = map(_record_of, map(operator.itemgetter(slice(_WIDTH)), found))
     further = map(operator.itemgetter(slice(_WIDTH, None)), found)
     for values, record, more in zip(found, records, further, strict=True):
-        if more in _NOTHING_MORE:
+        if more in _NOTHING_MORE and record.started_at >= 0:
             yield record
             continue
         start_at, start_n, *left = more
@@ -370,6 +387,10 @@ def _wrong_key(row: KeyRow) -> str:
     return "" if row.digest else "digest is empty"
 
 
+def _wrong_end(row: End) -> str:
+    return "" if row.payload or row.number == 1 else "end_payload is empty"
+
+
 def _wrong_input(row: _Input) -> str:
     if row.run >> NUMBER_BITS != row.job:
         return f"run {row.run} is none of job {row.job}"
@@ -379,7 +400,10 @@ def _wrong_input(row: _Input) -> str:
 
 
 _STATUS = {"status": STATUSES}
-_KIND = {"kind": range(min(RecordKind), max(RecordKind) + 1)}
+_KIND = {
+    "kind": range(min(RecordKind), max(RecordKind) + 1),
+    "started_at": range(-(2**63), 2**63),  # see `starts`
+}
 _DELIVERED = {"delivered": range(2)}
 
 JOBS = Rows("job", JobRow, _of_first, more=(str,))  # with its stored name
@@ -396,6 +420,9 @@ OUTPUTS = Rows(
     "output", StoredOutput, lambda row: f"output {row[1]!r:.20} of run {short_id(row[0])}",
     more=(int,), within=_DELIVERED,
 )  # fmt: skip
+ENDS = Rows(
+    "output", End, lambda row: f"the end in an output of run {short_id(row[0])}", _wrong_end
+)
 INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}", _wrong_input)
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
 COMMANDS = Rows("command", Command, _of_first)

@@ -14,7 +14,7 @@ CARRIES_START = SETTLEMENTS | {RecordKind.COMPLETED}
 
 _WIDTH = len(Record._fields)
 _KIND = Record._fields.index("kind")
-_RULES = Record._fields.index("rules")
+_STARTED_AT = Record._fields.index("started_at")
 _START = int(RecordKind.START)
 _NONE_INSIDE = (None, None)
 
@@ -35,7 +35,7 @@ def with_starts(records: list[Record]) -> list[tuple[Any, ...]] | None:
         kind = record[_KIND]
         if start is not None and kind in CARRIES_START and start[:3] == record[:3]:
             inside = True
-            found[-1] = (*record[:_RULES], start.rules, record.waited, start.at, start.version)
+            found[-1] = _row(start, record)
             start = None
         else:
             start = record if kind == _START else None
@@ -45,6 +45,17 @@ def with_starts(records: list[Record]) -> list[tuple[Any, ...]] | None:
     return [row if len(row) > _WIDTH else (*row, *_NONE_INSIDE) for row in found]
 
 
+def _row(start: Record, record: Record) -> tuple[Any, ...]:
+    """Return the row of a record with a START inside; times in it are less than `at` as a rule."""
+    at, started_at, start_at = record.at, record.started_at, start.at
+    if 0 < started_at < at:
+        started_at -= at
+    if 0 < start_at < at:
+        start_at -= at
+    values = (started_at, at, start.rules, record.waited, start_at, start.version)
+    return (*record[:_STARTED_AT], *values)
+
+
 def apart(record: Record, start_at: int | None, start_n: int | None) -> list[Record]:
     """Return the records that a row stands for, as it is read.
 
@@ -52,11 +63,18 @@ def apart(record: Record, start_at: int | None, start_n: int | None) -> list[Rec
         ValueError: no such row can have been written.
     """
     if start_at is None and start_n is None:
+        if record.started_at < 0:
+            raise ValueError(f"started_at is {record.started_at}")
         return [record]
     if start_at is None or start_n is None or record.kind not in CARRIES_START:
         raise ValueError("it has a START inside that is none")
-    if start_at < 0 or start_n < 0:
-        raise ValueError(f"the START inside says {start_at} and {start_n}")
+    if start_n < 0:
+        raise ValueError(f"the START inside says {start_n}")
+    at, started_at = record.at, record.started_at
+    if start_at < 0:
+        start_at = max(at + start_at, 0)
+    if started_at < 0:
+        started_at = max(at + started_at, 0)
     run, event, action = record[:3]
     start = Record.start(run, event, action, version=start_n, at=start_at, rules=record.rules)
-    return [start, record._replace(rules=None)]
+    return [start, record._replace(started_at=started_at, rules=None)]

@@ -46,6 +46,7 @@ from perdure.store.pace import CommitPace
 from perdure.store.sqlite import rows as kinds
 from perdure.store.sqlite.disk import NEVER_WRITTEN, check_kind, code_of, probe_room
 from perdure.store.sqlite.documents import SqliteDocuments
+from perdure.store.sqlite.ends import read_ends
 from perdure.store.sqlite.file import (
     BUSY_SECONDS,
     CHECKPOINT_PAGES,
@@ -205,7 +206,10 @@ class SqliteStore(ActionStateStore):
                 self._db, self._where, READ["records"], runs
             )
             by_run = itertools.groupby(records_in(self._where, found), operator.itemgetter(0))
-            return {run: list(records) for run, records in by_run}
+            records = {run: list(records) for run, records in by_run}
+            for run, ends in read_ends(self._db, self._where, READ["ends"], runs).items():
+                records.setdefault(run, []).extend(ends)
+            return records
 
         return await self._call(read)
 

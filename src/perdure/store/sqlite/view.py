@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
 import hashlib
 import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from perdure.errors import PerdureError, StoreError, StoreFormatError, UnknownCursorError
 from perdure.journal.record import Record
@@ -40,10 +39,12 @@ from perdure.store.generations import asked_for, stored_name
 from perdure.store.ownership import Place, is_owned
 from perdure.store.sqlite.copy import StoreCopy, may_write
 from perdure.store.sqlite.counting import RunCounts, settled
-from perdure.store.sqlite.file import MIGRATIONS, connect_reader, translate
+from perdure.store.sqlite.ends import read_ends
+from perdure.store.sqlite.file import MIGRATIONS, PARTS, connect_reader, translate
 from perdure.store.sqlite.file import READ as OWNERS_READ
 from perdure.store.sqlite.mark import close_whole
 from perdure.store.sqlite.opened import OpenedFile
+from perdure.store.sqlite.position import Position
 from perdure.store.sqlite.rows import (
     BAD_LINES,
     COLLECTIONS,
@@ -66,46 +67,14 @@ from perdure.store.sqlite.rows import (
     short_id,
 )
 from perdure.store.sqlite.write import write_rows
-from perdure.store.statements import load_statements
+from perdure.store.statements import load_statements, with_parts
 
 T = TypeVar("T")
 
 ANY_STATUS = 9
 RECORDS_OF_A_RUN = 100  # that `changes` reads for each run it may name, before it gives up
 
-_STATEMENTS = load_statements("sqlite", "view.sql")
-_PARTS = ("begun", "seen_jobs")  # of other statements
-READ = {
-    name: functools.reduce(
-        lambda sql, part: sql.replace(f":{part}", _STATEMENTS[part]), _PARTS, sql
-    )
-    for name, sql in _STATEMENTS.items()
-    if name not in _PARTS
-}
-
-
-class _Position(NamedTuple):
-    """Where a job is: see `position` in the SQL."""
-
-    created_at: int
-    record: int
-    run: int
-    command: int
-    statuses: str
-
-    @classmethod
-    def parse(cls, text: str) -> _Position | None:
-        """Return what `str` has made; None where it has not."""
-        try:
-            created_at, record, run, command, statuses = text.split(".")
-            return cls(
-                int(created_at, 16), int(record, 16), int(run, 16), int(command, 16), statuses
-            )
-        except ValueError:
-            return None
-
-    def __str__(self) -> str:
-        return ".".join([*(f"{number:x}" for number in self[:4]), self.statuses])
+READ = with_parts(load_statements("sqlite", "view.sql"), PARTS)
 
 
 class SqliteView(StoreView):
@@ -229,7 +198,10 @@ class SqliteView(StoreView):
         return await self._read(lambda: self._records(run, after, limit))
 
     def _records(self, run: int, after: int, limit: int | None) -> list[Record]:
-        """Read rows, some of which are two records, from the one that record `after` is in."""
+        """Read rows, some of which are two records, from the one that record `after` is in.
+
+        The last record of a run may be in the row of an output.
+        """
         inside = READ["starts_inside"]
         first = passed = 0
         if after:
@@ -240,8 +212,14 @@ class SqliteView(StoreView):
         more = after - passed
         values = (run, -1 if limit is None else limit + more, first)
         found = RECORDS.values(self._db, self._where, READ["records"], values)
-        records = list(records_in(self._where, found))
-        return records[more:] if limit is None else records[more : more + limit]
+        records = list(records_in(self._where, found))[more:]
+        if limit is None or len(records) < limit:
+            ends = read_ends(self._db, self._where, OWNERS_READ["ends"], [run]).get(run, [])
+            if ends and not records:
+                (count,) = self._db.execute(READ["count_records"], (run,)).fetchone()
+                ends = ends[after - count :]
+            records += ends
+        return records[:limit]
 
     async def outputs(
         self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000
@@ -339,9 +317,9 @@ class SqliteView(StoreView):
         now = self._position(job)
         if not since:
             return Changes(str(now), [])
-        then = _Position.parse(since)
+        then = Position.parse(since)
         too_much = limit * RECORDS_OF_A_RUN
-        if then is None or not _is_before(then, now) or now.record - then.record > too_much:
+        if then is None or not then.is_before(now) or now.record - then.record > too_much:
             return Changes(str(now), [], statuses=True, lost=True)
         values = {**_bounds(job), **then._asdict(), "limit": limit + 1}
         runs = [run for (run,) in db.execute(READ["changed"], values)]
@@ -352,14 +330,14 @@ class SqliteView(StoreView):
             self._idle = asked
         return found
 
-    def _position(self, job: int) -> _Position:
+    def _position(self, job: int) -> Position:
         row = self._db.execute(READ["position"], _bounds(job)).fetchone()
         if row is None:
             raise StoreError(f"the store has no job with number {job}")
-        created_at, record, run, command = row
         statuses = self._db.execute(READ["statuses"], (job,)).fetchone()[0]
         digest = hashlib.blake2b(statuses.encode(), digest_size=8)
-        return _Position(created_at, record, run, command, digest.hexdigest())
+        created_at, record, output, run, command = row
+        return Position(created_at, record, output, run, command, digest.hexdigest())
 
     # On the view's thread
 
@@ -448,13 +426,6 @@ class SqliteView(StoreView):
 def _bounds(job: int) -> dict[str, Any]:
     first = job << NUMBER_BITS
     return {"job": job, "first": first, "before": first + (1 << NUMBER_BITS)}
-
-
-def _is_before(then: _Position, now: _Position) -> bool:
-    """Say whether a store could have come from one position to the other."""
-    return then.created_at == now.created_at and all(
-        old <= new for old, new in zip(then[1:4], now[1:4], strict=True)
-    )
 
 
 # Cursors: the number, or the text, of the last item

@@ -22,13 +22,15 @@ from typing import Any, NamedTuple
 
 from perdure.codec.compressed import LARGE, compressed
 from perdure.journal.record import Record
-from perdure.store.base import PAYLOAD_FIELDS, ROW_ORDER, Row, StatusRow
+from perdure.store.base import PAYLOAD_FIELDS, ROW_ORDER, OutputRow, Row, StatusRow
 from perdure.store.documents import DocumentRow
+from perdure.store.sqlite.ends import Ends, take_ends, with_ends
 from perdure.store.sqlite.starts import with_starts
 from perdure.store.statements import load_statements
 
 WRITE = load_statements("sqlite", "write.sql")
 STARTED = "RecordWithStart"  # the statement where records have a START inside
+ENDED = "OutputRowWithEnd"  # the statement where outputs have a COMPLETED inside
 SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
 FEW = 16  # rows up to which there is a statement for each number of them
 MANY = (256, 128, 64, 32, 16)  # for more; SQLite binds 32,766 values (999 before 3.32)
@@ -116,11 +118,19 @@ def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
     for row in rows:
         groups[type(row)].append(row)
     steps: list[Step] = []
+    ends: Ends = {}
     for kind in sorted(groups, key=_RANK.__getitem__):
         group, name = groups[kind], kind.__name__
         _compress(kind, group)
-        if kind is Record and (wide := with_starts(group)) is not None:
-            group, name = wide, STARTED
+        if kind is Record:
+            if (wide := with_starts(group)) is not None:
+                group, name = wide, STARTED
+            if OutputRow in groups and StatusRow in groups:
+                group, ends = take_ends(group, groups[OutputRow], groups[StatusRow])
+                if not group:
+                    continue
+        elif kind is OutputRow:
+            group, name = with_ends(group, ends), ENDED if ends else name
         if len(group) == 1:
             steps.append(Step(WRITE[name], group[0]))
         else:

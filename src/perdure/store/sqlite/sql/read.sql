@@ -1,4 +1,4 @@
--- `:many` stands for a list of values, bound in chunks.
+-- `:many` stands for a list of values, bound in chunks; other parts by name stand in parts.sql.
 -- name: job
 -- The newest generation: their names follow that of the job (generations.py).
 SELECT job, name FROM job
@@ -47,7 +47,7 @@ WHERE job = ? AND status < 4 AND place BETWEEN ? AND ? AND key = ? AND (due = 0 
 ORDER BY place LIMIT ?;
 -- name: runs
 SELECT run, job, key, sequence, label, value, status, place, attempt, error, admitted_at,
-       finished_at, due FROM run WHERE run IN (:many);
+       :finished_at, due FROM run WHERE run IN (:many);
 -- Without the outcomes of over 64 kB; a compressed one says from its third byte on what it was.
 -- name: records
 SELECT run, event, action, n, kind, call, function, digest, detail,
@@ -57,10 +57,15 @@ SELECT run, event, action, n, kind, call, function, digest, detail,
 FROM (SELECT *, kind IN (2, 3) AND (length(payload) > 65536 OR
           substr(payload, 1, 2) = x'027a' AND substr(payload, 3, 4) > x'00010000') AS large
       FROM record WHERE run IN (:many)) ORDER BY run, number;
+-- The COMPLETED records that are in rows of outputs.
+-- name: ends
+SELECT o.run, o.end_event, o.end_action, o.end_n, o.end_payload, o.number, :finished_at
+FROM output o JOIN run ON run.run = o.run
+WHERE o.end_action IS NOT NULL AND o.run IN (:many) ORDER BY o.run, o.position;
 -- name: payload
 SELECT run, event, action, payload FROM record WHERE number = ?;
 -- name: outputs
-SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+SELECT o.run, o.number, :output_id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.run IN (:many);
 -- name: waits_of_runs
@@ -68,7 +73,7 @@ SELECT run, event, action, call, name, kind, question, since FROM wait
 WHERE (SELECT status FROM run WHERE run.run = wait.run) < 4 AND run IN (:many)
 ORDER BY run, event, action, call;
 -- name: undelivered
-SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+SELECT o.run, o.number, :output_id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.delivered = 0 AND o.run >= ? AND o.run < ? ORDER BY o.position;
 -- name: sink

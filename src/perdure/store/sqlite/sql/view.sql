@@ -1,16 +1,5 @@
--- What is seen from outside. `:many` stands for a list of values, bound in chunks; `:begun` for the
--- condition of that name.
--- A job's generations are rows by names that follow its own (generations.py). A job is read with the
--- number of its generation, and how many there are after it.
--- name: seen_jobs
-(SELECT job, base, created_at, generation,
-        (SELECT count(*) FROM job later WHERE later.name > stored
-             AND later.name >= base || char(31) AND later.name < base || char(32)),
-        stored
- FROM (SELECT job, name AS stored, created_at,
-              CASE mark WHEN 0 THEN name ELSE substr(name, 1, mark - 1) END AS base,
-              CASE mark WHEN 0 THEN 1 ELSE CAST(substr(name, mark + 1) AS INTEGER) END AS generation
-       FROM (SELECT *, instr(name, char(31)) AS mark FROM job)))
+-- What is seen from outside. `:many` stands for a list of values, bound in chunks; other parts by
+-- name stand in parts.sql.
 -- name: jobs
 SELECT * FROM :seen_jobs WHERE :after IS NULL OR stored > :after ORDER BY stored LIMIT :limit;
 -- The newest generation of a job.
@@ -41,19 +30,10 @@ SELECT coalesce(max(number), 0) FROM record WHERE number <= :until;
 SELECT at / 60000000000 AS minute, sum(kind = 2), sum(kind = 3) FROM record NOT INDEXED
 WHERE number > :after AND number <= :last AND run >= :first AND run < :before
 GROUP BY minute ORDER BY minute;
--- A run has begun when an action has started since it was last put back. It is running then, though
--- it is stored as queued.
--- name: begun
-EXISTS (
-    SELECT 1 FROM record
-    WHERE record.run = run.run AND (kind = 1 OR start_at IS NOT NULL) AND record.number >
-        CASE run.attempt WHEN 0 THEN 0 ELSE
-            (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
-        END)
 -- name: heads
 SELECT run.run, run.job, run.key, run.sequence, label, run.value,
        CASE WHEN status = 1 AND :begun THEN 2 ELSE status END,
-       place, attempt, error, admitted_at, finished_at, due, key.value,
+       place, attempt, error, admitted_at, :finished_at, due, key.value,
        CASE WHEN status < ? THEN
            (SELECT payload FROM record WHERE record.run = run.run AND kind = 13
             ORDER BY number DESC LIMIT 1)
@@ -90,12 +70,14 @@ FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
 -- How many of the first rows of a run have a START inside.
 -- name: starts_inside
 SELECT count(start_at) FROM (SELECT start_at FROM record WHERE run = ? ORDER BY number LIMIT ?);
+-- name: count_records
+SELECT count(*) + count(start_at) FROM record WHERE run = ?;
 -- name: outputs
-SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+SELECT o.run, o.number, :output_id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE +o.run >= :first AND +o.run < :before AND o.position > :after ORDER BY o.position LIMIT :limit;
 -- name: outputs_of_run
-SELECT o.run, o.number, o.id, o.value, k.value, o.delivered, o.position
+SELECT o.run, o.number, :output_id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key
 WHERE o.run = :run AND o.position > :after ORDER BY +o.position LIMIT :limit;
 -- name: key
@@ -114,9 +96,11 @@ FROM document WHERE job = ? AND collection = ? AND number > ? ORDER BY number LI
 -- name: commands
 SELECT number, run, command, payload, at FROM command
 WHERE job = :job AND (:run IS NULL OR run = :run) AND number > :after ORDER BY number LIMIT :limit;
--- Where a job is: its beginning, the newest record of the store, the newest run and command.
+-- Where a job is: its beginning, the newest record and output of the store, the newest run and
+-- command.
 -- name: position
 SELECT created_at, (SELECT coalesce(max(number), 0) FROM record),
+       (SELECT coalesce(max(position), 0) FROM output),
        (SELECT coalesce(max(run), :first) FROM run WHERE run >= :first AND run < :before),
        (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'command')
 FROM job WHERE job = :job;
@@ -128,6 +112,8 @@ SELECT coalesce(group_concat(run * 8 + status), '') FROM (
 -- name: changed
 SELECT run FROM record NOT INDEXED
 WHERE number > :record AND run >= :first AND run < :before
+UNION SELECT run FROM output NOT INDEXED
+WHERE position > :output AND run >= :first AND run < :before
 UNION SELECT run FROM run WHERE run > :run AND run < :before
 UNION SELECT run FROM command WHERE job = :job AND number > :command
 ORDER BY run LIMIT :limit;

@@ -17,17 +17,24 @@ INSERT INTO record (run, event, action, n, kind, call, function, digest, detail,
                     started_at, at, rules, codec, start_at, start_n)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: StatusRow
-UPDATE run SET status = ?, place = ?, attempt = ?, error = ?, finished_at = ? WHERE run = ?;
+UPDATE run SET status = ?1, place = CASE WHEN ?1 < 4 THEN ?2 ELSE 0 END, attempt = ?3, error = ?4,
+               finished_at = CASE WHEN ?1 = 4 AND ?5 > admitted_at THEN admitted_at - ?5 ELSE ?5 END
+WHERE run = ?6;
 -- name: StatusRow_many
 WITH new (status, place, attempt, error, finished_at, run) AS (VALUES (?, ?, ?, ?, ?, ?))
-UPDATE run SET status = new.status, place = new.place, attempt = new.attempt, error = new.error,
-               finished_at = new.finished_at
+UPDATE run SET status = new.status, place = CASE WHEN new.status < 4 THEN new.place ELSE 0 END,
+               attempt = new.attempt, error = new.error,
+               finished_at = CASE WHEN new.status = 4 AND new.finished_at > admitted_at
+                   THEN admitted_at - new.finished_at ELSE new.finished_at END
 FROM new WHERE run.run = new.run;
 -- name: MemoryRow
 INSERT INTO memory (key, path, data, written_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (key, path) DO UPDATE SET data = excluded.data, written_at = excluded.written_at;
 -- name: OutputRow
 INSERT INTO output (run, number, id, value, delivered) VALUES (?, ?, ?, ?, ?);
+-- name: OutputRowWithEnd
+INSERT INTO output (run, number, id, value, delivered, end_event, end_action, end_n, end_payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: DeliveredRow
 UPDATE output SET delivered = 1 WHERE run = ? AND number = ?;
 -- name: SinkRow
