@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import json
+import math
 import os
 import signal
 import subprocess
@@ -104,6 +105,15 @@ def test_values_are_the_same_wherever_chunks_end(
         assert [r.value for r in read(path)] == values
 
 
+def test_numbers_are_read_as_python_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    line = "[0.1, -0.0, 1e5, 5e-324, 1e-400, 1.7976931348623157e308, 123456789012345678901, NaN]"
+    path.write_text(f"{line}\n[Infinity, -Infinity]\n")
+    first, second = (item.value for item in read(path))
+    assert repr(first) == repr(json.loads(line))
+    assert second == [math.inf, -math.inf]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -111,6 +121,7 @@ def test_values_are_the_same_wherever_chunks_end(
         (b'"\xff"', "not UTF-8 at byte 2"),
         (b"[" * 200_000, "in.jsonl:3: not readable as JSON"),
         (b"1" * 5000, "in.jsonl:3: not readable as JSON"),
+        (b'{"n": [0.5, -1e400]}', "in.jsonl:3: it has a number that is larger than any number may"),
     ],
 )
 def test_bad_line_is_named_after_the_items_before_it(

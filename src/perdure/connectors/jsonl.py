@@ -41,7 +41,8 @@ class JsonlSource(Source):
 
     Blank lines are skipped: they count as lines but not as items. A byte order mark at the
     start, Windows line ends and a last line without a newline are accepted, and so are the NaN
-    and Infinity that Python writes. Reading and parsing happen in a thread, a chunk at a time.
+    and Infinity that Python writes; a number that no float can hold, such as 1e400, is a bad line.
+    Reading and parsing happen in a thread, a chunk at a time.
     """
 
     def __init__(
