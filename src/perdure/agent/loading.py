@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import stat
 import sys
 import traceback
 import types
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from perdure.errors import ConfigurationError, PerdureError, did_you_mean
 
-__all__ = ["is_path", "load_file", "load_module", "nearest_file", "put_first"]
+__all__ = ["check_file", "is_path", "load_file", "load_module", "put_first"]
 
 
 def is_path(place: str) -> bool:
@@ -42,11 +43,8 @@ def load_file(place: str) -> types.ModuleType:
     Raises:
         ConfigurationError: There is none, its name is taken, or its code does not load.
     """
+    check_file(place, "agent.py", "*.py")
     path = Path(place)
-    if path.is_dir():
-        raise ConfigurationError(f"{place} is a folder: name a file in it, such as agent.py")
-    if not path.is_file():
-        raise ConfigurationError(f"there is no file {place}{nearest_file(path, '*.py')}")
     real = path.resolve()
     put_first(str(real.parent))
     name = path.stem
@@ -72,7 +70,33 @@ def load_file(place: str) -> types.ModuleType:
     return module
 
 
-def nearest_file(path: Path, pattern: str) -> str:
+def check_file(place: str, example: str, pattern: str) -> None:
+    """Refuse the path of a file that is none, or that this user may not look for.
+
+    Args:
+        place: The path.
+        example: What the name of such a file is like.
+        pattern: Which files may have been meant, such as `*.py`.
+
+    Raises:
+        ConfigurationError: Says why.
+    """
+    try:
+        mode = os.stat(place).st_mode
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"{place} cannot be read: {error.strerror}: give this user the right to search its"
+            " folder"
+        ) from error
+    except (OSError, ValueError):
+        mode = 0
+    if stat.S_ISDIR(mode):
+        raise ConfigurationError(f"{place} is a folder: name a file in it, such as {example}")
+    if not stat.S_ISREG(mode):
+        raise ConfigurationError(f"there is no file {place}{_nearest_file(Path(place), pattern)}")
+
+
+def _nearest_file(path: Path, pattern: str) -> str:
     """Return what to say after naming a file that is not there.
 
     Args:

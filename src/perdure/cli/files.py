@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def check_written(option: str, path: str, store: str) -> None:
     Raises:
         ConfigurationError: says why; nothing was opened.
     """
+    from perdure.connectors.output_stream import is_stream
     from perdure.operate.store_files import store_file
 
     if not path:
@@ -75,6 +77,11 @@ def check_written(option: str, path: str, store: str) -> None:
     if not os.path.isdir(folder):
         raise ConfigurationError(
             f"{option} {path}: there is no folder {folder}: make it, or give another path"
+        )
+    if not is_stream(path) and not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"{option} {path}: this user may not write in the folder {folder}: give it that right,"
+            " or give another path"
         )
 
 
@@ -113,6 +120,18 @@ def _inputs(source: JsonlSource) -> list[str]:
         files = source.files()
     except InputError as error:
         raise ConfigurationError(f"--input: {error}") from error
-    if not files and source.path != "-" and not os.path.exists(source.path):
-        raise ConfigurationError(f"--input {source.path}: there is no such file in {os.getcwd()}")
+    if not files and source.path != "-" and not glob.has_magic(source.path):
+        _check_there(source.path)
     return list(files.values())
+
+
+def _check_there(path: str) -> None:
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"--input {path}: {error.strerror}: give this user the right to search its folder"
+        ) from error
+    except OSError as error:
+        where = os.getcwd()
+        raise ConfigurationError(f"--input {path}: there is no such file in {where}") from error

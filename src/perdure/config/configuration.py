@@ -253,7 +253,10 @@ def _of_yaml(path: str | os.PathLike[str]) -> dict[str, Entry]:
     try:
         options = read_options(file)
     except OSError as error:
-        raise ConfigurationError(f"cannot read configuration file {file}: {error}") from error
+        raise ConfigurationError(
+            f"cannot read configuration file {file}: {error.strerror}: check the path and its"
+            " permissions"
+        ) from error
     entries: dict[str, Entry] = {}
     source = str(file)
     for key, value in flattened(options.values, source):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from perdure.agent.loading import nearest_file
-from perdure.errors import nearest
+from perdure.agent.loading import check_file
+from perdure.errors import ConfigurationError, nearest
 from perdure.resource import ResourceType
 from perdure.yaml_agent.node import Place, Value, near, read_file
 from perdure.yaml_agent.spec import (
@@ -176,8 +176,10 @@ def _with_included(own: tuple[Entry, ...], include: Value | None) -> tuple[Entry
     several: Any = () if include is None or include.data is None else include.data
     for named in several if isinstance(several, list | tuple) else (include,):
         file = Path(named.place.file).parent / named.text()
-        if not file.is_file():
-            raise named.error(f"there is no file {file}{nearest_file(file, '*.y*ml')}")
+        try:
+            check_file(str(file), "tools.yaml", "*.y*ml")
+        except ConfigurationError as error:
+            raise named.error(str(error)) from error
         root = read_file(file)
         if not isinstance(root.data, dict):
             raise root.error("an included file is a mapping, such as `tools: [...]`")

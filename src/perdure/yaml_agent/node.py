@@ -7,12 +7,11 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from perdure.agent.loading import nearest_file
+from perdure.agent.loading import check_file
 from perdure.config.yaml_nodes import MERGE, Place, YamlNodes
 from perdure.errors import ConfigurationError, did_you_mean
 
@@ -132,14 +131,13 @@ def read_file(path: str | os.PathLike[str]) -> Value:
             empty.
     """
     file = os.fspath(path)
-    if not Path(file).is_file():
-        if Path(file).is_dir():
-            raise ConfigurationError(f"{file} is a folder: name a file in it, such as agent.yaml")
-        raise ConfigurationError(f"there is no file {file}{nearest_file(Path(file), '*.y*ml')}")
+    check_file(file, "agent.yaml", "*.y*ml")
     try:
         nodes = YamlNodes(file)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {file}: {error}") from error
+        raise ConfigurationError(
+            f"cannot read {file}: {error.strerror}: check its permissions"
+        ) from error
     with contextlib.closing(nodes):
         if nodes.root is None:
             raise ConfigurationError(f"{file} is empty: declare an agent in it")

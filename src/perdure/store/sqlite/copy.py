@@ -13,6 +13,7 @@ from pathlib import Path
 
 from perdure.errors import StoreError
 from perdure.store.ownership import real_path
+from perdure.store.sqlite.disk import may
 from perdure.store.sqlite.mark import log_path
 
 __all__ = ["StoreCopy", "may_write"]
@@ -25,13 +26,9 @@ def may_write(path: Path) -> bool:
     """Say whether this user may write a store, and beside it."""
     real = real_path(path)
     beside = [each for end in ("-wal", "-shm") if (each := Path(f"{real}{end}")).exists()]
-    return all(_may(each, os.R_OK | os.W_OK) for each in (real, *beside)) and _may(
+    return all(may(each, os.R_OK | os.W_OK) for each in (real, *beside)) and may(
         real.parent, os.W_OK | os.X_OK
     )
-
-
-def _may(path: Path, what: int) -> bool:
-    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
 
 
 class StoreCopy:

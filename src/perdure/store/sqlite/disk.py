@@ -57,7 +57,7 @@ def check_kind(path: Path) -> None:
     """Refuse what can be no store, before anything is opened: a pipe would be waited for.
 
     Raises:
-        StoreError: it is there, and no regular file.
+        StoreError: it is there, and no regular file; or this user may not look for it.
     """
     try:
         mode = os.stat(path).st_mode
@@ -67,6 +67,8 @@ def check_kind(path: Path) -> None:
                 f"the store {path} is a symbolic link that leads to itself: remove it, or name"
                 " another file"
             ) from error
+        if error.errno == errno.EACCES:
+            raise no_right(path) from error
         return  # there is none, or its opening says why it cannot be looked at
     if stat.S_ISDIR(mode):
         raise StoreError(
@@ -147,12 +149,25 @@ def disk_fault(error: sqlite3.Error, path: Path) -> str | None:
     return None
 
 
+def no_right(path: Path) -> StoreError:
+    """Return the error of a store that this user may not open, or not even look for."""
+    return StoreError(f"{path} cannot be opened: {_who_may_not(path)}")
+
+
+def may(path: str | Path, what: int) -> bool:
+    """Say whether this user has a right to what is at a path, which is not opened."""
+    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _who_may_not(path: Path) -> str:
     """Return which right is missing, as far as it can be told."""
+    for folder in reversed(Path(os.path.realpath(path)).parents):
+        if os.path.isdir(folder) and not may(folder, os.X_OK):
+            return f"this user may not search the folder {folder}; give it that right"
     for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-        if each.exists() and not os.access(each, os.R_OK | os.W_OK):
+        if os.path.exists(each) and not may(each, os.R_OK | os.W_OK):
             return f"this user may not read and write {each}; give it that right"
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if not may(path.parent, os.W_OK | os.X_OK):
         return f"this user may not write in the folder {path.parent}; give it that right"
     return f"is {path.parent} on a disk that is there, and mounted to be written?"
 

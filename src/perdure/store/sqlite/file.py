@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import sqlite3
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,7 @@ from perdure.store.sqlite.disk import (
     code_of,
     disk_fault,
     make_file,
+    no_right,
 )
 from perdure.store.sqlite.mark import check_log, log_path, make_whole
 from perdure.store.statements import load_script, load_statements, with_parts
@@ -54,10 +56,12 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         StoreFormatError: newer than this version, damaged or not ours; it is left untouched.
         StoreError: it cannot be opened.
     """
-    if path is not None and not path.parent.is_dir():
-        raise StoreError(f"the folder of the store does not exist: {path.parent}; make it first")
     if path is not None:
         check_kind(path)
+        if not path.parent.is_dir():
+            raise StoreError(
+                f"the folder of the store does not exist: {path.parent}; make it first"
+            )
         check_names(path)
         _check_untouched(path)
         make_file(real_path(path), mode)
@@ -136,7 +140,7 @@ def job_names(path: Path) -> frozenset[str]:
 
     What is wrong with it is said by who opens it.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         return frozenset()
     has_log = log_path(path).is_file()
     uri = path.absolute().as_uri()
@@ -328,6 +332,8 @@ def translate(error: Exception, path: object) -> StoreError:
             f"{where} is damaged or not an SQLite database ({error}): it was left untouched;"
             " restore it from a backup, or name another file with --store"
         )
+    if isinstance(error, PermissionError) and isinstance(path, Path):
+        return no_right(path)
     return StoreError(f"{where}: {type(error).__name__}: {error}")
 
 

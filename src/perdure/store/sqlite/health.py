@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 import time
@@ -38,10 +39,16 @@ def check_sqlite() -> Finding:
 
 def check_commits(store: Path | None) -> Finding:
     """Write as the store does, next to it or in a temporary folder, and measure."""
-    folder = store.parent if store is not None and store.parent.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=folder, prefix="perdure-doctor-") as made:
-        mode, synchronous, rate = _measure(Path(made) / "check.db")
-        where = folder or tempfile.gettempdir()
+    folder = store.parent if store is not None and os.path.isdir(store.parent) else None
+    where = folder or tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix="perdure-doctor-") as made:
+            mode, synchronous, rate = _measure(Path(made) / "check.db")
+    except OSError as error:
+        return Finding(
+            "fail",
+            f"cannot write in {where}: {error.strerror}: mend it, or keep the store elsewhere",
+        )
     if mode != "wal" or synchronous != 2:
         return Finding(
             "fail",

@@ -311,7 +311,7 @@ class SqliteStore(ActionStateStore):
     def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._place is not None:
             self._path = path = self._place.path
-            if path.parent.is_dir():
+            if os.path.isdir(path.parent):
                 check_kind(path)
                 self._lock = JobLock(path, job, mode=self._mode)
         try:
