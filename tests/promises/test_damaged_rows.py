@@ -13,6 +13,7 @@ import pytest
 from perdure import Agent, Event, InputEvent, LocalEngine, OutputEvent, action
 from perdure.cli.main import main
 from perdure.errors import DecodeError, PerdureError, StoreError, StoreFormatError
+from perdure.journal.record import encode_signal
 from perdure.operate.history import History
 
 JOB = "job"
@@ -99,6 +100,8 @@ DAMAGED: dict[str, tuple[str, tuple[Any, ...], str, bool]] = {
                  "table record, RESULT of call 1 of action 'end' on event 1 of run r1", True),
     "a result of text": (f"UPDATE record SET payload = 'AQM=' WHERE number = {LAST.format(2)}", (),
                          "on event 1: payload is text, not bytes or NULL", True),
+    "a result that is gone": (f"UPDATE record SET payload = NULL WHERE number = {LAST.format(2)}",
+                              (), "RESULT of call 1 of action 'end' on event 1 of run r1", True),
     "a number below zero": (f"UPDATE record SET n = -1 WHERE number = {LAST.format(2)}", (),
                             "on event 1: n is -1", True),
     "a completion": (f"UPDATE record SET payload = ? WHERE number = {LAST.format(7)}", (b"\xc1",),
@@ -194,6 +197,85 @@ def test_g23_damage_is_named_where_somebody_looks(
         assert text.count("\n") == 1
     with pytest.raises(StoreFormatError, match="is damaged"), History.open(store) as history:
         history.detail(history.job(JOB), "r1")
+
+
+LOOKS: dict[str, tuple[str, bytes, str]] = {
+    "a result": (f"UPDATE record SET payload = NULLIF(?, x'') WHERE number = {LAST.format(2)}", b"",
+                 "table record, RESULT of call 1 of action 'end' on event 1 of run r1: it has no"),
+    "a completion": (f"UPDATE record SET payload = NULLIF(?, x'') WHERE number = {LAST.format(7)}",
+                     b"", "table record, COMPLETED of action 'end' on event 1 of run r1: it has"),
+    "a failure": ("UPDATE record SET kind = 3, payload = ? WHERE number = " + LAST.format(2),
+                  b"\x01\x80",
+                  "table record, ERROR of call 1 of action 'end' on event 1 of run r1: journal"),
+    "an output": ("UPDATE output SET value = ?", b"", "table output, output 1 of run r1, or the"),
+    "a child": ("UPDATE record SET function = 'perdure:submit', payload = ? WHERE number = "
+                + LAST.format(2), b"\x01\x05",
+                "table record, RESULT of call 1 of action 'end' on event 1 of run r1: "),
+    "a command": ("UPDATE command SET payload = ?", b"\xc1", "table command, row "),
+    "a status": ("UPDATE run SET status = CAST(? AS TEXT)", b"\xff", "table run, run r1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_g23_every_look_at_a_damaged_run_names_the_row(
+    kind: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(go_on(path))
+    store = f"sqlite:///{path}"
+    assert main(["signal", "r1", "go", "--store", store]) == 1  # it has ended
+    change(path, "INSERT INTO command (job, run, command, payload, at)"
+                 " SELECT job, run, 'signal', x'', 1 FROM run")  # fmt: skip
+    sql, value, expected = LOOKS[kind]
+    change(path, sql, value)
+    capsys.readouterr()
+    said = []
+    for command in (["runs"], ["show", "r1"], ["trace", "r1"], ["stats"], ["outputs"]):
+        if main([*command, "--store", store]):
+            said.append(capsys.readouterr().err.removeprefix("perdure: "))
+    with History.open(store) as history:
+        for look in (history.run_with_outputs, history.detail):
+            try:
+                look(history.job(JOB), "r1")
+            except StoreFormatError as error:
+                said.append(f"{error}\n")
+        try:
+            history.counts(history.job(JOB))
+        except StoreFormatError as error:
+            said.append(f"{error}\n")
+    assert said
+    for text in said:
+        assert text.startswith(f"{path} is damaged: {expected}"), text
+        assert text.count("\n") == 1
+
+
+class Asks(Agent):
+    @action(InputEvent)
+    async def go(self, event: InputEvent, ctx: Any) -> None:
+        await ctx.wait_for_approval("pay")
+
+
+def test_g23_an_answer_that_is_damaged_is_named_to_who_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "asks.db"
+
+    async def begin() -> None:
+        async with LocalEngine(f"sqlite:///{path}", job=JOB).open(Asks) as job:
+            await job.submit(1, key="a")
+            while not job.progress.waiting:
+                await asyncio.sleep(0.005)
+            job.stop_now()
+
+    with pytest.raises(PerdureError, match="was stopped"):
+        asyncio.run(begin())
+    approve = ["approve", "r1", "--store", f"sqlite:///{path}"]
+    assert main(approve) == 0
+    change(path, "UPDATE command SET payload = ?", encode_signal("pay", b"\x01\xc1"))
+    capsys.readouterr()
+    assert main(approve) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"perdure: {path} is damaged: table command, row 1: ")
+    assert said.count("\n") == 1
 
 
 def test_g23_an_input_that_only_a_look_needs_is_named_there(

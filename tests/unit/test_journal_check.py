@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from unittest import mock
 
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.codec.codec import Codec
+from perdure.codec.failure import encode_failure, failure_summary
 from perdure.journal.check import LATEST, _Run, contradiction, described, unreadable
 from perdure.journal.record import Completion, EventRecord, Record, RecordKind
 
 RUN = 7
 CODEC = Codec()
+FAILURE = functools.partial(failure_summary, CODEC)
 
 
 def _start(event: int = 0, action: str = "act", version: int = 0) -> Record:
@@ -93,14 +96,23 @@ def test_g23_a_contradiction_is_found(kind: str) -> None:
         lambda record: record._replace(payload=b"\xff"),
         lambda record: record._replace(payload=b"\x01\xc1"),
         lambda record: record._replace(payload=b""),
+        lambda record: record._replace(payload=None),
     ],
 )
 def test_g23_a_value_that_cannot_be_read_is_found(spoil: Callable[[Record], Record]) -> None:
-    assert unreadable(GOOD, CODEC.to_json) is None
+    assert unreadable(GOOD, CODEC.to_json, FAILURE) is None
     records = [*GOOD[:2], spoil(GOOD[2]), *GOOD[3:]]
-    found = unreadable(records, CODEC.to_json)
+    found = unreadable(records, CODEC.to_json, FAILURE)
     assert found is not None
     assert described(found[0]) == "RESULT of call 1 of action 'act' on event 0"
+
+
+def test_g23_a_failure_that_is_none_is_found() -> None:
+    failed = _call(1).raised(encode_failure(CODEC, ValueError("no")), 1).settled(1, 2)
+    assert unreadable([_start(), failed], CODEC.to_json, FAILURE) is None
+    found = unreadable([_start(), failed._replace(payload=b"\x01\x80")], CODEC.to_json, FAILURE)
+    assert found is not None
+    assert "hold no failure" in found[1]
 
 
 RECORDS = st.builds(

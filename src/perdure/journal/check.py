@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from perdure.errors import DecodeError
 from perdure.journal.record import OF_RUN, SETTLEMENTS, Completion, Record, RecordKind
 
-__all__ = ["contradiction", "described", "unreadable"]
+__all__ = ["Problem", "contradiction", "described", "unreadable"]
 
 LATEST = 2**62  # ns since the epoch, in the year 2116: no clock has shown it
 
 _OUTCOMES = frozenset((RecordKind.RESULT, RecordKind.ERROR))
+_FAILURES = frozenset((RecordKind.ERROR, RecordKind.ATTEMPT, RecordKind.PENDING))
 _OF_CALLS = _OUTCOMES | {RecordKind.PENDING, RecordKind.ATTEMPT}
 _WITHOUT_CALL = frozenset(
     (RecordKind.START, RecordKind.TIMER, RecordKind.CANCEL, RecordKind.TAKEN, RecordKind.COMPLETED)
@@ -23,6 +24,8 @@ _WITHOUT_CALL = frozenset(
 _WITH_PAYLOAD = _OUTCOMES | {
     RecordKind.COMPLETED, RecordKind.SIGNAL, RecordKind.TAKEN, RecordKind.NOTE,
 }  # fmt: skip
+
+_NO_PAYLOAD = "it has no payload"
 
 Problem = tuple[Record, str]
 
@@ -52,17 +55,26 @@ def contradiction(records: Iterable[Record]) -> Problem | None:
     return None
 
 
-def unreadable(records: Sequence[Record], read: Callable[[bytes], object]) -> Problem | None:
+def unreadable(
+    records: Sequence[Record],
+    read: Callable[[bytes], object],
+    read_failure: Callable[[bytes], object],
+) -> Problem | None:
     """Return the first record with a value that cannot be read, and why.
 
     Args:
         records: the run's journal.
         read: reads an encoded value, rebuilding no type.
+        read_failure: likewise a failure.
     """
     for record in records:
+        if record.kind in _WITH_PAYLOAD and record.payload is None:
+            return record, _NO_PAYLOAD
         try:
             for data in _values(record):
                 read(data)
+            if record.kind in _FAILURES and record.failure is not None:
+                read_failure(record.failure)
         except DecodeError as error:
             return record, str(error)
     return None
@@ -83,7 +95,7 @@ def _misshapen(record: Record) -> str:
         if kind not in (RecordKind.ATTEMPT, RecordKind.PENDING):  # they say when one is due
             return "its time is beyond all clocks"
     if kind in _WITH_PAYLOAD and record.payload is None:
-        return "it has no payload"
+        return _NO_PAYLOAD
     if kind in OF_RUN:
         return "it is the whole run's and names an action" if record.action else ""
     if not record.action:

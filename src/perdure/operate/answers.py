@@ -6,14 +6,17 @@ Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 
 from perdure.checks import checked_name
+from perdure.codec.codec import Codec
 from perdure.errors import ConfigurationError, PerdureError, UnreadableAnswerError
 from perdure.journal.record import Record, RecordKind, decode_signal
+from perdure.operate.damaged_run import DAMAGE, damaged_run
 from perdure.operate.history import AsyncHistory, all_of
 from perdure.run import RunInfo, WaitInfo
 from perdure.run.approval import APPROVAL, Approval, read_approval
-from perdure.store.base import JobRow
+from perdure.store.base import Command, JobRow
 
 __all__ = ["awaited", "checked_answer", "unawaited"]
 
@@ -122,8 +125,18 @@ async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, 
     """Return the readable answers by their name, that of the newest last."""
     records = await history.view.records(info.number)
     commands = await all_of(functools.partial(history.view.commands, job.job, run=info.number))
+    try:
+        return _answers(history.codec, info.number, records, commands)
+    except DAMAGE as error:
+        url, codec = history.view.url, history.codec
+        raise damaged_run(url, codec, info, records, error, commands=commands) from error
+
+
+def _answers(
+    codec: Codec, run: int, records: Sequence[Record], commands: Iterable[Command]
+) -> dict[str, _Sent]:
     left = [
-        Record.signal(info.number, *decode_signal(each.payload or b""), each.at)
+        Record.signal(run, *decode_signal(each.payload or b""), each.at)
         for each in commands
         if each.command == "signal"
     ]
@@ -132,7 +145,7 @@ async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, 
     came = [record for record in records if record.kind == RecordKind.SIGNAL]
     for record in (*came, *left):
         try:
-            approval = read_approval(history.codec.to_json(record.signal_value))
+            approval = read_approval(codec.to_json(record.signal_value))
         except UnreadableAnswerError:
             continue
         name = record.signal_name

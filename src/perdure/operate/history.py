@@ -13,9 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from perdure.codec.codec import Codec
 from perdure.codec.digests import digests, stored_ids_of_text
 from perdure.codec.failure import failure_summary
-from perdure.errors import DecodeError, PerdureError, RunNotFoundError, StoreFormatError
-from perdure.journal.check import described, unreadable
-from perdure.journal.record import Record
+from perdure.errors import PerdureError, RunNotFoundError
+from perdure.operate.damaged_run import DAMAGE, damaged_output, damaged_run
 from perdure.operate.run_detail import RunDetail, build, children_of, output_info
 from perdure.run import (
     STATUS_BY_NUMBER,
@@ -48,8 +47,6 @@ __all__ = ["ALL", "AsyncHistory", "Changes", "History", "JobRow", "all_of", "blo
 
 ALL = 1_000_000  # runs of one listing at most
 OUTPUTS_AT_ONCE = 100  # each may be large
-# What reading rows ends in that nobody has written so: all are of the right types.
-_DAMAGE = (DecodeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -183,7 +180,10 @@ class AsyncHistory:
         """Return one run, as `run` does, and its outputs with it."""
         info = await self.run(job, id_)
         stored = await all_of(functools.partial(self.view.outputs, job.job, run=info.number))
-        outputs = tuple(output_info(output, self.codec) for output in stored)
+        try:
+            outputs = tuple(output_info(output, self.codec) for output in stored)
+        except DAMAGE as error:
+            raise damaged_run(self.view.url, self.codec, info, (), error, stored) from error
         return dataclasses.replace(info, outputs=outputs)
 
     async def outputs_page(
@@ -198,12 +198,11 @@ class AsyncHistory:
         return Page([self._output(stored) for stored in page.items], page.after)
 
     def _output(self, stored: StoredOutput) -> Output:
-        read, run = self.codec.fields, run_id(stored.run)
+        read = self.codec.fields
         try:
-            return Output(read(stored.value), read(stored.key), run, stored.id)
-        except _DAMAGE as error:
-            place = f"table output, output {stored.number} of run {run}, or the run's key"
-            raise damaged(self.view.url, place, error) from error
+            return Output(read(stored.value), read(stored.key), run_id(stored.run), stored.id)
+        except DAMAGE as error:
+            raise damaged_output(self.view.url, stored, error) from error
 
     async def _number(self, job: JobRow, id_: str) -> int:
         """Return the number of the run that an id names."""
@@ -305,8 +304,8 @@ class AsyncHistory:
         records = await self.view.records(number)
         try:
             ids = [run_number(job.job, child) for child in children_of(records)]
-        except (*_DAMAGE, PerdureError) as error:
-            raise self._damaged(info, records, error) from error
+        except (*DAMAGE, PerdureError) as error:
+            raise damaged_run(self.view.url, self.codec, info, records, error) from error
         children = await self.infos(ids)
         commands = await all_of(functools.partial(self.view.commands, job.job, run=number))
         outputs = await all_of(functools.partial(self.view.outputs, job.job, run=number))
@@ -319,31 +318,22 @@ class AsyncHistory:
                 children={child.id: child for child in children.values()},
                 commands=[(command.command, command.payload) for command in commands],
             )
-        except _DAMAGE as error:
-            raise self._damaged(info, records, error) from error
+        except DAMAGE as error:
+            rows = (records, error, outputs, commands)
+            raise damaged_run(self.view.url, self.codec, info, *rows) from error
 
     async def journal_detail(self, info: RunInfo) -> RunDetail:
         """Return what a run did, by its journal alone: without outputs, children and commands."""
         records = await self.view.records(info.number)
         try:
             return build(info, records, (), self.codec)
-        except _DAMAGE as error:
-            raise self._damaged(info, records, error) from error
-
-    def _damaged(
-        self, info: RunInfo, records: Sequence[Record], error: Exception
-    ) -> StoreFormatError:
-        """Return the error that names what of a run's rows is damaged."""
-        problem = unreadable(records, self.codec.to_json)
-        if problem is None:
-            return damaged(self.view.url, f"what is kept of run {info.id}", error)
-        record, wrong = problem
-        return damaged(self.view.url, f"table record, {described(record)} of run {info.id}", wrong)
+        except DAMAGE as error:
+            raise damaged_run(self.view.url, self.codec, info, records, error) from error
 
     def _head(self, head: RunHead, input_id: str | None = None) -> RunInfo:
         try:
             return self._info(head, input_id)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             place = f"table run, run {run_id(head.row.run)}, its key or note"
             raise damaged(self.view.url, place, error) from error
 

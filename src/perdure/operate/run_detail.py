@@ -40,6 +40,7 @@ __all__ = [
     "SignalInfo",
     "build",
     "children_of",
+    "submitted",
 ]
 
 SUBMIT = "perdure:submit"  # the call that starts another run; it returns that run's id
@@ -217,10 +218,10 @@ def output_info(output: StoredOutput, codec: Codec) -> OutputInfo:
 def children_of(records: Iterable[Record]) -> list[str]:
     """Return the ids of the runs that a run started, in the order of its journal."""
     codec = Codec()
-    return [str(codec.to_json(record.outcome)) for record in _submitted(records)]
+    return [str(codec.to_json(record.outcome)) for record in submitted(records)]
 
 
-def _submitted(records: Iterable[Record]) -> Iterator[Record]:
+def submitted(records: Iterable[Record]) -> Iterator[Record]:
     """Return the outcomes of calls that started a run; one made again started the same run."""
     seen = set()
     for record in records:
@@ -233,7 +234,7 @@ def _submitted(records: Iterable[Record]) -> Iterator[Record]:
 def _children(
     records: Iterable[Record], codec: Codec, heads: Mapping[str, RunInfo]
 ) -> Iterator[ChildInfo]:
-    for record in _submitted(records):
+    for record in submitted(records):
         id_ = str(codec.to_json(record.outcome))
         yield ChildInfo(
             id=id_, run=heads.get(id_), action=record.action, event=record.event, call=record.call

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from perdure.codec.codec import Codec
+from perdure.codec.failure import failure_summary
 from perdure.errors import DecodeError, StoreFormatError
 from perdure.journal.check import contradiction, described, unreadable
 from perdure.journal.record import Record, RecordKind
@@ -52,7 +54,7 @@ def damaged_run(
         return error
     found = _named(store, codec, ticket, records)
     if found is None:
-        found = damaged(store, f"what is kept of run {ticket.id}", error)
+        found = damaged(store, f"tables run, record and output, run {ticket.id}", error)
     found.__cause__ = error
     return found
 
@@ -69,7 +71,7 @@ def _named(
             codec.to_json(data)
         except DecodeError as error:
             return damaged(store, place, error)
-    problem = unreadable(records, codec.to_json)
+    problem = unreadable(records, codec.to_json, functools.partial(failure_summary, codec))
     return None if problem is None else _damaged_record(store, ticket, *problem)
 
 

@@ -6,13 +6,20 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from perdure.errors import StoreFormatError
 from perdure.store.base import Settled
 from perdure.store.damage import damaged
-from perdure.store.sqlite.rows import FINAL, STATUSES
+from perdure.store.sqlite.rows import FINAL, STATUSES, short_id
 
 __all__ = ["RunCounts", "settled"]
 
 _NEWEST = 2**63 - 1
+_NO_STATUS = """
+    SELECT run, iif(typeof(status) = 'integer', status, typeof(status)) FROM run
+    WHERE run >= :first AND run < :before
+        AND (typeof(status) <> 'integer' OR status NOT BETWEEN :least AND :most)
+    LIMIT 1
+"""  # looked for where counting has met one
 
 
 class RunCounts:
@@ -25,11 +32,15 @@ class RunCounts:
         self, db: sqlite3.Connection, where: object, sql: Mapping[str, str], bounds: dict[str, Any]
     ) -> dict[int, int]:
         """Return the number of runs by status; see `StoreView.counts`."""
-        found = dict(db.execute(sql["count_unfinished"], bounds))
-        found |= dict(db.execute(sql["count_unsuccessful"], bounds))
-        for status in found:
-            if type(status) is not int or status not in STATUSES:
-                raise damaged(where, "table run", f"a status is {status!r:.60}")
+        try:
+            found = dict(db.execute(sql["count_unfinished"], bounds))
+            found |= dict(db.execute(sql["count_unsuccessful"], bounds))
+        except (sqlite3.OperationalError, UnicodeDecodeError) as error:
+            if "decode to UTF-8" in str(error):
+                raise _damaged(db, where, bounds) from error
+            raise
+        if any(type(status) is not int or status not in STATUSES for status in found):
+            raise _damaged(db, where, bounds)
         if completed := self._all(db, sql, bounds) - sum(found.values()):
             found[FINAL] = completed
         return found
@@ -40,6 +51,16 @@ class RunCounts:
         if more:
             self._known[bounds["job"]] = (count + more, newest)
         return int(count + more)
+
+
+def _damaged(db: sqlite3.Connection, where: object, bounds: dict[str, Any]) -> StoreFormatError:
+    """Return the error that names the first run whose status is none."""
+    known = {**bounds, "least": STATUSES.start, "most": STATUSES.stop - 1}
+    found = db.execute(_NO_STATUS, known).fetchone()
+    if found is None:  # an index is damaged, and its table is not
+        return damaged(where, "table run, an index of it", "it has a status that is none")
+    run, status = found
+    return damaged(where, f"table run, run {short_id(run)}", f"status is {status}")
 
 
 def settled(
