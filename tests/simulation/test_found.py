@@ -16,6 +16,7 @@ from perdure.run import STATUS_BY_NUMBER
 from perdure.testing.simulation import simulate, takes, this_attempt
 from perdure.testing.simulation.calls import Outside
 from perdure.testing.simulation.campaign import run_seed
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.lives import EPOCH, Script, live
 
 INPUTS = [{"id": "a"}, {"id": "b"}]
@@ -121,7 +122,7 @@ def test_g10_a_run_that_is_cancelled_as_it_begins_to_wait_is_cancelled(
             config=Configuration(),
             inputs=[("a", 1)],
             arrivals=[0],
-            fakes={},
+            fakes=Fakes(),
             seed=seed,
             cancels=[(0, 0)],
         )

@@ -178,6 +178,32 @@ def test_a_callable_is_replaced() -> None:
     assert set(executed) == {1, 2, 3}
 
 
+def triple(n: int) -> int:
+    raise RuntimeError("not in tests")
+
+
+def test_a_fake_of_what_nothing_calls_is_told() -> None:
+    class Asks(Agent):
+        @action(InputEvent)
+        async def go(self, event, ctx):
+            ctx.send_event(OutputEvent(output=await ctx.durable_execute_async(double, 1)))
+            if event.input["n"] > 3:
+                await ctx.durable_execute_async(triple, 1)
+
+    said = r"callables: nothing has called triple, .* without a stand-in were called: double; give"
+    fakes = {triple: double}
+    with pytest.warns(UserWarning, match=said):
+        simulate(Asks, INPUTS, key="id", seeds=1, callables=fakes)
+    simulate(Asks, [{"id": "a", "n": 4}], key="id", seeds=1, callables=fakes)
+
+
+def test_a_failure_tells_of_a_fake_of_what_nothing_calls() -> None:
+    with pytest.raises(SimulationFailed) as failed:
+        simulate(AsksTheRealClock, INPUTS, key="id", seeds=3, callables={triple: double})
+    (note,) = failed.value.__notes__
+    assert note.startswith("callables: nothing has called triple")
+
+
 def hangs_at_first() -> None:
     takes(math.inf)
 

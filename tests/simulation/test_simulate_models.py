@@ -56,8 +56,20 @@ def buyer(**options: Any) -> ReActAgent:
 
 
 def check(agent: Any, seeds: int = 1, **options: Any) -> None:
-    done = simulate(agent, INPUTS, key=str, seeds=seeds, callables={stock: fake_stock}, **options)
+    options = {"callables": {stock: fake_stock}} | options
+    done = simulate(agent, INPUTS, key=str, seeds=seeds, **options)
     assert done.crashes > 10 * seeds
+
+
+def test_a_tool_is_replaced() -> None:
+    asked = []
+
+    def fake(article: str) -> int:
+        asked.append(article)
+        return 3
+
+    check(buyer, callables={stock: fake})
+    assert set(asked) == {"tent"}
 
 
 @pytest.mark.parametrize("agent", [buyer, buyer()])
@@ -98,7 +110,7 @@ def test_two_chats_of_a_run_wait_for_approval_at_once() -> None:
         def end(self, event, ctx):
             ctx.send_event(OutputEvent(output=event.response.content))
 
-    check(Two)
+    check(Two, callables={})
 
 
 class Remembers(Agent):

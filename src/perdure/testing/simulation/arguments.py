@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from perdure.checks import checked_bound, checked_name, checked_seconds
@@ -64,26 +64,6 @@ def keyed_inputs(inputs: Iterable[Any], key: Field) -> list[tuple[Any, Any]]:
         (field_of(value, key, "key", f"input {position}"), value)
         for position, value in enumerate(inputs)
     ]
-
-
-def checked_fakes(
-    callables: Mapping[Callable[..., Any], Callable[..., Any]] | None,
-) -> Mapping[Callable[..., Any], Callable[..., Any]]:
-    """Return what stands in for callables.
-
-    Raises:
-        ConfigurationError: something there is no callable.
-    """
-    fakes = callables or {}
-    for real, fake in fakes.items():
-        for each in (real, fake):
-            if not callable(each):
-                # It would stand in for nothing, and the real one be executed.
-                raise ConfigurationError(
-                    f"callables: {each!r:.60} is not callable: give functions by the"
-                    " functions that they stand in for, not by their names"
-                )
-    return fakes
 
 
 def checked_seeds(seeds: int | Iterable[int]) -> Sequence[int]:

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import math
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from perdure.executor.pool import Invocation
@@ -19,6 +19,7 @@ from perdure.journal.record import Record, RecordKind
 from perdure.runtime.action.attempts import LoneAttempt
 from perdure.store.base import InputRow, Row
 from perdure.testing.execution import Attempt, CallKey, Execution, current
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 
 UNIT = 16_000_000  # ns: calls end on a grid of this width
@@ -177,7 +178,7 @@ class Life:
         loop: SimulatedLoop,
         outside: Outside,
         before: Sequence[Sequence[Row]],
-        fakes: Mapping[Callable[..., Any], Callable[..., Any]],
+        fakes: Fakes,
     ) -> None:
         self.loop = loop
         self.progress = Progress(before)
@@ -303,10 +304,7 @@ class Life:
 
     def fake(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return what stands in for `func`."""
-        try:
-            return self._fakes.get(func, func)
-        except TypeError:  # an object that has no hash
-            return func
+        return self._fakes.of(func)
 
 
 class Described(NamedTuple):

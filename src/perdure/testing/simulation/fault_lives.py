@@ -27,6 +27,7 @@ from perdure.journal.record import decode_signal, encode_signal
 from perdure.run import RunInfo
 from perdure.store.base import NUMBER_BITS, CommandRow, Row
 from perdure.testing.simulation.calls import UNIT, Life, Outside, Start
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.fault_programs import (
     START,
     TICKING,
@@ -126,7 +127,7 @@ def go_on(setting: Setting, past: Past, start: Moment) -> Lived:
         batches.append([command])
         moments.append(Moment(command.at))
         files.append(files[-1] if files else b"")
-    life = Life(loop, setting.outside, batches, {})
+    life = Life(loop, setting.outside, batches, Fakes())
 
     def committed(batch: Sequence[Row]) -> None:
         moments.append(loop.moment)

@@ -18,6 +18,7 @@ from perdure.store.base import Row
 from perdure.testing.execution import Attempt
 from perdure.testing.simulation.calls import Life, Outside
 from perdure.testing.simulation.executor import SimulatedExecutor
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 from perdure.testing.simulation.store import SimulatedStore, Tables
 
@@ -65,7 +66,7 @@ class Script(NamedTuple):
     config: Configuration
     inputs: Sequence[tuple[Any, Any]]
     arrivals: Sequence[int]
-    fakes: Mapping[Callable[..., Any], Callable[..., Any]]
+    fakes: Fakes
     seed: int
     signals: Sequence[Signal] = ()
     cancels: Sequence[tuple[int, int]] = ()

@@ -21,6 +21,7 @@ from perdure.errors import PerdureError
 from perdure.event import Event, InputEvent, OutputEvent
 from perdure.testing.execution import takes, this_attempt
 from perdure.testing.simulation.calls import UNIT
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.lives import Script, Signal
 from perdure.testing.simulation.programs import SECONDS, ActionProgram, Program, Step
 from perdure.testing.simulation.rule_steps import RuleSteps
@@ -428,7 +429,7 @@ def script_of(program: Program) -> Script:
         config=Configuration(program.config),
         inputs=program.inputs,
         arrivals=arrivals_of(program.seed, len(program.inputs)),
-        fakes={},
+        fakes=Fakes(),
         seed=program.seed,
         # Off the grid of calls, each in its own place: what comes first is never a matter of luck.
         signals=[

@@ -39,6 +39,7 @@ from perdure.testing.simulation.calls import UNIT
 from perdure.testing.simulation.chat_parts import SCHEMA, digest, models_of, verdict
 from perdure.testing.simulation.chat_programs import ChatProgram
 from perdure.testing.simulation.compare import Difference
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.lives import Script
 from perdure.testing.simulation.programs import SECONDS, Step
 from perdure.testing.simulation.random_agents import EXPECTED, UnluckyError
@@ -292,7 +293,7 @@ def chats_script_of(program: ChatProgram) -> Script:
         config=config,
         inputs=program.inputs,
         arrivals=arrivals_of(program.seed, len(program.inputs)),
-        fakes={},
+        fakes=Fakes(),
         seed=program.seed,
         cancels=[(position, units * UNIT + 50_003) for position, units in program.cancels],
         approve=verdict,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from perdure.run import STATUS_BY_NUMBER, run_id
 from perdure.store.base import OutputRow, Row, RunRow, StatusRow
 from perdure.testing.simulation.arguments import (
     check_call,
-    checked_fakes,
     checked_seeds,
     coming,
     keyed_inputs,
@@ -34,6 +34,7 @@ from perdure.testing.simulation.compare import (
     result_of,
     unexpected,
 )
+from perdure.testing.simulation.fakes import Fakes
 from perdure.testing.simulation.lives import EPOCH, Ended, Script, live
 from perdure.testing.simulation.store import Tables
 
@@ -122,6 +123,7 @@ def simulate(
         seeds: the seeds, or their number, counted from 0.
         config: configuration of the job.
         callables: by callable, what is executed in its place; the journal has the original's name.
+            A warning tells of one that was not called.
         signals: what comes for runs: position of the input, seconds after the start, name, value.
         approve: what a person says to a tool call that waits for approval, as the signal's value;
             called with the tool's name and arguments.
@@ -137,16 +139,28 @@ def simulate(
         RuntimeError: an event loop is running.
     """
     check_call(compare)
-    keyed, fakes = keyed_inputs(inputs, key), checked_fakes(callables)
-    options = _configuration(config)
+    keyed, fakes, options = keyed_inputs(inputs, key), Fakes(callables), _configuration(config)
     script = Script(lambda: plan_of(agent, options), options, keyed, [], fakes, 0)
     script = script._replace(signals=coming(signals, len(keyed)), approve=approve)
-    with quiet():
+    with _telling_of_unused(fakes), quiet():
         crashes = [
             check(script._replace(seed=seed, arrivals=arrivals_of(seed, len(keyed))), compare)
             for seed in checked_seeds(seeds)
         ]
     return Simulated(len(crashes), sum(crashes))
+
+
+@contextlib.contextmanager
+def _telling_of_unused(fakes: Fakes) -> Iterator[None]:
+    """Warn of what stood in for nothing: perhaps for the wrong callable."""
+    try:
+        yield
+    except SimulationFailed as failure:
+        if unused := fakes.unused():  # may be why
+            failure.add_note(unused)
+        raise
+    if unused := fakes.unused():
+        warnings.warn(unused, stacklevel=4)  # where `simulate` is called
 
 
 def _configuration(config: Mapping[str, Any] | Configuration | None) -> Configuration:
