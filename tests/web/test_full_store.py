@@ -10,6 +10,21 @@ from tests.promises.disk import Disk
 from tests.web.support import GATES, served, start, until, until_status
 
 
+async def test_a_served_store_that_is_gone_is_not_ready(tmp_path: Path) -> None:
+    path, aside = tmp_path / "desk.db", tmp_path / "aside.db"
+    async with served(f"sqlite:///{path}") as (client, _):
+        assert (await client.get("/readyz")).json() == {"status": "ready"}
+
+        async def is_gone() -> bool:  # the path is looked at every now and then
+            answer = await client.get("/readyz")
+            return answer.status_code == 503 and "gone" in answer.json()["reason"]
+
+        path.rename(aside)
+        await until(is_gone)
+        aside.rename(path)
+        assert (await client.get("/readyz")).status_code == 200
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'desk.db'}"

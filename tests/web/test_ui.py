@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.web.support import Desk
 
 import perdure.cli.ui
@@ -106,6 +109,38 @@ def test_the_page_is_shown_over_a_store_that_nobody_runs(
     said = capsys.readouterr().err
     assert "read-only" in said
     assert "#token=" not in said
+
+
+def test_a_store_that_cannot_be_read_is_not_ready(
+    store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, aside = tmp_path / "desk.db", tmp_path / "aside.db"
+
+    def look(url: str, token: str | None) -> None:
+        def answered(status: int, said: str) -> None:
+            end = time.monotonic() + PATIENCE  # the path is looked at every now and then
+            while True:
+                got, form = asked(f"{url}readyz", None)
+                found = (got, form.get("reason", form["status"]))
+                if found == (status, said) or time.monotonic() > end:
+                    break
+                time.sleep(0.01)
+            assert found == (status, said)
+
+        answered(200, "ready")
+        path.rename(aside)
+        answered(503, "the store is gone, or cannot be read")
+        path.write_text("no store, but text that is long enough to be looked at" * 100)
+        answered(503, "the store is damaged, or of another version")
+        aside.replace(path)
+        answered(200, "ready")
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE job SET name = 'other'")
+        db.close()
+        answered(503, "the store does not have the job")
+        assert asked(f"{url}healthz", None)[0] == 200
+
+    assert shown(monkeypatch, ["--store", store, "--job", "desk"], look) == 0
 
 
 def test_without_a_token_it_is_said_who_may_read(

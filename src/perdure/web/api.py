@@ -208,7 +208,8 @@ _PROBES = (
     ),
     Operation(
         method="GET", path="/readyz", handler=meta_routes.readiness, role=None,
-        name="getReadiness", text="Runs may be started: the job is open, and its store writes.",
+        name="getReadiness", text="The store can be read, and where a job is served runs may be"
+        " started: it is open, and its store writes.",
         answers={200: ref("Health"), 503: ref("Health")},
     ),
 )  # fmt: skip

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perdure.connectors.json_text import to_json
+from perdure.errors import PerdureError, StoreError, StoreFormatError
 from perdure.operate.history import AsyncHistory, JobRow
 from perdure.web.openapi import VERSION
 from perdure.web.operations import Handler, json_answer, token_of
-from perdure.web.service import service_of
+from perdure.web.service import Service, service_of
 
 __all__ = ["document_route", "health", "job", "readiness"]
 
@@ -23,7 +24,7 @@ async def health(_request: Request) -> Response:
 
 
 async def readiness(request: Request) -> Response:
-    """Say whether runs may be started: the job is open, and its store writes."""
+    """Say whether this is of use: the store can be read; with a job, runs may be started in it."""
     service = service_of(request)
     served, reason = service.served, ""
     if service.is_draining:
@@ -32,10 +33,28 @@ async def readiness(request: Request) -> Response:
         reason = "the job was stopped"
     elif served is not None and not served.writes():
         reason = "the store does not write"
+    else:
+        reason = await _unread(service)
     if not reason:
         return json_answer(b'{"status":"ready"}')
     form = {"status": "not ready", "reason": reason}
     return json_answer(to_json(form), 503, {"Retry-After": "2"})
+
+
+async def _unread(service: Service) -> str:
+    """Return why the store cannot be read; "" where it can. Anyone may ask: it names no path."""
+    try:
+        await service.reader.read(_nothing)
+    except StoreFormatError:
+        return "the store is damaged, or of another version"
+    except StoreError:
+        return "the store is gone, or cannot be read"
+    except PerdureError:
+        return "the store does not have the job"
+    return ""
+
+
+async def _nothing(_history: AsyncHistory, _row: JobRow) -> None: ...
 
 
 async def job(request: Request) -> Response:
