@@ -420,9 +420,7 @@ OUTPUTS = Rows(
     "output", StoredOutput, lambda row: f"output {row[1]!r:.20} of run {short_id(row[0])}",
     more=(int,), within=_DELIVERED,
 )  # fmt: skip
-ENDS = Rows(
-    "output", End, lambda row: f"the end in an output of run {short_id(row[0])}", _wrong_end
-)
+ENDS = Rows("output", End, lambda row: f"the end of run {short_id(row[0])}", _wrong_end)
 INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}", _wrong_input)
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
 COMMANDS = Rows("command", Command, _of_first)
