@@ -19,6 +19,7 @@ from perdure.checks import (
     checked_aliases,
     checked_durable_id,
     checked_limit,
+    checked_patience,
     checked_time,
     checked_timeout,
     fitting,
@@ -104,6 +105,7 @@ class DurableCall(ActionFuture[T]):
 
         Raises:
             TimeoutError: the call did not settle within `timeout`.
+            ConfigurationError: `timeout` is no number.
             asyncio.InvalidStateError: pending, in a coroutine action (await it instead).
             BaseException: whatever the callable raised.
         """
@@ -125,6 +127,7 @@ class DurableCall(ActionFuture[T]):
         return True
 
     def _wait(self, timeout: float | None) -> None:
+        timeout = checked_patience(timeout)
         if self.done() or self._parker is None:
             return
         try:
@@ -453,6 +456,7 @@ def wait(
     Raises:
         ContextAccessError: called in a coroutine action, where `asyncio.wait` does it.
         TypeError: what is no durable call is among `calls`.
+        ConfigurationError: `timeout` is no number.
     """
     waited = checked_calls(dict.fromkeys(calls), "perdure.wait")
     if not waited:
@@ -462,6 +466,6 @@ def wait(
         raise ContextAccessError(
             "perdure.wait suspends plain actions: await asyncio.wait(...) here"
         )
-    parker.park(list(waited), return_when, timeout)
+    parker.park(list(waited), return_when, checked_patience(timeout))
     done = {call for call in waited if call.done()}
     return done, {call for call in waited if call not in done}

@@ -5,9 +5,10 @@ A wrong one would fail only later: at a commit, or in the middle of a call.
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from perdure.errors import ConfigurationError
 from perdure.printable import why_no_name
@@ -21,6 +22,7 @@ __all__ = [
     "checked_durable_id",
     "checked_limit",
     "checked_name",
+    "checked_patience",
     "checked_seconds",
     "checked_time",
     "checked_timeout",
@@ -38,16 +40,17 @@ LONGEST_SECONDS: Final = 200 * 365 * 86_400
 def as_number(value: Any) -> float:
     """Return a number as the arithmetic of times takes it: an int or a float, of a float's range.
 
-    These stay as they are, since a duration is part of what a call is known by in the journal.
-    Another number, such as a `Decimal` or a `Fraction`, becomes the float that it stands for.
+    These stay as they are, members of an `Enum` included, since a duration is part of what a call
+    is known by in the journal. Another number, such as a `Decimal`, a `Fraction` or one of numpy,
+    becomes the float that it stands for: the journal has no form of it.
 
     Raises:
         TypeError: it is no number.
         ValueError: it has no value, or is too large.
     """
-    if isinstance(value, float):
-        return value
     cls = type(value)
+    if cls is float or (isinstance(value, float) and isinstance(value, enum.Enum)):
+        return cast(float, value)
     if not (hasattr(cls, "__float__") or hasattr(cls, "__index__")):  # a text, which float() reads
         raise TypeError(f"{cls.__name__} is no number")
     try:
@@ -137,13 +140,31 @@ def checked_choice(name: str, given: T, choices: tuple[str, ...]) -> T:
     return given
 
 
-def checked_timeout(timeout: float | None) -> float | None:
+def checked_timeout(timeout: float | None, what: str = "timeout=") -> float | None:
     """Return `timeout` if it is None or a positive number of seconds, of `LONGEST_SECONDS` at most.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is neither; `what` is said before it.
     """
-    return None if timeout is None else checked_time(timeout, "timeout=")
+    return None if timeout is None else checked_time(timeout, what)
+
+
+def checked_patience(timeout: float | None) -> float | None:
+    """Return `timeout` if it can be how long to wait for what goes on after it, as with asyncio.
+
+    None and an infinite one are for ever, 0 and a negative one are not at all.
+
+    Raises:
+        ConfigurationError: it is no number.
+    """
+    if timeout is None:
+        return None
+    number = fitting(lambda number: not math.isnan(number), timeout)
+    if number is None:
+        raise ConfigurationError(
+            f"timeout={shown(timeout)} is no number of seconds: give one, or None for no limit"
+        )
+    return number
 
 
 def checked_time(seconds: float, what: str) -> float:

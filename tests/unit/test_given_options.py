@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import math
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -11,7 +13,23 @@ from typing import Any
 import pytest
 from tests.promises.support import agent_of, out, run
 
-from perdure import ChatModel, ConfigurationError, Limit, LocalEngine, RetryPolicy, Tool, durable
+from perdure import (
+    ChatModel,
+    ConfigurationError,
+    Limit,
+    LocalEngine,
+    RetryPolicy,
+    Tool,
+    durable,
+    wait,
+)
+from perdure.integrations.http_client import HttpClient
+from perdure.integrations.mcp import MCPServer
+from perdure.integrations.pgvector import PgVectorStore
+from perdure.integrations.qdrant import QdrantVectorStore
+from perdure.testing import ScriptedChatModel, ScriptedEmbeddingModel
+from perdure.testing.model_server_answers import Answer
+from perdure.web.limits import Limits
 
 _FIVE = datetime.timedelta(seconds=5)
 
@@ -125,7 +143,11 @@ def test_what_is_no_run_is_refused_by_value() -> None:
     asyncio.run(main())
 
 
-NUMBERS = [Fraction(1, 100), Decimal("0.01"), 0.01]
+class HalfFloat(float):
+    """As numpy's float64 is: a float for Python, of a class that the journal does not know."""
+
+
+NUMBERS = [Fraction(1, 100), Decimal("0.01"), 0.01, HalfFloat(0.01)]
 
 
 @pytest.mark.parametrize("seconds", NUMBERS, ids=repr)
@@ -142,14 +164,14 @@ def test_any_number_is_taken_for_what_it_is(seconds: Any) -> None:
         if event.input == "child":
             return
         await ctx.sleep(seconds)
-        for wait in (
+        for waited in (
             ctx.wait_for_signal("s", timeout=seconds),
             ctx.wait_for_approval("a", timeout=seconds),
             ctx.with_options(timeout=seconds).durable_execute_async(hang),
             ctx.with_options(retry=RetryPolicy(total_timeout=seconds)).durable_execute_async(hang),
         ):
             with pytest.raises(TimeoutError):
-                await wait
+                await waited
         policy = RetryPolicy(initial_interval=seconds, max_interval=seconds, jitter=seconds)
         child = ctx.submit("child", key="other", delay=seconds)
         await ctx.with_options(limit="l").durable_execute_async(never)
@@ -183,3 +205,71 @@ def test_a_number_that_no_time_can_be_is_refused(seconds: Any) -> None:
         out(ctx, 1)
 
     assert run(agent_of(go), [{"k": 1}]) == [1]
+
+
+@pytest.mark.parametrize("seconds", NUMBERS, ids=repr)
+def test_any_number_is_how_long_a_plain_action_waits(seconds: Any) -> None:
+    def go(event: Any, ctx: Any) -> None:
+        call = ctx.durable_execute_async(hang)
+        for settle in (call.result, call.exception):
+            with pytest.raises(TimeoutError, match=r"is not done after 0\.01 s"):
+                settle(timeout=seconds)
+        out(ctx, [len(calls) for calls in wait([call], timeout=seconds)])
+
+    assert run(agent_of(go), [{"k": 1}]) == [[0, 1]]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, Decimal("-Infinity"), math.inf, True], ids=repr)
+def test_a_plain_action_waits_not_at_all_or_for_ever(seconds: Any) -> None:
+    def go(event: Any, ctx: Any) -> None:
+        call = ctx.sleep(0.01)
+        done, _ = wait([call], timeout=seconds)
+        out(ctx, len(done))
+
+    assert run(agent_of(go), [{"k": 1}]) == [int(seconds > 0)]
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    ["5", _FIVE, math.nan, Decimal("NaN"), 10**400],
+    ids=["text", "time", "nan", "NaN", "long"],
+)
+def test_a_plain_action_waits_for_no_time_that_is_none(seconds: Any) -> None:
+    def go(event: Any, ctx: Any) -> None:
+        call = ctx.sleep(0.0)
+        wait([call])
+        for settle in (call.result, call.exception, lambda timeout: wait([call], timeout=timeout)):
+            with pytest.raises(
+                ConfigurationError, match=r"^timeout=.* is no number of seconds: give one"
+            ):
+                settle(timeout=seconds)
+        out(ctx, 1)
+
+    assert run(agent_of(go), [{"k": 1}]) == [1]
+
+
+GIVES = {
+    "HttpClient": lambda given: HttpClient(timeout=given),
+    "QdrantVectorStore": lambda given: QdrantVectorStore("http://q", timeout=given),
+    "PgVectorStore": lambda given: PgVectorStore("pg", command_timeout=given),
+    "MCPServer connect": lambda given: MCPServer("s", connect_timeout=given),
+    "MCPServer read": lambda given: MCPServer("s", read_timeout=given),
+    "MCPServer": lambda given: MCPServer("s", timeout=given),
+    "ScriptedChatModel": lambda given: ScriptedChatModel(["a"], delay=given),
+    "ScriptedEmbeddingModel": lambda given: ScriptedEmbeddingModel(delay=given),
+    "Answer": lambda given: Answer(delay=given),
+    "Limits": lambda given: Limits(receive_seconds=given),
+}
+
+
+@pytest.mark.parametrize("give", GIVES.values(), ids=GIVES)
+def test_seconds_of_connections_and_of_tests_are_numbers(give: Callable[[Any], Any]) -> None:
+    for seconds in NUMBERS:
+        give(seconds)
+    for seconds in ("5", _FIVE, math.nan, Decimal("sNaN"), -1):
+        with pytest.raises(ConfigurationError):
+            give(seconds)
+
+
+def test_limits_of_the_service_are_kept_as_numbers() -> None:
+    assert type(Limits(rate=Decimal("0.5")).rate) is float

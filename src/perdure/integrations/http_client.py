@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from perdure.checks import checked_timeout
 from perdure.errors import RetryableError, TerminalError, missing_extra
 from perdure.integrations.retry_after import seconds_in
 from perdure.resource import Resource, ResourceType
@@ -63,11 +64,12 @@ class HttpClient(Resource):
     Args:
         base_url: What the addresses of requests begin with.
         headers: Sent with each request.
-        timeout: Seconds that connecting, or waiting for the next bytes, may take.
+        timeout: Seconds that connecting, or waiting for the next bytes, may take;
+            None for no limit.
         **options: Further arguments of `httpx2.AsyncClient`.
 
     Raises:
-        ConfigurationError: The extra `llm` is not installed.
+        ConfigurationError: The extra `llm` is not installed, or `timeout` is no positive number.
     """
 
     __journal_name__ = "perdure:HttpClient"
@@ -79,7 +81,7 @@ class HttpClient(Resource):
         base_url: str = "",
         *,
         headers: Mapping[str, str] | None = None,
-        timeout: float = 30.0,
+        timeout: float | None = 30.0,
         **options: Any,
     ) -> None:
         try:
@@ -87,6 +89,8 @@ class HttpClient(Resource):
         except ImportError as error:
             raise missing_extra("HttpClient", "llm", error) from error
         self._library = httpx2
+        if not isinstance(timeout, httpx2.Timeout):
+            timeout = checked_timeout(timeout)
         self._options: dict[str, Any] = {
             "base_url": base_url, "headers": dict(headers or {}), "timeout": timeout,
             "follow_redirects": True, **options,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from perdure.call import RetryPolicy
+from perdure.checks import checked_time, checked_timeout
 from perdure.errors import (
     AgentDefinitionError,
     ConfigurationError,
@@ -213,20 +214,21 @@ class MCPServer(Resource):
             raise ConfigurationError("an MCPServer has one of command, url= and server=")
         self._endpoint = Endpoint(
             command=_command(command, args), env=env, cwd=cwd, url=url, headers=headers,
-            server=server, read_timeout=read_timeout, auth=auth,
+            server=server, auth=auth,
+            read_timeout=checked_time(read_timeout, "read_timeout="),
         )  # fmt: skip
         self.name = str(self._endpoint)  # in messages, where it is not declared under another
         self._filter = tool_filter
         self._prefix = prefix
         self._defaults = {
-            "timeout": timeout,
+            "timeout": checked_timeout(timeout),
             "retry": DEFAULT_RETRY if retry is None else retry,
             "limit": limit,
             "requires_approval": requires_approval,
         }
         self._tool_options = _options(tool_options or {})
         self._templates = frozenset(prompt_templates)
-        self._connect_timeout = connect_timeout
+        self._connect_timeout = checked_time(connect_timeout, "connect_timeout=")
         self._link: Link | None = None
         self._tools: dict[str, MCPTool] = {}
         self._prompts: dict[str, MCPPrompt] = {}

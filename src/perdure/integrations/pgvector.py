@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, Literal
 
+from perdure.checks import checked_timeout
 from perdure.documents.document import Document, document_id, metadata_text, words_of
 from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not
 from perdure.errors import ConfigurationError, RetryableError, TerminalError, missing_extra
@@ -75,7 +76,7 @@ class PgVectorStore(BaseVectorStore):
         self.index = index
         self.text_search = text_search
         self.max_connections = max_connections
-        self.command_timeout = command_timeout
+        self.command_timeout = checked_timeout(command_timeout, "command_timeout=")
         self._pool: Any = None
         self._made: asyncio.Lock | None = None
         self._is_made = False

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure.checks import checked_timeout
 from perdure.documents.document import Document, document_id, metadata_text, words_of
 from perdure.documents.filters import AllOf, AnyOf, Comparison, MetadataFilter, Not
 from perdure.documents.ranking import keyword_scores
@@ -68,7 +70,8 @@ class QdrantVectorStore(BaseVectorStore):
         self.is_local = path is not None or url == ":memory:"
         self.url = url
         self.path = path
-        self.timeout = timeout
+        seconds = checked_timeout(timeout)
+        self.timeout = None if seconds is None else math.ceil(seconds)  # it takes whole ones
         self.keyword_candidates = keyword_candidates
         self._api_key = api_key
         self._client: AsyncQdrantClient | None = None

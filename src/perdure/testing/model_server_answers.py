@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from perdure.checks import checked_bound
 from perdure.llm.message import ChatMessage, MessageRole, ToolCall, Usage
 
 __all__ = ["Answer", "ModelRequest", "as_answer", "chunks_of", "completion_of", "echo"]
@@ -81,6 +82,9 @@ class Answer:
     usage: Usage | None = None
     finish_reason: str | None = None
     body: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delay", checked_bound("delay", self.delay))
 
 
 def as_answer(found: Any) -> Answer:

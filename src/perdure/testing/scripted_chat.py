@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from perdure.checks import checked_choice
+from perdure.checks import checked_bound, checked_choice
 from perdure.errors import ConfigurationError, TerminalError
 from perdure.llm.chat_model import BaseChatModelConnection
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole, ToolCall, Usage
@@ -90,7 +90,7 @@ class ScriptedChatModel(BaseChatModelConnection):
         self.requests: list[ScriptedRequest] = []
         self.log = RequestLog(log)
         self._script = script if callable(script) else _checked_script(script)
-        self._delay = delay
+        self._delay = checked_bound("delay", delay)
         self._output_mode: OutputMode = checked_choice(
             "output_mode", output_mode, get_args(OutputMode)
         )

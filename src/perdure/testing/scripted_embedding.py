@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from perdure.checks import checked_bound
 from perdure.llm.embedding_model import BaseEmbeddingModelConnection
 
 __all__ = ["ScriptedEmbeddingModel", "word_embedding"]
@@ -53,7 +54,7 @@ class ScriptedEmbeddingModel(BaseEmbeddingModelConnection):
             delay: Seconds that a request takes.
         """
         self.dimensions = dimensions
-        self.delay = delay
+        self.delay = checked_bound("delay", delay)
         self.requests: list[list[str]] = []
 
     async def embed(

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from perdure.checks import fitting, shown
 from perdure.errors import ConfigurationError
 
 __all__ = ["LONGEST_WAIT", "Limits", "Rates"]
@@ -53,10 +54,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ConfigurationError(
-                    f"limit {field.name} is {getattr(self, field.name)!r}: give more than 0"
-                )
+            given = getattr(self, field.name)
+            number = fitting(lambda number: number > 0, given)
+            if number is None:
+                raise ConfigurationError(f"limit {field.name} is {shown(given)}: give more than 0")
+            object.__setattr__(self, field.name, number)  # past that of a frozen class
 
 
 class Rates:
