@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from tests.patience import PATIENCE
 from tests.promises.clock import HOUR
-from tests.promises.support import ONE, config_of, out, pick, run
+from tests.promises.legs import Legs, agent_for, go, results, until, waits_for
+from tests.promises.support import COROUTINE, ONE, config_of, echo, out, pick, run
 
+from perdure import RetryPolicy
+from perdure.operate.history import History
 from perdure.runtime import job_runtime
 from perdure.runtime.shared.clock import SteadyClock
 from perdure.runtime.shared.world import World
@@ -81,3 +84,65 @@ def test_g10_nothing_waits_longer_when_the_clock_is_set_back(wall: Wall, kind: s
     config = config_of(kind, **{"limits.r.rate": "50/s"})
     results = run(pick(kind, go, go_plain), ONE, config=config)
     assert results == [[["TimeoutError"], [1, 1, 1]]]
+
+
+def test_g12_what_is_shown_of_a_run_is_true_though_the_clock_was_set_back_between_its_processes(
+    wall: Wall, kind: str, sqlite: str
+) -> None:
+    tried: list[int] = []
+
+    async def fails_once() -> str:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ConnectionError("once")
+        return "done"
+
+    def steps(event: Any, ctx: Any) -> Any:
+        policy = RetryPolicy(initial_interval=0.0, jitter=0.0)
+        yield ctx.durable_execute_async(echo, 1)
+        yield ctx.wait_for_signal("go")
+        yield ctx.durable_execute_async(echo, 2, 0.02)
+        said = yield ctx.with_options(retry=policy).durable_execute_async(fails_once)
+        out(ctx, said)
+
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        wall.ahead = HOUR
+        async with legs.crashing(agent_for(kind, steps)) as job:
+            run_ = await job.submit({}, key="a", id="i")
+            await until(lambda: run_.waits)
+        wall.ahead = 0.0
+        async with legs.opened(agent_for(kind, steps)) as job:
+            run_ = await job.submit({}, key="a", id="i")
+            await run_.signal("go")
+            assert await results(run_) == ["done"]
+        with History.open(sqlite) as history:
+            detail = history.detail(history.choose_job(None), run_.id)
+        (action,) = detail.actions
+        run_info, calls = detail.run, action.calls
+        assert [call.attempts for call in calls] == [1, 1, 2]
+        took = [call.settled_at - call.started_at for call in calls]
+        assert took[1] >= 20e6
+        took.append(action.finished_at - action.started_at)
+        took.append(run_info.finished_at - run_info.admitted_at)
+        assert all(0 <= each < PATIENCE * 1e9 for each in took)
+        assert action.started_at <= action.finished_at <= run_info.finished_at
+        assert all(call.settled_at <= action.finished_at for call in calls)
+
+    go(test)
+
+
+def test_a_run_never_ends_before_it_was_admitted_as_it_is_shown(wall: Wall, sqlite: str) -> None:
+    async def test() -> None:
+        legs = Legs(sqlite)
+        wall.ahead = HOUR
+        async with legs.crashing(agent_for(COROUTINE, waits_for("go"))) as job:
+            run_ = await job.submit({}, key="a")
+            await until(lambda: run_.waits)
+        wall.ahead = 0.0
+        async with legs.opened(agent_for(COROUTINE, waits_for("go"))) as job:
+            assert await job.cancel(run_.id)
+        info = legs.engine.run_info(run_.id)
+        assert info.finished_at == info.admitted_at
+
+    go(test)

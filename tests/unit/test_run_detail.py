@@ -15,7 +15,7 @@ from perdure.cli import timeline as picture
 from perdure.cli.report import print_detail
 from perdure.codec.codec import Codec
 from perdure.codec.failure import encode_failure
-from perdure.journal.record import Record, RecordKind
+from perdure.journal.record import Completion, Record, RecordKind, encode_completion
 from perdure.operate.history import History
 from perdure.operate.run_detail import CallInfo, RunDetail, build
 from perdure.run import RunInfo, RunStatus
@@ -156,6 +156,18 @@ def of_records(*records: Record) -> RunDetail:
 
 def calls(*records: Record) -> list[CallInfo]:
     return list(of_records(*records).actions[0].calls)
+
+
+def test_what_ended_before_it_began_by_the_clock_ended_then() -> None:
+    returned = record(RecordKind.RESULT, 1, at=20)._replace(started_at=30)
+    ended = record(RecordKind.COMPLETED, at=5, call=0)
+    ended = ended._replace(payload=encode_completion(Completion(
+        events=[], sensory=[], short_term=[], outputs=0, created=0
+    )))  # fmt: skip
+    (action,) = of_records(returned, ended).actions
+    (call,) = action.calls
+    assert (call.started_at, call.settled_at) == (30, 30)
+    assert (action.started_at, action.finished_at) == (10, 10)
 
 
 def test_an_attempt_of_a_reconciled_call_is_in_doubt_again() -> None:

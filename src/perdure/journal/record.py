@@ -264,6 +264,14 @@ class Record(NamedTuple):
         """Return this settlement with its number in the action and its durable time."""
         return tuple.__new__(Record, (*self[:3], n, *self[4:11], at, *self[12:]))
 
+    def begun_later(self, by: int) -> Record:
+        """Return this settlement, where it is a call's with a later begin: by so many ns.
+
+        One that gets a later time than the clock says takes as long as it took.
+        """
+        has_begun = self.call and self.started_at
+        return self._replace(started_at=self.started_at + by) if has_begun else self
+
     @classmethod
     def logged(cls, run: int, event: int, action: str, turn: int, lines: int, *, at: int) -> Record:
         """Return that the first `lines` lines of the turn after settlement `turn` are emitted."""

@@ -351,7 +351,7 @@ class AsyncHistory:
             error=failure_summary(codec, row.error) if row.error else None,
             input=codec.to_json(row.value),
             admitted_at=row.admitted_at,
-            finished_at=row.finished_at,
+            finished_at=row.finished_at and max(row.finished_at, row.admitted_at),
             due=row.due,
             # When it joins its key's queue it gets a new place there.
             is_delayed=status is RunStatus.WAITING and row.due > 0 and row.place == row.run,

@@ -344,6 +344,7 @@ def _actions(
     actions = []
     for (event, name), own in journals.items():
         cancelled_at = _first(own, RecordKind.CANCEL)
+        started_at, ended_at = _first(own, RecordKind.START), _first(own, RecordKind.COMPLETED)
         actions.append(
             ActionTimeline(
                 name=name,
@@ -352,8 +353,9 @@ def _actions(
                 status=_action_status(
                     info.status, (event, name) in ended, stopped if cancelled_at else "", alone
                 ),
-                started_at=_first(own, RecordKind.START),
-                finished_at=_first(own, RecordKind.COMPLETED),
+                started_at=started_at,
+                # The clock may have been set back in between.
+                finished_at=ended_at and max(ended_at, started_at),
                 calls=_Calls(codec).of(own),
                 timers=tuple(r.at for r in own if r.kind == RecordKind.TIMER),
                 cancelled_at=cancelled_at,
@@ -416,6 +418,7 @@ class _Calls:
         failed = kind in (RecordKind.ERROR, RecordKind.ATTEMPT)
         attempts = before.attempts if before else 1
         started_at = record.at if kind == RecordKind.PENDING else record.started_at
+        started_at = before.started_at if before and before.attempts > 1 else started_at
         waited = unpack_waited(record.waited)
         return CallInfo(
             number=record.call,
@@ -425,8 +428,8 @@ class _Calls:
             attempts=record.attempts + 1 if kind == RecordKind.ATTEMPT else attempts,
             outcome=self._codec.to_json(record.outcome) if kind == RecordKind.RESULT else None,
             error=failure_summary(self._codec, record.failure or b"") if failed else None,
-            started_at=before.started_at if before and before.attempts > 1 else started_at,
-            settled_at=record.at if kind in SETTLEMENTS else 0,
+            started_at=started_at,
+            settled_at=max(record.at, started_at) if kind in SETTLEMENTS else 0,
             due_at=record.due_at if kind == RecordKind.ATTEMPT else 0,
             superseded=False,
             waited_for_thread=waited.thread,

@@ -420,10 +420,11 @@ class CallAttempts:
         self._failure = encode_failure(self._services.codec, error)
         # That its reconciler failed leaves the call in doubt (G11).
         made = self.template.pending if self._reconciles else self.template.attempt
-        attempt = made(self._attempt, failure=self._failure, started_at=started_at, at=wake_up)
+        self._since = now = self._services.now()
+        begun = started_at and started_at + max(self._action.last_at - now, 0)
+        attempt = made(self._attempt, failure=self._failure, started_at=begun, at=wake_up)
         self._services.counters.call_retries += 1
         self._wake_up = wake_up
-        self._since = self._services.now()
         self._action.write([attempt], self._wait)
 
     def _next_wake_up(self, error: BaseException) -> int | None:

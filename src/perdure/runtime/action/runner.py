@@ -40,6 +40,8 @@ class ActionRunner:
         is_live: everything recorded has been replayed.
         fetching: how many large outcomes it is reading from the store.
         took_event: its code got its event; else it fails by why not.
+        last_at: its time, which never goes back (G12): that of its newest settlement, written or
+            on its way.
 
     Args:
         run: the run it belongs to.
@@ -78,7 +80,7 @@ class ActionRunner:
         self._settled_rows: list[Row] = []  # what is written of these
         self._writing = 0  # batches of rows that are not durable yet
         self._undelivered: Collection[Record] = ()  # that are
-        self._last_at = 0  # time of the newest settlement handed to the store
+        self.last_at = 0
         self.calls = ActionCalls(self, self._journal)
         self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
         self._log: ActionLog | None = None  # likewise, when it first logs
@@ -167,7 +169,7 @@ class ActionRunner:
         """
         if self._history.start is None:
             self.start_row = started
-        self._last_at = started.at
+        self.last_at = started.at
         self.continuation.loop.on_violation = self._violated
         try:
             self.continuation.start(started.at, main)
@@ -201,7 +203,7 @@ class ActionRunner:
         if isinstance(record.payload, StoredPayload):
             self.fetch(record.payload, lambda payload: self._feed_on(record, payload))
             return False
-        self._last_at = max(self._last_at, record.at)
+        self.last_at = max(self.last_at, record.at)
         if record.call:
             self._services.counters.calls_replayed += 1
         self._deliver(record)
@@ -249,9 +251,8 @@ class ActionRunner:
             self.run.note()
 
     def _tell_note(self) -> None:
-        if self._note:
-            self._note = False
-            self.run.note()
+        self._note = False
+        self.run.note()
 
     def reexecute(self, error: NonDeterminismError) -> CallStep:
         """Go on without the journal from the newest call on (`on-divergence: reexecute`)."""
@@ -281,9 +282,10 @@ class ActionRunner:
             at = self._services.now()
         if self._waits is not None:  # else the run has not rested
             self.run.stir()
-        if at > self._last_at:
-            self._last_at = at
-        record = outcome.settled(self._journal.settle(), self._last_at)
+        if at < self.last_at:  # of a signal that came before, or the clock was set back
+            outcome, at = outcome.begun_later(self.last_at - at), self.last_at
+        self.last_at = at
+        record = outcome.settled(self._journal.settle(), at)
         if 0 < len(self._settled) < TOGETHER and self._log is None:
             if self._services.commits.join(self._settled_rows, record):
                 self._settled.append(record)
@@ -362,9 +364,9 @@ class ActionRunner:
 
     def cancel_record(self, reason: str) -> Record:
         """Return the record of a new CANCEL settlement."""
-        self._last_at = max(self._last_at, self._services.now())
+        self.last_at = max(self.last_at, self._services.now())
         asked = Record.cancel(self.run.number, self.event, self.name, reason)
-        return asked.settled(self._journal.settle(), self._last_at)
+        return asked.settled(self._journal.settle(), self.last_at)
 
     def cancel(self, record: Record) -> None:
         """Deliver a CANCEL settlement that is durable; in a replay, after what it is behind."""
@@ -409,11 +411,9 @@ class ActionRunner:
 
     def _arm(self) -> bool:
         """Arm the next timer; say whether time or a signal can continue the action."""
-        waits = self._waits
-        if waits is None:
-            if self.continuation.loop.next_deadline() is None:
-                return False
-            waits = self.waits
+        if self._waits is None and self.continuation.loop.next_deadline() is None:
+            return False
+        waits = self.waits
         waits.arm()
         return waits.is_open
 

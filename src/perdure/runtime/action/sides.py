@@ -106,6 +106,7 @@ class ActionOfParts(Protocol):
         error: makes it end with that after the turn, whatever its code makes of it.
         start_row: its START record, as long as that is not written.
         turn: number of the settlement whose turn is the newest; 0 for the first turn.
+        last_at: time of its newest settlement, ns since the epoch.
     """
 
     run: RunOfAction
@@ -118,6 +119,7 @@ class ActionOfParts(Protocol):
     error: BaseException | None
     start_row: Record | None
     turn: int
+    last_at: int
 
     def where(self) -> str:
         """Return the action's place, for messages."""

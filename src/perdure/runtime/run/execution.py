@@ -184,15 +184,16 @@ class RunExecution:
             created=sent.created, kept=kept,
         )  # fmt: skip
         lines, self._said = [*self._said, *runner.cut_log([])], []
+        ended_at = max(at, runner.last_at)
         unused = runner.left_over()
-        rows: list[Row] = [*self._completed_rows(runner, completion, at), *unused, *sent.rows]
+        rows: list[Row] = [*self._completed_rows(runner, completion, ended_at), *unused, *sent.rows]
         triggered = []
         if sent.events and not self._ending.cancel_reason:
             triggered = triggered_by(self.services, sent.events, self._events.decoded)
         is_last = len(self.active) == 1 and not (self._ended or triggered or self._due)
         end = None
         if is_last and not self._ending.is_timed_out:
-            end = self._ending.reached(memory, at)
+            end = self._ending.reached(memory, ended_at)
             rows += end.rows
 
         def committed(error: StoreError | None) -> None:
