@@ -5,6 +5,7 @@ Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones 
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Iterable, Sequence
 
@@ -55,19 +56,17 @@ async def checked_answer(
         ConfigurationError: none was given, and several are waited for, or what was is no name.
         PerdureError: the run waits for none, or somebody has answered.
     """
-    opened: dict[str, list[WaitInfo]] = {}
-    for wait in info.waits:
-        if wait.kind == APPROVAL:
-            opened.setdefault(wait.name, []).append(wait)
-    sent = await _sent(history, job, info)
+    while True:
+        sent = await _sent(history, job, info)
+        seen = (await history.infos([info.number])).get(info.number, info)
+        if seen.waits == info.waits:
+            break
+        info = seen  # what was sent may have ended a wait in between: neither fits the other
+    opened = collections.Counter(each.name for each in info.waits if each.kind == APPROVAL)
 
     def is_answered(name: str) -> bool:
-        answers = sent.get(name)
-        if answers is None:
-            return False
-        # A wait is seen for a moment after its action has taken an answer to it.
-        unanswered = [each for each in opened.get(name, ()) if not answers.has_taken(each)]
-        return answers.unread >= len(unanswered)
+        # A wait is gone with the record of the answer that its action has taken.
+        return name in sent and sent[name].unread >= opened[name]
 
     if name is None:
         unanswered = [each for each in opened if not is_answered(each)]
@@ -100,19 +99,11 @@ class _Sent:
     def __init__(self) -> None:
         self.approval: Approval
         self.unread = 0
-        self._taken: dict[tuple[int, str], int] = {}  # when the newest came, by who has taken it
 
-    def add(self, approval: Approval, at: int, taker: tuple[int, str] | None) -> None:
+    def add(self, approval: Approval, *, is_taken: bool) -> None:
         """Take note of a further answer, which an action may have taken."""
         self.approval = approval
-        if taker is None:
-            self.unread += 1
-        else:
-            self._taken[taker] = at
-
-    def has_taken(self, wait: WaitInfo) -> bool:
-        """Say whether an action has taken an answer since it opened a wait."""
-        return self._taken.get((wait.event, wait.action), -1) >= wait.since
+        self.unread += not is_taken
 
     def __str__(self) -> str:
         said = "yes" if self.approval.approved else "no"
@@ -140,7 +131,7 @@ def _answers(
         for each in commands
         if each.command == "signal"
     ]
-    takers = {r.signal_id: (r.event, r.action) for r in records if r.kind == RecordKind.TAKEN}
+    taken = {record.signal_id for record in records if record.kind == RecordKind.TAKEN}
     sent: dict[str, _Sent] = {}
     came = [record for record in records if record.kind == RecordKind.SIGNAL]
     for record in (*came, *left):
@@ -150,5 +141,5 @@ def _answers(
             continue
         name = record.signal_name
         answers = sent[name] = sent.pop(name) if name in sent else _Sent()
-        answers.add(approval, record.signal_id, takers.get(record.signal_id))
+        answers.add(approval, is_taken=record.signal_id in taken)
     return sent

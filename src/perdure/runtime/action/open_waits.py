@@ -24,10 +24,11 @@ class OpenWaits:
     """What the store is told of the waits of one action.
 
     A wait gets a row a moment after the turn that opened it, if it is open then, and loses it a
-    moment after it has ended. Nothing waits for these rows. What is said of a wait is the same
-    after a replay, so that it is written again there; what was told before is taken back only when
-    the action's code has been as far again. From outside a wait goes on while its action is
-    replayed.
+    moment after it has ended. Nothing waits for these rows. One that a signal is taken for loses it
+    with that, in one commit: whoever answers sees from outside for which waits nobody has. What is
+    said of a wait is the same after a replay, so that it is written again there; what was told
+    before is taken back only when the action's code has been as far again. From outside a wait
+    goes on while its action is replayed.
 
     Owns: what is to be told, and the action's part of `RunTicket.waits`. Lifecycle: that of the
     action. On the host loop's thread, but for `opened`.
@@ -44,6 +45,7 @@ class OpenWaits:
         self._new: list[_Open] = []
         self._told: dict[int, _Open] = {}  # by number: those that have a row, or get one
         self._later: dict[int, Row] = {}  # by number: what is written in a moment
+        self._taken_for: set[int] = set()  # numbers of waits that have no row any more
         ticket, place = action.run.ticket, (action.event, action.name)
         self._left: list[WaitRow] | None = None  # the rows that the store has, where that is known
         if resumed and ticket.are_waits_stored:
@@ -61,6 +63,26 @@ class OpenWaits:
         )  # fmt: skip
         self._new = [each for each in self._new if not each.call.done()]
         self._new.append(_Open(call, row))
+
+    def taken_for(self, call: DurableCall[Any]) -> Sequence[Row]:
+        """Return what is written with the record of a signal that is taken for a wait."""
+        number = next((n for n, each in self._told.items() if each.call is call), 0)
+        if number:
+            has_row = self._later.pop(number, None) is None
+        else:
+            number = next(each.row.call for each in self._new if each.call is call)
+            has_row = self._resumed  # an earlier process may have told it
+            self._left = None
+        self._taken_for.add(number)
+        return [self._ended(number)] if has_row else []
+
+    def go_on(self) -> None:
+        """Tell again, now that no signal is on its way, of waits that none was for after all."""
+        open_ = {n for n in self._taken_for if n not in self._told or not self._told[n].call.done()}
+        self._taken_for -= open_
+        if again := {n: self._told[n].row for n in open_ if n in self._told}:
+            self._later.update(again)
+            self._action.run.services.later.add(self, self._write_later)
 
     def tell(self) -> None:
         """Write, after a turn of a live action, what has changed."""
@@ -105,7 +127,9 @@ class OpenWaits:
         self._left = None
         self._show()
         if not are_written:
-            self._later.update((number, each.row) for number, each in begun.items())
+            self._later.update(
+                (n, each.row) for n, each in begun.items() if n not in self._taken_for
+            )
         if rows:
             self._write([*rows, *self._later.values()])
             self._later = {}
@@ -114,12 +138,12 @@ class OpenWaits:
 
     def _take_back(self, numbers: Sequence[int]) -> bool:
         """Have waits told no longer; what nobody was told yet, nobody is. True where any was."""
-        action = self._action
         for number in numbers:
             del self._told[number]
-            if self._later.pop(number, None) is None:
-                row = WaitEndRow(action.run_number, action.event, action.name, number)
-                self._later[number] = row
+            if number in self._taken_for:
+                self._taken_for.remove(number)
+            elif self._later.pop(number, None) is None:
+                self._later[number] = self._ended(number)
         return bool(numbers)
 
     def _write_later(self) -> None:
@@ -138,6 +162,10 @@ class OpenWaits:
         }
         own = {(action.event, action.name, n): each.row for n, each in self._told.items()}
         ticket.waits = others | own or NO_WAITS
+
+    def _ended(self, number: int) -> WaitEndRow:
+        action = self._action
+        return WaitEndRow(action.run_number, action.event, action.name, number)
 
     def _all_ended(self) -> ActionWaitsEndRow:
         action = self._action

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from perdure.agent.plan import ActionSpec
@@ -268,7 +268,7 @@ class ActionRunner:
 
     # Settlements
 
-    def settle(self, outcome: Record, at: int | None = None) -> None:
+    def settle(self, outcome: Record, at: int | None = None, also: Sequence[Row] = ()) -> None:
         """Give a settlement its number and its time; deliver it when it is durable.
 
         Where that time passes a deadline of an action that waits for a signal, the inbox is read
@@ -286,11 +286,11 @@ class ActionRunner:
             outcome, at = outcome.begun_later(self.last_at - at), self.last_at
         self.last_at = at
         record = outcome.settled(self._journal.settle(), at)
-        if 0 < len(self._settled) < TOGETHER and self._log is None:
+        if 0 < len(self._settled) < TOGETHER and self._log is None and not also:
             if self._services.commits.join(self._settled_rows, record):
                 self._settled.append(record)
                 return
-        self._settled, self._settled_rows = [record], [record]
+        self._settled, self._settled_rows = [record], [record, *also]
         self.write(self._settled_rows, self._deliver_all, self._settled)
 
     def submitted(self) -> None:

@@ -5,7 +5,7 @@ An action knows its run by this alone, so that what executes a run may change wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from perdure.errors import NonDeterminismError, StoreError
@@ -133,12 +133,13 @@ class ActionOfParts(Protocol):
 
     # Settlements and other rows
 
-    def settle(self, outcome: Record, at: int | None = None) -> None:
+    def settle(self, outcome: Record, at: int | None = None, also: Sequence[Row] = ()) -> None:
         """Number a settlement, make it durable and deliver it.
 
         Args:
             outcome: the settlement.
             at: its time, ns since the epoch; None for now, before which signals have their say.
+            also: rows that are written with it.
         """
 
     def write(self, rows: list[Row], written: Callable[..., None], *given: Any) -> None:

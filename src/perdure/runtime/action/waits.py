@@ -152,6 +152,8 @@ class ActionWaits:
             self._signals.goes_on(record.signal_name, call)
             if self._action.is_live:
                 self._ask(record.signal_name)
+        if not self._signals.is_coming:
+            self._open.go_on()
 
     # Between turns
 
@@ -283,19 +285,21 @@ class ActionWaits:
                 self._action.settle(outcome)
 
     def _ask(self, name: str) -> None:
-        while self._signals.wants(name):
+        while (call := self._signals.next_wait(name)) is not None:
             signal = self._action.run.take_signal(name, self._deadline)
             if signal is None:
                 self.put_off = self.put_off or self._action.run.has_signal(name)
                 return
-            self._take(signal)
+            self._take(signal, call)
 
-    def _take(self, signal: Record) -> None:
+    def _take(self, signal: Record, call: DurableCall[Any]) -> None:
         self._signals.coming(signal)
         self._steps = STEPS_AFTER_SIGNAL
         action = self._action
         taken = Record.taken(action.run_number, action.event, action.name, signal)
-        action.settle(taken, min(signal.signal_id, self._services.now()))
+        action.settle(
+            taken, min(signal.signal_id, self._services.now()), self._open.taken_for(call)
+        )
 
 
 def not_waited(where: object, taken: Record, then: str = "") -> NonDeterminismError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import collections
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -93,13 +94,17 @@ class ActionSignals:
         """Say whether the action ever waited for this name."""
         return name in self._waits
 
-    def wants(self, name: str) -> bool:
-        """Say whether more waits for this name are open than signals are on their way."""
+    def next_wait(self, name: str) -> DurableCall[Any] | None:
+        """Return the wait for this name that the next signal is for, behind those on their way.
+
+        None where there is none. Another one gets it, if that wait ends before it is delivered.
+        """
         waits = self._waits.get(name)
         if not waits:
-            return False
+            return None
         coming = sum(signal.signal_name == name for signal in self._coming.values())
-        return sum(not call.done() for call in waits) > coming
+        is_open = (call for call in waits if not call.done())
+        return next(itertools.islice(is_open, coming, None), None)
 
     def open_names(self) -> list[str]:
         """Return the names that are waited for now."""

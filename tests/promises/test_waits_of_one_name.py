@@ -1,0 +1,124 @@
+"""Several waits for one name, and answers to them: each answer is for one wait, oldest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.promises.legs import KINDS, Legs, agent_for, go, results, until
+from tests.promises.support import out
+
+from perdure import LocalEngine, PerdureError
+from perdure.runtime.shared import later
+
+HOUR = 3600 * 10**9  # ns
+
+
+def asks_at_once(event: Any, ctx: Any) -> Any:
+    waits = [ctx.wait_for_approval("refund", f"Pay {n} back?") for n in range(3)]
+    said = []
+    for wait in waits:
+        said.append((yield wait))
+    out(ctx, [each.by for each in said])
+
+
+def asks_between(event: Any, ctx: Any) -> Any:
+    yield ctx.wait_for_signal("go")
+    said = yield ctx.wait_for_approval("refund", "Pay?")
+    yield ctx.wait_for_signal("end")
+    out(ctx, said.by)
+
+
+def asked(engine: LocalEngine) -> list[str | None]:
+    return [each.question for each in engine.waits() if each.kind == "approval"]
+
+
+@pytest.mark.parametrize("kind", KINDS)  # without continuations it waits for one after the other
+def test_g27_waits_of_one_action_for_one_name_get_an_answer_each_in_their_order(
+    kind: str, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_at_once)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: len(asked(legs.engine)) == 3)
+            await run.approve("refund", by="ann")
+            await until(lambda: asked(legs.engine) == ["Pay 1 back?", "Pay 2 back?"])
+            legs.engine.approve(run.id, by="bob")
+            await until(lambda: asked(legs.engine) == ["Pay 2 back?"])
+            await run.approve(by="cid", approved=False)
+            with pytest.raises(
+                PerdureError, match=r"answered already: no by cid|completed already"
+            ):
+                legs.engine.approve(run.id, "refund", by="dan")
+            assert await results(run) == [["ann", "bob", "cid"]]
+
+    go(test)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_g27_answers_that_come_at_once_are_for_one_wait_each(kind: str, sqlite: str) -> None:
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        async with legs.crashing(agent_for(kind, asks_at_once)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: len(asked(legs.engine)) == 3)
+        for by in ("ann", "bob", "cid"):
+            legs.engine.approve(run.id, by=by)
+        with pytest.raises(PerdureError, match="answered already: yes by cid"):
+            legs.engine.approve(run.id, by="dan")
+        async with legs.opened(agent_for(kind, asks_at_once)) as job:
+            assert await results(job.run(run.id)) == [["ann", "bob", "cid"]]
+
+    go(test)
+
+
+def test_g27_a_wait_is_gone_with_the_record_of_its_answer(
+    kind: str, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the store is told nothing else of waits, in this process or the next."""
+
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        async with legs.crashing(agent_for(kind, asks_between)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits)
+            await run.signal("go")
+            await until(lambda: asked(legs.engine) == ["Pay?"])
+            monkeypatch.setattr(later, "MOMENT", HOUR)
+        legs.engine.approve(run.id, by="ann")
+        async with legs.opened(agent_for(kind, asks_between)) as job:
+            run = job.run(run.id)
+            await until(lambda: [wait.name for wait in run.waits] == ["end"])
+            with pytest.raises(PerdureError, match="answered already: yes by ann"):
+                legs.engine.approve(run.id, "refund")
+            again = await job.submit({}, key="b")
+            await again.signal("go")
+            await until(lambda: [wait.name for wait in again.waits] == ["refund"])
+            await again.approve(by="bob")  # which has the store told of the wait before
+            await until(lambda: [wait.name for wait in again.waits] == ["end"])
+            assert asked(legs.engine) == []
+            with pytest.raises(PerdureError, match="answered already: yes by bob"):
+                legs.engine.approve(again.id, "refund")
+            for each in (run, again):
+                await each.signal("end")
+            assert await results(run) == ["ann"]
+
+    go(test)
+
+
+def test_g27_a_wait_that_an_early_answer_is_none_for_is_told(kind: str, store: str) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_between)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits)
+            for said in ("maybe", "perhaps"):
+                await run.signal("refund", said)
+            await run.signal("go")
+            await until(lambda: asked(legs.engine) == ["Pay?"])
+            await run.approve(by="ann")
+            await run.signal("end")
+            assert await results(run) == ["ann"]
+
+    go(test)
