@@ -15,7 +15,7 @@ PEERS_ARGS ?=
 SEEDS ?= 5000
 # Where it matters which event loop the host has; `make soak` runs all tests on uvloop.
 ON_UVLOOP := $(addprefix tests/promises/test_,$(addsuffix .py,cancel cancel_races cancelled_calls \
-	children closed_jobs concurrency failures fallback forked_children host_loop hung_threads in_doubt \
+	children closed_jobs concurrency failures fallback forked_children children_that_come_back host_loop hung_threads in_doubt \
 	isolation limits loop_refusals one_loop overlap plain_concurrency poison processes race replay retry \
 	run_timeout settling signals signals_in_time store_failures timers two_jobs waiting)) \
 	$(addprefix tests/,crash/test_sigkill.py integration/test_cli_run.py integration/test_cli_signal.py \

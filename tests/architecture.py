@@ -57,7 +57,7 @@ RULES: dict[str, str] = {
     "runtime.run": "+runtime.action",
     "runtime": "+runtime.run",
     "operate": "store journal codec event run call",
-    "connectors": "declarations codec.error_texts executor.shutdown",
+    "connectors": "declarations codec.error_texts executor.shutdown executor.forks",
     "observe": "runtime.listener metrics",
     "engine": "+runtime operate connectors observe actions integrations",
     "testing": "+engine",

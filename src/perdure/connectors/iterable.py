@@ -27,6 +27,7 @@ from perdure.connectors.base import (
     checked_policy,
 )
 from perdure.errors import InputError, SinkError
+from perdure.executor import forks
 from perdure.executor.shutdown import ends_process
 from perdure.printable import quoted_key
 from perdure.run import Output
@@ -117,6 +118,7 @@ class CallableSink(Sink):
             SinkError: The function raised, and its exception is the cause; or it returned a
                 generator. What ends the process is raised as it is.
         """
+        process = forks.process
         for output in outputs:
             try:
                 result = self._deliver(output)
@@ -129,6 +131,8 @@ class CallableSink(Sink):
                     raise
                 why = f"{class_name(type(error))}: {text_of(error)}"
                 raise self._failed(output, why) from error
+            if process is not forks.process:  # the next output is the parent's to deliver
+                forks.end_child()
             if isinstance(result, Generator | AsyncGenerator):
                 if isinstance(result, Generator):
                     result.close()  # nothing of it has run, and nothing will

@@ -19,6 +19,7 @@ from perdure.errors import (
     StoreError,
     StoreFormatError,
 )
+from perdure.executor import forks
 from perdure.printable import printable_logger
 from perdure.runtime.job_runtime import (
     BACKOFF_SECONDS,
@@ -139,11 +140,14 @@ class InputReader:
         items = self._source.open()
         bad: Exception | None = None
         is_asked = False  # the source, for its next item
+        process = forks.process
         try:
             room = await self._next_chunk()
             is_asked = True
             async for given in items:
                 is_asked = False
+                if process is not forks.process:  # the next input is the parent's to ask for
+                    forks.end_child()
                 if self._settling is not None:
                     await self._settle()
                 self._take(given)

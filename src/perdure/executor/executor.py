@@ -7,6 +7,7 @@ the fixed pool of `num-async-threads`. Completion wakes the action; nothing poll
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 import time
@@ -15,7 +16,7 @@ from time import perf_counter
 from types import CoroutineType
 from typing import Any
 
-from perdure.executor import running
+from perdure.executor import forks, running
 from perdure.executor.continuation import (
     ContinuationContext,
     PlainContinuation,
@@ -72,7 +73,9 @@ class ContinuationActionExecutor:
         self._held: list[Callable[[], None]] | None = None  # starts that wait for `let_go`
         self._closed = False
         self._ending = False  # the host loop cancels all that there is
+        self._forked = False  # this is a child of the process that made it
         self.late_results = 0
+        forks.begin(self)
 
     @property
     def in_flight(self) -> int:
@@ -106,6 +109,7 @@ class ContinuationActionExecutor:
             at_once: that may begin inside this call, where Python can.
         """
         if self._closed or invocation.dropped:
+            self._end_if_forked()
             return
         if self._held is not None:
             again = functools.partial(
@@ -172,6 +176,7 @@ class ContinuationActionExecutor:
         What is held runs later, on the host loop's thread.
         """
         if self._closed or invocation.dropped:
+            self._end_if_forked()
             return
         if self._held is not None:
             self._held.append(functools.partial(self.run_inline, invocation))
@@ -204,6 +209,20 @@ class ContinuationActionExecutor:
     def release(self) -> None:
         """Let go of what turns ran in; after `close`, when no action is left to be dropped."""
         self._hub.close()
+        forks.end(self)
+
+    def forked(self) -> None:
+        """In a forked child: start nothing, and end what comes back from where it was forked."""
+        self._forked = self._steps.forked = self._closed = True
+        with contextlib.suppress(RuntimeError):  # a closed loop goes no further anyway
+            running.call_next(self._host, forks.end_child)
+        with contextlib.suppress(OSError):  # no descriptor is left for it
+            running.set_apart(self._host)
+
+    def _end_if_forked(self) -> None:
+        """See whether it is closed for being in a child, which has come back then."""
+        if self._forked:
+            forks.end_child()
 
     async def _drive(self, invocation: Invocation, returned: Awaitable[Any] | None) -> None:
         """Run a coroutine callable in its task, or wait for what a plain one has `returned`.
@@ -229,6 +248,8 @@ class ContinuationActionExecutor:
                 except StopIteration as end:
                     value = end.value
                 finally:
+                    if self._forked:
+                        forks.end_child()
                     if (seconds := perf_counter() - began) > LOOK_SECONDS:
                         self._steps.took(invocation.func, began, began + seconds)
                 if rest is not None:
@@ -241,6 +262,8 @@ class ContinuationActionExecutor:
             if issubclass(kind, asyncio.CancelledError | GeneratorExit):
                 if self._is_asked_to_end(invocation, kind):
                     raise
+            elif self._forked:
+                forks.end_child()
             elif ends_process(raised) or (issubclass(kind, SystemExit) and self._closed):
                 self._on_shutdown(what_ends(raised))
                 return
@@ -250,6 +273,7 @@ class ContinuationActionExecutor:
         finally:
             self._tasks.discard(invocation.task)
         if invocation.dropped or self._closed:
+            self._end_if_forked()
             self.late_results += 1
         else:
             invocation.finish(invocation, value, error)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.call import ActionFuture, DurableCall
-from perdure.executor import running
+from perdure.executor import forks, running
 from perdure.executor.continuation import (
     ActionMain,
     ContinuationContext,
@@ -83,6 +83,7 @@ class ThreadedContinuation(ContinuationContext):
         self.parker = self
         self.loop.is_sequential = True
         self._lane = lane
+        self._process = forks.process
         self._progress = threading.Condition()
         self._closed = False
         self._cancelling = False  # at the next call
@@ -127,6 +128,8 @@ class ThreadedContinuation(ContinuationContext):
 
     def on_host(self, work: Callable[[], T]) -> T:
         """Run `work` on the host loop and return what it returns."""
+        if self._process is not forks.process:  # the loop's thread is not here
+            forks.end_child()
         result: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
         def perform() -> None:

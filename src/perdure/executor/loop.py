@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from perdure.call import ActionFuture
 from perdure.checks import LONGEST_SECONDS
 from perdure.errors import ActionLoopError, SpinningActionError
+from perdure.executor import forks
 from perdure.executor.running import TurnLoop, running_loop
 from perdure.log_lines import Place, place_fields
 from perdure.printable import printable_logger
@@ -137,7 +138,7 @@ class ActionLoop(TurnLoop):
         Raises:
             SpinningActionError: the action never becomes idle.
         """
-        ready, done = self._ready, 0
+        ready, done, process = self._ready, 0, forks.process
         try:
             while done < len(ready):
                 if done == SPIN_LIMIT:
@@ -155,6 +156,8 @@ class ActionLoop(TurnLoop):
                     except (SystemExit, KeyboardInterrupt):
                         raise
                     except BaseException as error:
+                        if process is not forks.process:  # where this loop refuses everything
+                            forks.end_child()
                         message = f"Exception in callback {handle._callback!r}"
                         self.call_exception_handler({"message": message, "exception": error})
         finally:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
+from perdure.executor import forks
 from perdure.executor.fair_queue import FairQueue
 from perdure.executor.threads import ThreadStarter
 from perdure.printable import printable_logger
@@ -275,6 +276,7 @@ class ThreadPool:
         self._refill()
 
     def _work(self) -> None:
+        process = forks.process
         while (invocation := self._queue.get()) is not None:
             value: Any = None
             error: BaseException | None = None
@@ -293,6 +295,8 @@ class ThreadPool:
                     )
                 except BaseException as raised:
                     error = raised
+                if process is not forks.process:
+                    forks.end_child()
                 self._host.call_soon_threadsafe(self._ended, invocation, value, error)
             except RuntimeError:
                 return  # the host loop is closed: nobody waits for the result

@@ -13,13 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import select
+import selectors
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
+from perdure.executor import forks
+
 T = TypeVar("T")
 
-Place: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None]"
+Place: TypeAlias = "tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None, object]"
 
 
 class TurnLoop(asyncio.AbstractEventLoop):
@@ -54,13 +60,18 @@ if sys.version_info >= (3, 14):
 
         None is what a callable sees that runs outside every loop.
         """
-        before = asyncio._get_running_loop(), put_task_aside()
+        before = asyncio._get_running_loop(), put_task_aside(), forks.process
         asyncio._set_running_loop(loop)
         return before
 
     def leave(before: Place) -> None:
-        """Put back the running loop and the current task as they were at `enter`."""
-        loop, task = before
+        """Put back the running loop and the current task as they were at `enter`.
+
+        A child that was forked in between ends here.
+        """
+        loop, task, process = before
+        if process is not forks.process:
+            forks.end_child()
         asyncio._set_running_loop(loop)
         take_task_up(task)
 
@@ -78,12 +89,17 @@ else:
 
         None is what a callable sees that runs outside every loop.
         """
-        before = asyncio._get_running_loop(), None
+        before = asyncio._get_running_loop(), None, forks.process
         asyncio._set_running_loop(loop)
         return before
 
     def leave(before: Place) -> None:
-        """Put back the running loop as it was at `enter`."""
+        """Put back the running loop as it was at `enter`.
+
+        A child that was forked in between ends here.
+        """
+        if before[2] is not forks.process:
+            forks.end_child()
         asyncio._set_running_loop(before[0])
 
 
@@ -155,6 +171,35 @@ def later_task(
     An eager one would begin it inside the turn of an action, or while its maker is half way.
     """
     return asyncio.Task(work, loop=loop, context=context, name=name)
+
+
+def call_next(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> None:
+    """Have `loop` run `work` next, where it is one of asyncio's; else after what is ready by now.
+
+    Args:
+        loop: of this thread, or of one that a forked child does not have.
+        work: what runs on it.
+    """
+    handle = loop.call_soon(work)
+    ready = getattr(loop, "_ready", None)
+    if isinstance(ready, deque) and ready[-1] is handle:
+        ready.rotate(1)
+
+
+def set_apart(loop: asyncio.AbstractEventLoop) -> None:
+    """In a forked child: have what `loop` still does take no wake-ups or files from its parent's.
+
+    They share a set of epoll, and uvloop looks there before it does what is next.
+    """
+    if not hasattr(select, "epoll") or loop.is_closed():
+        return
+    backend = getattr(loop, "_get_backend_id", None)
+    selector = getattr(loop, "_selector", None)
+    if isinstance(selector, selectors.EpollSelector):
+        backend = selector.fileno
+    if backend is not None:
+        with select.epoll() as own:
+            os.dup2(own.fileno(), backend(), inheritable=False)
 
 
 def as_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], None]:

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from perdure.callables import attribute, innermost
+from perdure.executor import forks
 from perdure.printable import printable_logger, shown_place
 
 logger = printable_logger("perdure")
@@ -30,9 +31,13 @@ class StepWatch:
 
     Args:
         host: the host loop.
+
+    Attributes:
+        forked: this is a forked child of the process whose steps these are.
     """
 
     def __init__(self, host: asyncio.AbstractEventLoop) -> None:
+        self.forked = False
         self._host = host
         self._named: set[object] = set()
 
@@ -104,11 +109,15 @@ class _Rest(Awaitable[Any], Generator[Any, Any, Any]):
         if self._waits_for is not _NOTHING:
             first, self._waits_for = self._waits_for, _NOTHING
             return first
+        if self._watch.forked:  # another's code came back: this one is the parent's to continue
+            forks.end_child()
         began = perf_counter()
         try:
             return self._send(None)
         finally:
             ended = perf_counter()
+            if self._watch.forked:
+                forks.end_child()
             if ended - began > LOOK_SECONDS:
                 self._watch.took(self._func, began, ended)
 
@@ -116,11 +125,15 @@ class _Rest(Awaitable[Any], Generator[Any, Any, Any]):
         return self._send(value)
 
     def throw(self, *error: Any) -> Any:
+        if self._watch.forked:
+            forks.end_child()
         began = perf_counter()
         try:
             return self._coroutine.throw(*error)
         finally:
             ended = perf_counter()
+            if self._watch.forked:
+                forks.end_child()
             if ended - began > LOOK_SECONDS:
                 self._watch.took(self._func, began, ended)
 
