@@ -41,9 +41,12 @@ def ended(place: str, way: str, store: str) -> tuple[list[Any], list[int], str]:
 
 
 def assert_was_ended(said: str) -> None:
-    assert said.startswith("perdure: process ")
-    assert "came back from that code and was ended" in said
-    assert said.count("\n") == 1, said
+    # From 3.14 on asyncio may tell first of a task that ends where none has begun.
+    told = [line for line in said.splitlines() if line.startswith("perdure: process ")]
+    assert len(told) == 1, said
+    assert "came back from that code and was ended" in told[0]
+    assert said.endswith(f"{told[0]}\n")
+    assert sys.version_info >= (3, 14) or said == f"{told[0]}\n"
 
 
 @pytest.mark.parametrize("place", PLACES)
