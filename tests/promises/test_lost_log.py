@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -19,8 +20,9 @@ from perdure import Agent, InputEvent, LocalEngine, OutputEvent, action
 from perdure.cli.main import main
 from perdure.errors import StoreFormatError
 from perdure.operate.history import History
-from perdure.store.sqlite import mark
-from perdure.store.sqlite.file import job_names
+from perdure.store.sqlite import file, mark
+from perdure.store.sqlite.file import connect, job_names
+from perdure.store.statements import load_script
 
 NAME, JOB = "lost.db", "job"
 
@@ -232,6 +234,101 @@ def test_g23_a_crash_at_the_beginning_of_a_life_beside_one_who_closes_later_is_n
     with History.open(url) as history:
         assert history.counts(history.job(JOB))["completed"] == 30
     assert outputs(store) == list(range(30))
+
+
+# Beside a job, another has a life from beginning to end. The log of then is kept.
+BESIDE = """
+import asyncio, os, shutil, signal, sys
+from tests.promises.test_lost_log import Echo, LocalEngine
+async def main():
+    url = "sqlite:///" + sys.argv[1]
+    async with LocalEngine(url, job="job").open(Echo) as job:
+        await (await job.submit(0, key=0, id="0")).outputs()
+        async with LocalEngine(url, job="other").open(Echo) as other:
+            await (await other.submit(0, key=0)).outputs()
+        shutil.copy(sys.argv[1] + "-wal", sys.argv[1] + ".early")
+        for n in range(1, 30):
+            await (await job.submit(n, key=n, id=str(n))).outputs()
+        os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_g23_a_log_that_lost_commits_of_a_job_beside_another_is_noticed(
+    is_missing: bool, tmp_path: Path
+) -> None:
+    store = tmp_path / NAME
+    ended = subprocess.run(
+        [sys.executable, "-c", BESIDE, str(store)],
+        cwd=Path(__file__).parents[2], timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL
+    early = tmp_path / f"{NAME}.early"
+    if is_missing:
+        early.unlink()
+        beside(store, "-wal").unlink()
+    else:
+        early.replace(beside(store, "-wal"))
+    beside(store, "-shm").unlink()
+    assert "is missing" in refused(store)
+
+
+def test_g23_a_job_that_was_killed_keeps_its_mark_while_another_has_its_life(store: Path) -> None:
+    mark_file = beside(store, f"-{JOB}.mark")
+    before, counted = mark_file.read_text("ascii").split()[1:3]
+    LocalEngine(f"sqlite:///{store}", job="other").run(Echo, [1], key=int)
+    with sqlite3.connect(store) as db:
+        life = db.execute("PRAGMA schema_version").fetchone()[0]
+    db.close()
+    assert mark_file.read_text("ascii").split()[1:3] == [str(life), counted]
+    assert before != str(life)
+    assert outputs(store) == list(range(30))
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A store of version 5 that a killed process left with two records and an output, all whole."""
+    path = tmp_path / "older" / NAME
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        for script in file.MIGRATIONS[:5]:
+            db.executescript(load_script("sqlite", script))
+        db.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 5")
+        db.execute("INSERT INTO job VALUES (1, ?, 0)", [JOB])
+        db.executemany(
+            "INSERT INTO record (run, event, action, n, kind, call, function, detail, started_at,"
+            " at) VALUES (?, 0, '', 0, 13, 0, '', '', 0, 1)", [[1 << 40], [1 << 40]],
+        )  # fmt: skip
+        db.execute("INSERT INTO output VALUES (1, ?, 1, 'id', x'01', 1)", [1 << 40])
+        db.execute("PRAGMA schema_version = 77")
+    db.close()
+    return path
+
+
+def test_g23_an_older_store_that_lost_its_log_is_refused_before_it_is_migrated(
+    older: Path,
+) -> None:
+    with sqlite3.connect(older) as db:
+        db.execute(f"PRAGMA schema_version = {mark.HALF + 77}")
+    db.close()
+    assert f"{older}-wal is missing" in refused(older)
+
+
+@pytest.mark.parametrize("records", [2, 3])
+def test_g23_an_older_store_that_lost_commits_is_refused_before_it_is_migrated(
+    records: int, older: Path
+) -> None:
+    mark_file = beside(older, f"-{JOB}.mark")
+    mark_file.write_text(f"perdure-mark-1 77 {records} any\n", "ascii")
+    if records == 3:  # outputs do not make up for a record: such a mark counts none
+        assert "it has 2 records" in refused(older)
+        return
+    with contextlib.closing(connect(older)) as db:
+        life = db.execute("PRAGMA schema_version").fetchone()[0]
+    assert life != 77
+    assert mark_file.read_text("ascii").split()[1:3] == [str(life), "2"]
 
 
 @pytest.mark.parametrize("with_mark", [True, False])

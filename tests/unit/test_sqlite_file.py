@@ -63,6 +63,25 @@ def value(path: Path, sql: str) -> object:
         connection.close()
 
 
+MISSING = {
+    "table": ("DROP TABLE wait", "table wait: it is missing"),
+    "column": ("ALTER TABLE record DROP COLUMN codec", "column codec of table record: it is"),
+    "index": ("DROP INDEX output_run", "index output_run: it is missing"),
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_g23_an_older_store_that_is_damaged_is_left_at_its_version(what: str, path: Path) -> None:
+    scripts = [load_script("sqlite", script) for script in file.MIGRATIONS[:-1]]
+    version = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(scripts)};"
+    sql, said = MISSING[what]
+    change(path, "\n".join([*scripts, version, sql]))
+    with pytest.raises(StoreFormatError, match=said):
+        connect(path)
+    assert value(path, "PRAGMA user_version") == len(scripts)
+    assert value(path, "SELECT count(*) FROM pragma_table_info('output')") == 6
+
+
 # G23: what a file is
 
 

@@ -25,7 +25,7 @@ from perdure.store.sqlite.disk import (
     make_file,
     no_right,
 )
-from perdure.store.sqlite.mark import check_log, log_path, make_whole
+from perdure.store.sqlite.mark import carry_marks, check_log, life_of, log_path, make_whole
 from perdure.store.statements import load_script, load_statements, with_parts
 
 APPLICATION_ID = 0x50455244  # "PERD"
@@ -78,6 +78,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         raise translate(error, path) from error
     try:
         version = _check(connection, path, has_log=has_log)
+        life = life_of(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
         if sys.platform == "darwin":
@@ -85,6 +86,8 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA cache_size = -16384")
         _migrate(connection, version, path)
+        if path is not None and 0 < version < len(MIGRATIONS):
+            carry_marks(connection, path, life)
     except StoreError:
         connection.close()
         raise
@@ -201,8 +204,8 @@ def _check(connection: sqlite3.Connection, path: Path | None, *, has_log: bool) 
             )
         if version == len(MIGRATIONS):
             check_schema(connection, path)
-            if path is not None:
-                _check_log(connection, path, has_log=has_log)
+        if path is not None and version:
+            _check_log(connection, path, version, has_log=has_log)
         return version
     if tables or application or version:
         raise StoreFormatError(
@@ -212,9 +215,9 @@ def _check(connection: sqlite3.Connection, path: Path | None, *, has_log: bool) 
     return 0
 
 
-def _check_log(connection: sqlite3.Connection, path: Path, *, has_log: bool) -> None:
+def _check_log(connection: sqlite3.Connection, path: Path, version: int, *, has_log: bool) -> None:
     try:
-        check_log(connection, path, has_log=has_log)
+        check_log(connection, path, version, has_log=has_log)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translate(error, path) from error
     if has_log:
@@ -282,12 +285,13 @@ def _migrate(connection: sqlite3.Connection, version: int, path: Path | None) ->
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        check_schema(connection, path)  # what was missing before is missing now
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except BaseException as error:
         if connection.in_transaction:  # a fault of the disk has put it back already
             connection.execute("ROLLBACK")
-        if code_of(error) in NEVER_WRITTEN:
-            raise  # not the schema's matter
+        if not isinstance(error, sqlite3.Error) or code_of(error) in NEVER_WRITTEN:
+            raise  # not the migration's matter
         raise StoreFormatError(f"{path}: the migration failed and was undone: {error}") from error
 
 

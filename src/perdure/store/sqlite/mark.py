@@ -11,9 +11,10 @@ was more:
 - Beside the lock, a mark: how many records and outputs the store had, written now and then and
   after they were durable, so that it is never ahead of what survives. A clean end removes it.
 
-A mark of a life that the store does not know is of another store, such as one from before a backup
-was put back. After a crash of the machine the mark of a job that commits without fsync may be
-ahead, so it counts within one start of the machine alone.
+A mark of a life that is not the store's newest is of another store, such as one from before a
+backup was put back: who begins a life, or migrates a store, has the marks of its other jobs go with
+it. After a crash of the machine the mark of a job that commits without fsync may be ahead, so it
+counts within one start of the machine alone.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ from perdure.same_file import is_still
 from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import make_file
 
-__all__ = ["LogMark", "check_log", "close_whole", "log_path", "make_whole", "mark_path"]
+__all__ = [
+    "LogMark", "carry_marks", "check_log", "close_whole", "life_of", "log_path", "make_whole",
+    "mark_path",
+]  # fmt: skip
 
+BOTH_COUNT = 6  # version of the schema from which on marks count outputs too
 EVERY_SECONDS = 0.05  # between two writes of the mark at least, but for the first
 FIRST = 64  # writes at once: a short life has few commits
 SIZE = 256  # bytes of a mark: written over in place, within one block of the disk
@@ -47,6 +52,13 @@ _RECORDS = """
 SELECT coalesce((SELECT max(number) FROM record), 0)
      + coalesce((SELECT max(position) FROM output), 0)
 """
+_RECORDS_ALONE = "SELECT coalesce(max(number), 0) FROM record"  # what marks said until version 5
+_RECORDS_AND_NUMBER = (
+    _RECORDS.replace("SELECT", "SELECT schema_version,", 1)
+    + """
+FROM pragma_schema_version
+"""
+)
 
 
 def log_path(database: Path) -> Path:
@@ -79,8 +91,17 @@ class _Mark(NamedTuple):
         except (OSError, ValueError):
             return None
 
-    def bytes(self) -> bytes:
-        """Return what the file holds."""
+    def write(self, file: int) -> None:
+        """Write what the file holds.
+
+        Raises:
+            OSError: it is written in part, or not at all.
+        """
+        os.lseek(file, 0, os.SEEK_SET)
+        if os.write(file, self._bytes()) < SIZE:
+            raise OSError("the mark was written in part")
+
+    def _bytes(self) -> bytes:
         text = f"{_FORMAT} {self.life} {self.records} {self.boot}\n"
         return text.encode("ascii").ljust(SIZE)
 
@@ -122,6 +143,7 @@ class LogMark:
             return
         self._has_begun = True
         life = random.SystemRandom().randrange(1, HALF - 1000)  # room for changes of the schema
+        before = life_of(db)
         try:
             _set_number(db, HALF + life)
             # While somebody reads, the log is not begun anew: it goes on behind the checkpoint.
@@ -135,6 +157,7 @@ class LogMark:
                     _set_number(db, life)
         except sqlite3.OperationalError:
             return
+        carry_marks(db, self._database, before)
         # With fsync a commit is as durable as the mark that follows it.
         boot = _boot() if self._relaxed else "any"
         self._mark = _Mark(life, 0, boot)
@@ -155,11 +178,10 @@ class LogMark:
         self._writes += 1
         self._due = 0.0 if self._writes < FIRST else now + EVERY_SECONDS
         try:
-            (records,) = db.execute(_RECORDS).fetchone()
-            self._mark = self._mark._replace(records=records)
-            os.lseek(self._file, 0, os.SEEK_SET)
-            if os.write(self._file, self._mark.bytes()) < SIZE:
-                raise OSError("the mark was written in part")
+            # Another job's life may have begun meanwhile.
+            number, records = db.execute(_RECORDS_AND_NUMBER).fetchone()
+            self._mark = self._mark._replace(life=number & _TOKENS, records=records)
+            self._mark.write(self._file)
         except (OSError, sqlite3.Error):
             self._due = now + 100 * EVERY_SECONDS  # an older mark says less, and nothing wrong
 
@@ -176,6 +198,39 @@ class LogMark:
     def _is_anothers(self) -> bool:
         """True where the store was moved or replaced, so that at the path is none or another's."""
         return self._file is not None and not is_still(self._path, os.fstat(self._file))
+
+
+def life_of(db: sqlite3.Connection) -> int:
+    """Return the number of the newest life that a store knows."""
+    return _number(db) & _TOKENS
+
+
+def carry_marks(db: sqlite3.Connection, path: Path, before: int) -> None:
+    """Have the marks of a store's jobs be of the life that it has now.
+
+    A process that has one of them just now may write it over, with less; it soon writes it again.
+
+    Args:
+        db: the store, in no transaction.
+        path: its file.
+        before: the life that it had.
+    """
+    now = life_of(db)
+    if now == before:
+        return
+    for each, mark in _marks(path):
+        if mark.life == before:
+            with contextlib.suppress(OSError), each.open("r+b") as file:
+                mark._replace(life=now).write(file.fileno())
+
+
+def _marks(path: Path) -> Iterator[tuple[Path, _Mark]]:
+    """Give the marks beside a store's file that count since this start of the machine."""
+    real = real_path(path)
+    for each in sorted(real.parent.glob(f"{glob.escape(real.name)}-*.mark")):
+        mark = _Mark.read(each)
+        if mark is not None and mark.boot in ("any", _boot()):
+            yield each, mark
 
 
 def _number(db: sqlite3.Connection) -> int:
@@ -226,12 +281,13 @@ def _boot() -> str:
         return "unknown"
 
 
-def check_log(db: sqlite3.Connection, path: Path, *, has_log: bool) -> None:
+def check_log(db: sqlite3.Connection, path: Path, version: int, *, has_log: bool) -> None:
     """Refuse a store that has lost commits of its log.
 
     Args:
-        db: the store, of this version.
+        db: the store.
         path: its file.
+        version: that of its schema.
         has_log: whether its log was there before it was opened, which makes one.
 
     Raises:
@@ -245,14 +301,11 @@ def check_log(db: sqlite3.Connection, path: Path, *, has_log: bool) -> None:
             " what was committed last is in it alone; put it beside the store, or restore a backup;"
             " to go on without what it held make an empty file of that name"
         )
-    real = real_path(path)
-    for each in sorted(real.parent.glob(f"{glob.escape(real.name)}-*.mark")):
-        mark = _Mark.read(each)
-        if mark is None or mark.boot not in ("any", _boot()):
-            continue
+    for each, mark in _marks(path):
         if mark.life != number & _TOKENS:
             continue  # of another store of this name
-        (records,) = db.execute(_RECORDS).fetchone()
+        sql = _RECORDS if version >= BOTH_COUNT else _RECORDS_ALONE
+        (records,) = db.execute(sql).fetchone()
         if records < mark.records:
             raise StoreFormatError(
                 f"{path} has lost commits: it has {records} records and outputs, and {each} says"
