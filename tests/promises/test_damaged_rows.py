@@ -205,7 +205,7 @@ LOOKS: dict[str, tuple[str, bytes, str]] = {
     "a completion": (f"UPDATE record SET payload = NULLIF(?, x'') WHERE number = {LAST.format(7)}",
                      b"", "table record, COMPLETED of action 'begin' on event 0 of run r1: it has"),
     "the end of a run": ("UPDATE output SET end_payload = NULLIF(?, x'')", b"",
-                         "table output, the end of run r1: payload is NULL"),
+                         "table output, output 1 of run r1: end_payload is NULL"),
     "a failure": ("UPDATE record SET kind = 3, payload = ? WHERE number = " + LAST.format(2),
                   b"\x01\x80",
                   "table record, ERROR of call 1 of action 'end' on event 1 of run r1: journal"),

@@ -14,6 +14,7 @@ import pytest
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent
 from perdure.errors import StoreFormatError
 from perdure.journal.record import Completion, Record, RecordKind, encode_completion
+from perdure.operate.history import History
 from perdure.store.base import OutputRow, Row, RunRow, StatusRow
 from perdure.store.sqlite.ends import ONE_OUTPUT
 from perdure.store.sqlite.file import connect
@@ -164,19 +165,35 @@ def test_a_run_that_ended_has_one_row_of_a_record_and_three_records(store: Path)
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("UPDATE output SET end_event = 'x'", "event is text, not a number"),
-        ("UPDATE output SET end_action = x'ff'", "action is bytes, not text"),
-        ("UPDATE output SET end_action = CAST(x'ff' AS TEXT)", "action is no UTF-8 text"),
-        ("UPDATE output SET end_n = -1", "n is -1"),
-        ("UPDATE output SET end_n = NULL", "n is NULL, not a number"),
-        ("UPDATE output SET end_payload = NULL", "payload is NULL, not bytes"),
+        ("UPDATE output SET end_event = 'x'", "end_event is text, not a number"),
+        ("UPDATE output SET end_action = x'ff'", "end_action is bytes, not text"),
+        ("UPDATE output SET end_action = CAST(x'ff' AS TEXT)", "end_action is no UTF-8 text"),
+        ("UPDATE output SET end_action = NULL", "end_action is NULL, not text"),
+        ("UPDATE output SET end_action = ''", "end_action is empty"),
+        ("UPDATE output SET end_n = -1", "end_n is -1"),
+        ("UPDATE output SET end_n = NULL", "end_n is NULL, not a number"),
+        ("UPDATE output SET end_payload = NULL", "end_payload is NULL, not bytes"),
+        ("UPDATE output SET end_behind = NULL", "end_behind is NULL, not a number"),
         ("UPDATE output SET number = 2", "end_payload is empty"),
         ("UPDATE record SET started_at = -1, start_at = NULL, start_n = NULL", "started_at is -1"),
+        ("UPDATE record SET start_at = -at", "the START inside says"),
+        ("UPDATE record SET started_at = -at - 5", "the START inside says"),
     ],
 )
 def test_g23_an_end_that_is_damaged_is_named(sql: str, said: str, store: Path) -> None:
     with contextlib.closing(sqlite3.connect(store)) as db:
         db.execute(sql)
         db.commit()
-    with pytest.raises(StoreFormatError, match=f"run r1: .*{said}|run r1, action.*{said}"):
+    with pytest.raises(StoreFormatError, match=f"output . of run r1: {said}|run r1, act.*{said}"):
         asyncio.run(journal(store))
+
+
+def test_g23_an_end_before_its_run_began_is_named(store: Path) -> None:
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute("UPDATE run SET status = 5, finished_at = -5")
+        db.commit()
+    with (
+        History.open(f"sqlite:///{store}") as history,
+        pytest.raises(StoreFormatError, match="run r1: finished_at is -5"),
+    ):
+        history.run(history.job("job"), "r1")

@@ -84,7 +84,8 @@ class ChangeContract(ContractStores):
                 assert (await view.changes(sample.job, before, limit=3)).lost
                 found = await view.changes(sample.job, before, limit=4)
                 assert (len(found.runs), found.lost) == (4, False)
-                for nonsense in ("1", "a.b.c", "ffffffff" + before, before + "0.0"):
+                below = before.replace(".", ".-f", 2)
+                for nonsense in ("1", "a.b.c", "ffffffff" + before, before + "0.0", below):
                     lost = await view.changes(sample.job, nonsense)
                     assert (lost.lost, lost.runs, lost.position) == (True, [], found.position)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from perdure.errors import StoreError
-from perdure.journal.record import RecordKind
+from perdure.journal.record import Record, RecordKind
 from perdure.store.base import (
     ActionStateStore,
     CommandDoneRow,
@@ -314,6 +314,27 @@ class ViewContract(ContractStores):
                 assert (found.runs, found.statuses) == ([sample.run_number(1)], True)
                 again = await view.changes(sample.job, found.position)
                 assert (again.runs, again.statuses, again.lost) == ([], False, False)
+
+    @on_a_loop
+    async def test_what_comes_after_the_end_of_a_run_is_behind_it(self) -> None:
+        async with self.opened() as (store, sample):
+            run, before = sample.run_number(1), [sample.record(1, n) for n in (1, 2)]
+            end = sample.end(1, 1)
+            after = [Record.signal(run, f"late {n}", b"v", at=30 + n) for n in (1, 2)]
+            journal = [*before, end[0], *after]
+            await store.commit([sample.key(1), sample.run(1), *before])
+            await store.commit([sample.record(2, 1), *end])
+            async with store.view() as view:
+                for count in (3, 4, 5):
+                    if count > 3:
+                        await store.commit([after[count - 4], sample.record(2, count)])
+                    told = journal[:count]
+                    assert await view.records(run) == told
+                    assert (await store.records([run]))[run] == told
+                    for first in range(count + 1):
+                        for limit in range(1, count + 2):
+                            found = await view.records(run, after=first, limit=limit)
+                            assert found == told[first : first + limit]
 
     # What belongs to runs and keys
 

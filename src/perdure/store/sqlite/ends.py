@@ -1,7 +1,7 @@
 """COMPLETED in the row of the output that it came with: one row less for each run.
 
-That is so of a run's last action, so that the record comes after all others of its run, and its
-time is that of the run's end. Nobody but this store knows: see `starts`.
+That is so of a run's last action, so that its time is that of the run's end, and few records come
+behind it, such as a signal that was on its way. Nobody but this store knows: see `starts`.
 """
 
 from __future__ import annotations
@@ -88,14 +88,18 @@ def _packed(id_: str) -> str | bytes:
 
 
 def _record(end: kinds.End) -> Record:
-    payload = end.payload or ONE_OUTPUT
-    return Record.completion_of(end.run, end.event, end.action, end.n, payload, end.at)
+    payload = end.end_payload or ONE_OUTPUT
+    return Record.completion_of(
+        end.run, end.end_event, end.end_action, end.end_n, payload, end.finished_at
+    )
 
 
 def read_ends(
     db: sqlite3.Connection, store: object, sql: str, runs: Collection[int]
-) -> dict[int, list[Record]]:
+) -> dict[int, tuple[Record, int]]:
     """Return the COMPLETED records that are in rows of outputs, by run.
+
+    Each with how many of the other records of its run came before it.
 
     Args:
         db: the store.
@@ -107,7 +111,5 @@ def read_ends(
         StoreFormatError: one is damaged.
         StoreError: they cannot be read.
     """
-    found: dict[int, list[Record]] = {}
-    for end, _ in kinds.ENDS.read_many(db, store, sql, runs):
-        found.setdefault(end.run, []).append(_record(end))
-    return found
+    ends = kinds.ENDS.read_many(db, store, sql, runs)
+    return {end.run: (_record(end), end.before) for end, _ in ends}

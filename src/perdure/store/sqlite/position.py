@@ -25,6 +25,8 @@ class Position(NamedTuple):
             created_at, record, output, run, command = (int(number, 16) for number in numbers)
         except ValueError:
             return None
+        if min(created_at, record, output, run, command) < 0:
+            return None
         return cls(created_at, record, output, run, command, statuses)
 
     def __str__(self) -> str:

@@ -299,20 +299,24 @@ class End(NamedTuple):
     """The COMPLETED of a run's last action, in the row of an output (`ends`).
 
     Attributes:
+        end_behind: number of the newest record that came before it.
         number: that of the output.
-        at: when the run ended.
+        finished_at: when the run ended.
+        before: how many records of its run came before it.
     """
 
     run: int
-    event: int
-    action: str
-    n: int
-    payload: bytes
+    end_event: int
+    end_action: str
+    end_n: int
+    end_payload: bytes
+    end_behind: int
     number: int
-    at: int
+    finished_at: int
+    before: int
 
 
-_FIELDS = PAYLOAD_FIELDS | {Payload: ("payload",), End: ("payload",)}
+_FIELDS = PAYLOAD_FIELDS | {Payload: ("payload",), End: ("end_payload",)}
 
 
 def _types(hint: Any) -> tuple[type, ...]:
@@ -388,7 +392,9 @@ def _wrong_key(row: KeyRow) -> str:
 
 
 def _wrong_end(row: End) -> str:
-    return "" if row.payload or row.number == 1 else "end_payload is empty"
+    if not row.end_action:
+        return "end_action is empty"
+    return "" if row.end_payload or row.number == 1 else "end_payload is empty"
 
 
 def _wrong_input(row: _Input) -> str:
@@ -420,7 +426,9 @@ OUTPUTS = Rows(
     "output", StoredOutput, lambda row: f"output {row[1]!r:.20} of run {short_id(row[0])}",
     more=(int,), within=_DELIVERED,
 )  # fmt: skip
-ENDS = Rows("output", End, lambda row: f"the end of run {short_id(row[0])}", _wrong_end)
+ENDS = Rows(
+    "output", End, lambda row: f"output {row[6]!r:.20} of run {short_id(row[0])}", _wrong_end
+)
 INPUTS = Rows("input", _Input, lambda row: f"id {row[0]!r:.60}", _wrong_input)
 SINKS = Rows("sink", SinkRow, lambda row: f"sink {row[1]!r:.60}")
 COMMANDS = Rows("command", Command, _of_first)

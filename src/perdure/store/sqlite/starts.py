@@ -70,11 +70,17 @@ def apart(record: Record, start_at: int | None, start_n: int | None) -> list[Rec
         raise ValueError("it has a START inside that is none")
     if start_n < 0:
         raise ValueError(f"the START inside says {start_n}")
-    at, started_at = record.at, record.started_at
-    if start_at < 0:
-        start_at = max(at + start_at, 0)
-    if started_at < 0:
-        started_at = max(at + started_at, 0)
+    start_at, started_at = _time(start_at, record.at), _time(record.started_at, record.at)
     run, event, action = record[:3]
     start = Record.start(run, event, action, version=start_n, at=start_at, rules=record.rules)
     return [start, record._replace(started_at=started_at, rules=None)]
+
+
+def _time(stored: int, at: int) -> int:
+    """Return a time of a row whose own is `at`, which 0 is where it was lost."""
+    if stored >= 0:
+        return stored
+    time = at + stored
+    if at and time <= 0:
+        raise ValueError(f"the START inside says {stored}")
+    return max(time, 0)

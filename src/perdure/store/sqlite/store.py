@@ -207,8 +207,9 @@ class SqliteStore(ActionStateStore):
             )
             by_run = itertools.groupby(records_in(self._where, found), operator.itemgetter(0))
             records = {run: list(records) for run, records in by_run}
-            for run, ends in read_ends(self._db, self._where, READ["ends"], runs).items():
-                records.setdefault(run, []).extend(ends)
+            ends = read_ends(self._db, self._where, READ["ends"], runs)
+            for run, (end, before) in ends.items():
+                records.setdefault(run, []).insert(before, end)
             return records
 
         return await self._call(read)

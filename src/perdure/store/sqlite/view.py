@@ -198,10 +198,20 @@ class SqliteView(StoreView):
         return await self._read(lambda: self._records(run, after, limit))
 
     def _records(self, run: int, after: int, limit: int | None) -> list[Record]:
-        """Read rows, some of which are two records, from the one that record `after` is in.
+        """Read records, one of which may be in the row of an output."""
+        ends = read_ends(self._db, self._where, OWNERS_READ["ends"], [run])
+        if run not in ends:
+            return self._in_rows(run, after, limit)
+        end, before = ends[run]
+        if after > before:
+            return self._in_rows(run, after - 1, limit)
+        records = self._in_rows(run, after, limit)
+        if before - after <= len(records):
+            records.insert(before - after, end)
+        return records[:limit]
 
-        The last record of a run may be in the row of an output.
-        """
+    def _in_rows(self, run: int, after: int, limit: int | None) -> list[Record]:
+        """Read rows, some of which are two records, from the one that record `after` is in."""
         inside = READ["starts_inside"]
         first = passed = 0
         if after:
@@ -212,14 +222,8 @@ class SqliteView(StoreView):
         more = after - passed
         values = (run, -1 if limit is None else limit + more, first)
         found = RECORDS.values(self._db, self._where, READ["records"], values)
-        records = list(records_in(self._where, found))[more:]
-        if limit is None or len(records) < limit:
-            ends = read_ends(self._db, self._where, OWNERS_READ["ends"], [run]).get(run, [])
-            if ends and not records:
-                (count,) = self._db.execute(READ["count_records"], (run,)).fetchone()
-                ends = ends[after - count :]
-            records += ends
-        return records[:limit]
+        records = list(records_in(self._where, found))
+        return records[more:] if limit is None else records[more : more + limit]
 
     async def outputs(
         self, job: int, *, run: int | None = None, after: str = "", limit: int = 1000

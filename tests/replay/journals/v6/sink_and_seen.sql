@@ -13,8 +13,8 @@ INSERT INTO record ("number", "run", "event", "action", "n", "kind", "call", "fu
   (3, 1099511627778, 0, 'go', 0, 1, 0, '', NULL, '', NULL, 0, 1767225601000000000, 2, NULL, NULL, NULL),
   (4, 1099511627778, 0, 'go', 1, 2, 1, 'tests.replay.agents:fetch', X'5AB434E3A631A47630DF32B89047083F', '''two''', X'01A474776F21', 1767225601000000000, 1767225602000000000, NULL, NULL, NULL, NULL),
   (5, 1099511627779, 0, 'go', 0, 1, 0, '', NULL, '', NULL, 0, 1767225602000000000, 2, NULL, NULL, NULL);
-INSERT INTO output ("position", "run", "number", "id", "value", "delivered", "end_event", "end_action", "end_n", "end_payload") VALUES
-  (1, 1099511627777, 1, X'8FE4DFCB8B8ED3F55EDE3F4E940EB6F8', X'01A46F6E6521', 1, 0, 'go', 1, X''),
-  (2, 1099511627778, 1, X'A173189FBD42C51E343E5F7C786E08F2', X'01A474776F21', 0, 0, 'go', 1, X'');
+INSERT INTO output ("position", "run", "number", "id", "value", "delivered", "end_event", "end_action", "end_n", "end_payload", "end_behind") VALUES
+  (1, 1099511627777, 1, X'8FE4DFCB8B8ED3F55EDE3F4E940EB6F8', X'01A46F6E6521', 1, 0, 'go', 1, X'', 2),
+  (2, 1099511627778, 1, X'A173189FBD42C51E343E5F7C786E08F2', X'01A474776F21', 0, 0, 'go', 1, X'', 4);
 INSERT INTO sink ("job", "name", "base", "offset") VALUES
   (1, 'callable', 0, 0);

@@ -21,6 +21,6 @@ EXISTS (
             (SELECT coalesce(max(number), 0) FROM record WHERE record.run = run.run AND kind = 9)
         END)
 -- name: finished_at
-CASE WHEN finished_at < 0 THEN admitted_at - finished_at ELSE finished_at END
+CASE WHEN finished_at < 0 AND status = 4 THEN admitted_at - finished_at ELSE finished_at END
 -- name: output_id
 CASE WHEN typeof(o.id) = 'blob' AND length(o.id) = 16 THEN lower(hex(o.id)) ELSE o.id END

@@ -59,9 +59,14 @@ FROM (SELECT *, kind IN (2, 3) AND (length(payload) > 65536 OR
       FROM record WHERE run IN (:many)) ORDER BY run, number;
 -- The COMPLETED records that are in rows of outputs.
 -- name: ends
-SELECT o.run, o.end_event, o.end_action, o.end_n, o.end_payload, o.number, :finished_at
+SELECT o.run, o.end_event, o.end_action, o.end_n, o.end_payload, o.end_behind, o.number,
+       :finished_at,
+       (SELECT count(*) + count(start_at) FROM record
+        WHERE record.run = o.run AND record.number <= o.end_behind)
 FROM output o JOIN run ON run.run = o.run
-WHERE o.end_action IS NOT NULL AND o.run IN (:many) ORDER BY o.run, o.position;
+WHERE o.run IN (:many) AND coalesce(o.end_event, o.end_action, o.end_n, o.end_payload,
+                                    o.end_behind) IS NOT NULL
+ORDER BY o.run, o.position;
 -- name: payload
 SELECT run, event, action, payload FROM record WHERE number = ?;
 -- name: outputs

@@ -70,8 +70,6 @@ FROM record WHERE run = ? ORDER BY number LIMIT ? OFFSET ?;
 -- How many of the first rows of a run have a START inside.
 -- name: starts_inside
 SELECT count(start_at) FROM (SELECT start_at FROM record WHERE run = ? ORDER BY number LIMIT ?);
--- name: count_records
-SELECT count(*) + count(start_at) FROM record WHERE run = ?;
 -- name: outputs
 SELECT o.run, o.number, :output_id, o.value, k.value, o.delivered, o.position
 FROM output o LEFT JOIN run r ON r.run = o.run LEFT JOIN key k ON k.key = r.key

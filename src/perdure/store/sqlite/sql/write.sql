@@ -33,8 +33,12 @@ ON CONFLICT (key, path) DO UPDATE SET data = excluded.data, written_at = exclude
 -- name: OutputRow
 INSERT INTO output (run, number, id, value, delivered) VALUES (?, ?, ?, ?, ?);
 -- name: OutputRowWithEnd
-INSERT INTO output (run, number, id, value, delivered, end_event, end_action, end_n, end_payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+WITH new (run, number, id, value, delivered, event, action, n, payload)
+    AS (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
+INSERT INTO output (run, number, id, value, delivered, end_event, end_action, end_n, end_payload,
+                    end_behind)
+SELECT *, CASE WHEN action IS NOT NULL THEN (SELECT coalesce(max(number), 0) FROM record) END
+FROM new;
 -- name: DeliveredRow
 UPDATE output SET delivered = 1 WHERE run = ? AND number = ?;
 -- name: SinkRow
