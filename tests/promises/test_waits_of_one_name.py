@@ -122,3 +122,51 @@ def test_g27_a_wait_that_an_early_answer_is_none_for_is_told(kind: str, store: s
             assert await results(run) == ["ann"]
 
     go(test)
+
+
+def asks_again(event: Any, ctx: Any) -> Any:
+    said = []
+    for amount in (10, 1000):
+        answer = yield ctx.wait_for_approval("pay", f"Pay {amount}?")
+        said.append(answer.by)
+    out(ctx, said)
+
+
+def test_g27_who_is_told_of_is_who_counted(kind: str, sqlite: str) -> None:
+    async def test() -> None:
+        legs = Legs(sqlite, kind)
+        async with legs.crashing(agent_for(kind, asks_again)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: asked(legs.engine) == ["Pay 10?"])
+        for said in ({"approved": False, "by": "ann"}, {"approved": True, "by": "bob"}):
+            legs.engine.signal(run.id, "pay", said)
+        with pytest.raises(PerdureError, match="answered already: no by ann"):
+            legs.engine.approve(run.id, by="cid")
+        async with legs.opened(agent_for(kind, asks_again)) as job:
+            assert await results(job.run(run.id)) == [["ann", "bob"]]
+
+    go(test)
+
+
+def asks_two_names(event: Any, ctx: Any) -> Any:
+    for name in ("pay", "ship"):
+        yield ctx.wait_for_approval(name, f"{name}?")
+    yield ctx.wait_for_signal("end")
+
+
+def test_g27_who_gives_no_name_is_told_of_the_newest_that_was_answered(
+    kind: str, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_two_names)) as job:
+            run = await job.submit({}, key="a")
+            for name in ("pay", "ship"):
+                await until(lambda name=name: name in [wait.name for wait in run.waits])
+                await run.approve(by="ann")
+            await until(lambda: [wait.name for wait in run.waits] == ["end"])
+            with pytest.raises(PerdureError, match="'ship' has been answered already: yes by ann"):
+                await run.approve(by="bob")
+            await run.signal("end")
+
+    go(test)

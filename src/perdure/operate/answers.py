@@ -66,7 +66,7 @@ async def checked_answer(
 
     def is_answered(name: str) -> bool:
         # A wait is gone with the record of the answer that its action has taken.
-        return name in sent and sent[name].unread >= opened[name]
+        return name in sent and len(sent[name].unread) >= opened[name]
 
     if name is None:
         unanswered = [each for each in opened if not is_answered(each)]
@@ -78,13 +78,14 @@ async def checked_answer(
             )
         if unanswered:
             return unanswered[0]
-        name = next(iter(sent), None)
+        name = next((each for each in (*opened, *reversed(sent)) if each in sent), None)
         if name is None:
             raise PerdureError(
                 f"run {info.title} waits for no approval: it waits for {awaited(info)}"
             )
     if is_answered(checked_name(name)):
-        raise PerdureError(f"run {info.title}: {name!r} has been answered already: {sent[name]}")
+        said = _said(sent[name].counted(opened[name]))
+        raise PerdureError(f"run {info.title}: {name!r} has been answered already: {said}")
     return name
 
 
@@ -92,24 +93,32 @@ class _Sent:
     """The answers of one name that came for a run.
 
     Attributes:
-        approval: what the newest says.
-        unread: number of those that no action has taken.
+        unread: those that no action has taken, oldest first.
+        taken: the newest that one has.
     """
 
     def __init__(self) -> None:
-        self.approval: Approval
-        self.unread = 0
+        self.unread: list[Approval] = []
+        self.taken: Approval | None = None
 
     def add(self, approval: Approval, *, is_taken: bool) -> None:
         """Take note of a further answer, which an action may have taken."""
-        self.approval = approval
-        self.unread += not is_taken
+        if is_taken:
+            self.taken = approval
+        else:
+            self.unread.append(approval)
 
-    def __str__(self) -> str:
-        said = "yes" if self.approval.approved else "no"
-        by = f" by {self.approval.by}" if self.approval.by else ""
-        comment = f" ({self.approval.comment})" if self.approval.comment else ""
-        return f"{said}{by}{comment}"
+    def counted(self, opened: int) -> Approval:
+        """Return the answer by which nobody else's is needed, where that many waits are open."""
+        if opened or self.taken is None:
+            return self.unread[max(opened - 1, 0)]
+        return self.taken
+
+
+def _said(approval: Approval) -> str:
+    by = f" by {approval.by}" if approval.by else ""
+    comment = f" ({approval.comment})" if approval.comment else ""
+    return f"{'yes' if approval.approved else 'no'}{by}{comment}"
 
 
 async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, _Sent]:
