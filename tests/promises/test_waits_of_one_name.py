@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -9,6 +11,9 @@ from tests.promises.legs import KINDS, Legs, agent_for, go, results, until
 from tests.promises.support import out
 
 from perdure import LocalEngine, PerdureError
+from perdure.operate.control import approve
+from perdure.operate.history import blocking
+from perdure.run.approval import Approval
 from perdure.runtime.shared import later
 
 HOUR = 3600 * 10**9  # ns
@@ -168,5 +173,82 @@ def test_g27_who_gives_no_name_is_told_of_the_newest_that_was_answered(
             with pytest.raises(PerdureError, match="'ship' has been answered already: yes by ann"):
                 await run.approve(by="bob")
             await run.signal("end")
+
+    go(test)
+
+
+def asks_for_the_next(event: Any, ctx: Any) -> Any:
+    said = []
+    for name in ("pay", "ship"):
+        answer = yield ctx.wait_for_approval(name, f"{name}?")
+        said.append(answer.by)
+    out(ctx, said)
+
+
+@pytest.mark.parametrize("name", ["pay", None])
+def test_g27_of_two_who_answer_at_the_same_moment_the_first_counts(
+    kind: str, name: str | None, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_again)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits)
+            answers = [run.approve(name, by=by) for by in ("ann", "bob", "cid")]
+            first, *late = await asyncio.gather(*answers, return_exceptions=True)
+            assert first == "pay"
+            for each in late:
+                assert isinstance(each, PerdureError)
+                assert "'pay' has been answered already: yes by ann" in str(each)
+            await until(lambda: [wait.question for wait in run.waits] == ["Pay 1000?"])
+            await run.approve(by="dan")
+            assert await results(run) == [["ann", "dan"]]
+
+    go(test)
+
+
+def test_g27_an_answer_without_a_name_is_not_for_what_is_asked_after_it(
+    kind: str, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_for_the_next)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits)
+            answers = [run.approve(by=by) for by in ("ann", "bob", "cid")]
+            first, *late = await asyncio.gather(*answers, return_exceptions=True)
+            assert first == "pay"
+            assert all("'pay' has been answered already: yes by ann" in str(each) for each in late)
+            await until(lambda: [wait.name for wait in run.waits] == ["ship"])
+            await run.approve(by="dan")
+            assert await results(run) == [["ann", "dan"]]
+
+    go(test)
+
+
+def asks_again_in_time(event: Any, ctx: Any) -> Any:
+    with contextlib.suppress(TimeoutError):
+        yield ctx.wait_for_approval("pay", "Pay?", timeout=0.05)
+    said = yield ctx.wait_for_approval("pay", "Nobody answers: pay?")
+    out(ctx, said.by)
+
+
+def test_g27_an_answer_is_not_for_what_was_asked_after_the_time_was_over(
+    kind: str, store: str
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_again_in_time)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: run.waits)
+            shown = run.waits
+            await until(lambda: asked(legs.engine) == ["Nobody answers: pay?"])
+            with legs.engine._history() as history:
+                of_job = history.job(job.name)
+                late = (of_job, run.id, "pay", Approval(approved=True), shown)
+                with pytest.raises(PerdureError, match="waits for the approval 'pay' no longer"):
+                    blocking(approve)(history, *late)
+            await run.approve(by="ann")
+            assert await results(run) == ["ann"]
 
     go(test)

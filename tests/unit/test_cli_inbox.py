@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -251,6 +252,40 @@ def test_in_a_terminal_the_inbox_takes_answers(
     assert out.count("answered no") == 1
     engine = goes_on(store)
     assert [each.name for each in engine.waits()] == ["tell me", "go"]
+
+
+def test_g27_an_answer_in_a_terminal_is_for_the_question_that_was_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile somebody else has answered it, and the run asks another one by the same name."""
+    store = f"sqlite:///{tmp_path / 'again.db'}"
+
+    async def go(event: Any, ctx: Any) -> None:
+        for amount in (10, 1000):
+            await ctx.wait_for_approval("pay", f"Pay {amount}?")
+
+    agent = Agent().add_action("go", InputEvent, go)
+    leave_waiting(LocalEngine(store, job="desk"), agent, [(1, "k", None)])
+    engine = LocalEngine(store, job="desk")
+
+    async def until_the_next() -> None:
+        async with engine.open(agent) as job:
+            while [each.question for each in job.run("r1").waits] != ["Pay 1000?"]:
+                await asyncio.sleep(0.002)
+            raise _Crash
+
+    def answer(_prompt: str) -> str:
+        engine.approve("r1", by="ann")
+        with pytest.raises(_Crash):
+            asyncio.run(until_the_next())
+        return "y"
+
+    monkeypatch.setattr(inbox.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(inbox.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(builtins, "input", answer)
+    assert main(["inbox", "--store", store]) == 0
+    assert "'pay' has been answered already: yes by ann" in capsys.readouterr().out
+    assert [each.question for each in engine.waits()] == ["Pay 1000?"]
 
 
 NAME = "ok\nperdure: everything is fine\nrun r1 is answered yes"

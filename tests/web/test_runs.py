@@ -258,6 +258,21 @@ async def test_an_approval_is_by_the_name_of_the_token() -> None:
         ) == (409, True)
 
 
+async def test_g27_of_several_who_answer_at_the_same_moment_one_is_taken() -> None:
+    async with served() as (client, _):
+        await start(client, {"ask": "refund"}, id="a")
+        await until_status(client, "a", "waiting")
+        answers = [
+            client.post("/runs/a/approve", json={"approved": not n, "comment": f"{n}"})
+            for n in range(4)
+        ]
+        answered = await asyncio.gather(*answers)
+        assert sorted(each.status_code for each in answered) == [200, 409, 409, 409]
+        taken = next(n for n, each in enumerate(answered) if each.status_code == 200)
+        ended = await until_status(client, "a", "completed")
+        assert ended["outputs"] == [[not taken, "ann", f"{taken}"]]
+
+
 @pytest.mark.parametrize(
     "path",
     ["r99", "nobody", "by-id?id=r1", "r99/detail", "r99/stream", "r99/outputs", "r99/records",

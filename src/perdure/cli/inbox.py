@@ -110,7 +110,7 @@ def _ask(history: History, job: JobRow, wait: WaitInfo) -> bool:
             break
     answer = Approval(approved=said[0] == "y", by=user())
     try:
-        blocking(approve)(history, job, own_name(wait.run), wait.name, answer)
+        blocking(approve)(history, job, own_name(wait.run), wait.name, answer, [wait])
     except PerdureError as error:  # somebody was quicker, or the run has ended
         render.say(f"  {error}")
     else:

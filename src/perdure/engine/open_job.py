@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from perdure.agent.plan import AgentPlan
 from perdure.config.configuration import AgentExecutionOptions, Configuration
@@ -103,6 +104,8 @@ class OpenJob:
         self._progress = Progress()
         self._max_failures = self._failures_left = config.get(AgentExecutionOptions.MAX_FAILURES)
         self._schedules: dict[str, Schedule] = {}
+        # By run: who answers an approval of it.
+        self._answering: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._collected: list[NumberedOutput] | None = None
         # How those runs ended here that have failed, were cancelled or were put back.
         self._ends: dict[int, RunStatus] = {}
@@ -359,16 +362,22 @@ class OpenJob:
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
         """Answer an approval that a run waits for; return its name. See `Job.approve`."""
         from perdure.operate.answers import checked_answer
+        from perdure.run import wait_info
 
-        # What is waited for is seen in this process before the store has it, and judged there.
-        await self.until_stopped(self.runtime.caught_up())
-        async with self._history() as history:
-            job = await history.job(self.runtime.job)
-            info = await history.run(job, own_name(run_id(run)))
-            name = await checked_answer(history, job, info, name)
-        if not await self.signal(run, name, answer_value(answer)):
-            raise PerdureError(f"run {info.title} is finished already: nobody waits for an answer")
-        return name
+        # One after the other: an answer that has been checked is seen by whoever is checked next,
+        # and is for what was waited for now, not for what the run asks after an answer before it.
+        ticket = self.runtime.runs.get(run)
+        asked = [wait_info(row, None) for row in ticket.waits.values()] if ticket else []
+        async with self._answering.setdefault(run, asyncio.Lock()):
+            # What is waited for is seen here before the store has it, and judged there.
+            await self.until_stopped(self.runtime.caught_up())
+            async with self._history() as history:
+                job = await history.job(self.runtime.job)
+                info = await history.run(job, own_name(run_id(run)))
+                info, name = await checked_answer(history, job, info, name, asked)
+            if await self.signal(run, name, answer_value(answer)):
+                return name
+        raise PerdureError(f"run {info.title} is finished already: nobody waits for an answer")
 
     async def schedule(self, schedule: Schedule) -> None:
         """Begin a schedule; the run of its next tick is durable when this returns."""

@@ -5,8 +5,8 @@ Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones 
 
 from __future__ import annotations
 
-import collections
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from perdure.checks import checked_name
@@ -42,32 +42,45 @@ def unawaited(info: RunInfo, name: str) -> str:
 
 
 async def checked_answer(
-    history: AsyncHistory, job: JobRow, info: RunInfo, name: str | None
-) -> str:
-    """Return the name of the approval that an answer is for.
+    history: AsyncHistory,
+    job: JobRow,
+    info: RunInfo,
+    name: str | None,
+    asked: Sequence[WaitInfo] = (),
+) -> tuple[RunInfo, str]:
+    """Return a run as it is now, and the name of the approval that an answer is for.
 
     Args:
         history: the store.
         job: the job.
         info: the run.
         name: the name that was given; None where it is to be found.
+        asked: what the run waited for when the answer was given, where that was before `info`.
 
     Raises:
         ConfigurationError: none was given, and several are waited for, or what was is no name.
-        PerdureError: the run waits for none, or somebody has answered.
+        PerdureError: the run waits for none, or no longer, or somebody has answered.
     """
+    meant = [
+        each for each in asked or info.waits if each.kind == APPROVAL and name in (None, each.name)
+    ]
     while True:
         sent = await _sent(history, job, info)
         seen = (await history.infos([info.number])).get(info.number, info)
         if seen.waits == info.waits:
             break
         info = seen  # what was sent may have ended a wait in between: neither fits the other
-    opened = collections.Counter(each.name for each in info.waits if each.kind == APPROVAL)
+    opened = _open_by_name(info.waits, meant)
 
     def is_answered(name: str) -> bool:
         # A wait is gone with the record of the answer that its action has taken.
         return name in sent and len(sent[name].unread) >= opened[name]
 
+    if meant and not opened and not any(each.name in sent for each in meant):
+        raise PerdureError(
+            f"run {info.title} waits for {_named(meant[0])} no longer, and nobody has answered it:"
+            f" see what it waits for now: {awaited(info)}"
+        )
     if name is None:
         unanswered = [each for each in opened if not is_answered(each)]
         if len(unanswered) > 1:
@@ -77,8 +90,9 @@ async def checked_answer(
                 f" {listed}"
             )
         if unanswered:
-            return unanswered[0]
-        name = next((each for each in (*opened, *reversed(sent)) if each in sent), None)
+            return info, unanswered[0]
+        names = (*(each.name for each in meant), *reversed(sent))
+        name = next((each for each in names if each in sent), None)
         if name is None:
             raise PerdureError(
                 f"run {info.title} waits for no approval: it waits for {awaited(info)}"
@@ -86,7 +100,25 @@ async def checked_answer(
     if is_answered(checked_name(name)):
         said = _said(sent[name].counted(opened[name]))
         raise PerdureError(f"run {info.title}: {name!r} has been answered already: {said}")
-    return name
+    return info, name
+
+
+def _open_by_name(waits: Sequence[WaitInfo], meant: Sequence[WaitInfo]) -> Counter[str]:
+    """Return how many approvals an answer may be for, by name.
+
+    Args:
+        waits: what the run waits for.
+        meant: the approvals it waited for when the answer was given, if any: the answer is for none
+            that was opened since, which nobody has seen who gave it.
+    """
+    opened = Counter(_identity(each) for each in waits if each.kind == APPROVAL)
+    if meant:
+        opened &= Counter(map(_identity, meant))
+    return Counter(name for name, *_ in opened.elements())
+
+
+def _identity(wait: WaitInfo) -> tuple[str, str, int, int, str | None]:
+    return wait.name, wait.action, wait.event, wait.since, wait.question
 
 
 class _Sent:

@@ -6,6 +6,7 @@ Coroutine functions over an `AsyncHistory`; `history.blocking` makes plain ones 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from time import time_ns
 from typing import Any
 
@@ -15,7 +16,7 @@ from perdure.journal.record import encode_signal
 from perdure.operate.answers import checked_answer, unawaited
 from perdure.operate.history import AsyncHistory, all_of
 from perdure.printable import printable_logger
-from perdure.run import RunInfo, RunStatus
+from perdure.run import RunInfo, RunStatus, WaitInfo
 from perdure.run.approval import Approval, answer_value, check_readable
 from perdure.store.base import CommandRow, JobRow
 
@@ -91,7 +92,12 @@ async def signal(history: AsyncHistory, job: JobRow, id_: str, name: str, value:
 
 
 async def approve(
-    history: AsyncHistory, job: JobRow, id_: str, name: str | None, approval: Approval
+    history: AsyncHistory,
+    job: JobRow,
+    id_: str,
+    name: str | None,
+    approval: Approval,
+    asked: Sequence[WaitInfo] = (),
 ) -> tuple[RunInfo, str]:
     """Answer a run that waits for an approval; return it, and the name that was answered.
 
@@ -103,13 +109,15 @@ async def approve(
         id_: the run's id.
         name: name of the approval; None for the only one that is waited for.
         approval: the answer.
+        asked: the waits that whoever answers was shown, if any; it is for none opened later.
 
     Raises:
         ConfigurationError: no name is given, and several are waited for.
-        PerdureError: there is no such run, it waits for none, or somebody has answered.
+        PerdureError: there is no such run, it waits for none, or no longer, or somebody has
+            answered.
     """
     info = await _unfinished(history, job, id_)
-    name = await checked_answer(history, job, info, name)
+    info, name = await checked_answer(history, job, info, name, asked)
     payload = encode_signal(name, history.codec.encode(answer_value(approval)))
     await _leave(history, job, [info], "signal", payload)
     return info, name
