@@ -464,3 +464,25 @@ def test_a_signal_that_nobody_waits_for_is_kept_with_a_warning(
             await output_of(run)
 
     go(test)
+
+
+@pytest.mark.parametrize("is_outside", [True, False])
+def test_an_answer_under_a_name_that_nobody_waits_for_is_kept_with_a_warning(
+    is_outside: bool, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        legs = Legs(store, "coroutine")
+        async with legs.opened(agent_for("coroutine", asks)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: told(legs.engine) != [])
+            if is_outside:
+                legs.engine.approve(run.id, "refnud")
+            else:
+                assert await run.approve("refnud") == "refnud"
+            assert "waits for the approval 'refund', not for 'refnud'" in caplog.text
+            caplog.clear()
+            await run.approve()
+            assert "refund" not in caplog.text
+            await output_of(run)
+
+    go(test)

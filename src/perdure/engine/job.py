@@ -255,7 +255,8 @@ class Job:
     ) -> str:
         """Answer a run that waits in `ctx.wait_for_approval`, or for the approval of a tool call.
 
-        Durable when this returns. The first answer counts.
+        Durable when this returns. The first answer counts. One under a name that the run does not
+        wait for is kept until it does; a warning names what it waits for.
 
         Args:
             run: the run, or its id.

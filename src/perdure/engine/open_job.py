@@ -28,6 +28,7 @@ from perdure.errors import (
     StoreDataError,
     TooManyFailuresError,
 )
+from perdure.log_lines import place_fields
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger, quoted_key
 from perdure.run import Output, RunStatus, own_name, run_id, run_number
@@ -361,7 +362,7 @@ class OpenJob:
 
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
         """Answer an approval that a run waits for; return its name. See `Job.approve`."""
-        from perdure.operate.answers import checked_answer
+        from perdure.operate.answers import checked_answer, unawaited
         from perdure.run import wait_info
 
         # One after the other: an answer that has been checked is seen by whoever is checked next,
@@ -375,9 +376,13 @@ class OpenJob:
                 job = await history.job(self.runtime.job)
                 info = await history.run(job, own_name(run_id(run)))
                 info, name = await checked_answer(history, job, info, name, asked)
-            if await self.signal(run, name, answer_value(answer)):
-                return name
-        raise PerdureError(f"run {info.title} is finished already: nobody waits for an answer")
+            if not await self.signal(run, name, answer_value(answer)):
+                raise PerdureError(
+                    f"run {info.title} is finished already: nobody waits for an answer"
+                )
+        if warning := unawaited(info, name):
+            logger.warning("%s", warning, extra=place_fields(self.runtime.job, info.id, info.key))
+        return name
 
     async def schedule(self, schedule: Schedule) -> None:
         """Begin a schedule; the run of its next tick is durable when this returns."""

@@ -101,6 +101,7 @@ async def approve(
 ) -> tuple[RunInfo, str]:
     """Answer a run that waits for an approval; return it, and the name that was answered.
 
+    One under a name that the run does not wait for is kept; a warning names what it waits for.
     Durable when it returns; the job's process delivers it at once, or when it runs next.
 
     Args:
@@ -120,6 +121,8 @@ async def approve(
     info, name = await checked_answer(history, job, info, name, asked)
     payload = encode_signal(name, history.codec.encode(answer_value(approval)))
     await _leave(history, job, [info], "signal", payload)
+    if warning := unawaited(info, name):
+        logger.warning("%s", warning)
     return info, name
 
 
