@@ -7,11 +7,12 @@ import contextlib
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.promises.legs import KINDS, Legs, agent_for, go, results, until
 from tests.promises.support import out
 
 from perdure import LocalEngine, PerdureError
-from perdure.operate.control import approve
+from perdure.operate import control
 from perdure.operate.history import blocking
 from perdure.run.approval import Approval
 from perdure.runtime.shared import later
@@ -247,8 +248,45 @@ def test_g27_an_answer_is_not_for_what_was_asked_after_the_time_was_over(
                 of_job = history.job(job.name)
                 late = (of_job, run.id, "pay", Approval(approved=True), shown)
                 with pytest.raises(PerdureError, match="waits for the approval 'pay' no longer"):
-                    blocking(approve)(history, *late)
+                    blocking(control.approve)(history, *late)
             await run.approve(by="ann")
             assert await results(run) == ["ann"]
+
+    go(test)
+
+
+@pytest.mark.parametrize("other", ["through the inbox", "in its process"])
+def test_g27_of_two_who_answer_at_the_same_moment_from_outside_the_first_counts(
+    other: str, kind: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = control.checked_answer
+
+    async def test() -> None:
+        legs = Legs(store, kind)
+        async with legs.opened(agent_for(kind, asks_again)) as job:
+            run = await job.submit({}, key="a")
+            await until(lambda: asked(legs.engine) == ["Pay 10?"])
+            loop = asyncio.get_running_loop()
+
+            def answered_by_bob() -> None:
+                if other == "through the inbox":
+                    legs.engine.approve(run.id, by="bob")
+                else:
+                    sending = run.approve(by="bob")
+                    asyncio.run_coroutine_threadsafe(sending, loop).result(PATIENCE)
+
+            async def checked(*given: Any) -> Any:
+                found = await real(*given)
+                if control.checked_answer is checked:  # who is checked first is last to send
+                    monkeypatch.setattr(control, "checked_answer", real)
+                    await asyncio.to_thread(answered_by_bob)
+                return found
+
+            monkeypatch.setattr(control, "checked_answer", checked)
+            with pytest.raises(PerdureError, match="'pay' has been answered already: yes by bob"):
+                await asyncio.to_thread(legs.engine.approve, run.id, by="ann")
+            await until(lambda: [wait.question for wait in run.waits] == ["Pay 1000?"])
+            await run.approve(by="dan")
+            assert await results(run) == [["bob", "dan"]]
 
     go(test)

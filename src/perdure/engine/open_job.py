@@ -375,7 +375,8 @@ class OpenJob:
             async with self._history() as history:
                 job = await history.job(self.runtime.job)
                 info = await history.run(job, own_name(run_id(run)))
-                info, name = await checked_answer(history, job, info, name, asked)
+                checked = await checked_answer(history, job, info, name, asked)
+                info, name = checked.info, checked.name
             if not await self.signal(run, name, answer_value(answer)):
                 raise PerdureError(
                     f"run {info.title} is finished already: nobody waits for an answer"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from perdure.checks import checked_name
 from perdure.codec.codec import Codec
@@ -19,7 +20,7 @@ from perdure.run import RunInfo, WaitInfo
 from perdure.run.approval import APPROVAL, Approval, read_approval
 from perdure.store.base import Command, JobRow
 
-__all__ = ["awaited", "checked_answer", "unawaited"]
+__all__ = ["CheckedAnswer", "awaited", "checked_answer", "unawaited"]
 
 
 def awaited(info: RunInfo) -> str:
@@ -41,14 +42,30 @@ def unawaited(info: RunInfo, name: str) -> str:
     )
 
 
+class CheckedAnswer(NamedTuple):
+    """What an answer that may be sent is for.
+
+    Attributes:
+        info: the run as it is now.
+        name: name of the approval.
+        records: number of the run's records that were read.
+        command: number of the newest command for it that was; 0 without.
+    """
+
+    info: RunInfo
+    name: str
+    records: int
+    command: int
+
+
 async def checked_answer(
     history: AsyncHistory,
     job: JobRow,
     info: RunInfo,
     name: str | None,
     asked: Sequence[WaitInfo] = (),
-) -> tuple[RunInfo, str]:
-    """Return a run as it is now, and the name of the approval that an answer is for.
+) -> CheckedAnswer:
+    """Find out which approval an answer is for, and that nobody has answered it.
 
     Args:
         history: the store.
@@ -65,7 +82,7 @@ async def checked_answer(
         each for each in asked or info.waits if each.kind == APPROVAL and name in (None, each.name)
     ]
     while True:
-        sent = await _sent(history, job, info)
+        sent, records, command = await _sent(history, job, info)
         seen = (await history.infos([info.number])).get(info.number, info)
         if seen.waits == info.waits:
             break
@@ -90,7 +107,7 @@ async def checked_answer(
                 f" {listed}"
             )
         if unanswered:
-            return info, unanswered[0]
+            return CheckedAnswer(info, unanswered[0], records, command)
         names = (*(each.name for each in meant), *reversed(sent))
         name = next((each for each in names if each in sent), None)
         if name is None:
@@ -100,7 +117,7 @@ async def checked_answer(
     if is_answered(checked_name(name)):
         said = _said(sent[name].counted(opened[name]))
         raise PerdureError(f"run {info.title}: {name!r} has been answered already: {said}")
-    return info, name
+    return CheckedAnswer(info, name, records, command)
 
 
 def _open_by_name(waits: Sequence[WaitInfo], meant: Sequence[WaitInfo]) -> Counter[str]:
@@ -153,15 +170,26 @@ def _said(approval: Approval) -> str:
     return f"{'yes' if approval.approved else 'no'}{by}{comment}"
 
 
-async def _sent(history: AsyncHistory, job: JobRow, info: RunInfo) -> dict[str, _Sent]:
-    """Return the readable answers by their name, that of the newest last."""
-    records = await history.view.records(info.number)
-    commands = await all_of(functools.partial(history.view.commands, job.job, run=info.number))
+async def _sent(
+    history: AsyncHistory, job: JobRow, info: RunInfo
+) -> tuple[dict[str, _Sent], int, int]:
+    """Return the readable answers by their name, that of the newest last.
+
+    With how many records and up to which command was read for it.
+    """
+    left = functools.partial(history.view.commands, job.job, run=info.number)
+    commands = await all_of(left)
+    while True:
+        records = await history.view.records(info.number)
+        before, commands = commands, await all_of(left)
+        if before == commands:  # else one may have become a record in between
+            break
     try:
-        return _answers(history.codec, info.number, records, commands)
+        sent = _answers(history.codec, info.number, records, commands)
     except DAMAGE as error:
         url, codec = history.view.url, history.codec
         raise damaged_run(url, codec, info, records, error, commands=commands) from error
+    return sent, len(records), commands[-1].number if commands else 0
 
 
 def _answers(

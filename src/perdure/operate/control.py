@@ -118,9 +118,17 @@ async def approve(
             answered.
     """
     info = await _unfinished(history, job, id_)
-    info, name = await checked_answer(history, job, info, name, asked)
-    payload = encode_signal(name, history.codec.encode(answer_value(approval)))
-    await _leave(history, job, [info], "signal", payload)
+    _refuse_earlier(job)
+    asked = asked or info.waits
+    is_left = False
+    while not is_left:  # else somebody has answered in between
+        checked = await checked_answer(history, job, info, name, asked)
+        value = history.codec.encode(answer_value(approval))
+        answer = _command(job, checked.info, "signal", encode_signal(checked.name, value))
+        is_left = await history.view.leave_answer(
+            answer, records=checked.records, command=checked.command
+        )
+    info, name = checked.info, checked.name
     if warning := unawaited(info, name):
         logger.warning("%s", warning)
     return info, name
@@ -143,15 +151,18 @@ async def _leave(
     command: str,
     payload: bytes | None = None,
 ) -> None:
+    _refuse_earlier(job)
+    commands = [_command(job, info, command, payload) for info in runs]
+    await history.view.leave_commands(commands)
+
+
+def _command(job: JobRow, info: RunInfo, command: str, payload: bytes | None) -> CommandRow:
+    return CommandRow(job=job.job, run=info.number, command=command, payload=payload, at=time_ns())
+
+
+def _refuse_earlier(job: JobRow) -> None:
     if job.later:
         raise PerdureError(
             f"{job.title} is a generation of job {job.name!r} that {job.later:,} came after: it is"
             f" only looked at, and no process goes on with its runs"
         )
-    at = time_ns()
-    await history.view.leave_commands(
-        [
-            CommandRow(job=job.job, run=info.number, command=command, payload=payload, at=at)
-            for info in runs
-        ]
-    )

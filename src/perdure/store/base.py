@@ -411,6 +411,19 @@ class StoreView(abc.ABC):
     async def leave_commands(self, commands: Sequence[CommandRow]) -> None:
         """Leave commands in the inbox, all or none; durable when this returns."""
 
+    async def leave_answer(self, answer: CommandRow, *, records: int, command: int) -> bool:
+        """Leave a signal in the inbox unless others came for its run; False where any did.
+
+        Durable when this returns. A store that cannot tell in one step leaves it.
+
+        Args:
+            answer: the signal.
+            records: how many records of the run were known when it was judged.
+            command: number of the newest command for the run that was known; 0 without.
+        """
+        await self.leave_commands([answer])
+        return True
+
     @abc.abstractmethod
     async def changes(self, job: int, since: str = "", *, limit: int = 1000) -> Changes:
         """Return what is new since a position, or where the job is now; costs little when idle.

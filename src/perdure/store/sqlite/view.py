@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from perdure.errors import PerdureError, StoreError, StoreFormatError, UnknownCursorError
-from perdure.journal.record import Record
+from perdure.journal.record import Record, RecordKind
 from perdure.printable import unstorable
 from perdure.store.base import (
     NUMBER_BITS,
@@ -75,6 +75,10 @@ ANY_STATUS = 9
 RECORDS_OF_A_RUN = 100  # that `changes` reads for each run it may name, before it gives up
 
 READ = with_parts(load_statements("sqlite", "view.sql"), PARTS)
+
+
+class _OthersCameError(PerdureError):
+    """Takes back what was left after others had come; nobody else sees it."""
 
 
 class SqliteView(StoreView):
@@ -302,12 +306,33 @@ class SqliteView(StoreView):
         return await self._read(read)
 
     async def leave_commands(self, commands: Sequence[CommandRow]) -> None:
+        self._refuse_where_read_only()
+        await self._read(lambda: write_rows(self._db, commands))
+
+    async def leave_answer(self, answer: CommandRow, *, records: int, command: int) -> bool:
+        self._refuse_where_read_only()
+        known = (answer.job, answer.run, command)
+
+        def leave() -> None:
+            # Before it looks: from its first write on a transaction is the only one that writes.
+            write_rows(self._db, [answer])
+            (left,) = self._db.execute(READ["commands_since"], known).fetchone()
+            came = self._records(answer.run, records, None)
+            if left > 1 or any(record.kind == RecordKind.SIGNAL for record in came):
+                raise _OthersCameError
+
+        try:
+            await self._read(leave)
+        except _OthersCameError:
+            return False
+        return True
+
+    def _refuse_where_read_only(self) -> None:
         if self._copy is not None:
             raise StoreError(
                 f"{self._path} can be read and not written by this user, so that nothing can be"
                 " asked of its runs: ask as a user who may write it"
             )
-        await self._read(lambda: write_rows(self._db, commands))
 
     async def changes(self, job: int, since: str = "", *, limit: int = 1000) -> Changes:
         return await self._read(lambda: self._changes(job, since, limit))

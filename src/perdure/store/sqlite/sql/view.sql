@@ -94,6 +94,9 @@ FROM document WHERE job = ? AND collection = ? AND number > ? ORDER BY number LI
 -- name: commands
 SELECT number, run, command, payload, at FROM command
 WHERE job = :job AND (:run IS NULL OR run = :run) AND number > :after ORDER BY number LIMIT :limit;
+-- How many commands for a run came behind one.
+-- name: commands_since
+SELECT count(*) FROM command WHERE job = ? AND run = ? AND number > ?;
 -- Where a job is: its beginning, the newest record and output of the store, the newest run and
 -- command.
 -- name: position
