@@ -13,7 +13,7 @@ from perdure.event import InputEvent
 from perdure.journal.record import Completion, EventRecord, Record, RecordKind, encode_completion
 from perdure.memory.cells import Cell
 from perdure.runtime.run.execution import RunState
-from perdure.runtime.run.recovery import recover
+from perdure.runtime.run.recovery import cancellations, recover
 
 
 def act(event: Any, ctx: Any) -> None:
@@ -201,3 +201,31 @@ def test_a_cancelled_run_may_be_in_the_middle_of_an_action_that_is_gone() -> Non
     state = back(start(0, "gone"), record(RecordKind.CANCEL, 1, action="gone"))
     assert state.cancel_reason
     assert state.unfinished == {}
+
+
+def test_g10_of_a_cancelled_run_only_goes_on_what_was_asked_to_stop() -> None:
+    """An action that failed first is put back to its beginning, where nothing is to clean up."""
+    again = [
+        start(0), record(RecordKind.ERROR, 1, call=1, payload=b""), RETRY, start(0, "second"),
+    ]  # fmt: skip
+    asked = cancellations(again, 1, 500)
+    assert asked == [Record.cancel(1, 0, "second", "cancelled").settled(1, 500)]
+    state = back(*again, *asked)
+    assert state.unfinished is not None
+    assert list(state.unfinished) == [(0, "second")]
+
+
+def test_g10_an_action_that_is_put_back_to_its_middle_is_asked_to_stop_there() -> None:
+    kept = [start(0), record(RecordKind.RESULT, 1, call=1, at=150), RETRY._replace(at=300)]
+    assert cancellations(kept, 1, 500) == []  # it ends, as one that is queued does
+    again = [*kept, completed(1, "second", sends=[1])]
+    asked = cancellations(again, 1, 500)
+    assert asked == [
+        Record.start(1, 0, "first", version=1, at=100),
+        Record.cancel(1, 0, "first", "cancelled").settled(2, 500),
+    ]
+    state = back(*again, *asked)
+    assert state.unfinished is not None
+    assert list(state.unfinished) == [(0, "first")]
+    assert (0, "first") in state.snapshots
+    assert cancellations([*again, *asked], 1, 600) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 from perdure.codec.failure import encode_failure
 from perdure.errors import (
@@ -20,9 +20,9 @@ from perdure.log_lines import place_fields
 from perdure.printable import printable_logger
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus, run_cancelled, run_id
 from perdure.runtime.live_runs import LiveRuns
-from perdure.runtime.run.recovery import cancellations
-from perdure.runtime.run.rows import retry_rows, status_row
-from perdure.runtime.run.state import CANCELLED
+from perdure.runtime.run.recovery import cancellations, recover
+from perdure.runtime.run.rows import memory_rows, retry_rows, status_row
+from perdure.runtime.run.state import CANCELLED, Cells
 from perdure.runtime.shared.backoff import until_store_answers
 from perdure.runtime.shared.mailbox import RunTicket
 from perdure.store.base import ActionStateStore, Command, CommandDoneRow, Row, RunRow
@@ -103,8 +103,13 @@ class RunCommands:
                 return await self._nothing_to_do(rows)
         return await self.cancel(run, rows, why=why)
 
-    async def _cancel_queued(self, ticket: RunTicket, rows: list[Row], why: str = "") -> None:
-        """End a run that does not execute; it does not begin meanwhile."""
+    async def _cancel_queued(
+        self, ticket: RunTicket, rows: list[Row], why: str = "", memory: Cells | None = None
+    ) -> None:
+        """End a run that does not execute; it does not begin meanwhile.
+
+        `memory` is that of its key, where what the run has written there is among `rows`.
+        """
         run, told = ticket.row.run, run_cancelled(ticket.id, why)
         error = encode_failure(self._services.codec, told) if why else None
         at = self._services.now()
@@ -120,7 +125,7 @@ class RunCommands:
             del self._cancelling[run]
             known.set_result(None)
             if kept:
-                self._cancelled(ticket, told)
+                self._cancelled(ticket, told, memory)
                 return
             ticket.is_held = False
             if was_delayed:
@@ -130,14 +135,14 @@ class RunCommands:
 
         await self._write([*rows, end], is_kept, written)
 
-    def _cancelled(self, ticket: RunTicket, told: RunCancelledError) -> None:
+    def _cancelled(self, ticket: RunTicket, told: RunCancelledError, memory: Cells | None) -> None:
         is_shelved = self._backlog.shelf_of(ticket.row) is not None
         if is_shelved:
             self._backlog.ended(ticket)
         if is_shelved or ticket.row.run in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = told
-            self._runs.finish(ticket, None)
+            self._runs.finish(ticket, memory)
 
     async def _write(
         self,
@@ -342,18 +347,33 @@ class RunCommands:
     async def _cancel_first(self) -> None:
         """Cancel what is to be, before runs that were taken up begin: no timer of theirs is first.
 
-        What cannot be cancelled like that is when it has begun.
+        What was asked of such a run before that is carried out before it. What cannot be cancelled
+        like that is when it has begun.
         """
         tickets = self._admission.tickets
         async with self._logged():
             if (found := await self._store.commands()) is not None:
                 self._left = list(found)
-            firsts = {each.run: each for each in reversed(self._left) if each.run in tickets}
-            asked = [each for each in firsts.values() if each.command == "cancel"]
+            asked: dict[int, list[Command]] = {}
+            for each in self._left:
+                if each.run in tickets:
+                    asked.setdefault(each.run, []).append(each)
+            runs = [run for run, of in asked.items() if any(c.command == "cancel" for c in of)]
             # The last of a key first: where one is gone the next begins.
-            for command in sorted(asked, key=lambda each: -tickets[each.run].row.place):
-                if await self._cancel_stored(command, tickets[command.run]):
+            for run in sorted(runs, key=lambda run: -tickets[run].row.place):
+                await self._carry_out_first(asked[run])
+
+    async def _carry_out_first(self, asked: Sequence[Command]) -> None:
+        """Carry out what was asked of a run that was taken up, as far as its first cancellation."""
+        for command in asked:
+            if (ticket := self._admission.tickets.get(command.run)) is None:
+                return  # gone with its shard: it would be looked for, behind what waits for this
+            if command.command == "cancel":
+                if await self._cancel_stored(command, ticket):
                     self._left.remove(command)
+                return
+            self._left.remove(command)  # not again, where it is not known to be written
+            await self._carry_out(command)
 
     async def _cancel_stored(self, command: Command, ticket: RunTicket) -> bool:
         """Cancel a run that is in the store and has not begun here; False where that cannot be."""
@@ -364,7 +384,15 @@ class RunCommands:
             return False
         done = CommandDoneRow(number=command.number)
         if not asked:
-            await self._cancel_queued(ticket, [done])
+            # Nothing of it is at work: it leaves the memory of its completed actions.
+            plan, key = self._services.plan, ticket.key
+            try:
+                state = recover(ticket.records, key.memory, plan, ticket.id, CANCELLED)
+            except Exception:
+                return False  # it is damaged: said as it begins
+            rows = memory_rows(key.row.key, state.short_term, state.touched)
+            memory = state.short_term if state.touched else None
+            await self._cancel_queued(ticket, [*rows, done], memory=memory)
             return True
         records, ticket.records = ticket.records, None  # to be read anew, unless this is known
         await self._services.commits.write([*asked, done])

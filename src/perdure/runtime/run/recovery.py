@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from perdure.agent.plan import AgentPlan
 from perdure.errors import StoreError
@@ -14,7 +14,13 @@ from perdure.runtime.run.state import CANCELLED, Cells, RunState
 from perdure.runtime.shared.signals import left_in_journal
 
 
-def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_id: str) -> RunState:
+def recover(
+    records: Sequence[Record],
+    short_term: Cells,
+    plan: AgentPlan,
+    run_id: str,
+    cancel_reason: str = "",
+) -> RunState:
     """Fold a run's records into the state to go on from.
 
     Args:
@@ -23,6 +29,7 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
             put back by a retry.
         plan: the agent's actions now.
         run_id: for messages.
+        cancel_reason: why the run is to stop, where its journal does not say so.
 
     Raises:
         StoreError: the journal names an unfinished action that the agent no longer has.
@@ -56,14 +63,10 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         completions, created, outputs = record.version, completion.created, completion.outputs
         if completions in versions:
             states[completions] = (dict(sensory), dict(current))
-    reason = _cancel_reason(records)
+    reason = _cancel_reason(records) or cancel_reason
     unfinished = _unfinished(events, completed, histories, plan, bool(reason))
-    for event, name in histories:
-        if (event, name) not in unfinished and (event, name) not in completed and not reason:
-            raise StoreError(
-                f"run {run_id} is in the middle of action {name!r}, which the agent no longer has:"
-                " run it with the agent that has it, or cancel the run"
-            )
+    if not reason:
+        _check_actions(histories.keys() - unfinished.keys() - completed, run_id)
     snapshots = {key: states[version] for key, version in wanted.items() if version in states}
     return RunState(
         events, sensory, current, touched, completions, created, outputs, unfinished, snapshots,
@@ -71,6 +74,16 @@ def recover(records: Sequence[Record], short_term: Cells, plan: AgentPlan, run_i
         frozenset(r.signal_id for r in records if r.kind == RecordKind.SIGNAL),
         _calls(records, completed), _began(records), _noted(records),
     )  # fmt: skip
+
+
+def _check_actions(unknown: Collection[tuple[int, str]], run_id: str) -> None:
+    """Refuse a run that is in the middle of actions that the agent does not know."""
+    if unknown:
+        _, name = min(unknown)
+        raise StoreError(
+            f"run {run_id} is in the middle of action {name!r}, which the agent no longer has:"
+            " run it with the agent that has it, or cancel the run"
+        )
 
 
 def cancellations(records: Sequence[Record], run: int, at: int) -> list[Record] | None:
@@ -82,22 +95,39 @@ def cancellations(records: Sequence[Record], run: int, at: int) -> list[Record] 
         at: the time of now, ns since the epoch.
 
     Returns:
-        A CANCEL each; none where the run has not begun; None where only its execution can tell.
+        A CANCEL each; none where no action is in the middle, so that the run can end as it is: it
+        has not begun, or was put back and did not begin again, or all that began has completed.
+        None where the actions were asked before.
     """
     if _cancel_reason(records):
-        return None  # it was asked already
-    histories = fold(records)
-    if not histories:
-        has_begun = any(record.kind not in OF_RUN for record in records)
-        return None if has_begun else []
+        return None
+    if not _has_begun(records):
+        return []
     asked = []
-    for (event, action), history in histories.items():
-        if history.start is None:
-            return None
-        last = history.settlements[-1] if history.settlements else history.start
-        n = last.n + 1 if history.settlements else 1
-        asked.append(Record.cancel(run, event, action, CANCELLED).settled(n, max(at, last.at)))
+    for (event, action), history in fold(records).items():
+        start, settled = history.start, history.settlements
+        if start is None:
+            if not settled:
+                continue  # it begins anew, and does not after this
+            # A retry cut it, and it began again: its calls before the cut may be to be cleaned up.
+            start = Record.start(
+                run, event, action, version=sum(r.kind == RecordKind.COMPLETED for r in records),
+                at=history.began, rules=history.kept_rules,
+            )  # fmt: skip
+            asked.append(start)
+        n, last = (settled[-1].n + 1, settled[-1].at) if settled else (1, start.at)
+        asked.append(Record.cancel(run, event, action, CANCELLED).settled(n, max(at, last)))
     return asked
+
+
+def _has_begun(records: Sequence[Record]) -> bool:
+    """Say whether the journal shows an action at work since the run was last put back."""
+    for record in reversed(records):
+        if record.kind == RecordKind.RETRY:
+            return False
+        if record.kind not in OF_RUN:
+            return True
+    return False
 
 
 def _cancel_reason(records: Sequence[Record]) -> str:
@@ -136,7 +166,8 @@ def _unfinished(
 ) -> dict[tuple[int, str], ActionHistory]:
     """Return the actions to go on with: those of every visible event that did not complete.
 
-    One without a history that only a condition triggers may not be triggered at all.
+    One without a history that only a condition triggers may not be triggered at all. Of a cancelled
+    run those that had not started were not asked to stop: they do not begin any more.
     """
     types = {0: InputEvent.EVENT_TYPE, **{n: event.type for n, event in events.items()}}
     unfinished = {}
@@ -145,9 +176,10 @@ def _unfinished(
         # Those whose conditions were not asked yet are among them.
         for spec in (*plan.actions_for(kind), *(spec for spec, _ in plan.conditions_for(kind))):
             key = (number, spec.name)
-            if key in completed or (cancelled and key not in histories):
+            history = histories.get(key, NEW)
+            if key in completed or (cancelled and history.start is None):
                 continue
-            unfinished[key] = histories.get(key, NEW)
+            unfinished[key] = history
     return unfinished
 
 
