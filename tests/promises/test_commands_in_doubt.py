@@ -301,6 +301,26 @@ def test_g25_a_retry_in_doubt_begins_if_it_was_written(
     assert State.calls == [1, 1]
 
 
+def test_g25_who_retries_beside_a_retry_in_doubt_does_what_that_did_not(
+    written: bool, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> list[Any]:
+        legs = Legs(store)
+        async with legs.opened(agent_of(fails_once)) as job:
+            run_ = await job.submit(1, key="a", id=1)
+            assert await run_.wait() is RunStatus.FAILED
+            Trouble(has_status(RunStatus.QUEUED), after=written).install(monkeypatch)
+            asked = [retried(job), retried(job)]
+            first, second = await asyncio.gather(*asked, return_exceptions=True)
+            assert isinstance(first, StoreError)
+            assert second is not written
+            assert await run_.wait() is RunStatus.COMPLETED
+            return [job.progress.retries]
+
+    assert go(test) == [1]
+    assert State.calls == [1, 1]
+
+
 def test_g10_a_retry_begins_though_nobody_waits_for_it_any_longer(store: str) -> None:
     async def test() -> None:
         legs = Legs(store)

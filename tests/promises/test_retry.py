@@ -137,6 +137,25 @@ def test_g1_a_retried_run_waits_for_the_runs_of_its_key(sqlite: str) -> None:
     ]  # fmt: skip
 
 
+def test_of_several_that_retry_a_run_at_a_time_one_does(store: str) -> None:
+    async def fails_once(event: Any, ctx: Any) -> None:
+        State.calls.append(event.input)
+        if len(State.calls) == 1:
+            raise LookupError("as it is meant to")
+
+    async def go() -> tuple[list[bool], int, int]:
+        engine = LocalEngine(store)
+        async with engine.open(agent_of(fails_once)) as job:
+            run_ = await job.submit(1, key="a")
+            assert await run_.wait() is RunStatus.FAILED
+            told = await asyncio.gather(*(job.retry(run_) for _ in range(4)))
+            assert await run_.wait() is RunStatus.COMPLETED
+            return told, job.progress.retries, engine.run_info(run_.id).attempts
+
+    assert asyncio.run(go()) == ([True, False, False, False], 1, 1)
+    assert State.calls == [1, 1]
+
+
 def test_a_completed_run_cannot_be_retried_or_cancelled(store: str) -> None:
     engine = LocalEngine(store)
     engine.run(agent_of(three), INPUTS[1:], key="k")

@@ -291,7 +291,8 @@ class Job:
     async def retry(self, run: Run | str) -> bool:
         """Put a failed or cancelled run back into its key's queue; False when it is neither.
 
-        What succeeded before the failure is not done again. Durable when this returns.
+        What succeeded before the failure is not done again. Durable when this returns. Of several
+        calls at a time one puts it back and returns True.
 
         Args:
             run: the run, or its id.

@@ -55,6 +55,7 @@ class RunCommands:
         # By run: the signals, and the cancellation, of which it is not known yet what became.
         self._sending: dict[int, dict[int, asyncio.Future[None]]] = {}  # and by their ids
         self._cancelling: dict[int, asyncio.Future[None]] = {}  # where it does not execute
+        self._retrying: dict[int, asyncio.Future[bool]] = {}  # by run: whether it was put back
         self._inbox = asyncio.Lock()
         self._next_look: asyncio.Task[None] | None = None  # one that has not begun
         self._left: list[Command] = []  # read before runs began, and not carried out then
@@ -199,29 +200,55 @@ class RunCommands:
         return False
 
     async def retry(self, run: int, more: list[Row] | None = None) -> bool:
-        """Put a failed or cancelled run at the end of its key's queue; False when it is neither."""
+        """Put a failed or cancelled run at the end of its key's queue; False when it is neither.
+
+        Of several at a time one does it, and the others find it done.
+        """
         rows: list[Row] = more or []
-        row = (await self._store.runs([run])).get(run)
+        while (other := self._retrying.get(run)) is not None:
+            # One in flight is not waited for: what takes it up may be what asks this.
+            if not (is_back := run in self._admission.tickets):
+                await asyncio.wait([other])
+            if is_back or other.result():
+                return await self._nothing_to_do(rows)
+        known = self._retrying[run] = asyncio.get_running_loop().create_future()
+
+        def over(is_back: bool) -> None:
+            del self._retrying[run]
+            known.set_result(is_back)
+
+        try:
+            row = (await self._store.runs([run])).get(run)
+        except BaseException:
+            over(False)
+            raise
         if row is None or row.status not in _UNSUCCESSFUL or run in self._admission.tickets:
+            over(False)
             return await self._nothing_to_do(rows)
         row = row._replace(
             status=STATUS_NUMBERS[RunStatus.QUEUED], place=self._next_place(run),
             attempt=row.attempt + 1, error=None, finished_at=0,
         )  # fmt: skip
-        again = [*retry_rows(row, self._services.now()), *rows]
+        await self._put_back(row, rows, over)
+        return True
+
+    async def _put_back(self, row: RunRow, more: list[Row], over: Callable[[bool], None]) -> None:
+        """Write that a run is queued as `row` says, and take it up; `over` is told what became."""
         taking_up: list[asyncio.Task[None]] = []
 
         async def is_kept() -> bool:
-            return (await self._runs.row(run)).attempt >= row.attempt
+            return (await self._runs.row(row.run)).attempt >= row.attempt
 
         def written(kept: bool) -> None:
-            if kept:
-                self._services.counters.retries += 1
-                taking_up.append(self._runs.spawn(self._take_up(row)))
+            if not kept:
+                over(False)
+                return
+            self._services.counters.retries += 1
+            taking_up.append(self._runs.spawn(self._take_up(row)))
+            taking_up[0].add_done_callback(lambda _: over(True))
 
-        await self._write(again, is_kept, written)
+        await self._write([*retry_rows(row, self._services.now()), *more], is_kept, written)
         await asyncio.wait(taking_up)
-        return True
 
     def _next_place(self, run: int) -> int:
         return self._admission.next_number(self._runs.numbers.shard_of_run(run))
