@@ -1,11 +1,14 @@
-"""Two jobs of one process at once that were given the same resources: each has its own."""
+"""Two jobs of one process at once: each has its own resources, and takes its own runs alone."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
-from tests.promises.support import out
+import pytest
+from tests.promises.support import agent_of, out, values
 
 from perdure import (
     Agent,
@@ -15,10 +18,13 @@ from perdure import (
     InputEvent,
     LocalEngine,
     ResourceType,
+    RunNotFoundError,
+    RunStatus,
     ToolCall,
     VectorStore,
     chat,
 )
+from perdure.engine.job import Job, Run
 from perdure.testing import ScriptedChatModel
 
 
@@ -85,3 +91,99 @@ def test_one_after_the_other_uses_the_instance_itself() -> None:
         LocalEngine("memory://").run(watching, [1], key=str)
     assert all(each is store for each in seen)
     assert store.resource_context is None, "closed"
+
+
+async def waits(event: Any, ctx: Any) -> None:
+    out(ctx, await ctx.wait_for_signal("go"))
+
+
+WAITING = agent_of(waits)
+
+
+def commands(job: Job, run: Run) -> list[Callable[[], Awaitable[Any]]]:
+    """All that a job may be asked of a run."""
+    return [
+        lambda: job.signal(run, "go", "wrong"), lambda: job.approve(run), lambda: job.cancel(run),
+        lambda: job.retry(run), lambda: job.input_ids([run]),
+    ]  # fmt: skip
+
+
+async def refuses(job: Job, run: Run, why: str) -> None:
+    for command in commands(job, run):
+        with pytest.raises(RunNotFoundError, match=why):
+            await command()
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_a_run_of_another_job_or_store_is_not_taken_for_the_own_one_with_its_id(
+    tmp_path: Path, memory: bool
+) -> None:
+    one, other = ["memory://"] * 2 if memory else [f"sqlite:///{tmp_path}/{n}.db" for n in "ab"]
+    places = [(one, "a"), (other, "a")] + ([] if memory else [(one, "b")])
+
+    async def main() -> None:
+        jobs = [await LocalEngine(store, job=job).start(WAITING) for store, job in places]
+        runs = [await job.submit(1, key="k", id=f"{n}") for n, job in enumerate(jobs)]
+        assert len({run.id for run in runs}) == 1
+        for job in jobs:
+            for run, theirs, (_store, name) in zip(runs, jobs, places, strict=True):
+                if theirs is not job:
+                    await refuses(job, run, f"run r1 is of job '{name}'")
+        assert not any(run.status.is_final for run in runs), "nothing was done to any"
+        for n, (job, run) in enumerate(zip(jobs, runs, strict=True)):
+            assert await job.input_ids([run]) == {run.id: f"{n}"}
+            assert await job.signal(run, "go", n)
+            assert values(await run.outputs()) == [n]
+            await job.close()
+
+    asyncio.run(main())
+
+
+def test_a_run_of_the_generation_before_is_no_run_of_the_present_one(store: str) -> None:
+    async def main() -> None:
+        engine = LocalEngine(store)
+        before = await engine.start(WAITING)
+        old = await before.submit(1, key="k")
+        await old.cancel()
+        await before.close()
+        job = await engine.start(WAITING, fresh=True)
+        run = await job.submit(1, key="k")
+        assert run.id == old.id
+        await refuses(job, old, "is of another generation of job 'default'")
+        assert await job.cancel(run)
+        await job.close()
+
+    asyncio.run(main())
+
+
+def test_a_run_is_taken_by_its_job_when_that_is_opened_again_by_another_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        before = await LocalEngine("runs.db").start(WAITING)
+        run = await before.submit(1, key="k")
+        await before.close()
+        (tmp_path / "link.db").symlink_to("runs.db")
+        job = await LocalEngine(f"sqlite:///{tmp_path}/link.db").start(WAITING)
+        assert await job.signal(run, "go", "went")
+        again = job.run(run.id)
+        assert await again.wait() is RunStatus.COMPLETED
+        assert values(await again.outputs()) == ["went"]
+        await job.close()
+
+    asyncio.run(main())
+
+
+def test_a_run_in_memory_is_taken_by_its_job_when_that_is_opened_again() -> None:
+    async def main() -> None:
+        engine = LocalEngine("memory://")
+        before = await engine.start(WAITING)
+        run = await before.submit(1, key="k")
+        await before.close()
+        job = await engine.start(WAITING)
+        assert await job.cancel(run)
+        await job.close()
+
+    asyncio.run(main())

@@ -13,11 +13,12 @@ from perdure.connectors.base import Source
 from perdure.engine.inputs import Field, check_fields
 from perdure.engine.job_loop import to_its_end
 from perdure.engine.open_job import OpenJob
+from perdure.engine.own_runs import check_own
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.errors import ConfigurationError, PerdureError
 from perdure.printable import quoted_key
-from perdure.run import Output, RunStatus, run_id, run_number
+from perdure.run import Output, RunStatus, run_id
 from perdure.run.approval import Approval
 from perdure.run.html import table
 from perdure.runtime.job_runtime import NewInput, RunTicket
@@ -70,6 +71,15 @@ class Run:
                 ("waits for", waits),
             ],
         )  # fmt: skip
+
+    def number_in(self, job: OpenJob) -> int:
+        """Return its number in the store of `job`: for a job that it is given to, not for users.
+
+        Raises:
+            RunNotFoundError: it is a run of another job; see `check_own`.
+        """
+        check_own(self.id, self._job.origin, job.origin)
+        return self._number
 
     @property
     def _newest(self) -> RunTicket | None:
@@ -237,7 +247,8 @@ class Job:
             False when the run is finished, so that nobody can wait for it.
 
         Raises:
-            PerdureError: there is no such run.
+            RunNotFoundError: there is no such run in this job.
+            PerdureError: the id names two.
             EncodeError: the value cannot be journaled.
             StoreError: it is not durable, or nobody knows.
         """
@@ -282,7 +293,8 @@ class Job:
         """Stop a run, as `Run.cancel` does.
 
         Raises:
-            PerdureError: there is no such run.
+            RunNotFoundError: there is no such run in this job.
+            PerdureError: the id names two.
             StoreError: it is not durable, or nobody knows.
         """
         self._job.loop.check("job.cancel(...)")
@@ -298,19 +310,20 @@ class Job:
             run: the run, or its id.
 
         Raises:
-            PerdureError: there is no such run.
+            RunNotFoundError: there is no such run in this job.
+            PerdureError: the id names two.
             StoreError: it is not durable, or nobody knows.
         """
         self._job.loop.check("job.retry(...)")
         return await self._job.retry(await self._number(run))
 
     async def _number(self, run: Run | str) -> int:
-        if not isinstance(run, Run | str):
+        if isinstance(run, Run):
+            return run.number_in(self._job)
+        if not isinstance(run, str):
             raise _no_run(run)
-        if isinstance(run, str):
-            number: int = await self._job.until_stopped(self._job.runtime.number_of(run))
-            return number
-        return run_number(self._job.runtime.job_number, run.id)
+        number: int = await self._job.until_stopped(self._job.runtime.number_of(run))
+        return number
 
     def run(self, id: str) -> Run:
         """Return a run of the job, whether it has come to its end or not.
@@ -447,10 +460,11 @@ class Job:
         """Return the ids that were given with the inputs of runs, as text, by their own ids.
 
         Raises:
+            RunNotFoundError: one of them is a run of another job.
             StoreError: the store cannot be read.
         """
         self._job.loop.check("job.input_ids(...)")
-        return await self._job.input_ids({run.id for run in runs})
+        return await self._job.input_ids({run.number_in(self._job) for run in runs})
 
 
 def _no_run(given: object) -> ConfigurationError:

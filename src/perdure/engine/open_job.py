@@ -14,6 +14,7 @@ from perdure.connectors.base import Sink, Source, checked_policy
 from perdure.engine.files import check_name, check_output, check_sink_name, check_source_names
 from perdure.engine.inputs import Field
 from perdure.engine.job_loop import JobLoop
+from perdure.engine.own_runs import Origin
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.reading import CHUNK, InputReader
 from perdure.engine.run_set import RunSet
@@ -31,7 +32,7 @@ from perdure.errors import (
 from perdure.log_lines import place_fields
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger, quoted_key
-from perdure.run import Output, RunStatus, own_name, run_id, run_number
+from perdure.run import Output, RunStatus, own_name, run_id
 from perdure.run.approval import Approval, answer_value
 from perdure.runtime.job_runtime import (
     Admitted,
@@ -308,6 +309,11 @@ class OpenJob:
 
     # Runs
 
+    @property
+    def origin(self) -> Origin:
+        """Where its runs are from."""
+        return Origin(self._store, self.runtime.job, self.runtime.job_number)
+
     def count(self, admitted: Admitted) -> bool:
         """Take note of an input whose run is durable; True where it ended in a process before."""
         self._progress.inputs += 1
@@ -353,11 +359,10 @@ class OpenJob:
             info = history.run(history.job(self.runtime.job), id_)
         return info.number, info.key, info.status
 
-    async def input_ids(self, runs: Collection[str]) -> dict[str, str]:
+    async def input_ids(self, runs: Collection[int]) -> dict[str, str]:
         """Return the ids that were given with the inputs of runs; see `Job.input_ids`."""
-        first = self.runtime.job_number
         async with self._history() as history:
-            infos = await history.infos([run_number(first, each) for each in runs])
+            infos = await history.infos(runs)
         return {info.id: info.input_id for info in infos.values() if info.input_id is not None}
 
     async def approve(self, run: int, name: str | None, answer: Approval) -> str:
