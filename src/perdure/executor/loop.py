@@ -74,7 +74,10 @@ class ActionLoop(TurnLoop):
 
     Attributes:
         closed: everything was dropped, and nothing can be scheduled.
-        timers: a heap of those that are armed, cancelled ones included.
+        timers: a heap of those that are armed, cancelled ones included, each with its turn.
+        turn: number of the settlement whose turn is the newest; 0 for the first turn.
+        came_due: the newest turn in which timers came due, and the first in which one of these was
+            set; before any did a turn that never is.
 
     Args:
         seed: a digest of the action's identity; hashes of futures and tasks derive from it.
@@ -87,7 +90,9 @@ class ActionLoop(TurnLoop):
         self._created = 0
         self._now = 0  # ns since the epoch: the time of the last settlement
         self._ready: list[asyncio.Handle | None] = []  # None: it has run
-        self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.timers: list[tuple[float, int, asyncio.TimerHandle, int]] = []
+        self.turn = 0
+        self.came_due = (-1, 0)
         self.closed = False
         # Gives an event that is made in a turn its id; None where that is not the runtime's.
         self.new_event_id: Callable[[], tuple[str, object]] | None = None
@@ -128,9 +133,12 @@ class ActionLoop(TurnLoop):
             return
         now = self.time()
         while self.timers and self.timers[0][0] <= now:
-            handle = heapq.heappop(self.timers)[2]
+            _, _, handle, set_in = heapq.heappop(self.timers)
             if not handle.cancelled():
                 self._ready.append(handle)
+                if self.came_due[0] == self.turn:
+                    set_in = min(set_in, self.came_due[1])
+                self.came_due = self.turn, set_in
 
     def run_ready(self) -> int:
         """Run callbacks until none is ready; return how many these were.
@@ -234,7 +242,7 @@ class ActionLoop(TurnLoop):
             when = max(0.0, min(when, furthest))
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._created += 1
-        heapq.heappush(self.timers, (when, self._created, handle))
+        heapq.heappush(self.timers, (when, self._created, handle, self.turn))
         return handle
 
     # Called by asyncio's TimerHandle.

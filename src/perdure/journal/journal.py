@@ -116,8 +116,13 @@ def fold(records: Iterable[Record]) -> dict[tuple[int, str], ActionHistory]:
         elif record.kind == RecordKind.CUT:
             kept = [old for old in history.settlements if old.n < record.void_from]
             begun = [old for old in history.begun if old.call < record.call]
+            answers = history.answers
+            if record.is_of_timeout:
+                answers = [*answers, *_results(history.settlements[len(kept) :])]
             logged = _logged_before(history, record.void_from)
-            history = history._replace(settlements=kept, begun=begun, logged=logged)
+            history = history._replace(
+                settlements=kept, answers=answers, begun=begun, logged=logged
+            )
         elif record.kind == RecordKind.COMPLETED:
             histories.pop(key, None)
             continue
@@ -163,6 +168,10 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
         settlements=kept, answers=answers, begun=in_doubt, began=began, kept_rules=rules,
         logged=logged,
     )  # fmt: skip
+
+
+def _results(settlements: Iterable[Record]) -> list[Record]:
+    return [record for record in settlements if record.kind == RecordKind.RESULT]
 
 
 def _logged_before(history: ActionHistory, settlement: int) -> Mapping[int, int]:

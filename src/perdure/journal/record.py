@@ -40,6 +40,7 @@ OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of
 # other unless they are told to; the lines that it logs are marked (LOGGED).
 # 2: an answer to an approval that has a key which no answer has is none.
 RULES = 2
+_TIMED_OUT = "timed out"  # the detail of a CUT; others have none
 WITH_LISTS = 1  # the `n` of a NOTE that is a mapping with lists
 
 
@@ -126,7 +127,7 @@ class Record(NamedTuple):
         function: identity of the callable.
         digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
         detail: short text of the arguments, for messages and timelines; else see `reason`,
-            `signal_name`.
+            `signal_name`, `is_of_timeout`.
         payload: see `outcome`, `failure`, `completion`, `signal_value`, `said`; of a large
             outcome a store may give a `StoredPayload` in its place.
         started_at: when the call's execution began, ns since the epoch; of a TAKEN see
@@ -182,6 +183,18 @@ class Record(NamedTuple):
     ) -> Record:
         """Return what makes settlements void: call `call` and all after it are made again."""
         return cls(run, event, action, void_from, RecordKind.CUT, call, at=at)
+
+    @classmethod
+    def timed_out(
+        cls, run: int, event: int, action: str, *, void_from: int, call: int, at: int
+    ) -> Record:
+        """Return a CUT of an action that a timeout has ended: outcomes that it voids still answer.
+
+        `call` is the first that was not made; calls before it may be in doubt.
+        """
+        return cls.cut(run, event, action, void_from=void_from, call=call, at=at)._replace(
+            detail=_TIMED_OUT
+        )
 
     # A call: first without an outcome, then what becomes of it
 
@@ -323,6 +336,11 @@ class Record(NamedTuple):
     def void_from(self) -> int:
         """Of CUT: number of the first settlement that no longer counts."""
         return self.n
+
+    @property
+    def is_of_timeout(self) -> bool:
+        """Of CUT: see `timed_out`; else the action went another way than when it first ran."""
+        return self.detail == _TIMED_OUT
 
     @property
     def outcome(self) -> bytes:

@@ -387,7 +387,8 @@ class _Calls:
         """Return the calls in the order of their numbers."""
         for record in records:
             if record.kind == RecordKind.CUT:
-                self._cut(record)
+                if not record.is_of_timeout:
+                    self._cut(record)
             elif record.kind == RecordKind.START:
                 # Once more: the run was put back, and attempts are counted anew.
                 for status in _ATTEMPTED:

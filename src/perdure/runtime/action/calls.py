@@ -388,6 +388,11 @@ class ActionCalls:
     # The end
 
     @property
+    def made(self) -> int:
+        """How many calls the action has made."""
+        return self._journal.calls
+
+    @property
     def under_way(self) -> Collection[CallAttempts | LoneAttempt]:
         """The calls that have been started and are not over."""
         return self._running.values()

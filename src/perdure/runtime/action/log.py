@@ -65,7 +65,8 @@ class ActionLog:
     def add(self, record: logging.LogRecord, emit: Callable[[logging.LogRecord], None]) -> None:
         """Take a line: hold it back, or leave it out where it was emitted before."""
         action = self._action
-        is_in_turn = running_loop() is action.continuation.loop
+        loop = action.continuation.loop
+        is_in_turn = running_loop() is loop
         if action.continuation.is_leaving or (is_in_turn and action.ended):
             self._part(record, emit)
             return
@@ -76,8 +77,8 @@ class ActionLog:
             return
         _freeze(record)
         with self._lock:
-            if self._turn != action.turn:
-                self._turn, self._lines = action.turn, 0
+            if self._turn != loop.turn:
+                self._turn, self._lines = loop.turn, 0
             self._lines += 1
             if self._marked and self._lines <= self._marked.get(self._turn, 0):
                 return

@@ -84,7 +84,6 @@ class ActionRunner:
         self.calls = ActionCalls(self, self._journal)
         self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
         self._log: ActionLog | None = None  # likewise, when it first logs
-        self.turn = 0  # number of the settlement whose turn is the newest
 
     def where(self) -> str:
         """Return the action's place, for messages."""
@@ -354,7 +353,7 @@ class ActionRunner:
         self._after_turn()
 
     def _take(self, record: Record) -> None:
-        self.turn = record.n
+        self.continuation.loop.turn = record.n
         if record.call:
             self.calls.apply(record)
         elif record.kind == RecordKind.CANCEL:

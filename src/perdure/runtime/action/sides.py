@@ -105,7 +105,6 @@ class ActionOfParts(Protocol):
         is_live: everything recorded has been replayed.
         error: makes it end with that after the turn, whatever its code makes of it.
         start_row: its START record, as long as that is not written.
-        turn: number of the settlement whose turn is the newest; 0 for the first turn.
         last_at: time of its newest settlement, ns since the epoch.
     """
 
@@ -118,7 +117,6 @@ class ActionOfParts(Protocol):
     is_live: bool
     error: BaseException | None
     start_row: Record | None
-    turn: int
     last_at: int
 
     def where(self) -> str:

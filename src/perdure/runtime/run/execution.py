@@ -18,6 +18,7 @@ from perdure.runtime.action.context import ActionContext
 from perdure.runtime.action.log import Line, emit_all
 from perdure.runtime.action.runner import ActionRunner
 from perdure.runtime.action.sequential_runner import new_runner
+from perdure.runtime.action.timed_out import void_by_timeout
 from perdure.runtime.run.activity import RunActivity
 from perdure.runtime.run.ended import EndedActions
 from perdure.runtime.run.ending import End, RunEnding
@@ -430,7 +431,10 @@ class RunExecution:
             return
         self._close_actions(are_ended=True)
         rows = [runner.start_row] if runner is not None and runner.start_row is not None else []
-        self._commit_end(self._ending.action_failed(runner or self, error, self._memory, rows))
+        end = self._ending.action_failed(runner or self, error, self._memory, rows)
+        if runner is not None:  # before what puts the run back, if it is
+            end.rows[:0] = void_by_timeout(runner, error, self.services.now())
+        self._commit_end(end)
 
     def _commit_end(self, end: End) -> None:
         # Before what puts the run back, if it is: a retry goes on from what came before that.
