@@ -30,8 +30,9 @@ INTERNAL = {
     "agent", "cli", "conditions.syntax", "config.values", "config.yaml_nodes",
     "config.yaml_options", "connectors", "engine", "executor", "journal", "codec",
     "llm.skills.command", "operate.answers", "operate.hour", "operate.job_names",
-    "operate.job_trace", "operate.lives", "operate.run_detail", "operate.stats", "runtime", "store", "yaml_agent",
-    "integrations.llm_models", "integrations.mcp_session", "integrations.openai_agents_run",
+    "operate.job_trace", "operate.lives", "operate.run_detail", "operate.stats",
+    "runtime", "store", "yaml_agent", "integrations.llm_models", "integrations.mcp_session",
+    "integrations.openai_agents_run",
     "integrations.pydantic_ai_durability", "integrations.pydantic_ai_run", "testing",
     "web.trace_file",
 }  # fmt: skip
