@@ -7,8 +7,8 @@ registrations; of calls under way, which would be made twice; of a store that is
 it ends without any cleanup.
 
 What begins the job's code keeps `process`, and compares it where that code comes back: nobody asks
-the system. Who comes back elsewhere (a sink, a task that a callable started) gets as far as the
-loop.
+the system. Who comes back elsewhere (a task that a callable started, a resource that is opened)
+gets as far as the loop.
 """
 
 from __future__ import annotations

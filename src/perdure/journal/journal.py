@@ -146,15 +146,10 @@ def cut_at_failure(history: ActionHistory, at: int) -> ActionHistory:
         history: what the journal holds of the action.
         at: time of the retry, ns since the epoch.
     """
-    kept: list[Record] = []
-    answers = list(history.answers)
-    failed = False
-    for record in history.settlements:
-        failed = failed or record.kind in (RecordKind.ERROR, RecordKind.CANCEL)
-        if not failed:
-            kept.append(record)
-        elif record.kind == RecordKind.RESULT:
-            answers.append(record)
+    settled = history.settlements
+    failed = (at for at, r in enumerate(settled) if r.kind in (RecordKind.ERROR, RecordKind.CANCEL))
+    cut = next(failed, len(settled))
+    kept, answers = list(settled[:cut]), [*history.answers, *_results(settled[cut:])]
     # Their attempts are counted anew.
     in_doubt = [r._replace(n=0) for r in history.begun if r.kind == RecordKind.PENDING]
     logged = _logged_before(history, kept[-1].n + 1 if kept else 1)
