@@ -78,16 +78,17 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         raise translate(error, path) from error
     try:
         version = _check(connection, path, has_log=has_log)
-        life = life_of(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA cache_size = -16384")
-        _migrate(connection, version, path)
-        if path is not None and 0 < version < len(MIGRATIONS):
-            carry_marks(connection, path, life)
+        if version < len(MIGRATIONS):
+            life = life_of(connection)
+            _migrate(connection, path)
+            if path is not None:
+                carry_marks(connection, path, life)
     except StoreError:
         connection.close()
         raise
@@ -273,9 +274,7 @@ def _parts_of_schema(scripts: tuple[str, ...]) -> frozenset[tuple[str, str, str 
         return frozenset(connection.execute(_SCHEMA))
 
 
-def _migrate(connection: sqlite3.Connection, version: int, path: Path | None) -> None:
-    if version == len(MIGRATIONS):
-        return
+def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated it while this one waited for the lock.

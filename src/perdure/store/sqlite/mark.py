@@ -47,18 +47,17 @@ _FORMAT = "perdure-mark-1"
 
 HALF = 1 << 30  # in the number of the schema: a life has begun, and its log has the rest
 _TOKENS = HALF - 1
-# Records and outputs: a commit may have a record in the row of an output.
-_RECORDS = """
-SELECT coalesce((SELECT max(number) FROM record), 0)
-     + coalesce((SELECT max(position) FROM output), 0)
-"""
-_RECORDS_ALONE = "SELECT coalesce(max(number), 0) FROM record"  # what marks said until version 5
-_RECORDS_AND_NUMBER = (
-    _RECORDS.replace("SELECT", "SELECT schema_version,", 1)
-    + """
+# The number of the schema, and records and outputs: a commit may have a record in an output's row.
+_STATE = """
+SELECT schema_version,
+       coalesce((SELECT max(number) FROM record), 0)
+       + coalesce((SELECT max(position) FROM output), 0)
 FROM pragma_schema_version
 """
-)
+# What marks said until version 5.
+_STATE_UNTIL_5 = """
+SELECT schema_version, coalesce((SELECT max(number) FROM record), 0) FROM pragma_schema_version
+"""
 
 
 def log_path(database: Path) -> Path:
@@ -151,7 +150,7 @@ class LogMark:
                 sqlite3.connect(self._database, isolation_level=None)
             ) as reader:
                 reader.execute("BEGIN")
-                reader.execute(_RECORDS).fetchone()
+                reader.execute(_STATE).fetchone()
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 with _flushed(db):
                     _set_number(db, life)
@@ -179,7 +178,7 @@ class LogMark:
         self._due = 0.0 if self._writes < FIRST else now + EVERY_SECONDS
         try:
             # Another job's life may have begun meanwhile.
-            number, records = db.execute(_RECORDS_AND_NUMBER).fetchone()
+            number, records = db.execute(_STATE).fetchone()
             self._mark = self._mark._replace(life=number & _TOKENS, records=records)
             self._mark.write(self._file)
         except (OSError, sqlite3.Error):
@@ -304,8 +303,7 @@ def check_log(db: sqlite3.Connection, path: Path, version: int, *, has_log: bool
     for each, mark in _marks(path):
         if mark.life != number & _TOKENS:
             continue  # of another store of this name
-        sql = _RECORDS if version >= BOTH_COUNT else _RECORDS_ALONE
-        (records,) = db.execute(sql).fetchone()
+        _, records = db.execute(_STATE if version >= BOTH_COUNT else _STATE_UNTIL_5).fetchone()
         if records < mark.records:
             raise StoreFormatError(
                 f"{path} has lost commits: it has {records} records and outputs, and {each} says"
