@@ -37,7 +37,8 @@ _EMPTY = {type(each): digest(each)[:_HASH_SIZE] for each in _NOTHING}
 _OF_TYPE, _OF_VALUE = ":True", ":False"  # behind a place: what of it a part is
 _SHOWN = 3  # parts named in a message
 
-_Part = tuple[bytes, bytes, str]  # the hashes of path and value, and what to call it
+# The hashes of path and value, and what to call it, as text.
+_Part = tuple[bytes, bytes, "str | _TypeOf"]
 
 
 def sign_call(
@@ -108,14 +109,15 @@ def differences(
     now, empty = _sketch(args, kwargs, parts, lean=is_lean)
     gone = set(before) - {path for path, _, _ in now}
     found = []
-    for path, value, shown in now:
+    for path, value, named in now:
+        shown = str(named)
         if path not in before:
             was_empty = is_lean and not shown.endswith("]")
             found.append(shown if was_empty else f"{shown} (which was not there)")
         elif before[path] != value:
             found.append(shown)
     for place in empty:
-        if (path := _short(place, _OF_VALUE)) in gone:
+        if (path := _path(place, _OF_VALUE)) in gone:
             gone.discard(path)
             found.append(place)
     if gone:
@@ -148,7 +150,7 @@ def _sketch(
         cls = type(value)
         if cls in _PLAIN:  # as most are
             if len(found) < 2 * _MAX_PARTS:
-                found.append((_short(place, _OF_VALUE), _value_hash(cls, value), place))
+                found.append((_path(place, _OF_VALUE), _value_hash(cls, value), place))
             continue
         inside, bare = _inside(place, cls, value, lean)
         if inside and len(found) + len(pending) + len(inside) <= _MAX_PARTS:
@@ -156,18 +158,23 @@ def _sketch(
             empty.extend(bare)
         elif len(found) < 2 * _MAX_PARTS:
             if cls is _TypeOf:
-                shown = f"the type of {place} (now {value.name})"
-                found.append((_short(place, _OF_TYPE), _short(value.name), shown))
+                found.append((_path(place, _OF_TYPE), _path(value.name), value))
             else:
-                found.append((_short(place, _OF_VALUE), _value_hash(cls, value), place))
+                found.append((_path(place, _OF_VALUE), _value_hash(cls, value), place))
     return found, empty
 
 
 class _TypeOf:
-    """That a value is of a type, as a part of its own."""
+    """That the value of a place is of a type, as a part of its own."""
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("name", "place")
+
+    def __init__(self, place: str, name: str) -> None:
+        self.place = place
         self.name = name
+
+    def __str__(self) -> str:
+        return f"the type of {self.place} (now {self.name})"
 
 
 def _inside(
@@ -192,7 +199,7 @@ def _fields(place: str, cls: type, value: Any, bare: list[str] | None) -> list[t
         return []
     name, shape = known
     fields, _ = take_apart(shape, value)
-    inside: list[tuple[str, Any]] = [(place, _TypeOf(name))]
+    inside: list[tuple[str, Any]] = [(place, _TypeOf(place, name))]
     for field, at in _places(place, shape.compared):
         if field not in fields:
             continue
@@ -229,6 +236,7 @@ def _value_hash(cls: type, value: Any) -> bytes:
 
 
 @lru_cache(4096)  # the same few places and names are met at each call
-def _short(text: str, of: str = "") -> bytes:
+@lru_cache(4096)  # the same few places are met at each call
+def _path(text: str, of: str = "") -> bytes:
     data = (text + of).encode("utf-8", "replace")
     return hashlib.blake2b(data, digest_size=_HASH_SIZE).digest()
