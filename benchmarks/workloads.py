@@ -253,11 +253,11 @@ class Commits:
         self.batches: list[common.Batch] = []
         original = SqliteStore._write
 
-        def write(store: SqliteStore, rows: Sequence[Any]) -> None:
+        def write(store: SqliteStore, rows: Sequence[Any], patient: bool) -> None:
             self.sizes.append(len(rows))
             if keep:
                 self.batches.append(_grouped(rows))
-            original(store, rows)
+            original(store, rows, patient)
 
         SqliteStore._write = write  # type: ignore[method-assign]
 

@@ -85,8 +85,8 @@ def no_blocking() -> Iterator[None]:
             function.can_block_in("perdure/executor/fallback.py", "on_host")
             # When a job opens it reads the agent's few files, on no thread: see `JobRuntime`.
             function.can_block_in("perdure/agent/own_source.py", "source_digest")
-            # A small commit on a disk that has proven quick: see `store/pace.py`.
-            function.can_block_in("perdure/store/sqlite/store.py", "_commit_in_place")
+            # What takes no longer than a callback would: see `store/pace.py`.
+            function.can_block_in("perdure/store/sqlite/commits.py", "_commit_here")
         yield
 
 

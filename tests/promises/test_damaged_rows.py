@@ -418,11 +418,11 @@ def test_g25_a_commit_that_meets_damage_is_not_tried_again(
     tried = []
     write: Callable[..., None] = SqliteStore._write
 
-    def failing(self: SqliteStore, rows: Any) -> None:
+    def failing(self: SqliteStore, rows: Any, patient: bool) -> None:
         tried.append(rows)
         if len(tried) > 1:
             raise sqlite3.DatabaseError("database disk image is malformed")
-        write(self, rows)
+        write(self, rows, patient)
 
     monkeypatch.setattr(SqliteStore, "_write", failing)
     with pytest.raises(StoreError, match="malformed"):

@@ -27,6 +27,7 @@ from perdure import Agent, Event, InputEvent, LocalEngine, RunCancelledError, Ru
 from perdure.errors import PerdureError
 from perdure.journal.record import Record, RecordKind
 from perdure.store.base import Row
+from perdure.store.pace import CommitPace
 from perdure.store.sqlite.store import SqliteStore
 
 
@@ -257,15 +258,16 @@ class CancelledBetween(Agent):
 def test_g10_a_run_cancelled_between_two_actions_begins_no_other(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, under_way, asked = SqliteStore._commit, threading.Event(), threading.Event()
+    real, under_way, asked = SqliteStore._write, threading.Event(), threading.Event()
 
-    def slow_commit(self: SqliteStore, rows: Sequence[Row]) -> None:
+    def slow_commit(self: SqliteStore, rows: Sequence[Row], patient: bool) -> None:
         if any(isinstance(row, Record) and row.kind == RecordKind.COMPLETED for row in rows):
             under_way.set()
             assert asked.wait(SECONDS)
-        real(self, rows)
+        real(self, rows, patient)
 
-    monkeypatch.setattr(SqliteStore, "_commit", slow_commit)
+    monkeypatch.setattr(SqliteStore, "_write", slow_commit)
+    monkeypatch.setattr(CommitPace, "writes_here", lambda self, rows: False)
 
     async def go() -> RunStatus:
         async with LocalEngine(store).open(CancelledBetween()) as job:

@@ -48,19 +48,19 @@ class Trouble:
         self.written: Counter[Any] = Counter()  # the calls whose outcomes are durable
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = SqliteStore._commit
+        real = SqliteStore._write
 
-        def commit(store: SqliteStore, rows: Sequence[Row], **where: bool) -> None:
+        def write(store: SqliteStore, rows: Sequence[Row], patient: bool) -> None:
             failing = self.left > 0 and self.wanted(rows)
             if self.after or not failing:
-                real(store, rows, **where)
+                real(store, rows, patient)
                 self.written.update(row[:4] for row in rows if is_result(row))
             if failing:
                 self.left -= 1
                 self.failed += 1
                 raise sqlite3.OperationalError("disk I/O error")
 
-        monkeypatch.setattr(SqliteStore, "_commit", commit)
+        monkeypatch.setattr(SqliteStore, "_write", write)
 
 
 def is_result(row: Row) -> bool:

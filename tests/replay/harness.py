@@ -16,12 +16,12 @@ import perdure.codec.failure
 import perdure.runtime.job_runtime
 from perdure import LocalEngine
 from perdure.engine.job import Job
-from perdure.errors import StoreError
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.pool import Invocation
 from perdure.runtime.shared.world import World
-from perdure.store.sqlite.file import APPLICATION_ID, MIGRATIONS, translate
+from perdure.store.sqlite.file import APPLICATION_ID, MIGRATIONS
 from perdure.store.sqlite.store import SqliteStore
+from perdure.store.sqlite.thread import StoreThread
 from perdure.store.statements import load_script
 from perdure.testing.simulation.loop import Moment, SimulatedLoop
 
@@ -39,15 +39,29 @@ Body = Callable[[Job], Coroutine[Any, Any, Any]]
 class InstantStore(SqliteStore):
     """An SQLite store that does everything at once, without its thread."""
 
-    def _call(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
+    def _new_thread(self) -> StoreThread:
+        return _NoThread(self._known)
+
+
+class _NoThread(StoreThread):
+    """Does what it is asked while it is asked."""
+
+    def __init__(self, known: Callable[[Exception], Exception]) -> None:
+        self._known = known
+
+    def ask(
+        self, work: Callable[[], Any], over: Callable[[], None] = lambda: None
+    ) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
             future.set_result(work())
-        except StoreError as error:
-            future.set_exception(error)
         except Exception as error:
-            future.set_exception(translate(error, self._path))
+            future.set_exception(self._known(error))
+        over()
         return future
+
+    def end(self) -> None:
+        pass
 
 
 class InstantExecutor(ContinuationActionExecutor):

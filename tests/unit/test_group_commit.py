@@ -14,9 +14,9 @@ from tests.unit.action_driver import on_host
 from perdure.errors import StoreDataError, StoreError
 from perdure.executor import running
 from perdure.journal.record import Record, RecordKind
-from perdure.store import batch, group_commit
+from perdure.store import group_commit
 from perdure.store.base import ActionStateStore, Row
-from perdure.store.batch import are_durable, begin, gather
+from perdure.store.batch import are_written, begin
 from perdure.store.group_commit import GroupCommit, StallWatcher
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
@@ -217,7 +217,7 @@ async def test_rows_of_one_item_stay_together() -> None:
 
 
 @on_host
-async def test_write_returns_when_rows_are_durable() -> None:
+async def test_write_returns_when_rows_are_written() -> None:
     store = FakeStore(by_hand=True)
     commits = GroupCommit(store)
     writing = asyncio.ensure_future(commits.write([row(1)]))
@@ -272,6 +272,12 @@ async def test_drain_waits_for_the_last_callback() -> None:
 # A store that takes what is pending when it begins
 
 
+@pytest.fixture
+def each_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for the next commit as soon as one item has gathered."""
+    monkeypatch.setattr(group_commit, "GATHERED", 1)
+
+
 class LateStore(FakeStore):
     """Looks at what it was asked for when the test says that it begins, and settles it later."""
 
@@ -302,13 +308,14 @@ class LateStore(FakeStore):
         """End the oldest commit; its writer is told `told`, where that is something else."""
         rows, future = self.asked.pop(0)
         if error is None:
-            are_durable(rows)
+            are_written(rows)
         if error or told:
             future.set_exception(error or told)  # type: ignore[arg-type]
         else:
             future.set_result(None)
 
 
+@pytest.mark.usefixtures("each_at_once")
 @on_host
 async def test_g11_the_writer_takes_what_is_pending_when_it_begins() -> None:
     store = LateStore()
@@ -334,53 +341,43 @@ async def test_g11_the_writer_takes_what_is_pending_when_it_begins() -> None:
     assert commits.commits == 3
 
 
-@pytest.mark.parametrize("ended", ["the host loop is through", "many wait", "time"])
 @on_host
-async def test_a_quick_commit_is_followed_when_the_host_loop_is_through_or_much_waits(
-    ended: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch, "GATHERED_SECONDS", 0.001 if ended == "time" else 1000.0)
+async def test_g11_what_has_gathered_is_asked_for_in_the_step_that_brings_the_last_of_it() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(0)], store.done(0))
+    await turns()
+    store.begin()
+    for n in range(1, group_commit.GATHERED):
+        commits.add([row(n)], store.done(n))
+    assert len(store.asked) == 1  # a quick disk would write each alone
+    commits.add([row(99)], store.done(99))
+    assert len(store.asked) == 2
+    store.end()
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches == [[0], [*range(1, group_commit.GATHERED), 99]]
+
+
+@on_host
+async def test_what_has_not_gathered_is_asked_for_once_the_commit_before_is_over() -> None:
     store = LateStore()
     commits = GroupCommit(store)
     commits.add([row(1)], store.done(1))
     await turns()
     store.begin()
     commits.add([row(2)], store.done(2))
-    host = asyncio.get_running_loop()
-    rows = store.asked[1][0]
-    waiting = host.run_in_executor(None, gather, rows)
-    if ended == "the host loop is through":
-        assert not waiting.done()
-        store.end()
-    elif ended == "many wait":
-        for n in range(3, 3 + batch.GATHERED - 2):
-            commits.add([row(n)], store.done(n))
-        assert not waiting.done()
-        commits.add([row(99)], store.done(99))
-    await waiting
-    if ended != "the host loop is through":
-        store.end()
-    store.begin()
     store.end()
-    await commits.drain()
-    assert store.batches[1][0] == 2
-    assert len(store.batches) == 2
-
-
-@on_host
-async def test_a_commit_waits_for_nothing_where_none_is_under_way() -> None:
-    store = LateStore()
-    commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
     await turns()
-    gather(store.asked[0][0])
-    gather([row(1)])
+    assert store.told == [(1, "ok")]
     store.begin()
     store.end()
     await commits.drain()
-    assert store.batches == [[1]]
+    assert store.batches == [[1], [2]]
 
 
+@pytest.mark.usefixtures("each_at_once")
 @on_host
 async def test_a_commit_that_finds_nothing_pending_writes_nothing() -> None:
     store = LateStore()
@@ -405,6 +402,7 @@ async def test_a_commit_that_finds_nothing_pending_writes_nothing() -> None:
     assert commits.commits == 2
 
 
+@pytest.mark.usefixtures("each_at_once")
 @pytest.mark.parametrize("begun", [False, True], ids=["before it begins", "after it has begun"])
 @on_host
 async def test_g25_nothing_overtakes_a_commit_that_failed(begun: bool) -> None:
@@ -438,6 +436,7 @@ async def test_g25_nothing_overtakes_a_commit_that_failed(begun: bool) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("each_at_once")
 @on_host
 async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told() -> None:
     store = LateStore()
@@ -461,6 +460,7 @@ async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told(
     assert not commits.stalled
 
 
+@pytest.mark.usefixtures("each_at_once")
 @on_host
 async def test_g25_a_later_commit_is_not_told_before_an_earlier_one() -> None:
     store = LateStore()
@@ -477,6 +477,7 @@ async def test_g25_a_later_commit_is_not_told_before_an_earlier_one() -> None:
     assert store.told == [(1, "ok"), (2, "ok")]
 
 
+@pytest.mark.usefixtures("each_at_once")
 @on_host
 async def test_a_turn_of_an_action_asks_with_the_host_loop_and_hears_of_nothing() -> None:
     store, host = LateStore(), asyncio.get_running_loop()

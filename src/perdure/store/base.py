@@ -91,7 +91,7 @@ class ActionStateStore(abc.ABC):
     Attributes:
         url: the store, as messages name it.
         takes_late: `commit` looks at its rows when it begins to write them, and not before where
-            another commit is under way; it says so of a `Batch` that is durable (`is_written`). So
+            another commit is under way; it says so of a `Batch` that is written (`is_written`). So
             it is asked for the next commit while it writes one.
         takes_commands: others can leave signals and commands in it.
         names_by_input: what a run makes is named by the id of its input, where it has one, since a

@@ -11,11 +11,6 @@ from typing import Any, NamedTuple, Protocol
 from perdure.errors import StoreError
 from perdure.store.row_types import Row
 
-# What a commit waits for while a busy host loop has not heard of the end of the one before: for so
-# long from the beginning of that one, and until there are so many.
-GATHERED_SECONDS = 0.02
-GATHERED = 16
-
 Done = Callable[[StoreError | None], None]
 
 
@@ -57,14 +52,15 @@ class Batch(Sequence[Row]):
     Attributes:
         items: what it writes, once taken.
         is_taken: what is added from now on is in a later one.
-        is_written: its rows are durable; for the store to say that has written them.
+        is_written: its rows are in the store for good, if the disk keeps what the system has
+            taken; for the store to say that has written them.
         began: when its rows were taken, in seconds of `time.perf_counter`.
         answer: how its commit ended, once that is known.
     """
 
     __slots__ = (
-        "_before", "_gathering", "_pending", "_rows", "_size", "_taking", "answer", "began",
-        "is_taken", "is_written", "items",
+        "_before", "_pending", "_rows", "_size", "_taking", "answer", "began", "is_taken",
+        "is_written", "items",
     )  # fmt: skip
 
     def __init__(
@@ -81,22 +77,7 @@ class Batch(Sequence[Row]):
         self.items: list[Item] = []
         self.is_taken = self.is_written = False
         self.began = 0.0
-        self._gathering = threading.Lock()
-        self._gathering.acquire()  # until it is to wait no longer
         self.answer: Answer | None = None
-
-    def gather(self) -> None:
-        """Wait for more, on the store's thread, where the one before it has only just begun."""
-        before = self._before
-        if before is not None and self._rows is None:
-            left = before.began + GATHERED_SECONDS - time.perf_counter()
-            if left > 0:
-                self._gathering.acquire(timeout=left)
-
-    def hurry(self) -> None:
-        """Have it wait for more no longer."""
-        if self._gathering.locked():
-            self._gathering.release()
 
     def close(self) -> list[Item]:
         """Return its items; where its rows were never looked at, those that it was made for."""
@@ -151,16 +132,6 @@ class Answer(NamedTuple):
 # For stores
 
 
-def gather(rows: Sequence[Row]) -> None:
-    """Wait before a batch is begun, where the one before it was quick and the host loop is busy.
-
-    A quick disk would write each outcome alone then, which costs more than what is called. For the
-    store's own thread: the host loop's must not wait.
-    """
-    if isinstance(rows, Batch):
-        rows.gather()
-
-
 def begin(rows: Sequence[Row]) -> bool:
     """Take the rows of a batch: they are written now. False where there is nothing to write.
 
@@ -172,7 +143,7 @@ def begin(rows: Sequence[Row]) -> bool:
     return bool(rows.items)
 
 
-def are_durable(rows: Sequence[Row]) -> None:
-    """Say of the rows of a batch that they are written for good: another may follow."""
+def are_written(rows: Sequence[Row]) -> None:
+    """Say of the rows of a batch that they are written: another may follow, whatever comes."""
     if isinstance(rows, Batch):
         rows.is_written = True

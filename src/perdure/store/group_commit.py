@@ -1,10 +1,10 @@
 """Group commit: everything that runs hand over in one turn of the host loop shares a commit.
 
-While one batch is being written the next one gathers, so the disk sets the pace: one commit for
-one sequential run, one for thousands of rows under load. The writer does not wait for the host loop
-in between: the next batch is with it already, and it takes what is pending when it begins. So what
-a call came to is in the commit that begins next, however busy the host loop is. No lock and no
-thread hop per item, and no wake-ups when idle.
+While one batch is being made durable the next one gathers, so the disk sets the pace: one commit
+for one sequential run, one for thousands of rows under load. Where much has gathered, the next one
+is written in the step that brings the last of it, however busy the host loop is: a killed process
+loses little of what calls came to. A store that cannot write just then takes what is pending when
+it begins. No thread hop per item, and no wake-ups when idle.
 
 A store that does not write **stalls** it (G25): nothing is tried but one probe at a time, each
 later than the one before, and whoever watches starts nothing. What was not written, for certain,
@@ -25,13 +25,16 @@ from typing import NamedTuple
 from perdure.errors import StoreDataError, StoreError
 from perdure.printable import printable_logger
 from perdure.store.base import ActionStateStore, Row
-from perdure.store.batch import GATHERED, Answer, Batch, Done, Item, Owner, begin
+from perdure.store.batch import Answer, Batch, Done, Item, Owner, begin
 
 logger = printable_logger("perdure")
 
 # How long callbacks may run before the host loop gets a turn: a commit of 20,000 rows must not
 # freeze it.
 SLICE_SECONDS = 0.005
+# What the host loop gathers while it has not heard of the end of the commit before: a quick disk
+# would write each outcome alone else, which costs more than what is called.
+GATHERED = 32
 FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0  # seconds until a store that failed is tried again
 ROW_BYTES = 500  # what a row takes besides its texts: numbers, indexes
 
@@ -138,11 +141,8 @@ class GroupCommit:
             # Not in the caller's context: a callable that writes would leave its variables, such
             # as a trace's span, to all that the commit sets going.
             self._host.call_soon(self._flush, context=self._context)
-        elif (newest := self._newest) is not None:
-            if not newest.is_taken:
-                if len(self._pending) == GATHERED:
-                    newest.hurry()
-            elif newest.items:
+        elif (newest := self._newest) is not None and newest.items:
+            if len(self._pending) >= GATHERED:
                 # The writer goes on with it, without a turn of the host loop.
                 self._is_ahead = True
                 self._context.copy().run(self._as_host, self._flush)
@@ -335,8 +335,6 @@ class GroupCommit:
                 self._delivering = True
                 self._host.call_soon(self._deliver)
                 return
-        if self._newest is not None:
-            self._newest.hurry()  # the host loop is through with the one before
         if not self._busy:
             self._settle_down()
 

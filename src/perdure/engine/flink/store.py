@@ -31,7 +31,7 @@ from perdure.store.base import (
     StoredOutput,
     WaitRow,
 )
-from perdure.store.batch import are_durable, begin
+from perdure.store.batch import are_written, begin
 from perdure.store.files import FileRow
 from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
 
@@ -162,7 +162,7 @@ class FlinkStore(ActionStateStore):
             except StoreDataError as error:
                 future.set_exception(error)
                 return future
-            are_durable(rows)
+            are_written(rows)
         future.set_result(None)
         return future
 

@@ -37,7 +37,6 @@ MIGRATIONS: tuple[str, ...] = (
 DIGEST = "22fc07103bea9938f4971da7f1583a9d"  # of what they make: `schema_digest`
 CHUNK = 500  # values bound to one IN (...)
 BUSY_SECONDS = 30.0
-CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back
 STATEMENTS = 512  # kept prepared: there is one for each number of rows (`write`)
 
 PARTS = load_statements("sqlite", "parts.sql")
@@ -82,7 +81,6 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA cache_size = -16384")
         if version < len(MIGRATIONS):
             life = life_of(connection)

@@ -53,7 +53,7 @@ class Life:
         self._writes = db.execute(_SQL["begin"], values).lastrowid
 
     def wrote(self) -> None:
-        """The transaction is durable."""
+        """The transaction is committed."""
         if self._life is None:
             self._life = self._writes
         self._due = time.monotonic() + EVERY_SECONDS

@@ -24,7 +24,7 @@ import glob
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +39,8 @@ __all__ = [
 ]  # fmt: skip
 
 BOTH_COUNT = 6  # version of the schema from which on marks count outputs too
-EVERY_SECONDS = 0.05  # between two writes of the mark at least, but for the first
-FIRST = 64  # writes at once: a short life has few commits
+EVERY_SECONDS = 0.05  # between two notes at least, but for the first
+FIRST = 64  # notes at once: a short life has few commits
 SIZE = 256  # bytes of a mark: written over in place, within one block of the disk
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FORMAT = "perdure-mark-1"
@@ -108,8 +108,9 @@ class _Mark(NamedTuple):
 class LogMark:
     """The mark of a job that is open, and its life in the store.
 
-    Owns: the file of the mark. Lifecycle: `begin` before each commit, `written` after it, `end`
-    before the store is closed. On whatever thread uses the connection.
+    Owns: the file of the mark. Lifecycle: `begin` before each commit, `note` after it; `take`
+    before the log is flushed, and what that gives after it; `end` before the store is closed. On
+    whatever thread uses the connection, but for what `take` gives.
 
     Args:
         database: the store's file, as `real_path` gives it: the working directory may change.
@@ -125,9 +126,10 @@ class LogMark:
         self._relaxed = relaxed
         self._file: int | None = None
         self._mark: _Mark | None = None
+        self._noted: _Mark | None = None  # of commits that are not known to be durable
         self._due = 0.0
-        self._writes = 0
-        self._has_begun = False
+        self._notes = 0
+        self.has_begun = False
 
     def begin(self, db: sqlite3.Connection) -> None:
         """Begin a life of the job, if it has not begun: before its first commit.
@@ -138,9 +140,11 @@ class LogMark:
         Args:
             db: the store's connection, in no transaction.
         """
-        if self._has_begun:
+        if self.has_begun:
             return
-        self._has_begun = True
+        self.has_begun = True
+        if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            return  # the file system knows no log that could be lost apart from the database
         life = random.SystemRandom().randrange(1, HALF - 1000)  # room for changes of the schema
         before = life_of(db)
         try:
@@ -163,10 +167,11 @@ class LogMark:
         with contextlib.suppress(OSError, StoreError):
             make_file(self._path, self._mode)
             self._file = os.open(self._path, os.O_RDWR)
-        self.written(db, 0.0)
+        self.note(db, 0.0)
+        self.take()()
 
-    def written(self, db: sqlite3.Connection, now: float) -> None:
-        """Take note of what is durable by now, unless that was done a moment ago.
+    def note(self, db: sqlite3.Connection, now: float) -> None:
+        """Take note of what is committed by now, unless that was done a moment ago.
 
         Args:
             db: the store's connection, in no transaction.
@@ -174,29 +179,46 @@ class LogMark:
         """
         if now < self._due or self._file is None or self._mark is None:
             return
-        self._writes += 1
-        self._due = 0.0 if self._writes < FIRST else now + EVERY_SECONDS
+        self._notes += 1
+        self._due = 0.0 if self._notes < FIRST else now + EVERY_SECONDS
         try:
             # Another job's life may have begun meanwhile.
             number, records = db.execute(_STATE).fetchone()
-            self._mark = self._mark._replace(life=number & _TOKENS, records=records)
-            self._mark.write(self._file)
-        except (OSError, sqlite3.Error):
+        except sqlite3.Error:
             self._due = now + 100 * EVERY_SECONDS  # an older mark says less, and nothing wrong
+        else:
+            self._noted = self._mark = _Mark(number & _TOKENS, records, self._mark.boot)
 
-    def end(self) -> None:
-        """End the life in good order: what is committed needs no mark from here on."""
-        if self._mark is not None and not self._is_anothers:
+    def take(self) -> Callable[[], None]:
+        """Return what writes the mark once that is durable which is committed by now."""
+        noted, self._noted = self._noted, None
+        file = self._file
+        if noted is None or file is None:
+            return _nothing
+
+        def write() -> None:
+            with contextlib.suppress(OSError):
+                noted.write(file)
+
+        return write
+
+    def end(self, *, in_order: bool = True) -> None:
+        """End the life; in good order what is committed needs no mark from here on."""
+        if in_order and self._mark is not None and not self._is_anothers:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
         if self._file is not None:
             os.close(self._file)
-        self._file = self._mark = None
+        self._file = self._mark = self._noted = None
 
     @property
     def _is_anothers(self) -> bool:
         """True where the store was moved or replaced, so that at the path is none or another's."""
         return self._file is not None and not is_still(self._path, os.fstat(self._file))
+
+
+def _nothing() -> None:
+    pass
 
 
 def life_of(db: sqlite3.Connection) -> int:

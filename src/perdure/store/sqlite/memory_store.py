@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from perdure.store.base import Command, JobAgent, JobInfo, Row, StoreView
 from perdure.store.sqlite.memory_view import MemoryView
 from perdure.store.sqlite.store import SqliteStore
+from perdure.store.sqlite.write import TakesTime
 
 
 class MemoryStore(SqliteStore):
@@ -25,11 +25,6 @@ class MemoryStore(SqliteStore):
             self._guard,
             lambda: self.job if self._thread is not None else 0,
         )
-
-    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        if self._guard.locked():  # a view reads: the host loop does not wait for it
-            return self._call(lambda: self._commit(rows))
-        return super().commit(rows)
 
     async def commands(self) -> list[Command] | None:
         self._seen_version = -1  # there is one connection, so its version never changes
@@ -48,6 +43,10 @@ class MemoryStore(SqliteStore):
         with self._guard:
             super()._close()
 
-    def _write(self, rows: Sequence[Row]) -> None:
-        with self._guard:
-            super()._write(rows)
+    def _write(self, rows: Sequence[Row], patient: bool) -> None:
+        if not self._guard.acquire(blocking=patient):
+            raise TakesTime  # a view reads: the host loop does not wait for it
+        try:
+            super()._write(rows, patient)
+        finally:
+            self._guard.release()

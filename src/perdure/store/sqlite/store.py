@@ -1,7 +1,8 @@
 """The SQLite store: WAL, one writer at a time, one transaction a batch.
 
-The writer is a thread, so that a flush of the disk does not block the host loop. While it is idle
-and the disk proves quicker than the way to it, small commits are made in place (`store.pace`).
+A batch is written on the host loop's thread and flushed on the store's, which also reads: so the
+loop waits for no disk (`store.pace`, `flush`). While the connection is in use there, or where a
+batch may take long, it is written there too.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import asyncio
 import itertools
 import operator
 import os
-import queue
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +20,6 @@ from typing import Any, TypeVar
 
 from perdure.errors import PerdureError, StoreError
 from perdure.journal.record import Record, StoredPayload
-from perdure.store import switching
 from perdure.store.base import (
     NUMBER_BITS,
     ActionStateStore,
@@ -38,30 +36,31 @@ from perdure.store.base import (
     StoreView,
     WaitRow,
 )
-from perdure.store.batch import are_durable, begin, gather
+from perdure.store.batch import are_written, begin
 from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, Place, lock_path, real_path
-from perdure.store.pace import CommitPace
 from perdure.store.sqlite import rows as kinds
+from perdure.store.sqlite.commits import SqliteCommits
 from perdure.store.sqlite.disk import NEVER_WRITTEN, check_kind, code_of, probe_room
 from perdure.store.sqlite.documents import SqliteDocuments
 from perdure.store.sqlite.ends import read_ends
 from perdure.store.sqlite.file import (
     BUSY_SECONDS,
-    CHECKPOINT_PAGES,
     READ,
     connect,
     select_many,
     translate,
 )
+from perdure.store.sqlite.flush import LogFlush
 from perdure.store.sqlite.in_place import InPlace
 from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.life import Life
 from perdure.store.sqlite.mark import LogMark, close_whole, make_whole, mark_path
 from perdure.store.sqlite.rows import R, Rows, records_in
+from perdure.store.sqlite.thread import StoreThread
 from perdure.store.sqlite.view import SqliteView
-from perdure.store.sqlite.write import Written, commit_rows, takes_time
+from perdure.store.sqlite.write import Written, commit_rows
 
 T = TypeVar("T")
 
@@ -69,8 +68,8 @@ T = TypeVar("T")
 class SqliteStore(ActionStateStore):
     """A job in an SQLite file.
 
-    Owns: the connection, the thread that uses it unless a small commit is made in place, the lock
-    of the job. Lifecycle: `open` starts the thread, `close` ends it; it may be opened again.
+    Owns: the connection, the thread that uses it unless the loop's thread commits, the lock of the
+    job. Lifecycle: `open` starts the thread, `close` ends it; it may be opened again.
 
     Args:
         path: the database file; None: in memory.
@@ -89,16 +88,14 @@ class SqliteStore(ActionStateStore):
         self._connection: sqlite3.Connection | None = None
         self._lock: JobLock | None = None
         self._mark: LogMark | None = None
+        self._flush: LogFlush | None = None  # once open, where there is a file
         self._in_place: InPlace | None = None
         self._written = Written()
         self._life: Life | None = None
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._host: asyncio.AbstractEventLoop | None = None
+        self._thread: StoreThread | None = None
+        self._commits: SqliteCommits | None = None  # once open
         self._seen_version = -1
-        self._pace = CommitPace()
-        self._asked = 0  # of the thread, and not answered yet
-        self._patient = True  # the connection waits for locks and checkpoints by itself
+        self._patient = True  # the connection waits for locks by itself
         self._left: sqlite3.Connection | None = None  # in a forked child: its parent's
         self._documents = SqliteDocuments(self._call, lambda: self._db, lambda: self.job)
         self.job = 0
@@ -118,48 +115,28 @@ class SqliteStore(ActionStateStore):
         if self._thread is not None:
             raise StoreError(f"{self.url} is open already in this engine: close that job first")
         _STORES.add(self)
-        self._host = asyncio.get_running_loop()
-        self._asked = 0
-        self._work = queue.SimpleQueue()  # a forked child could not use its parent's
-        self._thread = threading.Thread(
-            target=_serve, args=[self._work], name="perdure-store", daemon=True
+        self._thread = self._new_thread()
+        self._commits = SqliteCommits(
+            self._thread, lambda rows, patient: self._write(rows, patient), self._known
         )
-        self._thread.start()
-        switching.quicken()
         try:
             return await self._call(lambda: self._open(job, agent, fresh))
         except BaseException:
             await self.close()
             raise
 
+    def _new_thread(self) -> StoreThread:
+        return StoreThread(self._known)  # a store in simulated time has another
+
     async def close(self) -> None:
         if self._thread is None:
             return
         await self._call(self._close)
-        self._work.put(None)
-        self._thread = None
-        switching.slow_down()
+        self._thread.end()
+        self._thread = self._commits = None
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        if not self._asked and self._thread is not None and self._pace.allows(len(rows)):
-            if any(map(takes_time, rows)):
-                return self._call(lambda: self._commit(rows))
-            return self._commit_in_place(rows)
-        return self._call(lambda: self._commit(rows))
-
-    def _commit_in_place(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            self._commit(rows, in_place=True)
-        except Exception as error:
-            self._pace.failed()
-            if code_of(error.__cause__ or error) == sqlite3.SQLITE_BUSY:
-                return self.commit(rows)  # nothing was written; the thread waits for the lock
-            known = isinstance(error, PerdureError)
-            future.set_exception(error if known else translate(error, self._path))
-        else:
-            future.set_result(None)
-        return future
+        return self._commits.commit(rows) if self._commits is not None else self._refused()
 
     async def probe(self, size: int) -> None:
         await self._call(lambda: self._probe(size))
@@ -282,7 +259,7 @@ class SqliteStore(ActionStateStore):
 
         return await self._call(read)
 
-    # On the store's thread, but for small commits in place
+    # On the store's thread, but for commits on the loop's
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -306,8 +283,10 @@ class SqliteStore(ActionStateStore):
         """
         if self._thread is not None:
             self._left, self._connection = self._connection, None
-            self._thread = self._host = self._lock = self._mark = self._life = None
-            self._in_place = None
+            if self._flush is not None:
+                self._flush.close()
+            self._thread = self._commits = self._lock = self._mark = self._life = None
+            self._in_place = self._flush = None
 
     def _open(self, job: str, agent: JobAgent | None, fresh: bool) -> JobInfo:
         if self._place is not None:
@@ -339,59 +318,85 @@ class SqliteStore(ActionStateStore):
             self._mark = LogMark(real, lock, relaxed=self._relaxed, mode=self._mode)
             if self._lock is not None:
                 self._in_place = InPlace(real, self._lock)
+            self._flush_apart(db, real, self._mark)
         return info
 
+    def _flush_apart(self, db: sqlite3.Connection, real: Path, mark: LogMark) -> None:
+        if self._thread is None or self._commits is None:
+            return
+        # Where the file system knows no log of this kind, SQLite flushes what it has instead.
+        has_log = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        waits = has_log and not self._relaxed
+        self._flush = LogFlush(real, mark, waits=waits, ask=self._thread.ask)
+        self._flush.now()  # a process that was killed may have left commits that no disk has
+        if waits:
+            db.execute("PRAGMA synchronous = NORMAL")
+        if has_log:
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+        self._commits.begin(db, self._flush, has_log=has_log)
+
     def _close(self) -> None:
+        if self._flush is not None and self._flush.waits:
+            self._db.execute("PRAGMA synchronous = FULL")
         if self._life is not None and self._connection is not None:
             self._life.end(self._connection)
             self._life = None
         if self._connection is not None and self._path is not None:
             if self._mark is not None:
-                self._mark.end()
-            self._mark = self._in_place = None
+                self._mark.end(in_order=self._flush is None or self._flush.failed is None)
+            if self._flush is not None:
+                self._flush.close()
+            self._mark = self._in_place = self._flush = None
             close_whole(self._connection)
             self._connection = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def _commit(self, rows: Sequence[Row], *, in_place: bool = False) -> None:
-        if not in_place:
-            gather(rows)
-        began = time.perf_counter()
+    def _write(self, rows: Sequence[Row], patient: bool) -> None:
+        """Write rows, which are durable once the log is flushed.
+
+        Args:
+            rows: one commit.
+            patient: wait for locks, and for whatever takes time.
+
+        Raises:
+            TakesTime: it would take time, and nothing was written.
+            StoreError: nothing was written, or nobody knows.
+        """
         if not begin(rows):
             return
+        if self._flush is not None and self._flush.failed is not None:
+            raise self._flush.failed
+        now = time.perf_counter()
         if self._in_place is not None:
-            self._in_place.check(began)
-        if self._patient is in_place:
-            self._be_patient(not in_place)
+            self._in_place.check(now)
+        if self._patient is not patient:
+            self._be_patient(patient)
         if self._mark is not None:
             self._mark.begin(self._db)
         try:
-            self._write(rows)
+            self._write_rows(rows, patient)
         except sqlite3.Error as error:
             failed = translate(error, self._path)
             failed.undone = code_of(error) in NEVER_WRITTEN and not self._db.in_transaction
             raise failed from error
-        are_durable(rows)
+        are_written(rows)
         self._documents.forget(rows)
-        ended = time.perf_counter()
-        self._pace.took(len(rows), ended - began, in_place=in_place)
         if self._mark is not None:
-            self._mark.written(self._db, ended)
+            self._mark.note(self._db, now)
 
     def _be_patient(self, patient: bool) -> None:
         milliseconds = int(BUSY_SECONDS * 1000) if patient else 0
         self._db.execute(f"PRAGMA busy_timeout = {milliseconds}")
-        self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if patient else 0}")
         self._patient = patient
 
-    def _write(self, rows: Sequence[Row]) -> None:
+    def _write_rows(self, rows: Sequence[Row], patient: bool) -> None:
         life = self._life
         if life is None or not life.is_due:
-            commit_rows(self._db, rows, self._written)
+            commit_rows(self._db, rows, self._written, patient=patient)
             return
-        commit_rows(self._db, rows, self._written, life.write)
+        commit_rows(self._db, rows, self._written, life.write, patient=patient)
         life.wrote()
 
     def _probe(self, size: int) -> None:
@@ -399,6 +404,8 @@ class SqliteStore(ActionStateStore):
             self._in_place.check(time.perf_counter())
         self._be_patient(True)
         probe_room(self._db, size)
+        if self._flush is not None:
+            self._flush.now()
 
     @property
     def _where(self) -> object:
@@ -423,44 +430,15 @@ class SqliteStore(ActionStateStore):
 
     def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` on the store's thread, after all that was asked before."""
-        host = self._host
-        if host is None or self._thread is None:
-            refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            refused.set_exception(self._not_open())
-            return refused
-        future: asyncio.Future[T] = host.create_future()
+        return self._commits.call(work) if self._commits is not None else self._refused()
 
-        def perform() -> None:
-            value, failed = None, None
-            try:
-                value = work()
-            except PerdureError as error:
-                failed = error
-            except Exception as error:
-                failed = translate(error, self._path)
-            try:
-                host.call_soon_threadsafe(settle, value, failed)
-            except RuntimeError:
-                pass  # the host loop is closed: nobody waits
+    def _refused(self) -> asyncio.Future[Any]:
+        refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        refused.set_exception(self._not_open())
+        return refused
 
-        def settle(value: Any, error: PerdureError | None) -> None:
-            self._asked -= 1
-            if future.done():
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        self._asked += 1
-        self._work.put(perform)
-        return future
-
-
-def _serve(asked: queue.SimpleQueue[Callable[[], None] | None]) -> None:
-    while (work := asked.get()) is not None:
-        work()
-        del work  # what it was for is free while the thread rests
+    def _known(self, error: Exception) -> PerdureError:
+        return error if isinstance(error, PerdureError) else translate(error, self._path)
 
 
 _STORES: weakref.WeakSet[SqliteStore] = weakref.WeakSet()  # those that have been opened

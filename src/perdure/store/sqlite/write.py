@@ -31,7 +31,7 @@ from perdure.store.statements import load_statements
 WRITE = load_statements("sqlite", "write.sql")
 STARTED = "RecordWithStart"  # the statement where records have a START inside
 ENDED = "OutputRowWithEnd"  # the statement where outputs have a COMPLETED inside
-SLOW = 64 * 1024  # bytes of a payload that is not compressed on the loop's thread: a millisecond
+SLOW = 64 * 1024  # bytes of payloads that are not compressed on the loop's thread: a millisecond
 FEW = 16  # rows up to which there is a statement for each number of them
 MANY = (256, 128, 64, 32, 16)  # for more; SQLite binds 32,766 values (999 before 3.32)
 STEP = 10  # rows that a statement is prepared for in the time of one step, roughly
@@ -58,6 +58,10 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+class TakesTime(Exception):
+    """Rows take longer to write than the loop's thread should be kept from the loop."""
+
+
 class Step(NamedTuple):
     """A statement of SQLite with what is bound to it; of `many` rows it is run for each."""
 
@@ -81,7 +85,7 @@ class Written:
 
 def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, kind by kind in their fixed order; the caller holds the transaction."""
-    _run(connection, _steps_of(rows, Written()))
+    _run(connection, _steps_of(rows, Written(), patient=True))
 
 
 def commit_rows(
@@ -89,12 +93,22 @@ def commit_rows(
     rows: Sequence[Row],
     written: Written,
     also: Callable[[sqlite3.Connection], None] | None = None,
+    *,
+    patient: bool = True,
 ) -> None:
     """Do what `write_rows` does in a transaction of its own, and `also` what else belongs to it.
 
-    `written` is what the connection has written before.
+    Args:
+        connection: the store, in no transaction.
+        rows: what is written.
+        written: what the connection has written before.
+        also: writes what else there is.
+        patient: write whatever takes time too.
+
+    Raises:
+        TakesTime: documents, whose index of words may be tidied up; or much is to be compressed.
     """
-    steps = _steps_of(rows, written)
+    steps = _steps_of(rows, written, patient=patient)
     if len(steps) == 1 and not steps[0].many and also is None:
         _run(connection, steps)  # a statement outside a transaction is one
         return
@@ -112,16 +126,19 @@ def _run(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
             connection.execute(sql, values)
 
 
-def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
+def _steps_of(rows: Sequence[Row], written: Written, *, patient: bool) -> list[Step]:
     # Every row of a job passes here: what can be done for all of a kind at once, is.
     groups: collections.defaultdict[type, list[Any]] = collections.defaultdict(list)
     for row in rows:
         groups[type(row)].append(row)
     steps: list[Step] = []
     ends: Ends = {}
+    left: float = math.inf if patient else SLOW
+    if not patient and DocumentRow in groups:
+        raise TakesTime
     for kind in sorted(groups, key=_RANK.__getitem__):
         group, name = groups[kind], kind.__name__
-        _compress(kind, group)
+        left -= _compress(kind, group, left)
         if kind is Record:
             if (wide := with_starts(group)) is not None:
                 group, name = wide, STARTED
@@ -138,28 +155,22 @@ def _steps_of(rows: Sequence[Row], written: Written) -> list[Step]:
     return steps
 
 
-def _compress(kind: type, group: list[Any]) -> None:
-    """Compress the large payloads of rows of a kind, in place."""
+def _compress(kind: type, group: list[Any], most: float) -> int:
+    """Compress the large payloads of rows of a kind, in place; return how many bytes they had.
+
+    Raises:
+        TakesTime: they have more than `most`.
+    """
+    done = 0
     for index in _PAYLOADS[_RANK[kind]]:
         for at, payload in enumerate(map(operator.itemgetter(index), group)):
             if type(payload) is bytes and len(payload) > LARGE:
+                done += len(payload)
+                if done > most:
+                    raise TakesTime
                 row = group[at]
                 group[at] = row._make((*row[:index], compressed(payload), *row[index + 1 :]))
-
-
-def takes_time(row: Row) -> bool:
-    """Say whether a row takes longer than the disk: it is not written on the loop's thread.
-
-    A document may have the index of words tidied up; of a large payload it is the compressing.
-    """
-    if type(row) is DocumentRow:
-        return True
-    values: tuple[Any, ...] = row
-    for index in _PAYLOADS[_RANK[type(row)]]:
-        payload = values[index]
-        if type(payload) is bytes and len(payload) > SLOW:
-            return True
-    return False
+    return done
 
 
 def _add_steps(steps: list[Step], kind: str, rows: list[Any], written: Written) -> None:

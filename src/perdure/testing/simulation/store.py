@@ -32,7 +32,7 @@ from perdure.store.base import (
     StoredOutput,
     WaitRow,
 )
-from perdure.store.batch import are_durable, begin
+from perdure.store.batch import are_written, begin
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
@@ -273,7 +273,7 @@ class SimulatedStore(ActionStateStore):
             except StoreDataError as error:
                 return error
         if fate is Fate.WRITTEN:
-            are_durable(rows)
+            are_written(rows)
             return None
         self._failed(rows)
         return StoreError(f"{self.url}: a commit failed: {fate.value}")
