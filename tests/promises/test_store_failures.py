@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
@@ -38,12 +39,19 @@ class Trouble:
         wanted: says of a commit's rows whether it should fail.
         times: how often.
         after: it is written all the same: nobody can know.
+        error: what is raised; an interrupt only where one can be, on the main thread.
     """
 
     def __init__(
-        self, wanted: Callable[[Sequence[Row]], bool], times: int = 1, *, after: bool = False
+        self,
+        wanted: Callable[[Sequence[Row]], bool],
+        times: int = 1,
+        *,
+        after: bool = False,
+        error: BaseException | None = None,
     ) -> None:
         self.wanted, self.left, self.after = wanted, times, after
+        self.error = error or sqlite3.OperationalError("disk I/O error")
         self.failed = 0
         self.written: Counter[Any] = Counter()  # the calls whose outcomes are durable
 
@@ -51,16 +59,21 @@ class Trouble:
         real = SqliteStore._write
 
         def write(store: SqliteStore, rows: Sequence[Row], patient: bool) -> None:
-            failing = self.left > 0 and self.wanted(rows)
+            failing = self.left > 0 and self.may_raise and self.wanted(rows)
             if self.after or not failing:
                 real(store, rows, patient)
                 self.written.update(row[:4] for row in rows if is_result(row))
             if failing:
                 self.left -= 1
                 self.failed += 1
-                raise sqlite3.OperationalError("disk I/O error")
+                raise self.error
 
         monkeypatch.setattr(SqliteStore, "_write", write)
+
+    @property
+    def may_raise(self) -> bool:
+        is_main = threading.current_thread() is threading.main_thread()
+        return is_main or isinstance(self.error, Exception)
 
 
 def is_result(row: Row) -> bool:
@@ -143,6 +156,26 @@ def test_g25_no_action_acts_on_an_outcome_that_is_not_durable(
     run(agent, [{"k": "a"}], store=store, config=config_of(kind))
     assert acted == [0] * 4
     assert State.calls == ["a1"] * 5 + ["a2"]
+
+
+@pytest.mark.parametrize("place", ["outcome", "completion", "any"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_g25_an_interrupt_in_the_middle_of_a_commit_ends_the_job_and_loses_nothing(
+    place: str, after: bool, kind: str, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second Ctrl-C is raised wherever the main thread is, which is where commits are made."""
+    agent = pick(kind, two_calls, two_calls_plain)
+    trouble = Trouble(PLACES[place], after=after, error=KeyboardInterrupt())
+    with monkeypatch.context() as patched:
+        trouble.install(patched)
+        with pytest.raises(KeyboardInterrupt):
+            run(agent, [{"k": "a"}], store=sqlite, config=config_of(kind), id="k")
+    assert trouble.failed == 1
+    assert run(agent, [{"k": "a"}], store=sqlite, config=config_of(kind), id="k") in (
+        [["a1", "a2", 1]],
+        [],  # it had ended
+    )
+    assert len(State.calls) <= 3
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

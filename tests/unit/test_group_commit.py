@@ -379,6 +379,29 @@ async def test_what_has_not_gathered_is_asked_for_once_the_commit_before_is_over
 
 @pytest.mark.usefixtures("each_at_once")
 @on_host
+async def test_g25_an_interrupt_in_the_middle_of_a_commit_is_told_of_and_goes_on() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(1)], store.done(1))
+    await turns()
+    store.begin()
+    asked = store.commit
+    store.commit = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        commits.add([row(2)], store.done(2))
+    store.commit = asked  # type: ignore[method-assign]
+    assert store.told == []  # whoever adds has not gone on
+    store.end()
+    await commits.drain()
+    assert store.told == [(1, "ok"), (2, "StoreError")]
+
+
+def interrupted(rows: Sequence[Row]) -> asyncio.Future[None]:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("each_at_once")
+@on_host
 async def test_a_commit_that_finds_nothing_pending_writes_nothing() -> None:
     store = LateStore()
     commits = GroupCommit(store)

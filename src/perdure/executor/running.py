@@ -203,9 +203,15 @@ def set_apart(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def as_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], None]:
-    """Return what runs some work of `loop`, on its thread, with it as the running loop."""
+    """Return what runs some work of `loop`, on its thread, with it as the running loop.
+
+    A child that was forked since ends there: it has come back to what is its parent's.
+    """
+    process = forks.process
 
     def run(work: Callable[[], None]) -> None:
+        if process is not forks.process:
+            forks.end_child()
         if running_loop() is loop:
             work()
             return

@@ -140,13 +140,15 @@ class GroupCommit:
             self._busy = True
             # Not in the caller's context: a callable that writes would leave its variables, such
             # as a trace's span, to all that the commit sets going.
-            self._host.call_soon(self._flush, context=self._context)
+            self._host.call_soon(self._as_host, self._flush, context=self._context)
         elif (newest := self._newest) is not None and newest.items:
             if len(self._pending) >= GATHERED:
                 # The writer goes on with it, without a turn of the host loop.
                 self._is_ahead = True
-                self._context.copy().run(self._as_host, self._flush)
-                self._is_ahead = False
+                try:
+                    self._context.copy().run(self._as_host, self._flush)
+                finally:
+                    self._is_ahead = False
 
     def join(self, rows: list[Row], row: Row) -> bool:
         """Write a row with `rows`, and be called back once for all; False where that is too late.
@@ -234,7 +236,14 @@ class GroupCommit:
             begin(batch)  # nothing is being written, so this is
         self._asked.append(batch)
         self._newest = batch if self._store.takes_late else None
-        commit = self._store.commit(batch)
+        try:
+            commit = self._store.commit(batch)
+        except BaseException as error:
+            # Such as Ctrl-C, while a store was writing on this thread.
+            commit = self._host.create_future()
+            commit.set_exception(StoreError(f"a commit was interrupted: {type(error).__name__}"))
+            commit.add_done_callback(lambda future: self._over(batch, future))
+            raise
         if commit.done() and not self._is_ahead:
             self._over(batch, commit)
         else:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, StoreError
 from perdure.store.base import Row
 from perdure.store.pace import CommitPace
 from perdure.store.sqlite.disk import code_of
@@ -92,8 +92,15 @@ class SqliteCommits:
     def _let_go(self) -> None:
         """Commit what waited for the connection; on the thread, where that has more to do."""
         held, self._held = self._held, []
-        for rows, future in held:
-            self._commit(rows).add_done_callback(partial(_pass_on, future))
+        for done, (rows, future) in enumerate(held, start=1):
+            try:
+                self._commit(rows).add_done_callback(partial(_pass_on, future))
+            except BaseException as error:  # such as Ctrl-C
+                future.set_exception(
+                    StoreError(f"a commit was interrupted: {type(error).__name__}")
+                )
+                self._held = [*held[done:], *self._held]
+                raise
 
     def _commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         # The first one begins a life of the job, which takes some flushes.
