@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Self
 
 from perdure.agent.resources import ResourceSpec, added_resource, merged
@@ -15,6 +15,7 @@ from perdure.engine.event_loop import runner_of
 from perdure.engine.files import check_output
 from perdure.engine.generations import end_generation
 from perdure.engine.inputs import Field, check_fields
+from perdure.engine.interrupts import Interrupts
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
@@ -126,25 +127,39 @@ class LocalEngine:
                 "LocalEngine.run blocks, and an event loop is running here:"
                 " use `await engine.run_async(...)`"
             )
-        result: DriveResult | None = None
-        kept: list[DriveResult] = []
-
-        async def driving() -> None:
-            # It returns nothing: the runner makes a text of its task, and of its result with it.
-            kept.append(
-                await self._drive(
-                    agent, inputs, key=key, id=id, sink=sink, fresh=fresh, abandon=abandon
-                )
+        result = self._run_on_own_loop(
+            lambda: self._drive(
+                agent, inputs, key=key, id=id, sink=sink, fresh=fresh, abandon=abandon
             )
-
-        # What is raised below is raised outside of any `except`: a traceback begins with it.
-        with contextlib.suppress(KeyboardInterrupt), runner_of(self.config) as runner:
-            runner.run(driving())
-            result = kept.pop()
+        )
         if result is None:
             self._say_how_to_resume(fresh=fresh)
             raise KeyboardInterrupt
         return _outputs_of(result)
+
+    def _run_on_own_loop(
+        self, drive: Callable[[], Coroutine[Any, Any, DriveResult]]
+    ) -> DriveResult | None:
+        """Run to the end; return None after an interrupt."""
+        interrupts, kept = Interrupts(), list[DriveResult]()
+
+        async def driving() -> None:
+            interrupts.stop_this_task()
+            # It returns nothing: the runner makes a text of its task, and of its result with it.
+            kept.append(await drive())
+
+        # What is raised below is raised outside of any `except`: a traceback begins with it.
+        with (
+            contextlib.suppress(KeyboardInterrupt), interrupts, runner_of(self.config) as runner
+        ):  # fmt: skip
+            try:
+                runner.run(driving())
+            except asyncio.CancelledError:
+                if not interrupts.count:
+                    raise
+            else:
+                return kept.pop()
+        return None
 
     async def run_async(
         self,

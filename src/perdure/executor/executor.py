@@ -297,11 +297,13 @@ class ContinuationActionExecutor:
         """Say, in the task of a callable, whether the host loop is coming to its end.
 
         `asyncio.run` cancels all tasks at once when an exception has left the loop: a SystemExit
-        of a signal handler, say. A callable that cancels itself is the only one.
+        of a signal handler, say. A callable that cancels itself is the only one. What was ready
+        then may have begun others since, above all calls.
         """
         task = asyncio.current_task()
         if not self._ending and task is not None and task.cancelling():
-            self._ending = all(task.cancelling() for task in asyncio.all_tasks())
+            others = [each.cancelling() > 0 for each in asyncio.all_tasks() - self._tasks]
+            self._ending = not others or 2 * sum(others) > len(others)
         return self._ending
 
     def _returned(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:

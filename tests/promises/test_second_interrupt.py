@@ -1,0 +1,128 @@
+"""A second Ctrl-C ends the loop between two steps, and no run or call takes it for its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.promises.support import COROUTINE, PLAIN, State, agent_of, config_of, out, pick, run
+
+from perdure import LocalEngine
+from perdure.engine import interrupts
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="no signals of a thread"
+)
+
+INPUTS = [{"k": f"k{n}"} for n in range(60)]
+
+
+def copy_of(store: str, folder: Path) -> str:
+    path = folder / "copy.db"
+    with (
+        contextlib.closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as found,
+        contextlib.closing(sqlite3.connect(path)) as made,
+    ):
+        found.backup(made)
+    return f"sqlite:///{path}"
+
+
+async def echo(value: Any) -> Any:
+    await asyncio.sleep(0.002)
+    return value
+
+
+@pytest.mark.parametrize("kind", [COROUTINE, PLAIN])
+def test_g6_a_second_interrupt_waits_for_the_end_of_a_turn(
+    sqlite: str, kind: str, tmp_path: Path
+) -> None:
+    went_on: list[str] = []
+
+    def twice() -> None:
+        if not went_on:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            went_on.append("here")
+
+    async def steps(event: Any, ctx: Any) -> None:
+        await ctx.durable_execute_async(echo, 1)
+        twice()
+        await ctx.durable_execute_async(echo, 2)
+        out(ctx, "done")
+
+    def plain_steps(event: Any, ctx: Any) -> None:
+        ctx.durable_execute_async(echo, 1).result()
+        twice()
+        ctx.durable_execute_async(echo, 2).result()
+        out(ctx, "done")
+
+    agent, config = pick(kind, steps, plain_steps), config_of(kind)
+    with pytest.raises(KeyboardInterrupt):
+        run(agent, [{"k": "a"}], store=sqlite, config=config, id="k")
+    assert went_on == ["here"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # The process would end here, and may hold the job until then.
+    copy = copy_of(sqlite, tmp_path)
+    assert run(agent, [{"k": "a"}], store=copy, config=config, id="k") == ["done"]
+
+
+def test_g6_a_first_interrupt_stops_in_good_order(sqlite: str) -> None:
+    async def steps(event: Any, ctx: Any) -> None:
+        if not State.calls:
+            State.calls.append("once")
+            signal.raise_signal(signal.SIGINT)
+        await ctx.durable_execute_async(echo, 1)
+        out(ctx, "done")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(agent_of(steps), [{"k": "a"}], store=sqlite, id="k")
+    assert run(agent_of(steps), [{"k": "a"}], store=sqlite, id="k") == ["done"]
+
+
+def test_a_step_that_comes_to_no_end_is_interrupted_all_the_same(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "LONGEST_STEP", 0.05)
+    main = threading.get_ident()
+
+    async def blocks(event: Any, ctx: Any) -> None:
+        for delay in (0.02, 0.04):
+            threading.Timer(delay, signal.pthread_kill, (main, signal.SIGINT)).start()
+        time.sleep(3600)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(agent_of(blocks), [{"k": "a"}], store=sqlite, id="k")
+
+
+@pytest.mark.parametrize("calls", [1, 20, 70, 130, 200])
+def test_g9_calls_that_end_with_the_loop_have_no_outcome(
+    sqlite: str, calls: int, tmp_path: Path
+) -> None:
+    """What is ready when the loop ends begins further calls, and all others are cancelled."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def counted(value: Any) -> Any:
+        State.calls.append(value)
+        if len(State.calls) == calls:
+            asyncio.get_running_loop().call_soon(interrupt)
+        await asyncio.sleep(0.002)
+        return value
+
+    async def steps(event: Any, ctx: Any) -> None:
+        for n in range(4):
+            await ctx.durable_execute_async(counted, n)
+        out(ctx, event.input["k"])
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(LocalEngine(sqlite).run_async(agent_of(steps), INPUTS, key="k", id="k"))
+    found = run(agent_of(steps), INPUTS, store=copy_of(sqlite, tmp_path), id="k")
+    assert sorted(found) == sorted(each["k"] for each in INPUTS)
