@@ -372,6 +372,84 @@ def test_g25_a_flush_that_fails_is_the_last(
     asyncio.run(main())
 
 
+def test_g25_what_a_failed_flush_has_lost_is_not_written_back(
+    store: WatchedStore, disk: Disk, tmp_path: Path
+) -> None:
+    """The last to close would write all of the log back that it knows of, whatever is there."""
+    log = Path(store.url.removeprefix("sqlite:///") + "-wal")
+
+    async def main() -> None:
+        await begun(store, disk)
+        await commit(store, 1)
+        durable = log.read_bytes()
+        disk.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        with pytest.raises(StoreError, match="the disk failed to keep what was written"):
+            await store.commit([row(2), *(record(n) for n in range(200))])
+        with log.open("r+b") as file:  # what was written over is as it was, or nothing
+            lost = len(file.read()) - len(durable)
+            file.seek(0)
+            file.write(durable + bytes(lost))
+        await store.close()
+        disk.error = None
+        again = SqliteStore(Path(store.url.removeprefix("sqlite:///")))
+        await again.open("job")
+        assert await offset_of(again) == 1
+        await again.close()
+
+    asyncio.run(main())
+
+
+def test_a_job_that_is_closed_while_another_program_writes_says_so(
+    store: WatchedStore, disk: Disk
+) -> None:
+    async def main() -> None:
+        await begun(store, disk)
+        await commit(store, 1)
+        other = sqlite3.connect(
+            store.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+        )
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.1, other.execute, ["COMMIT"]).start()
+        await store.close()
+        assert other.execute("SELECT ended_at IS NOT NULL FROM life").fetchall() == [(1,)]
+        other.close()
+
+    asyncio.run(main())
+
+
+def test_a_transaction_that_is_interrupted_as_it_begins_is_taken_back() -> None:
+    class Interrupted(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            cursor = super().execute(sql, *values)
+            if sql.startswith("BEGIN"):
+                raise KeyboardInterrupt
+            return cursor
+
+    db = sqlite3.connect(":memory:", factory=Interrupted, isolation_level=None)
+    with pytest.raises(KeyboardInterrupt), write.transaction(db):
+        pass
+    assert not db.in_transaction
+    db.close()
+
+
+def test_the_log_is_written_back_by_the_size_of_what_it_has(
+    store: WatchedStore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_size, "CHECKPOINT_PAGES", 400)
+
+    async def main() -> None:
+        await begun(store, disk)
+        for offset in range(400):
+            await commit(store, offset)  # small rows, of which many go into the log
+        for n in range(40):
+            await store.commit([MemoryRow(1, f"p{n}", os.urandom(200_000), 0)])
+        log = Path(store.url.removeprefix("sqlite:///") + "-wal")
+        assert log.stat().st_size < 4096 * 400 * 3
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_what_a_killed_process_has_left_is_flushed_before_anything_is_told_of_it(
     store: WatchedStore, disk: Disk
 ) -> None:

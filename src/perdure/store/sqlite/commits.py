@@ -39,6 +39,7 @@ class SqliteCommits:
     Args:
         thread: the store's.
         write: writes a commit; told whether it may wait for locks, and take long.
+        log_size: says when the log is long.
         known: gives the error of perdure's own that an error is told as.
     """
 
@@ -46,13 +47,14 @@ class SqliteCommits:
         self,
         thread: StoreThread,
         write: Callable[[Sequence[Row], bool], None],
+        log_size: LogSize,
         known: Callable[[Exception], PerdureError],
     ) -> None:
         self._thread = thread
         self._write = write
         self._known = known
         self._pace = CommitPace()
-        self._log_size = LogSize()
+        self._log_size = log_size
         self._using = 0  # what the thread was asked that uses the connection, and is not answered
         self._held: list[tuple[Sequence[Row], asyncio.Future[None]]] = []  # wait for it, in order
         self._flush: LogFlush | None = None
@@ -117,7 +119,6 @@ class SqliteCommits:
     def _commit_there(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         def work() -> None:
             self._write(rows, True)
-            self._log_size.wrote(len(rows))
             if self._flush is not None:
                 self._flush.now()
 
@@ -139,7 +140,6 @@ class SqliteCommits:
             if code_of(error.__cause__ or error) == sqlite3.SQLITE_BUSY:
                 return self._commit_there(rows)  # nothing was written; the thread waits
             raise
-        self._log_size.wrote(count)
         took = time.perf_counter() - began
         pace.wrote(took)
         future = self._flush_here(count, took)
@@ -159,12 +159,15 @@ class SqliteCommits:
 
     def _write_back(self) -> None:
         """Have the log written back where it is long."""
-        if (db := self._db) is None or not self._log_size.is_due:
+        db, flush = self._db, self._flush
+        if db is None or flush is None or not self._log_size.is_due:
             return
 
         def work() -> None:
-            with contextlib.suppress(sqlite3.OperationalError):  # the next one, or who closes, does
-                self._log_size.checkpoint(db)
+            # Never what the disk may not have. The next one, or who closes, does what fails here.
+            if flush.failed is None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._log_size.checkpoint(db)
 
         self.call(work)
 

@@ -39,6 +39,10 @@ class LogFlush:
         mark: the log's mark.
         waits: a commit is durable only when the log was flushed; else nothing is.
         ask: has work done on the store's thread, in turn.
+
+    Attributes:
+        waits: as it was given.
+        failed: why nothing is flushed any more; None until then.
     """
 
     def __init__(self, database: Path, mark: LogMark, *, waits: bool, ask: Ask) -> None:
@@ -46,14 +50,10 @@ class LogFlush:
         self._mark = mark
         self._ask = ask
         self._file = os.open(log_path(database), os.O_RDWR) if waits else None
+        self.waits = waits
         self._waiting: list[tuple[asyncio.Future[None], Flushed]] = []
         self._under_way: list[tuple[asyncio.Future[None], Flushed]] = []
         self.failed: StoreError | None = None
-
-    @property
-    def waits(self) -> bool:
-        """True where a commit is durable only when the log was flushed."""
-        return self._file is not None
 
     @property
     def has_begun(self) -> bool:
@@ -110,11 +110,13 @@ class LogFlush:
                 future.set_result(None)
 
     def _flush(self, mark: Callable[[], None]) -> float:
-        if self._file is None:
+        if not self.waits:
             mark()
             return 0.0
         if self.failed is not None:
             raise self.failed
+        if self._file is None:
+            raise StoreError(f"{self._database} is not open")
         began = time.perf_counter()
         try:
             flush_file(self._file)

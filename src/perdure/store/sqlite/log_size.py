@@ -10,27 +10,31 @@ import sqlite3
 
 CHECKPOINT_PAGES = 4000  # pages in the write-ahead log before it is written back
 COMMIT_ROWS = 4  # what a commit of no rows counts
-_LEAST = 1 / 64  # pages that a row takes, whatever was found
+PAGE_BYTES = 4096
+_LEAST = 1 / 8  # pages that a row takes, whatever was found: the next ones may be larger
 
 
 class LogSize:
-    """Guesses how many pages the log has, from how many the rows before have taken.
+    """Guesses how many pages the log has, from large payloads and what the rows before have taken.
 
-    Owns: the rows since the last checkpoint. On whatever thread uses the connection.
+    Owns: the rows and bytes since the last checkpoint. On whatever thread uses the connection.
     """
 
     def __init__(self) -> None:
         self._rows = 0
+        self._large = 0
         self._pages_each = 1.0
 
-    def wrote(self, rows: int) -> None:
-        """Take note of a commit."""
+    def wrote(self, rows: int, large: int) -> None:
+        """Take note of a commit of so many rows, with so many bytes in large payloads."""
         self._rows += COMMIT_ROWS + rows
+        self._large += large
 
     @property
     def is_due(self) -> bool:
         """True where the log should be written back."""
-        return self._rows * self._pages_each >= CHECKPOINT_PAGES
+        pages = self._rows * self._pages_each + self._large / PAGE_BYTES
+        return pages >= CHECKPOINT_PAGES
 
     def checkpoint(self, db: sqlite3.Connection) -> None:
         """Write the log back, as far as readers allow.
@@ -41,7 +45,8 @@ class LogSize:
         Raises:
             sqlite3.Error: it failed; what the log has is as it was.
         """
-        rows, self._rows = self._rows, 0
+        rows, large = self._rows, self._large / PAGE_BYTES
+        self._rows = self._large = 0
         _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if rows:
-            self._pages_each = max(_LEAST, pages / rows)
+            self._pages_each = max(_LEAST, (pages - large) / rows)

@@ -34,8 +34,8 @@ from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import make_file
 
 __all__ = [
-    "LogMark", "carry_marks", "check_log", "close_whole", "life_of", "log_path", "make_whole",
-    "mark_path",
+    "LogMark", "carry_marks", "check_log", "close_as_it_is", "close_whole", "life_of", "log_path",
+    "make_whole", "mark_path",
 ]  # fmt: skip
 
 BOTH_COUNT = 6  # version of the schema from which on marks count outputs too
@@ -281,6 +281,22 @@ def close_whole(db: sqlite3.Connection) -> None:
     try:
         make_whole(db)
     finally:
+        db.close()
+
+
+def close_as_it_is(db: sqlite3.Connection, path: Path) -> None:
+    """Close a connection and write nothing back: what the log is thought to have, the disk may not.
+
+    The last one to close writes all of the log into the database file, without looking at its
+    checksums; whoever opens it next looks. While somebody reads nobody is the last, and who may
+    not write is not when it closes.
+    """
+    with contextlib.closing(
+        sqlite3.connect(f"{real_path(path).as_uri()}?mode=ro", uri=True, isolation_level=None)
+    ) as reader:
+        with contextlib.suppress(sqlite3.Error):  # it has its lock, whatever it finds
+            reader.execute("BEGIN")
+            reader.execute("PRAGMA schema_version").fetchone()
         db.close()
 
 

@@ -44,9 +44,7 @@ class MemoryStore(SqliteStore):
             super()._close()
 
     def _write(self, rows: Sequence[Row], patient: bool) -> None:
-        if not self._guard.acquire(blocking=patient):
+        if not patient and self._guard.locked():
             raise TakesTime  # a view reads: the host loop does not wait for it
-        try:
+        with self._guard:  # for as long as it takes a view that has just begun
             super()._write(rows, patient)
-        finally:
-            self._guard.release()

@@ -56,7 +56,8 @@ from perdure.store.sqlite.flush import LogFlush
 from perdure.store.sqlite.in_place import InPlace
 from perdure.store.sqlite.jobs import take_job
 from perdure.store.sqlite.life import Life
-from perdure.store.sqlite.mark import LogMark, close_whole, make_whole, mark_path
+from perdure.store.sqlite.log_size import LogSize
+from perdure.store.sqlite.mark import LogMark, close_as_it_is, close_whole, make_whole, mark_path
 from perdure.store.sqlite.rows import R, Rows, records_in
 from perdure.store.sqlite.thread import StoreThread
 from perdure.store.sqlite.view import SqliteView
@@ -91,6 +92,7 @@ class SqliteStore(ActionStateStore):
         self._flush: LogFlush | None = None  # once open, where there is a file
         self._in_place: InPlace | None = None
         self._written = Written()
+        self._log_size = LogSize()
         self._life: Life | None = None
         self._thread: StoreThread | None = None
         self._commits: SqliteCommits | None = None  # once open
@@ -116,8 +118,9 @@ class SqliteStore(ActionStateStore):
             raise StoreError(f"{self.url} is open already in this engine: close that job first")
         _STORES.add(self)
         self._thread = self._new_thread()
+        self._log_size = LogSize()
         self._commits = SqliteCommits(
-            self._thread, lambda rows, patient: self._write(rows, patient), self._known
+            self._thread, lambda *commit: self._write(*commit), self._log_size, self._known
         )
         try:
             return await self._call(lambda: self._open(job, agent, fresh))
@@ -131,9 +134,11 @@ class SqliteStore(ActionStateStore):
     async def close(self) -> None:
         if self._thread is None:
             return
-        await self._call(self._close)
-        self._thread.end()
-        self._thread = self._commits = None
+        try:
+            await self._call(self._close)
+        finally:
+            self._thread.end()
+            self._thread = self._commits = None
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         return self._commits.commit(rows) if self._commits is not None else self._refused()
@@ -336,22 +341,39 @@ class SqliteStore(ActionStateStore):
         self._commits.begin(db, self._flush, has_log=has_log)
 
     def _close(self) -> None:
-        if self._flush is not None and self._flush.waits:
-            self._db.execute("PRAGMA synchronous = FULL")
-        if self._life is not None and self._connection is not None:
-            self._life.end(self._connection)
-            self._life = None
-        if self._connection is not None and self._path is not None:
-            if self._mark is not None:
-                self._mark.end(in_order=self._flush is None or self._flush.failed is None)
-            if self._flush is not None:
-                self._flush.close()
-            self._mark = self._in_place = self._flush = None
-            close_whole(self._connection)
-            self._connection = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        try:
+            if (db := self._connection) is None:
+                return
+            if db.in_transaction:
+                db.execute("ROLLBACK")  # it was interrupted
+            if self._path is not None:
+                self._close_file(db, self._path)
+                self._connection = None
+            elif self._life is not None:
+                self._life.end(db)
+        finally:
+            self._mark = self._in_place = self._flush = self._life = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def _close_file(self, db: sqlite3.Connection, path: Path) -> None:
+        flush = self._flush
+        has_failed = flush is not None and flush.failed is not None
+        if not has_failed:
+            self._be_patient(True)  # others may be writing
+            if flush is not None and flush.waits:
+                db.execute("PRAGMA synchronous = FULL")
+            if self._life is not None:
+                self._life.end(db)
+        if self._mark is not None:
+            self._mark.end(in_order=not has_failed)
+        if flush is not None:
+            flush.close()
+        if has_failed:
+            close_as_it_is(db, path)
+        else:
+            close_whole(db)
 
     def _write(self, rows: Sequence[Row], patient: bool) -> None:
         """Write rows, which are durable once the log is flushed.
@@ -375,6 +397,7 @@ class SqliteStore(ActionStateStore):
             self._be_patient(patient)
         if self._mark is not None:
             self._mark.begin(self._db)
+        large = self._written.large
         try:
             self._write_rows(rows, patient)
         except sqlite3.Error as error:
@@ -382,6 +405,7 @@ class SqliteStore(ActionStateStore):
             failed.undone = code_of(error) in NEVER_WRITTEN and not self._db.in_transaction
             raise failed from error
         are_written(rows)
+        self._log_size.wrote(len(rows), self._written.large - large)
         self._documents.forget(rows)
         if self._mark is not None:
             self._mark.note(self._db, now)

@@ -47,8 +47,8 @@ _VALUES = re.compile(r"VALUES\s*(\((?:\?,\s*)*\?\))")
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Commit what is written inside, or take all of it back where it, or the commit, fails."""
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")  # Ctrl-C may be raised as it returns
         yield
         db.execute("COMMIT")
     except BaseException:
@@ -71,10 +71,15 @@ class Step(NamedTuple):
 
 
 class Written:
-    """How many rows of each kind a connection has written; it keeps its statements prepared."""
+    """How many rows of each kind a connection has written; it keeps its statements prepared.
+
+    Attributes:
+        large: bytes of large payloads and documents among them, as they are on the disk.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
+        self.large = 0
 
     def most(self, kind: str, more: int) -> int:
         """Return for how many rows of a kind a statement pays, now that `more` are written."""
@@ -134,11 +139,14 @@ def _steps_of(rows: Sequence[Row], written: Written, *, patient: bool) -> list[S
     steps: list[Step] = []
     ends: Ends = {}
     left: float = math.inf if patient else SLOW
-    if not patient and DocumentRow in groups:
-        raise TakesTime
+    if DocumentRow in groups:
+        if not patient:
+            raise TakesTime
+        for document in groups[DocumentRow]:
+            written.large += len(document.content or "") + len(document.embedding or b"")
     for kind in sorted(groups, key=_RANK.__getitem__):
         group, name = groups[kind], kind.__name__
-        left -= _compress(kind, group, left)
+        left -= _compress(kind, group, left, written)
         if kind is Record:
             if (wide := with_starts(group)) is not None:
                 group, name = wide, STARTED
@@ -155,7 +163,7 @@ def _steps_of(rows: Sequence[Row], written: Written, *, patient: bool) -> list[S
     return steps
 
 
-def _compress(kind: type, group: list[Any], most: float) -> int:
+def _compress(kind: type, group: list[Any], most: float, written: Written) -> int:
     """Compress the large payloads of rows of a kind, in place; return how many bytes they had.
 
     Raises:
@@ -168,8 +176,9 @@ def _compress(kind: type, group: list[Any], most: float) -> int:
                 done += len(payload)
                 if done > most:
                     raise TakesTime
-                row = group[at]
-                group[at] = row._make((*row[:index], compressed(payload), *row[index + 1 :]))
+                row, kept = group[at], compressed(payload)
+                written.large += len(kept)
+                group[at] = row._make((*row[:index], kept, *row[index + 1 :]))
     return done
 
 
