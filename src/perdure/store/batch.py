@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import threading
 import time
@@ -147,3 +148,18 @@ def are_written(rows: Sequence[Row]) -> None:
     """Say of the rows of a batch that they are written: another may follow, whatever comes."""
     if isinstance(rows, Batch):
         rows.is_written = True
+
+
+def settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    """End a future with an error, or a value where there is none; unless nobody waits any more."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def interrupted(error: BaseException) -> StoreError:
+    """Return what is told of a commit that `error`, such as Ctrl-C, has left: nobody knows."""
+    return StoreError(f"a commit was interrupted: {type(error).__name__}")

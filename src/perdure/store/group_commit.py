@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +26,7 @@ from typing import NamedTuple
 from perdure.errors import StoreDataError, StoreError
 from perdure.printable import printable_logger
 from perdure.store.base import ActionStateStore, Row
-from perdure.store.batch import Answer, Batch, Done, Item, Owner, begin
+from perdure.store.batch import Answer, Batch, Done, Item, Owner, begin, interrupted, settle
 
 logger = printable_logger("perdure")
 
@@ -174,15 +175,7 @@ class GroupCommit:
         """
         future = self._host.create_future()
 
-        def done(error: StoreError | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        self.add(rows, done, waits=waits)
+        self.add(rows, functools.partial(settle, future, None), waits=waits)
         await future
 
     async def caught_up(self) -> None:
@@ -239,9 +232,9 @@ class GroupCommit:
         try:
             commit = self._store.commit(batch)
         except BaseException as error:
-            # Such as Ctrl-C, while a store was writing on this thread.
+            # While a store was writing on this thread.
             commit = self._host.create_future()
-            commit.set_exception(StoreError(f"a commit was interrupted: {type(error).__name__}"))
+            commit.set_exception(interrupted(error))
             commit.add_done_callback(lambda future: self._over(batch, future))
             raise
         if commit.done() and not self._is_ahead:

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from perdure.errors import PerdureError, StoreError
+from perdure.errors import PerdureError
 from perdure.store.base import Row
+from perdure.store.batch import interrupted, settle
 from perdure.store.pace import CommitPace
 from perdure.store.sqlite.disk import code_of
 from perdure.store.sqlite.flush import LogFlush
@@ -97,10 +98,8 @@ class SqliteCommits:
         for done, (rows, future) in enumerate(held, start=1):
             try:
                 self._commit(rows).add_done_callback(partial(_pass_on, future))
-            except BaseException as error:  # such as Ctrl-C
-                future.set_exception(
-                    StoreError(f"a commit was interrupted: {type(error).__name__}")
-                )
+            except BaseException as error:
+                future.set_exception(interrupted(error))
                 self._held = [*held[done:], *self._held]
                 raise
 
@@ -173,10 +172,4 @@ class SqliteCommits:
 
 
 def _pass_on(to: asyncio.Future[None], done: asyncio.Future[None]) -> None:
-    error = done.exception()
-    if to.done():
-        pass  # nobody waits any more
-    elif error is None:
-        to.set_result(None)
-    else:
-        to.set_exception(error)
+    settle(to, None, done.exception())

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from perdure.errors import StoreError
+from perdure.store.batch import settle
 from perdure.store.sqlite.mark import LogMark, log_path
 
 __all__ = ["LogFlush"]
@@ -101,13 +102,9 @@ class LogFlush:
             self._begin()  # the disk works while they are told
         error = done.exception()
         for future, flushed in told:
-            if future.done():
-                continue
-            if error is not None:
-                future.set_exception(error)
-            else:
+            if error is None:
                 flushed(done.result())
-                future.set_result(None)
+            settle(future, None, error)
 
     def _flush(self, mark: Callable[[], None]) -> float:
         if not self.waits:

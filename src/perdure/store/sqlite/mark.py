@@ -116,14 +116,18 @@ class LogMark:
         database: the store's file, as `real_path` gives it: the working directory may change.
         lock: the file of the job's lock.
         relaxed: commits do not wait for the disk.
+        has_log: the file system knows a log, which can be lost apart from the database.
         mode: the permissions of the file where it is new.
     """
 
-    def __init__(self, database: Path, lock: Path, *, relaxed: bool, mode: int = PRIVATE) -> None:
+    def __init__(
+        self, database: Path, lock: Path, *, relaxed: bool, has_log: bool, mode: int = PRIVATE
+    ) -> None:
         self._database = database
         self._path = mark_path(lock)
         self._mode = mode
         self._relaxed = relaxed
+        self._has_log = has_log
         self._file: int | None = None
         self._mark: _Mark | None = None
         self._noted: _Mark | None = None  # of commits that are not known to be durable
@@ -143,8 +147,8 @@ class LogMark:
         if self.has_begun:
             return
         self.has_begun = True
-        if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            return  # the file system knows no log that could be lost apart from the database
+        if not self._has_log:
+            return
         life = random.SystemRandom().randrange(1, HALF - 1000)  # room for changes of the schema
         before = life_of(db)
         try:

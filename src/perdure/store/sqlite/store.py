@@ -118,7 +118,6 @@ class SqliteStore(ActionStateStore):
             raise StoreError(f"{self.url} is open already in this engine: close that job first")
         _STORES.add(self)
         self._thread = self._new_thread()
-        self._log_size = LogSize()
         self._commits = SqliteCommits(
             self._thread, lambda *commit: self._write(*commit), self._log_size, self._known
         )
@@ -320,17 +319,21 @@ class SqliteStore(ActionStateStore):
             make_whole(db)
             real = real_path(self._path)  # the process may go to another folder
             lock = lock_path(real, job)
-            self._mark = LogMark(real, lock, relaxed=self._relaxed, mode=self._mode)
+            # Where the file system knows no log of this kind, SQLite flushes what it has instead.
+            has_log = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            self._mark = LogMark(
+                real, lock, relaxed=self._relaxed, has_log=has_log, mode=self._mode
+            )
             if self._lock is not None:
                 self._in_place = InPlace(real, self._lock)
-            self._flush_apart(db, real, self._mark)
+            self._flush_apart(db, real, self._mark, has_log=has_log)
         return info
 
-    def _flush_apart(self, db: sqlite3.Connection, real: Path, mark: LogMark) -> None:
+    def _flush_apart(
+        self, db: sqlite3.Connection, real: Path, mark: LogMark, *, has_log: bool
+    ) -> None:
         if self._thread is None or self._commits is None:
             return
-        # Where the file system knows no log of this kind, SQLite flushes what it has instead.
-        has_log = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         waits = has_log and not self._relaxed
         self._flush = LogFlush(real, mark, waits=waits, ask=self._thread.ask)
         self._flush.now()  # a process that was killed may have left commits that no disk has

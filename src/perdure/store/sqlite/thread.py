@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from perdure.errors import PerdureError
 from perdure.store import switching
+from perdure.store.batch import settle
 
 __all__ = ["StoreThread"]
 
@@ -53,17 +54,12 @@ class StoreThread:
             except Exception as error:
                 failed = self._known(error)
             try:
-                host.call_soon_threadsafe(settle, value, failed)
+                host.call_soon_threadsafe(told, value, failed)
             except RuntimeError:
                 pass  # the host loop is closed: nobody waits
 
-        def settle(value: Any, error: PerdureError | None) -> None:
-            if future.done():
-                pass  # nobody waits any more
-            elif error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+        def told(value: Any, error: PerdureError | None) -> None:
+            settle(future, value, error)
             over()
 
         self._work.put(perform)

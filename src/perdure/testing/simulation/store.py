@@ -32,7 +32,7 @@ from perdure.store.base import (
     StoredOutput,
     WaitRow,
 )
-from perdure.store.batch import are_written, begin
+from perdure.store.batch import are_written, begin, settle
 from perdure.store.documents import DocumentReader, DocumentRow
 from perdure.store.files import BadLineRow, FileRow, MendedLineRow
 from perdure.store.row_types import ActionWaitsEndRow, WaitEndRow
@@ -253,12 +253,7 @@ class SimulatedStore(ActionStateStore):
         rows, future = self._asked[0]
         error = self._write(rows)
         del self._asked[0]
-        if future.done():
-            pass  # nobody waits any more
-        elif error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+        settle(future, None, error)
         if self._asked:
             self._begin()
 
