@@ -320,18 +320,18 @@ class LateStore(FakeStore):
 async def test_g11_the_writer_takes_what_is_pending_when_it_begins() -> None:
     store = LateStore()
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
-    commits.add([row(2)], store.done(2))  # asked for now, without a turn of the loop
+    commits.add([row(2)], store.done(2), settles=True)  # asked for now, without a turn of the loop
     assert len(store.asked) == 2
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     assert len(store.asked) == 2
     store.end()
     store.begin()
     assert store.batches == [[1], [2, 3]]
     assert store.told == []  # all that without the loop
-    commits.add([row(4)], store.done(4))
+    commits.add([row(4)], store.done(4), settles=True)
     store.end()
     store.begin()
     store.end()
@@ -345,13 +345,13 @@ async def test_g11_the_writer_takes_what_is_pending_when_it_begins() -> None:
 async def test_g11_what_has_gathered_is_asked_for_in_the_step_that_brings_the_last_of_it() -> None:
     store = LateStore()
     commits = GroupCommit(store)
-    commits.add([row(0)], store.done(0))
+    commits.add([row(0)], store.done(0), settles=True)
     await turns()
     store.begin()
     for n in range(1, group_commit.GATHERED):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
     assert len(store.asked) == 1  # a quick disk would write each alone
-    commits.add([row(99)], store.done(99))
+    commits.add([row(99)], store.done(99), settles=True)
     assert len(store.asked) == 2
     store.end()
     store.begin()
@@ -361,13 +361,32 @@ async def test_g11_what_has_gathered_is_asked_for_in_the_step_that_brings_the_la
 
 
 @on_host
+async def test_what_says_of_no_call_what_it_came_to_gathers_until_the_commit_is_over() -> None:
+    store = LateStore()
+    commits = GroupCommit(store)
+    commits.add([row(0)], store.done(0))
+    await turns()
+    store.begin()
+    many = range(1, 3 * group_commit.GATHERED)
+    for n in many:
+        commits.add([row(n)], store.done(n))
+    assert len(store.asked) == 1
+    store.end()
+    await turns()
+    store.begin()
+    store.end()
+    await commits.drain()
+    assert store.batches == [[0], [*many]]
+
+
+@on_host
 async def test_what_has_not_gathered_is_asked_for_once_the_commit_before_is_over() -> None:
     store = LateStore()
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
-    commits.add([row(2)], store.done(2))
+    commits.add([row(2)], store.done(2), settles=True)
     store.end()
     await turns()
     assert store.told == [(1, "ok")]
@@ -382,13 +401,13 @@ async def test_what_has_not_gathered_is_asked_for_once_the_commit_before_is_over
 async def test_g25_an_interrupt_in_the_middle_of_a_commit_is_told_of_and_goes_on() -> None:
     store = LateStore()
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
     asked = store.commit
     store.commit = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        commits.add([row(2)], store.done(2))
+        commits.add([row(2)], store.done(2), settles=True)
     store.commit = asked  # type: ignore[method-assign]
     assert store.told == []  # whoever adds has not gone on
     store.end()
@@ -406,16 +425,16 @@ async def test_a_commit_that_finds_nothing_pending_writes_nothing() -> None:
     store = LateStore()
     commits = GroupCommit(store)
     owner = Owner()
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
-    commits.add([row(2)], store.done(2), owner)
+    commits.add([row(2)], store.done(2), owner, settles=True)
     owner.dropped = True
     store.end()
     assert not store.begin()
     store.end()
     await commits.drain()
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     await turns()
     store.begin()
     store.end()
@@ -432,10 +451,10 @@ async def test_g25_nothing_overtakes_a_commit_that_failed(begun: bool) -> None:
     store = LateStore()
     commits = GroupCommit(store)
     for n in (1, 2):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
     await turns()
     store.begin()
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     store.end(StoreDataError("refused"))
     if begun:  # before anybody has heard of the failure
         assert not store.begin()
@@ -465,16 +484,16 @@ async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told(
     store = LateStore()
     pauses = Pauses(store)
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
-    commits.add([row(2)], store.done(2))
+    commits.add([row(2)], store.done(2), settles=True)
     store.end(told=StoreError("the answer was lost"))
     store.begin()
     store.end()
     await turns()
     assert store.told == [(1, "StoreError"), (2, "ok")]
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     await pauses.probed()
     store.begin()
     store.end()
@@ -488,10 +507,10 @@ async def test_g25_what_was_written_behind_a_commit_that_seemed_to_fail_is_told(
 async def test_g25_a_later_commit_is_not_told_before_an_earlier_one() -> None:
     store = LateStore()
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
-    commits.add([row(2)], store.done(2))
+    commits.add([row(2)], store.done(2), settles=True)
     store.asked.pop()[1].set_result(None)  # it has not even looked at its rows
     await turns()
     assert store.told == []
@@ -506,13 +525,13 @@ async def test_a_turn_of_an_action_asks_with_the_host_loop_and_hears_of_nothing(
     store, host = LateStore(), asyncio.get_running_loop()
     store.loops = []
     commits = GroupCommit(store, running.as_loop(host))
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     store.begin()
     other = asyncio.new_event_loop()
     before = running.enter(other)
     try:
-        commits.add([row(2)], store.done(2))
+        commits.add([row(2)], store.done(2), settles=True)
         store.end()
         store.begin()
         store.end()
@@ -568,7 +587,7 @@ async def test_slices_of_many_batches_stay_in_order(monkeypatch: pytest.MonkeyPa
     store = FakeStore()
     commits = GroupCommit(store)
     for n in range(50):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
         if n % 7 == 0:
             await asyncio.sleep(0)
     await commits.drain()
@@ -584,9 +603,9 @@ async def test_g25_all_of_a_failed_batch_are_told_before_anything_else_is_writte
     pauses = Pauses(store)
     commits = GroupCommit(store)
     for n in (1, 2):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
     await turns()
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     await store.answer(StoreError("disk full"))
     assert store.log == [("write", 1, 2), (1, "StoreError"), (2, "StoreError")]
     await pauses.probed()
@@ -608,9 +627,9 @@ async def test_g25_later_rows_of_a_failed_owner_are_dropped() -> None:
         owner.dropped = True
 
     commits.add([row(1)], failed, owner)
-    commits.add([row(2)], store.done(2), owner)
+    commits.add([row(2)], store.done(2), owner, settles=True)
     await turns()
-    commits.add([row(3)], store.done(3), owner)
+    commits.add([row(3)], store.done(3), owner, settles=True)
     commits.add([row(4)], store.done(4), other)
     await store.answer(StoreError("disk full"))
     await pauses.probed()
@@ -638,7 +657,7 @@ async def test_g25_only_the_culprit_of_a_refused_batch_fails() -> None:
     store.bad = {2}
     commits = GroupCommit(store)
     for n in (1, 2, 3):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
     await commits.drain()
     assert store.batches == [[1, 2, 3], [1], [2], [3]]
     assert store.told == [(1, "ok"), (2, "StoreDataError"), (3, "ok")]
@@ -649,7 +668,7 @@ async def test_g25_a_culprit_alone_is_not_written_twice() -> None:
     store = FakeStore()
     store.bad = {1}
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await commits.drain()
     assert store.batches == [[1]]
     assert store.told == [(1, "StoreDataError")]
@@ -667,8 +686,8 @@ async def test_g25_what_follows_a_culprit_of_the_same_owner_is_dropped() -> None
         owner.dropped = True
 
     commits.add([row(1)], failed, owner)
-    commits.add([row(2)], store.done(2), owner)
-    commits.add([row(3)], store.done(3))
+    commits.add([row(2)], store.done(2), owner, settles=True)
+    commits.add([row(3)], store.done(3), settles=True)
     await commits.drain()
     assert store.batches == [[1, 2, 3], [1], [3]]
     assert store.told == [(1, "StoreDataError"), (3, "ok")]
@@ -679,10 +698,10 @@ async def test_g25_what_gathered_meanwhile_comes_after_the_search_for_a_culprit(
     store = FakeStore()
     store.bad = {1}
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
-    commits.add([row(2)], lambda _: commits.add([row(4)], store.done(4)))
+    commits.add([row(1)], store.done(1), settles=True)
+    commits.add([row(2)], lambda _: commits.add([row(4)], store.done(4), settles=True))
     await asyncio.sleep(0)
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     await commits.drain()
     assert store.batches == [[1, 2], [1], [2], [3, 4]]
     assert store.told == [(1, "StoreDataError"), (3, "ok"), (4, "ok")]
@@ -696,10 +715,10 @@ async def test_nothing_of_a_dropped_owner_is_written_or_called_back() -> None:
     store = FakeStore(by_hand=True)
     commits = GroupCommit(store)
     owner, other = Owner(), Owner()
-    commits.add([row(1)], store.done(1), owner)
+    commits.add([row(1)], store.done(1), owner, settles=True)
     commits.add([row(2)], store.done(2), other)
     await turns()
-    commits.add([row(3)], store.done(3), owner)
+    commits.add([row(3)], store.done(3), owner, settles=True)
     commits.add([row(4)], store.done(4), other)
     owner.dropped = True
     await store.answer()
@@ -714,11 +733,11 @@ async def test_only_dropped_items_need_no_commit() -> None:
     store = FakeStore()
     commits = GroupCommit(store)
     owner = Owner()
-    commits.add([row(1)], store.done(1), owner)
+    commits.add([row(1)], store.done(1), owner, settles=True)
     owner.dropped = True
     await commits.drain()
     assert store.log == []
-    commits.add([row(2)], store.done(2))
+    commits.add([row(2)], store.done(2), settles=True)
     await commits.drain()
     assert store.log == [("write", 2), (2, "ok")]
 
@@ -765,15 +784,15 @@ async def test_g25_what_was_not_written_waits_and_is_written_in_its_order() -> N
     commits = GroupCommit(store)
     Watched(commits, store)
     for n in (1, 2):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
     await turns()
-    commits.add([row(3)], store.done(3))
+    commits.add([row(3)], store.done(3), settles=True)
     store.full = True
     await store.answer(full())
     assert store.log == [("write", 1, 2), ("stalled", "disk full")]
     assert commits.stalled
     await pauses.probed(3)
-    commits.add([row(4)], store.done(4))
+    commits.add([row(4)], store.done(4), settles=True)
     await pauses.probed()
     assert store.batches == [[1, 2]], "nothing but probes"
     store.full = False
@@ -793,7 +812,7 @@ async def test_g25_what_does_not_wait_fails_when_the_store_has_been_tried() -> N
     pauses = Pauses(store)
     commits = GroupCommit(store)
     commits.add([row(1)], store.done(1), waits=False)
-    commits.add([row(2)], store.done(2))
+    commits.add([row(2)], store.done(2), settles=True)
     await turns()
     commits.add([row(3)], store.done(3), waits=False)
     store.full = True
@@ -855,7 +874,7 @@ def test_g25_the_pauses_grow_to_ten_seconds_and_begin_anew_when_as_much_was_writ
         commits = GroupCommit(store)
 
         async def commit(error: StoreError | None) -> None:
-            commits.add([row(1)], store.done(1))
+            commits.add([row(1)], store.done(1), settles=True)
             await turns()
             await store.answer(error)
 
@@ -881,11 +900,11 @@ def test_g25_the_pauses_grow_to_ten_seconds_and_begin_anew_when_as_much_was_writ
 async def test_g25_draining_tries_a_store_once_more_and_tells_all_that_wait() -> None:
     store = FakeStore(by_hand=True)
     commits = GroupCommit(store)
-    commits.add([row(1)], store.done(1))
+    commits.add([row(1)], store.done(1), settles=True)
     await turns()
     await store.answer(full())
     assert store.told == []
-    commits.add([row(2)], lambda error: commits.add([row(3)], store.done(3)))
+    commits.add([row(2)], lambda error: commits.add([row(3)], store.done(3), settles=True))
     draining = asyncio.ensure_future(commits.end())
     await turns()
     assert store.batches == [[1], [1, 2]]
@@ -912,7 +931,7 @@ async def test_g25_a_store_that_fails_in_the_search_for_a_culprit_is_waited_for(
     pauses = Pauses(store)
     commits = GroupCommit(store)
     for n in (1, 2, 3, 4):
-        commits.add([row(n)], store.done(n))
+        commits.add([row(n)], store.done(n), settles=True)
     await pauses.probed()
     await commits.drain()
     assert store.batches == [[1, 2, 3, 4], [1], [2], [3], [3, 4]]

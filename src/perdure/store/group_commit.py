@@ -1,10 +1,11 @@
 """Group commit: everything that runs hand over in one turn of the host loop shares a commit.
 
 While one batch is being made durable the next one gathers, so the disk sets the pace: one commit
-for one sequential run, one for thousands of rows under load. Where much has gathered, the next one
-is written in the step that brings the last of it, however busy the host loop is: a killed process
-loses little of what calls came to. A store that cannot write just then takes what is pending when
-it begins. No thread hop per item, and no wake-ups when idle.
+for one sequential run, one for thousands of rows under load. Where the outcomes of many calls have
+gathered, the next one is written in the step that brings the last of them, however busy the host
+loop is: a killed process loses little of what calls came to, and else nothing that is not read or
+worked out again. A store that cannot write just then takes what is pending when it begins. No
+thread hop per item, and no wake-ups when idle.
 
 A store that does not write **stalls** it (G25): nothing is tried but one probe at a time, each
 later than the one before, and whoever watches starts nothing. What was not written, for certain,
@@ -33,8 +34,8 @@ logger = printable_logger("perdure")
 # How long callbacks may run before the host loop gets a turn: a commit of 20,000 rows must not
 # freeze it.
 SLICE_SECONDS = 0.005
-# What the host loop gathers while it has not heard of the end of the commit before: a quick disk
-# would write each outcome alone else, which costs more than what is called.
+# Outcomes that the host loop gathers while it has not heard of the end of the commit before: a
+# quick disk would write each alone else, which costs more than what is called.
 GATHERED = 32
 FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0  # seconds until a store that failed is tried again
 ROW_BYTES = 500  # what a row takes besides its texts: numbers, indexes
@@ -81,6 +82,7 @@ class GroupCommit:
         self._asked: collections.deque[Batch] = collections.deque()  # of the store, in order
         self._newest: Batch | None = None  # of these, where another may be asked for behind it
         self._finished: collections.deque[Item] = collections.deque()
+        self._outcomes = 0  # added since a commit was asked for
         self._busy = False  # a flush is scheduled, a commit is under way, or the store is stalled
         self._halted = False  # the store is stalled, or a culprit is looked for
         self._is_ahead = False  # whoever adds goes on, perhaps a turn: nobody is called back yet
@@ -125,7 +127,13 @@ class GroupCommit:
             await asyncio.shield(self._answer)
 
     def add(
-        self, rows: Sequence[Row], done: Done, owner: Owner | None = None, *, waits: bool = True
+        self,
+        rows: Sequence[Row],
+        done: Done,
+        owner: Owner | None = None,
+        *,
+        waits: bool = True,
+        settles: bool = False,
     ) -> None:
         """Write `rows` in one transaction with what else is pending, then call `done`.
 
@@ -135,15 +143,17 @@ class GroupCommit:
             owner: whose rows they are; once dropped, nothing more of it is written or called back.
             waits: while the store does not write they wait until it does; else they fail when it
                 has been tried once more.
+            settles: they say what calls came to, which would be made again without them.
         """
         self._pending.append(Item(rows, done, owner, waits))
+        self._outcomes += settles
         if not self._busy:
             self._busy = True
             # Not in the caller's context: a callable that writes would leave its variables, such
             # as a trace's span, to all that the commit sets going.
             self._host.call_soon(self._as_host, self._flush, context=self._context)
-        elif (newest := self._newest) is not None and newest.items:
-            if len(self._pending) >= GATHERED:
+        elif self._outcomes >= GATHERED:
+            if (newest := self._newest) is not None and newest.items:
                 # The writer goes on with it, without a turn of the host loop.
                 self._is_ahead = True
                 try:
@@ -214,6 +224,7 @@ class GroupCommit:
     def _flush(self) -> None:
         """Ask the store to write what is pending."""
         self._halted = False
+        self._outcomes = 0
         pending = self._pending
         with self._taking:
             while pending and pending[0].is_dropped:

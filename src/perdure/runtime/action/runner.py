@@ -290,7 +290,7 @@ class ActionRunner:
                 self._settled.append(record)
                 return
         self._settled, self._settled_rows = [record], [record, *also]
-        self.write(self._settled_rows, self._deliver_all, self._settled)
+        self.write(self._settled_rows, self._deliver_all, self._settled, settles=True)
 
     def submitted(self) -> None:
         """A run that this action started is durable, and no other is on its way."""
@@ -298,7 +298,9 @@ class ActionRunner:
             self._held = False
             self.run.action_ended(self.event, self.name)
 
-    def write(self, rows: list[Row], written: Callable[..., None], *given: Any) -> None:
+    def write(
+        self, rows: list[Row], written: Callable[..., None], *given: Any, settles: bool = False
+    ) -> None:
         """Write rows of the action; `written(*given)` is called if it still runs then."""
         lines = self.cut_log(rows) if self._log is not None else None
         if self.start_row is not None:
@@ -306,7 +308,7 @@ class ActionRunner:
             self.start_row = None
         self._writing += 1
         done = functools.partial(self._written, lines, written, given)
-        self._services.commits.add(rows, done, self.run)
+        self._services.commits.add(rows, done, self.run, settles=settles)
 
     def _written(
         self,
