@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from perdure.store.base import InputRow
-from perdure.store.sqlite.write import FEW, MANY, Written, commit_rows
+from perdure.store.sqlite.write import MANY, PAYS, Written, commit_rows
+
+FEW = MANY[-1]
 
 TABLE = "CREATE TABLE input (job, source, id, run, digest)"
 
@@ -48,12 +50,10 @@ def test_every_number_of_rows_is_written_whole_and_in_order(db: Watched, before:
     assert found == list(range(at))
 
 
-def test_a_statement_for_many_rows_is_prepared_once_enough_of_them_were_written(
-    db: Watched,
-) -> None:
+def test_a_statement_for_many_rows_is_prepared_once_it_would_have_paid(db: Watched) -> None:
     written = Written()
     commit_rows(db, inputs(range(300)), written)
-    assert max(db.sizes) < 64  # by 32 at once: 256 would take longer to prepare than they save
+    assert max(db.sizes) == 64  # 256 at once would take longer to prepare than they save
     db.sizes.clear()
     for n in range(30):
         commit_rows(db, inputs(range(300 * n + 300, 300 * n + 600)), written)
@@ -61,6 +61,9 @@ def test_a_statement_for_many_rows_is_prepared_once_enough_of_them_were_written(
     assert db.sizes[-3:] == [256, 32, 12]
 
 
-def test_few_rows_are_one_statement_at_once(db: Watched) -> None:
-    commit_rows(db, inputs(range(FEW)), Written())
-    assert db.sizes == [FEW]
+def test_few_rows_are_one_statement_once_as_many_were_written_several_times(db: Watched) -> None:
+    written = Written()
+    for n in range(PAYS):
+        assert db.sizes == []
+        commit_rows(db, inputs(range(7 * n, 7 * n + 7)), written)
+    assert db.sizes == [7]

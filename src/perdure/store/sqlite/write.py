@@ -1,10 +1,9 @@
 """Writing a batch of rows to SQLite: one statement for many rows of a kind.
 
-Each step of a statement gives the interpreter lock back and takes it again. Under load that costs
-more than the row, and the more the busier the event loop is. So rows go in by as few steps as can
-be, of statements for up to 16 rows, 32, 64, 128 and 256. A statement for many rows has to be
-prepared first, which takes as long as its steps save in a while: each is used from when so many
-rows of its kind were written that it would have paid by then.
+Each step of a statement gives the interpreter lock back and takes it again, which takes a third of
+the time of a row. So rows go in by as few steps as can be, of statements for up to 16 rows, 32, 64,
+128 and 256. A statement for many rows has to be prepared first, which takes as long as its steps
+save in a few times: each is used from when that would have paid by then.
 """
 
 from __future__ import annotations
@@ -32,9 +31,8 @@ WRITE = load_statements("sqlite", "write.sql")
 STARTED = "RecordWithStart"  # the statement where records have a START inside
 ENDED = "OutputRowWithEnd"  # the statement where outputs have a COMPLETED inside
 SLOW = 64 * 1024  # bytes of payloads that are not compressed on the loop's thread: a millisecond
-FEW = 16  # rows up to which there is a statement for each number of them
-MANY = (256, 128, 64, 32, 16)  # for more; SQLite binds 32,766 values (999 before 3.32)
-STEP = 10  # rows that a statement is prepared for in the time of one step, roughly
+MANY = (256, 128, 64, 32, 16)  # and any fewer; SQLite binds 32,766 values (999 before 3.32)
+PAYS = 4  # times that a statement could have been used by when it would have paid, roughly
 _MOST_VALUES = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 _RANK = {kind: rank for rank, kind in enumerate(ROW_ORDER)}
 _PAYLOADS = [
@@ -71,21 +69,20 @@ class Step(NamedTuple):
 
 
 class Written:
-    """How many rows of each kind a connection has written; it keeps its statements prepared.
+    """What a connection has written of each kind; it keeps its statements prepared.
 
     Attributes:
-        large: bytes of large payloads and documents among them, as they are on the disk.
+        large: bytes of large payloads and documents among it, as they are on the disk.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, int] = {}
+        self._uses: dict[tuple[str, int], int] = {}
         self.large = 0
 
-    def most(self, kind: str, more: int) -> int:
-        """Return for how many rows of a kind a statement pays, now that `more` are written."""
-        total = self._rows[kind] = self._rows.get(kind, 0) + more
-        # One for n rows saves a step for each n rows, and takes n / STEP steps to prepare.
-        return max(FEW, math.isqrt(STEP * total))
+    def pays(self, kind: str, size: int, times: int = 1) -> bool:
+        """Say whether a statement for `size` rows of a kind pays, that is of use `times` now."""
+        uses = self._uses[kind, size] = self._uses.get((kind, size), 0) + times
+        return uses >= PAYS
 
 
 def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -188,16 +185,15 @@ def _add_steps(steps: list[Step], kind: str, rows: list[Any], written: Written) 
         # A statement for many rows sets each run once, in any order: the newest counts.
         rows = list({row.run: row for row in rows}.values())
     start, left = 0, len(rows)
-    most = written.most(kind, left)
-    while left:
-        size = left if left <= FEW else next(size for size in MANY if size <= min(left, most))
-        sql = _many(kind, size) if size > 1 else WRITE[kind]
-        if not sql:
-            steps.append(Step(WRITE[kind], rows[start:], many=True))
-            return
-        chosen = rows[start : start + size]
-        steps.append(Step(sql, list(itertools.chain.from_iterable(chosen))))
-        start, left = start + size, left - size
+    for size in (*MANY, left % MANY[-1]):
+        if left >= size > 1 and written.pays(kind, size, left // size):
+            sql = _many(kind, size)
+            while sql and left >= size:
+                chosen = rows[start : start + size]
+                steps.append(Step(sql, list(itertools.chain.from_iterable(chosen))))
+                start, left = start + size, left - size
+    if left:
+        steps.append(Step(WRITE[kind], rows[start:], many=True))
 
 
 @functools.cache
