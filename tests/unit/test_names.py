@@ -243,7 +243,7 @@ def test_a_sketch_leaves_out_fields_that_are_empty_and_names_them_all_the_same()
     def told(before: Any, now: Any) -> str:
         return differences(sign_call((before,), {})[0], (now,), {})
 
-    message = ChatMessage.user("x")
+    message = ChatMessage.user("x" * 200)
     parts = ("the type", "role", "content")
     assert len(sign_call((message,), {})[0]) == 16 + 6 * len(parts) + 1
     reasoned = dataclasses.replace(message, reasoning="so")
@@ -270,8 +270,29 @@ def test_sketches_of_before_name_what_differs() -> None:
     assert told(model="m") == "args[0].model"
 
 
-def test_plain_arguments_that_are_shown_whole_take_no_sketch() -> None:
-    assert len(sign_call((1, "short", None), {"a": 2.5})[0]) == 16
+@pytest.mark.parametrize(
+    "value",
+    [1, "<b>", None, [1, "b"], {"a": [{"b": 2.5}], "c": (True, b"x")}, [ChatMessage.user("hi")]],
+    ids=str,
+)
+def test_arguments_that_are_shown_whole_take_no_sketch(value: Any) -> None:
+    assert len(sign_call((value, "short"), {"a": value})[0]) == 16
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Letter("a", "b"),  # of a type that may be given another name
+        [{"deep": Letter("a", "b")}], {(1, 2): 1}, {1, 2}, [10**100],
+        [ChatMessage(output=Letter("a", "b" * 200))], "long" * 100, [["x" * 200]], [[[[[[1]]]]]],
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_arguments_take_a_sketch_where_the_text_does_not_tell_them_apart(value: Any) -> None:
+    assert len(sign_call((value,), {})[0]) > 16
+
+
+def test_a_sketch_is_short() -> None:
     assert len(sign_call(("long" * 100,), {})[0]) == 16 + 6
     assert len(sign_call(([["x" * 200]] * 500,), {})[0]) <= 16 + 6 * 96
 

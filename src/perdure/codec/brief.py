@@ -64,7 +64,8 @@ def _value(value: Any, room: int, depth: int) -> str:
         return repr(value)
     if cls not in _BRACKETS:
         if isinstance(value, enum.Enum):
-            return f"{cls.__name__}.{value._name_}"
+            name = value._name_
+            return f"{cls.__name__}.{name}" if name else f"{cls.__name__}({value._value_!r:.60})"
         if isinstance(value, date | time | timedelta) and cls.__module__ == "datetime":
             return repr(value)
     if depth >= _MAX_DEPTH:

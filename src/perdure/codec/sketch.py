@@ -1,9 +1,10 @@
 """Where two argument lists differ, when one of them is no longer there.
 
 A digest says that a call was made with other arguments than now, not which. Where their short text
-(`brief`) leaves something out, a sketch of them follows the digest in the journal: for each part a
-few bytes of a hash of its path and of its value. Compared with the sketch of what the action asks
-for now it names the parts that differ. It decides nothing: hashes this short may collide.
+(`brief`) leaves out more than empty fields, or their types may get other names, a sketch of them
+follows the digest in the journal: for each part a few bytes of a hash of its path and of its value.
+Compared with the sketch of what the action asks for now it names the parts that differ. It decides
+nothing: hashes this short may collide.
 
 Fields that are empty are left out, as most of a message's are; a byte behind the parts says so.
 Sketches of before have them all.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from perdure.codec.brief import BRIEF, brief
 from perdure.codec.digests import DIGEST_SIZE, digest, digest_call, member_digest, newest
 from perdure.codec.instances import take_apart, take_enum
 from perdure.codec.lower import pack
+from perdure.codec.names import OWN_PREFIX
 from perdure.errors import EncodeError
 
 __all__ = ["differences", "sign_call"]
@@ -52,7 +54,7 @@ def sign_call(
         parts: What a digest among the arguments was made of, by name; sketched in their stead.
 
     Returns:
-        The digest alone where the text tells all arguments apart that are not equal.
+        The digest alone where the text shows all of them, but for empty fields.
 
     Raises:
         EncodeError: An argument is no plain value.
@@ -72,14 +74,34 @@ def sign_call(
     else:
         signed = digest_call(args, kwargs)
     text = brief(args, kwargs)
-    plain = _PLAIN.issuperset
-    is_plain = plain(map(type, args)) and (not kwargs or plain(map(type, kwargs.values())))
-    if parts is not None or "…" in text or not is_plain:
+    told = _are_plain if "<" in text else _are_told  # `<Type>` is what is not shown
+    if parts is not None or "…" in text or not (told(args) and told(kwargs.values())):
         found, empty = _sketch(args, kwargs, parts)
         signed += b"".join([path + value for path, value, _ in found])
         if empty:
             signed += _LEAN
     return signed, text
+
+
+def _are_told(values: Collection[Any]) -> bool:
+    """Say whether a short text with no mark in it tells values from those that are not equal."""
+    return _are_plain(values) or all(map(_is_told, values))
+
+
+def _is_told(value: Any) -> bool:
+    cls = type(value)
+    if cls in _PLAIN:
+        return True
+    if cls is list or cls is tuple:
+        return _are_told(value)
+    if cls is dict:
+        return _are_plain(value) and _are_told(value.values())
+    known = newest(cls)
+    return known is not None and known[0].startswith(OWN_PREFIX)
+
+
+def _are_plain(values: Collection[Any]) -> bool:
+    return _PLAIN.issuperset(map(type, values))
 
 
 def differences(
@@ -236,7 +258,6 @@ def _value_hash(cls: type, value: Any) -> bytes:
 
 
 @lru_cache(4096)  # the same few places and names are met at each call
-@lru_cache(4096)  # the same few places are met at each call
 def _path(text: str, of: str = "") -> bytes:
     data = (text + of).encode("utf-8", "replace")
     return hashlib.blake2b(data, digest_size=_HASH_SIZE).digest()

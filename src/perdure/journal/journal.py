@@ -355,7 +355,8 @@ class Journal:
         if function == recorded.function and known is not None:
             place = known().differs_in(recorded.digest)
         if was == now:
-            where = place or "what the journal does not show: a type's name, or a part further on"
+            unshown = "a type's name, an empty field, or a part further on"
+            where = place or f"what the journal does not show: {unshown}"
             found += f" one that looks alike and differs in {where}"
         else:
             found += f" {now}" + (f", which differs in {place}" if place else "")
