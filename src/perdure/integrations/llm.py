@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import ConfigurationError
@@ -181,7 +180,7 @@ class ChatConnection(BaseChatModelConnection):
         """
         ready = await self._ready(model)
         parameters = self._request_parameters(ready, tools, output_schema)
-        with _errors_of(ready.name):
+        with _Translating(ready.name):
             response = await ready.model.request(
                 _conversation(ready, messages, parameters),
                 self._settings(ready, settings),  # type: ignore[arg-type]
@@ -223,7 +222,7 @@ class ChatConnection(BaseChatModelConnection):
         """
         ready = await self._ready(model)
         parameters = self._request_parameters(ready, tools, output_schema)
-        with _errors_of(ready.name):
+        with _Translating(ready.name):
             async with ready.model.request_stream(
                 _conversation(ready, messages, parameters),
                 self._settings(ready, settings),  # type: ignore[arg-type]
@@ -324,16 +323,24 @@ class ChatConnection(BaseChatModelConnection):
         return None
 
 
-@contextmanager
-def _errors_of(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        meant = translated(name, error)
-        if meant is error:
-            raise
-        # The line says all; the SDK's frames would only fill the journal.
-        raise meant from None
+class _Translating:
+    """Raises what a provider's error means in its stead; each request passes here."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _cls: object, error: BaseException | None, _frames: object) -> None:
+        if not isinstance(error, Exception):
+            return
+        meant = translated(self._name, error)
+        if meant is not error:
+            # The line says all; the SDK's frames would only fill the journal.
+            raise meant from None
 
 
 def _conversation(
