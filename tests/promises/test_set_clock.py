@@ -12,9 +12,10 @@ from tests.promises.clock import HOUR
 from tests.promises.legs import Legs, agent_for, go, results, until, waits_for
 from tests.promises.support import COROUTINE, ONE, config_of, echo, out, pick, run
 
-from perdure import RetryPolicy
+from perdure import RetryPolicy, RunStatus
 from perdure.operate.history import History
 from perdure.runtime import job_runtime
+from perdure.runtime.shared import timers
 from perdure.runtime.shared.clock import SteadyClock
 from perdure.runtime.shared.world import World
 
@@ -84,6 +85,32 @@ def test_g10_nothing_waits_longer_when_the_clock_is_set_back(wall: Wall, kind: s
     config = config_of(kind, **{"limits.r.rate": "50/s"})
     results = run(pick(kind, go, go_plain), ONE, config=config)
     assert results == [[["TimeoutError"], [1, 1, 1]]]
+
+
+def test_g12_a_clock_that_is_set_forward_moves_deadlines(
+    wall: Wall, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps(event: Any, ctx: Any) -> Any:
+        if event.input == "sleep":
+            yield ctx.sleep(HOUR)
+        elif event.input == "signal":
+            try:
+                yield ctx.wait_for_signal("never", timeout=HOUR)
+            except TimeoutError:
+                pass
+        out(ctx, "over")
+
+    async def test() -> None:
+        async with Legs("memory://", kind).opened(agent_for(kind, steps)) as job:
+            waiting = [await job.submit(each, key=each) for each in ("sleep", "signal")]
+            await until(lambda: all(each.status is RunStatus.WAITING for each in waiting))
+            waiting.append(await job.submit("delayed", key="delayed", delay=HOUR))
+            wall.ahead = 2 * HOUR
+            for each in waiting:
+                assert await results(each) == ["over"]
+
+    monkeypatch.setattr(timers, "LOOK_AGAIN", 0.01)
+    go(test)
 
 
 def test_g12_what_is_shown_of_a_run_is_true_though_the_clock_was_set_back_between_its_processes(

@@ -7,6 +7,7 @@ import time
 import weakref
 
 import pytest
+from tests.patience import PATIENCE
 from tests.unit.action_driver import on_host
 
 from perdure.runtime.shared import timers
@@ -14,6 +15,7 @@ from perdure.runtime.shared.timers import TimerService
 
 pytestmark = pytest.mark.usefixtures("no_blocking")
 MS = 1_000_000
+HOUR_NS = 3_600_000 * MS
 
 
 @on_host
@@ -63,6 +65,36 @@ async def test_all_timers_share_one_of_the_host() -> None:
         service.arm(now + 3_600_000 * MS + n * MS, lambda: None)
     assert len([handle for handle in scheduled if not handle.cancelled()]) == 1
     service.close()
+
+
+@on_host
+async def test_g12_a_clock_that_jumps_forward_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "LOOK_AGAIN", 0.01)
+    ahead = 0
+    service = TimerService(lambda: time.time_ns() + ahead)
+    due, later = asyncio.Event(), asyncio.Event()
+    service.arm(time.time_ns() + HOUR_NS, due.set)
+    service.arm(time.time_ns() + 3 * HOUR_NS, later.set)
+    await asyncio.sleep(0.03)
+    assert not due.is_set(), "looking again fires nothing early"
+    ahead = 2 * HOUR_NS
+    await asyncio.wait_for(due.wait(), PATIENCE)
+    assert not later.is_set()
+    service.close()
+
+
+@on_host
+async def test_the_time_is_looked_at_again_only_while_a_timer_is_armed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timers, "LOOK_AGAIN", 0.01)
+    looks: list[int] = []
+    service = TimerService(lambda: looks.append(1) or time.time_ns())
+    service.cancel(service.arm(time.time_ns() + 5 * MS, lambda: None))
+    await asyncio.sleep(0.03)
+    seen = len(looks)
+    await asyncio.sleep(0.03)
+    assert len(looks) == seen
 
 
 @on_host

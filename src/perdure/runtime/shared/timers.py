@@ -13,6 +13,10 @@ logger = printable_logger("perdure")
 
 COMPACT_ABOVE = 1024  # cancelled timers kept before the heap is cleaned
 
+# s, until the time is looked at again while a timer is armed: nobody says that the wall clock was
+# set forward, or that the machine was suspended, which the host's clock does not count.
+LOOK_AGAIN = 30.0
+
 
 class Timer:
     """An armed timer. `deadline` is in ns, in the time of its service."""
@@ -26,6 +30,8 @@ class Timer:
 
 class TimerService:
     """A heap of deadlines served by a single timer of the host loop.
+
+    Where `now` jumps forward, what is due by it fires within LOOK_AGAIN seconds.
 
     Owns: the heap and the host timer. Lifecycle: made on the host loop; `close` cancels the timer.
 
@@ -82,8 +88,7 @@ class TimerService:
                 return
             self._timer.cancel()
         self._armed_for = earliest
-        # A day at most: the wall clock may be set, and select() takes no longer waits everywhere.
-        delay = min(max(0.0, (earliest - self._now()) / 1e9), 86_400.0)
+        delay = min(max(0.0, (earliest - self._now()) / 1e9), LOOK_AGAIN)
         self._timer = self._host.call_later(delay, self._fire)
 
     def _fire(self) -> None:
