@@ -163,6 +163,19 @@ def test_g22_a_refusal_says_that_the_holder_lives(path: Path) -> None:
     JobLock(path, "job").release()
 
 
+def test_g22_who_comes_after_a_killed_holder_is_named_in_its_place(path: Path) -> None:
+    for _ in range(2):
+        owner = start(OWNER, str(path))
+        try:
+            assert line_of(owner) == "locked"
+            assert lock_path(path, "job").read_bytes().startswith(b"%d\n" % owner.pid)
+            with pytest.raises(StoreLockedError, match=rf"which is alive \(pid {owner.pid}\)"):
+                JobLock(path, "job")
+        finally:
+            kill(owner.pid)
+            owner.communicate()
+
+
 KEPT = """
 import subprocess, sys
 from pathlib import Path

@@ -109,8 +109,7 @@ class JobLock:
             _held[str(self._path)] = self
         self._left_by = _Holder.read(self._descriptor)
         with contextlib.suppress(OSError):  # the disk may be full: it only helps
-            os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, _Holder.this_process().text())
+            _Holder.this_process().write(self._descriptor)
 
     def _open(self, mode: int) -> int:
         flags = os.O_RDWR | os.O_CREAT
@@ -234,8 +233,11 @@ class _Holder:
             return None  # it has only just taken it
         return cls(pid, *lines[1:3]) if 0 < pid < 1 << 31 else None  # else no system gave it
 
-    def text(self) -> bytes:
-        return f"{self.pid}\n{self.started}\n{self.host}\n".encode()
+    def write(self, descriptor: int) -> None:
+        """Write it in the place of the holder before; raises OSError."""
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)  # whoever has read it is behind that text
+        os.write(descriptor, f"{self.pid}\n{self.started}\n{self.host}\n".encode())
 
     @property
     def is_elsewhere(self) -> bool:
