@@ -380,6 +380,54 @@ async def test_at_the_end_those_who_wait_on_are_told_where_their_run_is() -> Non
         await stream.end()
 
 
+@pytest.mark.parametrize("works", [False, True], ids=["idle", "at-work"])
+async def test_at_the_end_who_is_sending_a_body_is_told_to_ask_again(
+    works: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(drain_seconds=SOON if works else PATIENCE) as served:
+        client = await served.client()
+        if works:
+            waiting = await served.client()
+            waiting.ask("POST", "/runs", {"key": "k", "value": {"gate": "g"}, "wait": True})
+            await until_called()
+        client.send(request("POST", "/runs", **{"Content-Length": "100"}) + b'{"key')
+
+        async def receives() -> bool:
+            return bool(served.service._receiving)
+
+        await until(receives)
+        served.stop()
+        status, headers, body = await client.answer()
+        assert (status, headers["content-type"]) == (503, "application/problem+json")
+        assert "retry-after" in headers
+        assert "about to stop" in json.loads(body)["detail"]
+        assert await client.end() == b""
+    assert not caplog.records
+
+
+async def test_at_the_end_who_never_ends_a_refused_body_holds_up_nothing() -> None:
+    async with serving(body_bytes=1000) as served:
+        client = await served.client()
+        client.send(request("POST", "/runs", **{"Content-Length": "999999999999"}))
+        assert (await client.answer())[0] == 413
+        served.stop()
+        assert await client.end() == b""
+
+
+async def test_at_the_end_who_takes_no_answer_is_cut_off_without_a_traceback(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_TO_ANSWER", SOON)
+    async with serving() as served:
+        client = await served.client()
+        value = {"echo": "x" * 12_000_000}  # more than the buffers of both sides take
+        client.ask("POST", "/runs", {"key": "k", "value": value, "wait": True})
+        await client.reader.readuntil(b"\r\n\r\n")
+        served.stop()
+        await until(lambda: client.is_cut_off())
+    assert not caplog.records
+
+
 async def test_a_run_that_waits_for_a_person_holds_up_no_end() -> None:
     async with serving(drain_seconds=PATIENCE) as served:
         client = await served.client()

@@ -21,7 +21,7 @@ __all__ = ["approve", "cancel", "retry", "signal"]
 async def cancel(request: Request) -> Response:
     """Stop a run; when this is answered it will never complete."""
     service = service_of(request)
-    await body_of(request, service.limits, ())
+    await body_of(request, service, ())
     job = await service.writing_job()
     info = await info_of(service, id_in(request))
     if not await job.cancel(own_name(info.id)):
@@ -32,7 +32,7 @@ async def cancel(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Put a failed or cancelled run back into its key's queue."""
     service = service_of(request)
-    await body_of(request, service.limits, ())
+    await body_of(request, service, ())
     job = await service.writing_job()
     info = await info_of(service, id_in(request))
     if not await job.retry(own_name(info.id)):
@@ -43,7 +43,7 @@ async def retry(request: Request) -> Response:
 async def signal(request: Request) -> Response:
     """Send a run a signal; it is kept until an action waits for it."""
     service = service_of(request)
-    body = await body_of(request, service.limits, ("name", "value"))
+    body = await body_of(request, service, ("name", "value"))
     name = body.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= 1000:
         raise Problem(422, 'the body has no name of a signal: send {"name": ..., "value": ...}')
@@ -58,7 +58,7 @@ async def approve(request: Request) -> Response:
     """Answer a run that waits for an approval; the token's name says who did."""
     service, token = service_of(request), token_of(request)
     fields = ("name", "approved", "comment") if token else ("name", "approved", "comment", "by")
-    body = await body_of(request, service.limits, fields)
+    body = await body_of(request, service, fields)
     approved = body.get("approved")
     if approved is None:  # a yes is said, and not what nothing is taken for
         raise Problem(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,19 +9,19 @@ from starlette.requests import ClientDisconnect, Request
 
 from perdure.connectors.json_text import json_value
 from perdure.errors import did_you_mean
-from perdure.web.limits import Limits
 from perdure.web.problems import Problem
+from perdure.web.service import Service
 
 __all__ = ["body_of", "check_query", "number_in"]
 
 
-async def body_of(request: Request, limits: Limits, fields: Collection[str]) -> dict[str, Any]:
+async def body_of(request: Request, service: Service, fields: Collection[str]) -> dict[str, Any]:
     """Return the body, an object with none but these fields; nothing is an empty one.
 
     Raises:
-        Problem: it is something else, too large, or does not come.
+        Problem: it is something else, too large, or does not come before the service is to stop.
     """
-    data = await _received(request, limits)
+    data = await _received(request, service)
     if not data:
         return {}
     try:
@@ -41,8 +40,8 @@ async def body_of(request: Request, limits: Limits, fields: Collection[str]) -> 
     return body
 
 
-async def _received(request: Request, limits: Limits) -> bytes:
-    most = limits.body_bytes
+async def _received(request: Request, service: Service) -> bytes:
+    most, seconds = service.limits.body_bytes, service.limits.receive_seconds
     too_large = Problem(
         413,
         f"the body is larger than {most:,} bytes: keep large values elsewhere and send a reference",
@@ -54,17 +53,17 @@ async def _received(request: Request, limits: Limits) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(limits.receive_seconds):
+        async with service.receiving(seconds):
             async for part in request.stream():
                 size += len(part)
                 if size > most:
                     raise too_large
                 parts.append(part)
     except TimeoutError:
+        service.check_goes_on()
         raise Problem(
-            408, f"the body did not come within {limits.receive_seconds:g} s",
-            headers={"Connection": "close"},
-        ) from None  # fmt: skip
+            408, f"the body did not come within {seconds:g} s", headers={"Connection": "close"}
+        ) from None
     except ClientDisconnect:
         raise Problem(400, "the client left before its body had come") from None
     return b"".join(parts)

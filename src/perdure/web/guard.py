@@ -83,7 +83,7 @@ class Guard:
             await self._inner(scope, receive, send)
             return
         scope, path = self._placed(scope)
-        body = UnreadBody(scope, receive, self._service.limits.receive_seconds)
+        body = UnreadBody(scope, receive, self._service)
         end: Message | None = None
 
         async def send_with_headers(message: Message) -> None:

@@ -30,7 +30,7 @@ _LONGEST_ID = 1000
 async def submit(request: Request) -> Response:
     """Start a run, or find the one that was started with the same id."""
     service = service_of(request)
-    body = await body_of(request, service.limits, _FIELDS)
+    body = await body_of(request, service, _FIELDS)
     for field in ("key", "value"):
         if field not in body:
             raise Problem(422, f"the body has no {field!r}: send key and value of the input")

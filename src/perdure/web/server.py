@@ -22,6 +22,7 @@ __all__ = ["Stopping", "bound_socket", "listen", "serve", "url_of"]
 
 _BACKLOG = 1024
 _SPARE_FILES = 200  # what a process needs besides its connections
+_TO_ANSWER = 1.0  # seconds that answers have at the least, once those who wait get theirs
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -96,6 +97,11 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
+    def cut_off(self) -> None:
+        """End the connections that are left, as if their clients had."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 class Stopping:
     """What signals do to a server: the first has it end in good order, the second at once.
@@ -161,15 +167,7 @@ async def serve(
         await asyncio.wait((serving, stopping.asked, stopped), return_when=asyncio.FIRST_COMPLETED)
         await service.drain()
         if not serving.done():
-            server.stop_accepting()
-            ending = asyncio.ensure_future(service.runs_ended())
-            await asyncio.wait(
-                (ending, stopping.forced), timeout=limits.drain_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )  # fmt: skip
-            ending.cancel()
-            service.answer_waiting()
-            server.should_exit = True
+            await _end(server, serving, service, stopping)
         await serving
     finally:
         bound.close()
@@ -178,6 +176,26 @@ async def serve(
             await asyncio.wait([serving])
     if stopped.done():
         stopped.result()
+
+
+async def _end(
+    server: _Server, serving: asyncio.Future[None], service: Service, stopping: Stopping
+) -> None:
+    """Let runs and requests under way end, all of them within one time."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + service.limits.drain_seconds
+    server.stop_accepting()
+    ending = asyncio.ensure_future(service.runs_ended())
+    await asyncio.wait(
+        (ending, stopping.forced), timeout=service.limits.drain_seconds,
+        return_when=asyncio.FIRST_COMPLETED,
+    )  # fmt: skip
+    ending.cancel()
+    service.answer_waiting()
+    server.should_exit = True
+    left = 0.0 if stopping.forced.done() else ends_at - loop.time()
+    await asyncio.wait((serving,), timeout=max(_TO_ANSWER, left))
+    server.cut_off()
 
 
 def _config(application: ASGIApp, limits: Limits) -> uvicorn.Config:
@@ -197,5 +215,5 @@ def _config(application: ASGIApp, limits: Limits) -> uvicorn.Config:
         backlog=backlog,
         h11_max_incomplete_event_size=limits.header_bytes,
         timeout_keep_alive=int(limits.idle_seconds) + 60,  # ours comes first
-        timeout_graceful_shutdown=max(1, int(limits.drain_seconds)),
+        timeout_graceful_shutdown=int(limits.drain_seconds) + 3,  # ours comes first
     )

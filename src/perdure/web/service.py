@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -24,8 +24,8 @@ __all__ = ["Service", "service_of"]
 class Service:
     """A job, or a store that is only looked at, as an application shows it.
 
-    Owns: the reader, the watch, the requests that wait for a run. Lifecycle: `drain` when it is to
-    stop, then `close`. On the job's event loop.
+    Owns: the reader, the watch, the requests that wait for a run or a body. Lifecycle: `drain` when
+    it is to stop, then `close`. On the job's event loop.
 
     Args:
         reader: the store.
@@ -45,6 +45,7 @@ class Service:
         self.hour = LastHour()
         self.is_draining = False
         self._waiting: set[asyncio.Timeout] = set()
+        self._receiving: dict[asyncio.Timeout, float] = {}  # with what is left to each at the end
         self._streams = 0
         if served is not None:
             served.before_close(self.close)
@@ -60,11 +61,19 @@ class Service:
             raise Problem(
                 403, "this service only shows a store: `perdure serve` runs a job and takes this"
             )
-        if self.is_draining:
-            raise Problem(503, "the service is about to stop: ask the next one", retry_after=1)
+        self.check_goes_on()
         if (error := served.stopped_by) is not None:
             raise Problem(503, f"job {served.job.name!r} was stopped: {error}", retry_after=5)
         return served.job
+
+    def check_goes_on(self) -> None:
+        """Refuse what would begin now, once the service is to stop.
+
+        Raises:
+            Problem: it is.
+        """
+        if self.is_draining:
+            raise Problem(503, "the service is about to stop: ask the next one", retry_after=1)
 
     async def writing_job(self) -> Job:
         """Return the job when its store writes.
@@ -80,6 +89,20 @@ class Service:
                 retry_after=2,
             )
         return job
+
+    @contextlib.asynccontextmanager
+    async def receiving(self, seconds: float, *, at_end: float = 0.0) -> AsyncIterator[None]:
+        """Bound what a client has to send, by `at_end` seconds once the service is to stop.
+
+        Raises:
+            TimeoutError: it has not come.
+        """
+        async with asyncio.timeout(min(seconds, at_end) if self.is_draining else seconds) as scope:
+            self._receiving[scope] = at_end
+            try:
+                yield
+            finally:
+                del self._receiving[scope]
 
     async def awaited(
         self, work: Coroutine[Any, Any, Any], left: Coroutine[Any, Any, None], seconds: float
@@ -133,8 +156,11 @@ class Service:
             await self.served.job.drain()
 
     async def drain(self) -> None:
-        """Begin nothing more, and end the streams; requests under way go on."""
-        self.is_draining = True
+        """Begin nothing more, and end the streams; requests that have come whole go on."""
+        if not self.is_draining:
+            self.is_draining = True
+            for scope, seconds in list(self._receiving.items()):
+                _is_over(scope, seconds)
         await self.watch.close()
 
     async def close(self) -> None:
@@ -144,10 +170,11 @@ class Service:
         await self.reader.close()
 
 
-def _is_over(scope: asyncio.Timeout) -> None:
-    """Have the time of a scope be over now, if it is still in it."""
+def _is_over(scope: asyncio.Timeout, within: float = 0.0) -> None:
+    """Have the time of a scope be over now, or in so many seconds, if it is still in it."""
+    end = asyncio.get_running_loop().time() + within
     with contextlib.suppress(RuntimeError):  # it has been left
-        scope.reschedule(asyncio.get_running_loop().time())
+        scope.reschedule(end if (then := scope.when()) is None else min(then, end))
 
 
 def service_of(request: Request) -> Service:

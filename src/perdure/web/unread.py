@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
 
+from perdure.web.service import Service
+
 __all__ = ["UnreadBody"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_SECONDS = 5.0
+_LAST_SECONDS = 0.5  # of them, once the service is to stop
 
 
 class UnreadBody:
@@ -24,18 +26,18 @@ class UnreadBody:
     Args:
         scope: of the request.
         receive: gives its body.
-        seconds: that a body may take to come.
+        service: who answers it.
 
     Attributes:
         is_over: there is no more of it.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, seconds: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, service: Service) -> None:
         headers = Headers(scope=scope)
         is_empty = headers.get("content-length", "0") == "0"
         self.is_over = is_empty and "transfer-encoding" not in headers
         self._receive = receive
-        self._seconds = min(seconds, _MOST_SECONDS)
+        self._service = service
 
     async def receive(self) -> Message:
         """Return what comes next; the request's own `receive`."""
@@ -46,7 +48,10 @@ class UnreadBody:
     async def take(self) -> None:
         """Take the rest, within bounds."""
         left = _MOST_BYTES
+        limits = self._service.limits
+        seconds = min(limits.receive_seconds, _MOST_SECONDS)
+        at_end = min(limits.drain_seconds, _LAST_SECONDS)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
+            async with self._service.receiving(seconds, at_end=at_end):
                 while not self.is_over and left > 0:
                     left -= len((await self.receive()).get("body", b""))
