@@ -197,7 +197,7 @@ async def test_a_token_is_made_and_logged_where_none_is_given(
 async def test_a_prefix_may_be_cut_off_by_the_proxy_or_not() -> None:
     async with served(prefix="/perdure/") as (client, _):
         made = await client.post("/perdure/runs", json={"key": 1, "value": 1, "wait": True})
-        assert (made.status_code, made.headers["location"]) == (201, "/perdure/runs/r1")
+        assert (made.status_code, made.headers["location"]) == (201, "/perdure/runs/run:r1")
         for path in ("/perdure/runs/r1", "/runs/r1"):
             assert (await client.get(path)).status_code == 200
         assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/perdure"}]

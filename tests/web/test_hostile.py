@@ -37,7 +37,7 @@ async def test_hostile_texts_come_back_as_they_were(text: str) -> None:
     async with served() as (client, _):
         given = {"echo": {text: [text]}, "ask": text}
         made = await post(client, "/runs", {"key": text, "value": given, "id": text})
-        assert (made.status_code, made.headers["location"]) == (202, "/runs/r1")
+        assert (made.status_code, made.headers["location"]) == (202, "/runs/run:r1")
         await until_status(client, "r1", "waiting")
         await post(client, "/runs", {"key": "f", "value": {"fail": text}, "wait": True})
         for path in (*VIEWS, *(f"/runs/{run}{each}" for each in OF_RUN for run in ("r1", "r2"))):

@@ -16,13 +16,21 @@ from perdure.web.api import OPERATIONS
 async def test_a_run_is_started_and_its_outputs_are_the_answer() -> None:
     async with served() as (client, _):
         made = await start(client, {"echo": {"a": [1, None, "ü"]}}, id="m-1", wait=True)
-        assert (made.status_code, made.headers["location"]) == (201, "/runs/r1")
+        assert (made.status_code, made.headers["location"]) == (201, "/runs/run:r1")
         assert made.json() == {
             "id": "r1", "status": "completed", "outputs": [{"a": [1, None, "ü"]}], "error": None,
         }  # fmt: skip
         again = await start(client, {"echo": {"a": [1, None, "ü"]}}, id="m-1", wait=5)
         assert (again.status_code, again.json()) == (200, made.json())
         assert len(CALLS) == 1
+
+
+async def test_a_location_is_that_run_whatever_ids_inputs_are_given() -> None:
+    async with served() as (client, _):
+        for given in ("r2", "r1"):  # the second is the first one's own
+            made = await start(client, {"echo": given}, id=given, wait=True)
+            there = await client.get(made.headers["location"])
+            assert there.json()["outputs"] == [given]
 
 
 async def test_without_waiting_the_run_is_at_its_location() -> None:
@@ -38,7 +46,7 @@ async def test_without_waiting_the_run_is_at_its_location() -> None:
 async def test_a_run_that_takes_longer_is_answered_when_the_time_is_over() -> None:
     async with served() as (client, _):
         made = await start(client, {"gate": "g"}, wait=0.01)
-        assert (made.status_code, made.headers["location"]) == (202, "/runs/r1")
+        assert (made.status_code, made.headers["location"]) == (202, "/runs/run:r1")
         waiting = asyncio.ensure_future(client.get("/runs/r1?wait=60"))
         await asyncio.sleep(0)
         GATES["g"].set()

@@ -376,7 +376,7 @@ async def test_at_the_end_those_who_wait_on_are_told_where_their_run_is() -> Non
         await until_called()
         served.stop()
         status, headers, _ = await client.answer()
-        assert (status, headers["location"]) == (202, "/runs/r1")
+        assert (status, headers["location"]) == (202, "/runs/run:r1")
         await stream.end()
 
 

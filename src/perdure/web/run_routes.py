@@ -121,7 +121,8 @@ async def _left(request: Request) -> None:
 
 def _location(request: Request, run: str) -> dict[str, str]:
     root = urllib.parse.quote(request.scope.get("root_path", ""), safe="/")
-    return {"Location": f"{root}/runs/{run}"}
+    # Another client may give an input the id that reads like this run's own.
+    return {"Location": f"{root}/runs/{own_name(run)}"}
 
 
 async def _ended_form(service: Service, run: Run) -> dict[str, Any]:
