@@ -441,6 +441,14 @@ def test_the_name_is_that_of_the_file_by_default() -> None:
     assert file.names == ("orders",)
 
 
+def test_options_are_checked_together_once_all_of_them_are_known() -> None:
+    text = "config: {retry: {initial-interval: 100, max-interval: 200}}"
+    config = AgentFile.read(write(AGENT + f"{text}\n")).config
+    policy = Configuration(config).retry_policy()
+    assert policy is not None
+    assert (policy.initial_interval, policy.max_interval) == (100, 200)
+
+
 def test_the_configuration_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERDURE_TEST_THREADS", "3")
     config = (

@@ -41,6 +41,7 @@ __all__ = [
     "ConfigOption",
     "Configuration",
     "all_options",
+    "check_option",
 ]
 
 T = TypeVar("T", bool, int, float, str)
@@ -239,6 +240,15 @@ AnyConfiguration: TypeAlias = (
     | os.PathLike[str]
     | None
 )
+
+
+def check_option(key: str, value: Any) -> None:
+    """Check one value by itself; whether it goes with others is said by a whole configuration.
+
+    Raises:
+        ConfigurationError: The key is unknown or the value is wrong.
+    """
+    _of_mapping({key: value}, "configuration")
 
 
 def _of_mapping(mapping: Mapping[Any, Any], source: str) -> dict[str, Entry]:

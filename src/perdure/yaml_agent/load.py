@@ -9,7 +9,7 @@ from typing import Any, Self
 from perdure.agent.declaration import Agent
 from perdure.agent.own_source import Origin, declared_by
 from perdure.agent.plan import AgentPlan
-from perdure.config.configuration import Configuration
+from perdure.config.configuration import Configuration, check_option
 from perdure.errors import ConfigurationError, PerdureError
 from perdure.yaml_agent.build import build_agent
 from perdure.yaml_agent.check import Document, check_document
@@ -103,7 +103,7 @@ class AgentFile:
 
 
 def _config_of(document: Document) -> dict[str, Any]:
-    """Return the options, each checked where it stands."""
+    """Return the options, each checked where it stands, then all of them together."""
     value = document.config
     if value is None or value.data is None:
         return {}
@@ -123,7 +123,7 @@ def _check_options(value: Value, prefix: str) -> None:
             _check_options(each, f"{path}.")
             continue
         try:
-            Configuration({path: each.plain()})
+            check_option(path, each.plain())
         except ConfigurationError as error:
             raise value.key_error(key, _reason(error)) from error
 
