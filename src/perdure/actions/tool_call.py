@@ -12,11 +12,12 @@ from perdure.actions.approval import approval
 from perdure.actions.bounds import bounded, is_of_the_callee
 from perdure.actions.plain import refuse_tasks
 from perdure.actions.tool_results import ToolResultForm
-from perdure.call import NO_OPTIONS
+from perdure.call import NO_OPTIONS, CallOptions, RetryPolicy
 from perdure.callables import attribute
 from perdure.config.configuration import AgentExecutionOptions
 from perdure.context import RunnerContext
 from perdure.errors import (
+    AgentDefinitionError,
     ChatLimitError,
     ConfigurationError,
     OutputSchemaError,
@@ -25,12 +26,13 @@ from perdure.errors import (
 from perdure.llm.chat_model import BaseChatModelSetup
 from perdure.llm.events import ToolRequestEvent, ToolResponseEvent
 from perdure.llm.message import ToolCall, ToolResponse
-from perdure.llm.tool import Tool
+from perdure.llm.tool import Tool, checked_tool_name
 from perdure.resource import Resource, ResourceType
 
 __all__ = ["call_tools", "tool_call_action"]
 
 _OF_A_CHAT: Final = (ChatLimitError, OutputSchemaError)  # what a sub-agent's own chat may raise
+_ONCE: Final = CallOptions(retry=RetryPolicy(max_attempts=1))
 _RAISES: Final = "_perdure_raises"  # set on what a tool with on_error="raise" raised
 
 
@@ -83,25 +85,31 @@ async def call_tools(
     form = ToolResultForm(ctx, len(calls))
     places = asyncio.Semaphore(ctx.config.get(AgentExecutionOptions.TOOL_CALL_PARALLELISM))
 
+    keeps_refused = attribute(ctx, "keeps_refused_calls", False) is True
+
     async def answered(call: ToolCall) -> ToolResponse:
-        tool = tools.get(call.name)
+        tool, arguments = tools.get(call.name), call.arguments
         if tool is None:
             known = ", ".join(tools) or "none"
-            return _failed(call, f"there is no tool {call.name!r}; there are: {known}")
-        arguments = call.arguments
+            why = f"there is no tool {call.name!r}; there are: {known}"
+            if not keeps_refused:
+                return _failed(call, why)
+            tool = _NoTool(call.name, why)
         if isinstance(arguments, str):
             return _failed(call, f"the arguments are no JSON object: {arguments[:200]}")
         if isinstance(tool, Tool) and tool.requires_approval:
             try:
                 tool.checked(dict(arguments))  # nobody is asked about what cannot be called
             except ToolArgumentsError as error:
-                return _failed(call, str(error))
-            verdict = await approval(ctx, call)
-            if verdict.denied is not None:
-                return _failed(call, verdict.denied)
-            arguments = verdict.arguments
+                if not keeps_refused:
+                    return _failed(call, str(error))
+            else:
+                verdict = await approval(ctx, call)
+                if verdict.denied is not None:
+                    return _failed(call, verdict.denied)
+                arguments = verdict.arguments
         async with places:
-            return await _called(ctx, tool, call, arguments, form)
+            return await _called(ctx, tool, call, arguments, form, keeps_refused)
 
     tasks = [asyncio.create_task(answered(call)) for call in calls]
     try:
@@ -111,6 +119,21 @@ async def call_tools(
             task.cancel()
         raise
     return {each.id: each for each in responses}
+
+
+class _NoTool(Tool):
+    """Stands for a tool that there is not, or not any more: it takes no arguments."""
+
+    def __init__(self, name: str, why: str) -> None:
+        try:
+            checked_tool_name(name)
+        except AgentDefinitionError:  # of a model's own making: no tool can ever have it
+            name = "unknown"
+        super().__init__(self.checked, name=name)
+        self._why = why
+
+    def checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        raise ToolArgumentsError(self._why)
 
 
 def _failed(call: ToolCall, error: str) -> ToolResponse:
@@ -123,10 +146,11 @@ async def _called(
     call: ToolCall,
     arguments: dict[str, Any],
     form: ToolResultForm,
+    keeps_refused: bool,
 ) -> ToolResponse:
     try:
         if isinstance(tool, Tool):
-            result = await _call(ctx, tool, arguments, form)
+            result = await _call(ctx, tool, arguments, form, keeps_refused)
         else:
             agent: Any = tool
             result = await agent.run(ctx, arguments)
@@ -142,9 +166,21 @@ async def _called(
 
 
 async def _call(
-    ctx: RunnerContext, tool: Tool, arguments: dict[str, Any], form: ToolResultForm
+    ctx: RunnerContext,
+    tool: Tool,
+    arguments: dict[str, Any],
+    form: ToolResultForm,
+    keeps_refused: bool,
 ) -> Any:
-    checked = tool.checked(arguments)
+    refusal: str | None = None
+    try:
+        checked = tool.checked(arguments)
+    except ToolArgumentsError as error:
+        if not keeps_refused:
+            raise
+        refusal = str(error)
+    if refusal is not None:
+        return await _refuse(ctx, tool, arguments, refusal)
     checked.update(tool.injected(lambda kind, name: _injected(ctx, kind, name)))
     calling = bounded(
         ctx,
@@ -157,7 +193,26 @@ async def _call(
     call: Any = functools.partial(tool.func)
     call.__perdure_options__ = attribute(tool.func, "__perdure_options__", NO_OPTIONS)
     call.journal_form = form
+    call.recorded_with = (arguments,)  # by `_refuse`, when the tool did not take them
     return await calling.durable_execute_async(call, **checked)
+
+
+async def _refuse(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any], why: str) -> Any:
+    """Make the durable call of a tool that does not take the arguments now: it fails.
+
+    Tools of servers, and code, change between the lives of a run. So each call that a model asked
+    for has its number in the journal whether a tool takes it or not, and what came of one that was
+    carried out is its outcome still.
+    """
+
+    async def refused(arguments: dict[str, Any]) -> None:
+        raise ToolArgumentsError(why)
+
+    call: Any = refused
+    call.__perdure_options__ = _ONCE
+    call.recorded_with = None  # in the form that the tool took them in, and with what it was given
+    calling = bounded(ctx, f"tool:{tool.name}", AgentExecutionOptions.TOOL_CALL_ASYNC)
+    return await calling.durable_execute_async(call, arguments)
 
 
 def _injected(ctx: RunnerContext, kind: str, name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from perdure.callables import attribute
 from perdure.codec.digests import DIGEST_SIZE, call_digests
 from perdure.codec.identity import function_identities
 from perdure.codec.sketch import differences
@@ -20,7 +21,8 @@ class CallIdentity:
     generation of names.
 
     Args:
-        func: What is called; None for what has no callable.
+        func: What is called; None for what has no callable. What it has as `recorded_with` are
+            arguments that the same call may have been recorded with; None for any.
         names: Names that were given to the call or its function, the newest first.
         args: Positional arguments.
         kwargs: Keyword arguments.
@@ -47,7 +49,12 @@ class CallIdentity:
         """Say whether this call is the one that was recorded, under older names."""
         if digest is None or function not in self._functions():
             return False
-        return digest[:DIGEST_SIZE] in call_digests(self._args, self._kwargs)
+        if digest[:DIGEST_SIZE] in call_digests(self._args, self._kwargs):
+            return True
+        others: tuple[Any, ...] | None = attribute(self._func, "recorded_with", ())
+        if not others:
+            return others is None
+        return digest[:DIGEST_SIZE] in call_digests(others, {})
 
     def differs_in(self, digest: bytes | None) -> str:
         """Return which of its arguments are not those that were recorded; "" where none knows."""

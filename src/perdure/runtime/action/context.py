@@ -147,7 +147,7 @@ class ActionContext:
         loop = runner.continuation.loop
         loop.new_event_id, loop.action_context = self._event_ids.made, self
         self.memories = ActionMemories(runner, bases, started)
-        self._read_approval = reader_of(started.rules)
+        self._rules = started.rules
         self._logger: logging.Logger | None = None
         self._options = NO_OPTIONS
         self._own_key: Any = None
@@ -195,6 +195,11 @@ class ActionContext:
             logger.addFilter(PrintableFilter(lines=True))
             self._logger = logger
         return self._logger
+
+    @property
+    def keeps_refused_calls(self) -> bool:
+        """Whether a tool call that no tool takes is a durable call too, see `record.RULES`."""
+        return self._rules is not None and self._rules >= 3
 
     def get_resource(self, name: str, type: ResourceType) -> Any:
         self._runner.check_turn("get_resource")
@@ -285,7 +290,7 @@ class ActionContext:
                 f"{runner.where()}: a question is text, not a {type(question).__name__}"
             )
         self._run.services.reach.check_wait(runner.where, f"an answer to the approval {name!r}")
-        read = self._read_approval
+        read = reader_of(self._rules)
         return runner.continuation.make_call(
             lambda: runner.waits.wait_for_signal(
                 name, timeout, kind=APPROVAL, question=question, read=read

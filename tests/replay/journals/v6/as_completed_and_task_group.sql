@@ -6,7 +6,7 @@ INSERT INTO key ("key", "job", "digest", "value", "sequence") VALUES
 INSERT INTO run ("run", "job", "key", "sequence", "label", "value", "status", "place", "attempt", "error", "admitted_at", "finished_at", "due", "shard", "agent") VALUES
   (1099511627777, 1, 1099511627777, 1, '', X'01A0', 1, 1099511627777, 0, NULL, 1767225600000000000, 0, 0, NULL, NULL);
 INSERT INTO record ("number", "run", "event", "action", "n", "kind", "call", "function", "digest", "detail", "payload", "started_at", "at", "rules", "start_at", "start_n", "codec") VALUES
-  (1, 1099511627777, 0, 'go', 0, 1, 0, '', NULL, '', NULL, 0, 1767225600000000000, 2, NULL, NULL, NULL),
+  (1, 1099511627777, 0, 'go', 0, 1, 0, '', NULL, '', NULL, 0, 1767225600000000000, 3, NULL, NULL, NULL),
   (2, 1099511627777, 0, 'go', 1, 2, 2, 'tests.replay.agents:fetch', X'128554DB40584023B7F2953393B3CE9C', '''call 1'', 1', X'01A763616C6C203121', 1767225600000000000, 1767225601000000000, NULL, NULL, NULL, NULL),
   (3, 1099511627777, 0, 'go', 2, 2, 3, 'tests.replay.agents:fetch', X'E908C17756D1F814E0A999F30F6F9AF9', '''call 2'', 2', X'01A763616C6C203221', 1767225600000000000, 1767225602000000000, NULL, NULL, NULL, NULL),
   (4, 1099511627777, 0, 'go', 3, 2, 1, 'tests.replay.agents:fetch', X'ACFEFD48B9A63BD814B63F974399AC0B', '''call 3'', 3', X'01A763616C6C203321', 1767225600000000000, 1767225603000000000, NULL, NULL, NULL, NULL),

@@ -6,6 +6,6 @@ INSERT INTO key ("key", "job", "digest", "value", "sequence") VALUES
 INSERT INTO run ("run", "job", "key", "sequence", "label", "value", "status", "place", "attempt", "error", "admitted_at", "finished_at", "due", "shard", "agent") VALUES
   (1099511627777, 1, 1099511627777, 1, '', X'01A0', 1, 1099511627777, 0, NULL, 1767225600000000000, 0, 0, NULL, NULL);
 INSERT INTO record ("number", "run", "event", "action", "n", "kind", "call", "function", "digest", "detail", "payload", "started_at", "at", "rules", "start_at", "start_n", "codec") VALUES
-  (1, 1099511627777, 0, 'go', 1, 2, 1, 'tests.replay.agents:fetch_plain', X'D3E857450A72C67132D9B708CBF8B012', '''one''', X'01A46F6E6521', 1767225600000000000, 1767225600000000000, 2, 1767225600000000000, 0, NULL),
+  (1, 1099511627777, 0, 'go', 1, 2, 1, 'tests.replay.agents:fetch_plain', X'D3E857450A72C67132D9B708CBF8B012', '''one''', X'01A46F6E6521', 1767225600000000000, 1767225600000000000, 3, 1767225600000000000, 0, NULL),
   (2, 1099511627777, 0, 'go', 2, 2, 2, 'tests.replay.agents:fetch_plain', X'5AB434E3A631A47630DF32B89047083F', '''two''', X'01A474776F21', 1767225600000000000, 1767225601000000000, NULL, NULL, NULL, NULL),
   (3, 1099511627777, 0, 'go', 3, 4, 0, '', NULL, '', NULL, 0, 1767225601500000512, NULL, NULL, NULL, NULL);

@@ -6,6 +6,6 @@ INSERT INTO key ("key", "job", "digest", "value", "sequence") VALUES
 INSERT INTO run ("run", "job", "key", "sequence", "label", "value", "status", "place", "attempt", "error", "admitted_at", "finished_at", "due", "shard", "agent") VALUES
   (1099511627777, 1, 1099511627777, 1, '', X'01A0', 3, 1099511627777, 0, NULL, 1767225600000000000, 0, 0, NULL, NULL);
 INSERT INTO record ("number", "run", "event", "action", "n", "kind", "call", "function", "digest", "detail", "payload", "started_at", "at", "rules", "start_at", "start_n", "codec") VALUES
-  (1, 1099511627777, 0, 'go', 0, 1, 0, '', NULL, '', NULL, 0, 1767225600000000000, 2, NULL, NULL, NULL),
+  (1, 1099511627777, 0, 'go', 0, 1, 0, '', NULL, '', NULL, 0, 1767225600000000000, 3, NULL, NULL, NULL),
   (2, 1099511627777, 0, 'go', 1, 4, 0, '', NULL, '', NULL, 0, 1767225602000000512, NULL, NULL, NULL, NULL),
   (3, 1099511627777, 0, 'go', 2, 4, 0, '', NULL, '', NULL, 0, 1767225612000001024, NULL, NULL, NULL, NULL);
