@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import greenlet
 import pytest
 from tests.promises.support import (
     agent_of,
@@ -177,6 +178,22 @@ def test_g9_a_run_fails_whatever_its_exception_raises_when_asked(
     failed = failures(pick(kind, fails, fails_plain), ONE, store=store, config=config_of(kind))
     assert [info.key for info in failed.failed] == ["a"]
     assert name in error_text(failed)
+
+
+@pytest.mark.parametrize("after_a_call", [False, True])
+def test_g9_a_run_fails_by_what_ends_a_greenlet(kind: str, store: str, after_a_call: bool) -> None:
+    async def fails(event: Any, ctx: Any) -> None:
+        if after_a_call:
+            await ctx.durable_execute_async(nothing)
+        raise greenlet.GreenletExit("said")
+
+    def fails_plain(event: Any, ctx: Any) -> None:
+        if after_a_call:
+            ctx.durable_execute_async(nothing).result()
+        raise greenlet.GreenletExit("said")
+
+    failed = failures(pick(kind, fails, fails_plain), ONE, store=store, config=config_of(kind))
+    assert error_text(failed) == "greenlet.GreenletExit: said"
 
 
 async def alone() -> None:

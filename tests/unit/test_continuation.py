@@ -395,9 +395,9 @@ async def test_cancel_and_a_due_timer_in_one_turn_continue_the_action_once() -> 
     assert driver.error is None
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), StopIteration("x")])
+@pytest.mark.parametrize("error", [ValueError("x"), StopIteration("x"), greenlet.GreenletExit("x")])
 @on_host
-async def test_an_error_of_a_plain_action_is_kept(error: Exception) -> None:
+async def test_an_error_of_a_plain_action_is_kept(error: BaseException) -> None:
     def main(d: Driver) -> None:
         d.call("a").result()
         raise error

@@ -341,8 +341,10 @@ class PlainContinuation(ContinuationContext):
             value, error = None, None
             try:
                 value = main()
-            except greenlet.GreenletExit:
-                raise
+            except greenlet.GreenletExit as raised:
+                if self.loop.closed:  # `close` has thrown it in; else the action's own code has
+                    raise
+                error = raised
             except BaseException as raised:
                 error = raised
             settle_main(done, value, error, self.name)
