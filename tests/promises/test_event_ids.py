@@ -5,9 +5,26 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from tests.promises.support import ONE, State, config_of, crash_and_resume, hold, out, pick, run
+import pytest
+from tests.promises.chat_support import model
+from tests.promises.support import (
+    ONE,
+    State,
+    config_of,
+    crash_and_resume,
+    echo,
+    hold,
+    out,
+    pick,
+    run,
+)
 
 from perdure import Agent, Event, InputEvent, OutputEvent
+from perdure.actions.chat import chat
+from perdure.journal.record import RULES
+from perdure.resource import ResourceType
+from perdure.runtime import job_runtime
+from perdure.runtime.shared.world import World
 
 SHARED: list[Event] = []
 
@@ -135,3 +152,25 @@ def test_the_id_of_an_output_is_the_one_that_its_event_has(kind: str) -> None:
     agent: Agent = pick(kind, go, go_plain)
     run(agent, ONE, config=config_of(kind), sink=sent.append)
     assert [output.id for output in sent] == State.calls
+
+
+@pytest.mark.parametrize(("rules", "taken"), [(2, 2), (RULES, 1)])
+def test_g3_a_chat_takes_as_many_ids_as_by_the_rules_that_its_action_began_by(
+    rules: int, taken: int, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go(event: Event, ctx: Any) -> None:
+        await chat(ctx, "model", "hi")
+        made = OutputEvent(output=1)
+        await ctx.durable_execute_async(echo, made.id)  # another id is another call
+        await ctx.durable_execute_async(hold)
+        out(ctx, made.id)
+
+    async def without(event: Event, ctx: Any) -> None:
+        out(ctx, [OutputEvent(output=1).id for _ in range(taken + 1)][-1])
+
+    expected = run(Agent().add_action("go", InputEvent, without), ONE)
+    lives = iter([World(rules=rules), World()])
+    monkeypatch.setattr(job_runtime, "World", lambda: next(lives))
+    agent = Agent().add_action("go", InputEvent, go)
+    agent.add_resource("model", ResourceType.CHAT_MODEL, model())
+    assert crash_and_resume(agent, ONE, store=sqlite) == expected == State.calls

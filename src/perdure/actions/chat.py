@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from perdure.actions.conversation import Conversation
 from perdure.actions.plain import finished
 from perdure.actions.tool_call import call_tools
+from perdure.callables import attribute
 from perdure.context import RunnerContext
 from perdure.llm.chat_model import BaseChatModelSetup
 from perdure.llm.events import (
@@ -15,6 +16,7 @@ from perdure.llm.events import (
     ChatResponseEvent,
     ToolRequestEvent,
     ToolResponseEvent,
+    messages_of,
 )
 from perdure.llm.message import ChatMessage
 from perdure.resource import ResourceType
@@ -110,10 +112,13 @@ async def _chat(
     output_schema: Any,
 ) -> ChatResponseEvent:
     setup = _opened(ctx, model)
-    request = ChatRequestEvent(setup.name, messages)
+    if attribute(ctx, "chats_make_events", True):
+        asked = ChatRequestEvent(setup.name, messages).messages
+    else:
+        asked = messages_of(messages)
     conversation = Conversation.begin(
         setup,
-        request.messages,
+        asked,
         prompt_args=prompt_args,
         output_schema=output_schema,
         is_own=isinstance(messages, str),

@@ -39,7 +39,8 @@ OF_RUN = frozenset((RecordKind.RETRY, RecordKind.SIGNAL, RecordKind.NOTE))  # of
 # 1: an event has its id from construction on; values and objects of memory do not replace each
 # other unless they are told to; the lines that it logs are marked (LOGGED).
 # 2: an answer to an approval that has a key which no answer has is none.
-# 3: a model's tool call that no tool takes is a durable call like any other.
+# 3: a tool call that no tool takes is a durable call like any other; a chat inside an action
+# makes no event of its request, which took an id.
 RULES = 3
 _TIMED_OUT = "timed out"  # the detail of a CUT; others have none
 WITH_LISTS = 1  # the `n` of a NOTE that is a mapping with lists

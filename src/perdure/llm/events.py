@@ -17,6 +17,7 @@ __all__ = [
     "ContextRetrievalResponseEvent",
     "ToolRequestEvent",
     "ToolResponseEvent",
+    "messages_of",
 ]
 
 
@@ -56,14 +57,21 @@ class ChatRequestEvent(Event):
         super().__init__(
             attributes={
                 "model": model,
-                "messages": _messages(messages),
+                "messages": messages_of(messages),
                 "prompt_args": dict(prompt_args or {}),
                 "output_schema": schema,
             }
         )
 
 
-def _messages(messages: Any) -> list[ChatMessage]:
+def messages_of(messages: Any) -> list[ChatMessage]:
+    """Return the messages of a chat, given as `ChatRequestEvent` takes them.
+
+    Raises:
+        TypeError: One is neither a ChatMessage nor a str.
+    """
+    if type(messages) is str:
+        return [ChatMessage(content=messages)]
     several = messages if isinstance(messages, Sequence) else [messages]
     found: list[ChatMessage] = []
     for each in [several] if isinstance(several, str) else several:

@@ -201,6 +201,11 @@ class ActionContext:
         """Whether a tool call that no tool takes is a durable call too, see `record.RULES`."""
         return self._rules is not None and self._rules >= 3
 
+    @property
+    def chats_make_events(self) -> bool:
+        """Whether a chat inside an action makes an event of its request, see `record.RULES`."""
+        return self._rules is None or self._rules < 3
+
     def get_resource(self, name: str, type: ResourceType) -> Any:
         self._runner.check_turn("get_resource")
         return self._run.services.resources.get_resource(name, type)

@@ -61,8 +61,7 @@ class ActionRunner:
         history: ActionHistory,
         continuation: ContinuationContext,
     ) -> None:
-        self.spec, self.event = spec, event
-        self.name = spec.name
+        self.spec, self.name, self.event = spec, spec.name, event
         self.run_number = run.number
         self.error: BaseException | None = None
         self.ended = False
@@ -95,8 +94,8 @@ class ActionRunner:
     def waits(self) -> ActionWaits:
         """What it waits for besides its calls."""
         if self._waits is None:
-            resumed = self._history is not NEW
-            self._waits = ActionWaits(self, self._history.settlements, resumed=resumed)
+            settled, resumed = self._history.settlements, self._history is not NEW
+            self._waits = ActionWaits(self, settled, resumed=resumed)
         return self._waits
 
     @property
