@@ -17,6 +17,7 @@ from perdure.codec.error_texts import (
     MAX_TEXT,
     TRACEBACK_ATTRIBUTE,
     class_name,
+    members_of,
     notes_of,
     text_of,
     traceback_of,
@@ -241,7 +242,7 @@ class _Telling:
             take = functools.partial(self.tree, room=room.member())
             return {"validation": codec.encode(take_validation_error(exc, take))}
         if _is_group(exc):
-            members = [self.tree(member, room.member()) for member in exc.exceptions]
+            members = [self.tree(member, room.member()) for member in members_of(exc)]
             parts: dict[str, Any] = {"args": codec.encode((exc.message,)), "members": members}
         else:
             args, slots = taken_apart(exc)

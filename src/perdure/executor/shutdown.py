@@ -41,15 +41,23 @@ def what_ends(error: BaseException) -> BaseException:
 
 
 def _ending(error: BaseException) -> BaseException | None:
-    # By its type: isinstance asks the exception, which may be of anybody's making.
-    kind = type(error)
-    if issubclass(kind, BaseExceptionGroup):
-        return next(
-            (each for member in _members(error) if (each := _ending(member)) is not None), None
-        )
-    if issubclass(kind, SystemExit):
-        return error if _passed_signal_handler(_traceback(error)) else None
-    return error if issubclass(kind, KeyboardInterrupt) else None
+    # One after another: groups may be nested deeper than the stack is, and hold a member often.
+    left: list[BaseException] = [error]
+    seen: set[int] = set()
+    while left:
+        error = left.pop()
+        # By its type: isinstance asks the exception, which may be of anybody's making.
+        kind = type(error)
+        if issubclass(kind, BaseExceptionGroup):
+            if id(error) not in seen:
+                seen.add(id(error))
+                left.extend(reversed(_members(error)))
+        elif issubclass(kind, SystemExit):
+            if _passed_signal_handler(_traceback(error)):
+                return error
+        elif issubclass(kind, KeyboardInterrupt):
+            return error
+    return None
 
 
 def _passed_signal_handler(traceback: types.TracebackType | None) -> bool:
