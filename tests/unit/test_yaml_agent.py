@@ -613,6 +613,13 @@ MISTAKES = [
     ("chat_models: {m: {model: test, api_key: '${NO_SUCH}'}}", "'${",
      "the environment variable NO_SUCH is not set: set it, or write ${NO_SUCH:-default}"),
     ("chat_models: {m: {model: test, api_key: '${no such}'}}", "'${", "names no environment"),
+    # what stands there, and nothing of how it is read
+    ("config: [timeout]", "[", "config must be a mapping, not ['timeout']"),
+    ("tools: {t: {function: [a, {b: '${C}'}]}}", "[a", "text, not ['a', {'b': '${C}'}]: put"),
+    ("tools: {t: {function: 'm:f', timeout: [3]}}", "[3]", "must be a number, not [3]"),
+    ("tools: {t: {function: 'm:f', injected_args: [x]}}", "[x]", "a mapping, not ['x']"),
+    ("tools: {t: {function: 'm:f', retry: {max-attempts: 2, max_attempts: 3}}}", "max-att",
+     "max-attempts stands here as max_attempts already: remove one"),
     # YAML
     ("prompts: {p: [}", "}", "this is no YAML: "),
     ("chat_models: {m: {model: test, api_key: ${KEY}}}", "{KEY",
@@ -640,6 +647,29 @@ def test_a_mistake_is_placed_and_explained(more: str, marked: str, expected: str
     assert message.startswith(f"{place}:"), message
     before = more.partition(marked)[0]
     assert message.startswith(f"{place}:{len(before) - before.rfind(chr(10))}: "), message
+
+
+# What is known only when the job opens.
+AT_THE_OPENING = [
+    ("chat_models:\n  m: openai", "openai", "names no provider"),
+    ("chat_models:\n  m: {model: test, temprature: 3}", "{model", "is no setting of a chat model"),
+    (
+        "chat_models:\n  m: {model: 'openai:x', api_key: k, base_url: 'no url'}",
+        "{model",
+        "no address",
+    ),
+    ("skills:\n  s: {paths: nowhere}", "{paths", "there is no folder"),
+    ("react: 'nope:gpt'", "'nope", "names no known provider"),
+]
+
+
+@pytest.mark.parametrize(("more", "marked", "expected"), AT_THE_OPENING)
+def test_a_mistake_that_the_opening_finds_is_placed(more: str, marked: str, expected: str) -> None:
+    text = AGENT + more + "\n"
+    engine = LocalEngine("memory://")
+    with pytest.raises(ConfigurationError, match=expected) as refused:
+        engine.run(load_agent(write(text)), [1], key=str)
+    assert str(refused.value).startswith(places(text, marked))
 
 
 # Whole files, what the place is of, and what is said.

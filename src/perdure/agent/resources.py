@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from perdure.annotations import signature_of
-from perdure.errors import AgentDefinitionError
+from perdure.errors import AgentDefinitionError, ConfigurationError
 from perdure.resource import RESOURCE_MARK, Resource, ResourceDescriptor, ResourceType
 
-__all__ = ["ResourceKey", "ResourceSpec", "added_resource", "declared_resources", "merged"]
+__all__ = [
+    "ResourceKey",
+    "ResourceSpec",
+    "added_resource",
+    "declared_at",
+    "declared_resources",
+    "merged",
+    "placed",
+]
 
 ResourceKey = tuple[ResourceType, str]
+_PLACE = "__perdure_place__"
+
+
+def declared_at(resource: Resource, place: str) -> None:
+    """Take note of where a resource is declared that no Python code declares."""
+    setattr(resource, _PLACE, place)
+
+
+@contextlib.contextmanager
+def placed(resource: Resource) -> Iterator[None]:
+    """Say where a resource is declared, as far as that is known, if it is refused."""
+    try:
+        yield
+    except ConfigurationError as error:
+        place = getattr(resource, _PLACE, None)
+        if place is None or type(error) is not ConfigurationError:
+            raise
+        raise ConfigurationError(f"{place}: {error}") from error
 
 
 class ResourceSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Any, Final
 import perdure.integrations.providers  # noqa: F401 -- says what stands behind a model's name
 from perdure.actions.react import ReActAgent
 from perdure.agent.declaration import Agent
+from perdure.agent.resources import declared_at
 from perdure.call import RetryPolicy
 from perdure.errors import ConfigurationError, PerdureError
 from perdure.llm.chat_model import BaseChatModelSetup, ChatModel
@@ -78,6 +79,7 @@ class _Builder:
         for entry in self._scope.resources():
             assert entry.type is not None
             resource = self._makers.get(entry.section, self._described)(entry)
+            declared_at(resource, str(entry.value.place))  # it is opened, or refused, with the job
             self._add(entry, agent.add_resource, entry.name, entry.type, resource)
         for entry in self._scope.actions():
             self._add_action(agent, entry)
@@ -228,6 +230,7 @@ class _Builder:
                 )
             prompt = self._prompt(entry.value)
         model = self._thinker(value.data["chat_model"], given)
+        declared_at(model, str(value.data["chat_model"].place))
         agent: Agent = made(value, ReActAgent, {"chat_model": model, "prompt": prompt})
         return agent
 

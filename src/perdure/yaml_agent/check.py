@@ -251,7 +251,7 @@ def _named(content: Value, what: str, short: str = "") -> Iterator[tuple[str, Pl
         if named is None:
             raise each.error(f"the {what} has no name: add the key 'name'")
         if not isinstance(named.data, str) or not named.data:
-            raise named.error(f"name must be text, not {named.data!r}: put it in quotes")
+            raise named.error(f"name must be text, not {named.shown}: put it in quotes")
         yield named.data, named.place, each
 
 
@@ -264,7 +264,7 @@ def _long(value: Value, what: str, short: str) -> Value:
     if value.data is None:
         return dataclasses.replace(value, data={})
     also = f", or its {short}" if short else ""
-    raise value.error(f"the {what} must be a mapping{also}, not {value.data!r}")
+    raise value.error(f"the {what} must be a mapping{also}, not {value.shown}")
 
 
 # Keys and values
@@ -340,11 +340,11 @@ def is_function(text: str) -> bool:
 
 def _text(key: str, value: Value, known: Key) -> None:
     if not isinstance(value.data, str):
-        raise value.error(f"{key} must be text, not {value.data!r}: put it in quotes")
+        raise value.error(f"{key} must be text, not {value.shown}: put it in quotes")
     if known.choices and not value.is_variable and value.data not in known.choices:
         if key == "type" and value.data == "java":
             raise value.error("type: java: perdure runs Python alone")
-        raise value.error(f"{key} is {value.data!r}: {near(value.data, known.choices)}")
+        raise value.error(f"{key} is {value.shown}: {near(value.data, known.choices)}")
 
 
 def _numeric(kinds: tuple[type, ...], what: str) -> Callable[[str, Value, Key], None]:
@@ -353,7 +353,7 @@ def _numeric(kinds: tuple[type, ...], what: str) -> Callable[[str, Value, Key], 
         if value.is_variable:
             return  # it is looked at when it is known
         if not isinstance(data, kinds) or (isinstance(data, bool) and bool not in kinds):
-            raise value.error(f"{key} must be {what}, not {data!r}")
+            raise value.error(f"{key} must be {what}, not {value.shown}")
 
     return check
 
@@ -362,7 +362,7 @@ def _names(key: str, value: Value, known: Key) -> None:
     several = value.data if isinstance(value.data, list) else [value]
     for each in several:
         if not isinstance(each.data, str):
-            raise each.error(f"{key} holds text, not {each.data!r}: put it in quotes")
+            raise each.error(f"{key} holds text, not {each.shown}: put it in quotes")
         if not each.data.strip():
             raise each.error(f"{key} holds a blank text: remove it")
     if not several:
@@ -375,13 +375,13 @@ def _free(key: str, value: Value, known: Key) -> None:
 
 def _mapping(key: str, value: Value, known: Key) -> None:
     if not isinstance(value.data, dict):
-        raise value.error(f"{key} must be a mapping, not {value.data!r}")
+        raise value.error(f"{key} must be a mapping, not {value.shown}")
 
 
 def _function(key: str, value: Value, known: Key) -> None:
     _text(key, value, known)
     if not is_function(value.data):
-        raise value.error(f"{key} is {value.data!r}: write module:function or file.py:function")
+        raise value.error(f"{key} is {value.shown}: write module:function or file.py:function")
 
 
 def _form(form: Form) -> Callable[[str, Value, Key], None]:
@@ -389,7 +389,7 @@ def _form(form: Form) -> Callable[[str, Value, Key], None]:
         if isinstance(value.data, str) and form.short:
             return
         if form.short and not isinstance(value.data, dict):
-            raise value.error(f"{key} must be text or a mapping, not {value.data!r}")
+            raise value.error(f"{key} must be text or a mapping, not {value.shown}")
         _mapping(key, value, known)
         _check(value, form, inside=True)
 
@@ -419,7 +419,7 @@ def _messages(key: str, value: Value, known: Key) -> None:
 
 def _tools(key: str, value: Value, known: Key) -> None:
     if not isinstance(value.data, list):
-        raise value.error(f"{key} is a list of names, functions or tools, not {value.data!r}")
+        raise value.error(f"{key} is a list of names, functions or tools, not {value.shown}")
     for each in value.data:
         if not isinstance(each.data, str):
             _form(TOOL)("a tool", each, known)
@@ -427,7 +427,7 @@ def _tools(key: str, value: Value, known: Key) -> None:
 
 def _packages(key: str, value: Value, known: Key) -> None:
     if not isinstance(value.data, list):
-        raise value.error(f"{key} is a list, each with package and resource, not {value.data!r}")
+        raise value.error(f"{key} is a list, each with package and resource, not {value.shown}")
     for each in value.data:
         _form(PACKAGE_SKILL)(f"a {key}", each, known)
 
@@ -445,7 +445,14 @@ def _retry(key: str, value: Value, known: Key) -> None:
 
 
 def underscored(value: Value) -> Value:
-    """Return a mapping whose keys are written with dashes, as in the configuration, or without."""
+    """Return a mapping whose keys are written with dashes, as in the configuration, or without.
+
+    Raises:
+        ConfigurationError: A key is there both ways.
+    """
+    for name in value.data:
+        if "-" in name and (other := name.replace("-", "_")) in value.data:
+            raise value.key_error(name, f"{name} stands here as {other} already: remove one")
     data = {name.replace("-", "_"): each for name, each in value.data.items()}
     places = {name.replace("-", "_"): each for name, each in value.key_places.items()}
     return dataclasses.replace(value, data=data, key_places=places)

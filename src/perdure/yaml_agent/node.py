@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from perdure.agent.loading import check_file
+from perdure.checks import shown
 from perdure.config.yaml_nodes import MERGE, Place, YamlNodes
 from perdure.errors import ConfigurationError, did_you_mean
 
@@ -53,6 +54,18 @@ class Value:
     def is_variable(self) -> bool:
         """Whether it is a text with environment variables in it."""
         return isinstance(self.data, str) and "${" in self.data and not self.literal
+
+    @property
+    def shown(self) -> str:
+        """What stands there, for the message that refuses it; variables as they are written."""
+        return shown(self._written())
+
+    def _written(self) -> Any:
+        if isinstance(self.data, dict):
+            return {key: each._written() for key, each in self.data.items()}
+        if isinstance(self.data, list):
+            return [each._written() for each in self.data]
+        return self.data
 
     def text(self) -> str:
         """Return a str with the environment's variables in it.

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.agent.resources import ResourceKey, ResourceSpec
+from perdure.agent.resources import ResourceKey, ResourceSpec, placed
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError, did_you_mean
 from perdure.printable import printable_logger
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
@@ -97,7 +97,8 @@ class JobResources:
                 raise self._missing(key[1], key[0])
             resource = self._made(spec)
             resource.resource_context = self
-            resource.open()
+            with placed(resource):
+                resource.open()
             self._opened.append(resource)
             self._found[key] = resource
             del self._for_use[key]
@@ -134,7 +135,8 @@ class JobResources:
             for type_ in _ORDER:
                 for (kind, _), resource in list(self._found.items()):
                     if kind is type_:
-                        await self._open_with_parts(resource)
+                        with placed(resource):
+                            await self._open_with_parts(resource)
         except BaseException:
             await self.close()
             raise
