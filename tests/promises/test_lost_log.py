@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,39 @@ def test_g23_an_empty_log_is_noticed_by_the_mark(store: Path) -> None:
     mark_file.unlink()  # who is told so may go on without
     with History.open(f"sqlite:///{store}") as history:
         history.jobs()
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize("change", [_empty, Path.unlink])
+@pytest.mark.parametrize("left", ["-wal", f"-{JOB}.mark", "both"])
+def test_g23_a_store_that_was_emptied_beside_its_log_is_noticed(
+    change: Callable[[Path], None], left: str, store: Path
+) -> None:
+    change(store)
+    beside(store, "-shm").unlink()
+    for end in ("-wal", f"-{JOB}.mark"):
+        if left not in (end, "both"):
+            beside(store, end).unlink()
+    assert job_names(store) == frozenset()
+    said = refused(store)
+    assert f"{store} is {'empty' if store.exists() else 'missing'}" in said
+    assert "\n" not in said
+    removed = said.partition("begin anew, remove ")[2].removesuffix(" first").split(" and ")
+    for each in removed:
+        Path(each).unlink()
+    LocalEngine(f"sqlite:///{store}", job=JOB).run(Echo, [1], key=int)  # who is told so may
+
+
+def test_g23_a_store_that_is_made_just_now_is_not_taken_for_an_emptied_one(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, size = [0], mark._size
+    monkeypatch.setattr(mark, "_size", lambda path: sizes.pop() if sizes else size(path))
+    mark.check_not_emptied(store)
+    assert not sizes
 
 
 def test_g23_a_look_after_a_crash_is_no_loss(store: Path) -> None:

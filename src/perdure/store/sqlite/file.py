@@ -25,7 +25,14 @@ from perdure.store.sqlite.disk import (
     make_file,
     no_right,
 )
-from perdure.store.sqlite.mark import carry_marks, check_log, life_of, log_path, make_whole
+from perdure.store.sqlite.mark import (
+    carry_marks,
+    check_log,
+    check_not_emptied,
+    life_of,
+    log_path,
+    make_whole,
+)
 from perdure.store.statements import load_script, load_statements, with_parts
 
 APPLICATION_ID = 0x50455244  # "PERD"
@@ -62,6 +69,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
                 f"the folder of the store does not exist: {path.parent}; make it first"
             )
         check_names(path)
+        check_not_emptied(path)
         _check_untouched(path)
         make_file(real_path(path), mode)
     has_log = path is not None and log_path(path).exists()  # opening makes one
@@ -108,6 +116,7 @@ def connect_reader(path: Path, copy: Path | None = None) -> sqlite3.Connection:
         StoreFormatError: it is of another version, damaged or not ours.
     """
     check_kind(path)
+    check_not_emptied(path)
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job first, or name it with --store")
     if copy is None:
@@ -142,7 +151,7 @@ def job_names(path: Path) -> frozenset[str]:
 
     What is wrong with it is said by who opens it.
     """
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or not os.path.getsize(path):
         return frozenset()
     has_log = log_path(path).is_file()
     uri = path.absolute().as_uri()

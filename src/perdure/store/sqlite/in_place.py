@@ -66,7 +66,7 @@ class InPlace:
         return StoreError(
             f"the store {self._database} was {what} under the running job, so what it writes would"
             " be lost: the job was stopped; put the file back, or restore a backup, and then run"
-            " the job again; without it all begins anew"
+            " the job again"
         )
 
 

@@ -34,13 +34,14 @@ from perdure.store.ownership import PRIVATE, real_path
 from perdure.store.sqlite.disk import make_file
 
 __all__ = [
-    "LogMark", "carry_marks", "check_log", "close_as_it_is", "close_whole", "life_of", "log_path",
-    "make_whole", "mark_path",
+    "LogMark", "carry_marks", "check_log", "check_not_emptied", "close_as_it_is", "close_whole",
+    "life_of", "log_path", "make_whole", "mark_path",
 ]  # fmt: skip
 
 BOTH_COUNT = 6  # version of the schema from which on marks count outputs too
 EVERY_SECONDS = 0.05  # between two notes at least, but for the first
 FIRST = 64  # notes at once: a short life has few commits
+LOG_HEAD = 32  # bytes of a log before its first commit
 SIZE = 256  # bytes of a mark: written over in place, within one block of the disk
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FORMAT = "perdure-mark-1"
@@ -320,6 +321,37 @@ def _boot() -> str:
         return _BOOT.read_text("ascii").strip() or "unknown"
     except (OSError, ValueError):
         return "unknown"
+
+
+def check_not_emptied(path: Path) -> None:
+    """Refuse a store whose database file is gone or cut off, and not what was committed beside it.
+
+    Before SQLite opens it, even to read: it removes a log that it finds beside an empty database.
+
+    Raises:
+        StoreFormatError: says what is left of it, and what to do.
+    """
+    if _size(path):
+        return
+    log = log_path(path)
+    left = [log] if _size(log) > LOG_HEAD else []
+    left += [each for each, mark in _marks(path) if mark.records]
+    if not left or _size(path):  # a process that makes it now has filled the file before these
+        return
+    beside = " and ".join(map(str, left))
+    raise StoreFormatError(
+        f"{path} is {'empty' if path.exists() else 'missing'}, though {beside} beside it"
+        f" {'says' if len(left) == 1 else 'say'} that it had commits: put the file back; to restore"
+        f" a backup in its place, or to begin anew, remove {beside} first"
+    )
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 where there is none, or nobody may look."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def check_log(db: sqlite3.Connection, path: Path, version: int, *, has_log: bool) -> None:
