@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -24,6 +25,8 @@ from perdure.engine.local import LocalEngine
 from perdure.errors import ConfigurationError, StoreError, StoreFormatError, StoreLockedError
 from perdure.store import ownership
 from perdure.store.ownership import JobLock, is_owned, lock_path
+from perdure.store.sqlite import disk
+from perdure.store.sqlite.disk import is_mounted
 from perdure.store.sqlite.file import connect, connect_reader
 from perdure.store.sqlite.memory_store import MemoryStore
 from perdure.store.sqlite.store import SqliteStore
@@ -117,6 +120,66 @@ def test_g22_a_store_with_hard_links_is_refused_by_name(path: Path, opener: obje
             opener(each)  # type: ignore[operator]
     second.unlink()
     opener(path).close()  # type: ignore[operator]
+
+
+MOUNTS = rb"""
+22 27 0:21 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+97 27 8:1 /home/a/s.db /app/s.db rw,relatime - ext4 /dev/sda1 rw
+98 27 8:1 /home/a/b /app/a\040b\134.db rw - ext4 /dev/sda1 rw
+cut off
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "is_so"),
+    [
+        (b"/app/s.db", True),
+        (rb"/app/a b\.db", True),
+        (b"/app", False),
+        (b"/home/a/s.db", False),
+        (b"/app/s.db-wal", False),
+        (b"off", False),
+    ],
+)
+def test_what_linux_says_of_its_mounts_is_read(file: bytes, is_so: bool) -> None:
+    assert is_mounted(file, MOUNTS) is is_so
+
+
+@pytest.mark.parametrize("opener", [connect, connect_reader])
+def test_g22_a_store_file_that_is_mounted_is_refused_by_name(
+    path: Path, opener: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(path).close()
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    monkeypatch.setattr(disk, "_mounts", lambda: b"9 2 8:1 /s.db %b rw - x x" % os.fsencode(path))
+    for each in (path, link):
+        with pytest.raises(StoreError, match=r"is a file that is mounted there.*mount the folder"):
+            opener(each)  # type: ignore[operator]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("mount"), reason="tells of mounts by /proc"
+)
+@on_host
+async def test_g22_a_file_that_is_mounted_elsewhere_has_one_owner(tmp_path: Path) -> None:
+    real, elsewhere = tmp_path / "s.db", tmp_path / "else where"
+    elsewhere.mkdir()
+    point = elsewhere / "s.db"
+    point.touch()
+    store = SqliteStore(real)
+    await store.open("job")
+    try:
+        if subprocess.run(["mount", "--bind", real, point], check=False).returncode:
+            pytest.skip("this user may mount nothing here")
+        try:
+            with pytest.raises(StoreError, match="is a file that is mounted there"):
+                await SqliteStore(point).open("job")
+        finally:
+            subprocess.run(["umount", point], check=True)
+    finally:
+        await store.close()
+    assert [each.name for each in elsewhere.iterdir()] == ["s.db"]
 
 
 # Refusals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import stat
 import sys
@@ -11,7 +12,7 @@ import threading
 from pathlib import Path
 
 from perdure.errors import StoreError
-from perdure.store.ownership import PRIVATE
+from perdure.store.ownership import PRIVATE, real_path
 
 NEVER_WRITTEN = frozenset(
     {
@@ -29,6 +30,8 @@ NEVER_WRITTEN = frozenset(
 PROBE_CACHE_PAGES = 10
 PROBE_ROW_BYTES = 1 << 20
 PROBE_MORE_BYTES = 128 << 10  # what stays in the cache, and pages that a commit touches besides
+
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 # Closing a descriptor of a file drops all locks that this process has on it, SQLite's as well.
 _making = threading.Lock()
@@ -82,7 +85,7 @@ def check_names(path: Path) -> None:
     """Refuse a file that has other names: its journal and its locks lie beside one of them.
 
     Raises:
-        StoreError: there are hard links to it.
+        StoreError: there are hard links to it, or it is mounted there.
     """
     try:
         names = os.stat(path).st_nlink
@@ -94,6 +97,34 @@ def check_names(path: Path) -> None:
             " beside it would be there for each of them: remove the others, or copy the file"
             f" (`find {path.parent} -samefile {path}` names those that are near)"
         )
+    if is_mounted(os.fsencode(real_path(path)), _mounts()):
+        raise StoreError(
+            f"the store {path} is a file that is mounted there, and what SQLite and perdure keep"
+            " beside it would not be beside the file itself: mount the folder that it is in"
+        )
+
+
+def is_mounted(file: bytes, mounts: bytes) -> bool:
+    """Say whether a file is the point of a mount.
+
+    Args:
+        file: its real path.
+        mounts: what Linux says of a process's mounts in `mountinfo`: one a line, whose fifth word
+            is the point, with octal numbers for the characters that would end the word.
+    """
+    ends = (line.split(b" ", 5) for line in mounts.splitlines())
+    return any(len(end) > 4 and _OCTAL.sub(_character, end[4]) == file for end in ends)
+
+
+def _mounts() -> bytes:
+    try:
+        return Path("/proc/self/mountinfo").read_bytes()
+    except OSError:
+        return b""  # another system, or none is told
+
+
+def _character(octal: re.Match[bytes]) -> bytes:
+    return bytes([int(octal[1], 8)])
 
 
 def probe_room(connection: sqlite3.Connection, size: int) -> None:
