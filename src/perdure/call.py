@@ -295,8 +295,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_lone(self) -> bool:
         """True where one attempt is all there is, and nothing bounds it."""
-        bounds = (self.timeout, self.retry, self.reconciler, self.limit)
-        return all(bound is None for bound in bounds)
+        once = self.retry is None and self.reconciler is None
+        return once and self.timeout is None and self.limit is None
 
     def over(self, other: CallOptions) -> CallOptions:
         """Return these options, with those of `other` where these have none."""

@@ -29,11 +29,11 @@ def bounded(
         retry: when a failed attempt is followed by another; None: as configured.
         limit: a configured limit that it counts under as well.
     """
-    limits = (None if ctx.config.get(toggle) else toggle.name, limit)
+    limits = () if ctx.config.get(toggle) else (toggle.name,)
     return ctx.with_options(
         timeout=timeout,
         retry=retry,
-        limit=tuple(each for each in limits if each is not None) or None,
+        limit=(limits if limit is None else (*limits, limit)) or None,
         durable_id=durable_id,
     )
 

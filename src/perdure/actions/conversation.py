@@ -120,7 +120,8 @@ class Conversation:
                 ctx, self.setup, self.messages, tools, self.schema, emit, is_own=self._is_own
             )
             self._count(ctx, response)
-            response = _with_distinct_calls(response)
+            if response.tool_calls:
+                response = _with_distinct_calls(response)
             final = [call for call in response.tool_calls if call.name == FINAL_RESULT]
             if response.tool_calls and not (final and self.schema is not None):
                 self._begin_round()
