@@ -194,6 +194,32 @@ def test_how_a_server_is_named() -> None:
         MCPServer("a", tool_options={"a": {"timeuot": 1}})
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"args": "hello world"}, {"args": [1, 2]}, {"args": {"a": "b"}}, {"env": {"A": 5}},
+        {"env": ["A"]}, {"cwd": 5}, {"tool_filter": "read"}, {"tool_filter": [5]}, {"prefix": 5},
+        {"requires_approval": "no"}, {"prompt_templates": "review"}, {"tool_options": ["a"]},
+        {"tool_options": {"a": 5}}, {"command": 5},
+    ],
+)  # fmt: skip
+def test_an_option_of_a_wrong_kind_is_refused_by_name(options: Any) -> None:
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"an MCPServer's {name}.* give "):
+        MCPServer(**{"command": "a", **options})
+
+
+def test_a_header_of_a_wrong_kind_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="headers") as refused:
+        MCPServer("http://b", headers={"Authorization": b"secret"})  # type: ignore[dict-item]
+    assert "secret" not in str(refused.value)
+
+
+def test_a_limit_that_is_no_name_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="limit=5 is no name of a limit"):
+        MCPServer("a", limit=5)  # type: ignore[arg-type]
+
+
 # Prompts
 
 

@@ -8,13 +8,13 @@ carried out: it fails as RetryableError, and the retry policy of the tool decide
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from perdure.call import RetryPolicy
-from perdure.checks import checked_time, checked_timeout
+from perdure.checks import checked_limit, checked_time, checked_timeout
 from perdure.errors import (
     AgentDefinitionError,
     ConfigurationError,
@@ -23,6 +23,14 @@ from perdure.errors import (
 )
 from perdure.integrations.mcp_content import messages_of, part_of, text_of
 from perdure.integrations.mcp_errors import line
+from perdure.integrations.mcp_options import (
+    command_of,
+    is_said,
+    text_of_option,
+    texts,
+    texts_by_name,
+    tool_options_of,
+)
 from perdure.integrations.mcp_session import Endpoint, Link, load_extra
 from perdure.llm.json_schema import json_validator
 from perdure.llm.message import Attachment, ChatMessage, MessageRole
@@ -37,7 +45,6 @@ __all__ = ["MCPPrompt", "MCPServer", "MCPTool", "MCPToolError"]
 MCPResult = str | list[str | Attachment]
 logger = printable_logger("perdure.mcp")
 DEFAULT_RETRY: Final = RetryPolicy(max_attempts=4, initial_interval=0.5, retry_on=())
-_OPTIONS: Final = frozenset({"timeout", "retry", "limit", "requires_approval", "on_error"})
 _MOST_PAGES: Final = 100
 _MOST_ERRORS: Final = 5
 
@@ -177,7 +184,8 @@ class MCPServer(Resource):
         auth: How requests over HTTP are signed: an `Auth` of httpx or httpx2.
 
     Raises:
-        ConfigurationError: It is not one of command, url and server.
+        ConfigurationError: It is not one of command, url and server, or an option is of a wrong
+            kind.
     """
 
     __journal_name__ = "perdure:MCPServer"
@@ -208,26 +216,28 @@ class MCPServer(Resource):
         auth: Any = None,
     ) -> None:
         url = url or endpoint
+        command = text_of_option("command", command)
         if command is not None and re.match(r"https?://", command):
             command, url = None, command
         if sum(each is not None for each in (command, url, server)) != 1:
             raise ConfigurationError("an MCPServer has one of command, url= and server=")
         self._endpoint = Endpoint(
-            command=_command(command, args), env=env, cwd=cwd, url=url, headers=headers,
-            server=server, auth=auth,
+            command=command_of(command, args), env=texts_by_name("env", env),
+            cwd=text_of_option("cwd", cwd, os.PathLike), url=text_of_option("url", url),
+            headers=texts_by_name("headers", headers), server=server, auth=auth,
             read_timeout=checked_time(read_timeout, "read_timeout="),
         )  # fmt: skip
         self.name = str(self._endpoint)  # in messages, where it is not declared under another
-        self._filter = tool_filter
-        self._prefix = prefix
+        self._filter = tool_filter if callable(tool_filter) else texts("tool_filter", tool_filter)
+        self._prefix = text_of_option("prefix", prefix) or ""
         self._defaults = {
             "timeout": checked_timeout(timeout),
             "retry": DEFAULT_RETRY if retry is None else retry,
-            "limit": limit,
-            "requires_approval": requires_approval,
+            "limit": None if limit is None else checked_limit(limit),
+            "requires_approval": is_said("requires_approval", requires_approval),
         }
-        self._tool_options = _options(tool_options or {})
-        self._templates = frozenset(prompt_templates)
+        self._tool_options = tool_options_of(tool_options)
+        self._templates = frozenset(texts("prompt_templates", prompt_templates) or ())
         self._connect_timeout = checked_time(connect_timeout, "connect_timeout=")
         self._link: Link | None = None
         self._tools: dict[str, MCPTool] = {}
@@ -410,33 +420,6 @@ class MCPServer(Resource):
                     f" {', '.join(sorted(named - known))}; it has:"
                     f" {line(', '.join(sorted(known))) or 'none'}"
                 )
-
-
-def _command(command: str | None, args: Sequence[str] | None) -> tuple[str, ...]:
-    if command is None:
-        if args:
-            raise ConfigurationError("an MCPServer has args= only with a command")
-        return ()
-    if args is not None:
-        return (command, *args)
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise ConfigurationError(f"MCPServer({command!r}): {error}") from None
-    if not words:
-        raise ConfigurationError("MCPServer(''): give a command or a URL")
-    return tuple(words)
-
-
-def _options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    for name, each in options.items():
-        unknown = set(each) - _OPTIONS
-        if unknown:
-            raise ConfigurationError(
-                f"tool_options[{name!r}]: there is no {', '.join(sorted(unknown))}; there are:"
-                f" {', '.join(sorted(_OPTIONS))}"
-            )
-    return {name: dict(each) for name, each in options.items()}
 
 
 async def _listed(request: Callable[..., Any], attribute: str) -> list[Any]:
