@@ -28,7 +28,7 @@ from tests.promises.support import (
     run,
 )
 
-from perdure import RetryableError, RetryPolicy, RunStatus, TerminalError
+from perdure import ConfigurationError, RetryableError, RetryPolicy, RunStatus, TerminalError
 from perdure.actions.chat import chat
 from perdure.llm.message import ChatMessage
 from perdure.resource import ResourceType
@@ -57,7 +57,8 @@ def test_the_last_fallback_says_why_the_run_fails(sort: Any) -> None:
 def test_a_mistake_of_ones_own_is_not_hidden_by_a_fallback(sort: Any) -> None:
     other = model(["from another"])
     setup = model(limit="none", fallbacks=[other])
-    assert "limit 'none' is not configured" in error_text(failures(sort(setup), ONE))
+    with pytest.raises(ConfigurationError, match="limit 'none' is not configured"):
+        run(sort(setup), ONE)
     odd = model(
         lambda messages, tools: ChatMessage(content="x", extra_args={"odd": object()}),
         fallbacks=[other],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from typing import Any
@@ -19,9 +20,9 @@ from tests.promises.chat_support import (
     said_by_tools,
     wants,
 )
-from tests.promises.support import OFF, SECONDS, config_of, error_text, failures, run
+from tests.promises.support import OFF, SECONDS, config_of, run
 
-from perdure import RetryableError, RetryPolicy
+from perdure import ConfigurationError, RetryableError, RetryPolicy
 from perdure.actions.react import ReActAgent
 from perdure.actions.sub_agent import SubAgent
 from perdure.llm.message import ToolCall
@@ -113,14 +114,16 @@ def test_limits_of_ones_own_are_kept_beside_the_switches() -> None:
     assert all(later - first > 0.95 for first, later in zip(begun, begun[6:], strict=False))
 
 
-def test_a_limit_that_is_not_configured_is_named() -> None:
-    for agent in (
-        ByEvents(model(limit="modle")),
-        ByEvents(model(script, tools=[TimedTool(limit="modle").tool])),
-    ):
+@pytest.mark.parametrize("limit", ["modle", ("model", "modle")])
+def test_a_limit_that_is_not_configured_is_named_before_anything_runs(limit: Any) -> None:
+    tool = TimedTool(limit=limit)
+    for agent in (ByEvents(model(limit=limit)), ByEvents(model(script, tools=[tool.tool]))):
         config = {"limits": {"model": {"concurrency": 2}}}
-        said = error_text(failures(agent, KEYS[:1], config=config))
-        assert "limit 'modle' is not configured: did you mean 'model'?" in said
+        said = "limit 'modle' is not configured: did you mean 'model'?"
+        with pytest.raises(ConfigurationError, match=re.escape(said)):
+            run(agent, KEYS[:1], config=config)
+    with pytest.raises(ConfigurationError, match="limit=5 is no name of a limit"):
+        run(ByEvents(model(limit=5)), KEYS[:1])
 
 
 def test_two_models_do_not_overlap_with_each_other_either() -> None:

@@ -161,7 +161,7 @@ class JobRuntime:
         self.stopped = asyncio.get_running_loop().create_future()
         self._make_parts(info)
         try:
-            await self._resources.open()
+            await self._resources.open(self._services.check_limit)
             for annotated in self._resources.journaled_types():
                 self.codec.registry.register_annotation(annotated)
             self.codec.errors.fix()

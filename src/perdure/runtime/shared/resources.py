@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.agent.resources import ResourceKey, ResourceSpec, placed
+from perdure.checks import checked_limit
 from perdure.errors import AgentDefinitionError, ConfigurationError, PerdureError, did_you_mean
 from perdure.printable import printable_logger
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from perdure.store.group_commit import GroupCommit
 
 logger = printable_logger("perdure")
+CheckLimit = Callable[[str | tuple[str, ...]], object]
 
 # What is opened first may be used by what is opened later.
 _ORDER: Final = (
@@ -63,6 +65,7 @@ class JobResources:
         self._opened: list[Resource] = []
         self._for_use: dict[ResourceKey, ResourceSpec] = {}  # not asked for yet
         self._using = threading.Lock()  # actions and calls ask from any thread
+        self._check_limit: CheckLimit = lambda limit: None
         self._opening = ""  # what is being opened, for messages
         self._own: dict[int, tuple[Resource, Resource]] = {}  # by id: one given, and this job's
 
@@ -120,12 +123,16 @@ class JobResources:
 
     # Life
 
-    async def open(self) -> None:
+    async def open(self, check_limit: CheckLimit = lambda limit: None) -> None:
         """Make and open all resources.
+
+        Args:
+            check_limit: refuses limits that the job does not have.
 
         Raises:
             ConfigurationError: one cannot be made or opened; those opened before are closed again.
         """
+        self._check_limit = check_limit
         for key, spec in self._specs.items():
             if spec.for_use:
                 self._for_use[key] = spec
@@ -177,6 +184,7 @@ class JobResources:
                 part.name = resource.name
             await self._open_with_parts(part)
         what = f"{resource.resource_type().value} {resource.name!r}"
+        self._check_calls(resource, what)
         self._opening = f"{what}: "
         try:
             opening = resource.open()
@@ -201,6 +209,18 @@ class JobResources:
                     " rename one, or give the server a prefix"
                 )
             offered.resource_context = self
+            self._check_calls(offered, f"{key[0].value} {key[1]!r} of the {what}")
+
+    def _check_calls(self, resource: Resource, what: str) -> None:
+        """Refuse now what all of its calls would be refused for."""
+        if resource.resource_type() not in (ResourceType.TOOL, ResourceType.CHAT_MODEL):
+            return
+        limit = getattr(resource, "limit", None)
+        if limit is not None:
+            try:
+                self._check_limit(checked_limit(limit))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"the {what}: {error}") from None
 
     def journaled_types(self) -> Iterable[Any]:
         """Return annotations of what the open resources put into the journal."""
