@@ -209,3 +209,24 @@ def test_the_command_that_goes_on_does_not_begin_anew(cli: Any, tmp_path: Path) 
     command = "perdure run notes.py:Notes --input in.jsonl --key id --quiet"
     assert code == 1
     assert f"  {command}\n" in err
+
+
+def test_g21_no_job_and_no_id_begins_a_line_of_perdure_s_own(
+    cli: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begins = "perdure: all is well"
+    inputs = [{"id": "a", "text": "one"}, {"id": f"b\n{begins}", "text": None}]
+    lines = "".join(f"{json.dumps(each)}\n" for each in inputs)
+    (tmp_path / "in.jsonl").write_text(f"{lines}no JSON\n", "utf-8")
+    job = ("--job", f"a\n{begins}")
+    run = ("run", "notes.py:Counts", "--input", "in.jsonl", "--key", "id", "--id", "id", *job)
+    assert main([*run, "--on-bad-line", "skip"]) == 1
+    said = [*capsys.readouterr()]
+    for command in (["outputs"], ["inbox"], ["stats"], ["runs"], ["runs", "--bad-lines"]):
+        assert main([*command, *job]) == 0
+        said += capsys.readouterr()
+    assert main(["doctor"]) == 0
+    text = "".join([*said, *capsys.readouterr()])
+    for shown in (f"a\\n{begins}: 2 inputs", f"key b\\n{begins}: ", f"job a\\n{begins} (1 "):
+        assert shown in text
+    assert not [line for line in text.splitlines() if line.startswith(begins)]

@@ -15,6 +15,7 @@ import typer
 
 from perdure.cli.options import DEFAULT_STORE, epilog
 from perdure.errors import PerdureError
+from perdure.printable import printable
 
 
 class Check(NamedTuple):
@@ -146,7 +147,7 @@ def check_store(url: str) -> Check:
         for job in history.jobs():
             shown = render.counts(history.counts(job))
             alive = "; a live process runs it" if history.is_owned(job) else ""
-            jobs.append(f"job {job.name} ({shown or 'no runs'}{alive})")
+            jobs.append(f"job {printable(job.name)} ({shown or 'no runs'}{alive})")
         version = history.version
     listed = ", ".join(jobs) or "no jobs yet"
     return Check("ok", "store", f"{url}, schema version {version}: {listed}")

@@ -32,7 +32,7 @@ from perdure.errors import (
     StoreError,
     TooManyFailuresError,
 )
-from perdure.printable import shell_word
+from perdure.printable import printable, shell_word
 
 HINT_SECONDS = 2.0  # that nothing but waiting is done before the user is told
 GRACE_SECONDS = 5.0  # that the runs in flight have after the first signal
@@ -278,8 +278,9 @@ def _print_summary(plan: Plan, view: View, summary: Summary, counts: Counts) -> 
     if summary.late_results:
         calls += f", {render.count(summary.late_results, 'late result')} dropped"
     view.note(
-        f"{plan.job}: {render.count(summary.inputs, 'input')} ({', '.join(parts)}); {calls};"
-        f" {render.count(summary.outputs, 'output')} in {render.duration(summary.seconds * 1e9)}"
+        f"{printable(plan.job)}: {render.count(summary.inputs, 'input')} ({', '.join(parts)});"
+        f" {calls}; {render.count(summary.outputs, 'output')} in"
+        f" {render.duration(summary.seconds * 1e9)}"
     )
     if summary.bad_lines:
         view.note(
@@ -313,7 +314,7 @@ def _list_failures(plan: Plan, view: View, result: DriveResult) -> None:
     for info in failed[:LISTED_FAILURES]:
         reason = render.short_failure(info.error) if info.error else info.status.value
         shown = render.first_line(reason, LONGEST_REASON)
-        view.note(f"  {info.title}  key {render.shown_key(info.key)}: {shown}")
+        view.note(f"  {printable(info.title)}  key {render.shown_key(info.key)}: {shown}")
     more = result.failures + result.cancelled - LISTED_FAILURES
     if more > 0:
         status = "failed" if result.failures else "cancelled"

@@ -17,6 +17,7 @@ from perdure.cli.options import (
     open_job,
     selection,
 )
+from perdure.printable import printable
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
@@ -64,14 +65,13 @@ def inbox(
                 break
         count = render.count(len(waits), "wait")
         more = "" if len(shown) == len(waits) else f" (the first {limit}; --limit shows more)"
-        render.say(f"job {row.title}: {count} for an answer from outside{more}")
+        render.say(f"job {printable(row.title)}: {count} for an answer from outside{more}")
 
 
 def _print(wait: WaitInfo, command: str) -> None:
     """Print a wait; the command stays in one piece, to be copied."""
     from perdure.cli import render
     from perdure.cli.tables import wrapped
-    from perdure.printable import printable
 
     console = render.make_console()
     age = render.rough(render.now() - wait.since)

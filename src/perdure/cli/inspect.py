@@ -19,6 +19,7 @@ from perdure.cli.options import (
     epilog,
     open_job,
 )
+from perdure.printable import printable
 
 if TYPE_CHECKING:
     from perdure.operate.history import History, JobRow
@@ -168,7 +169,7 @@ def _show_bad_lines(store: str, job: str | None, limit: int, as_json: bool) -> N
     if found:
         render.make_console().print(table)
     shown = "" if count <= len(found) else f" (the first {len(found)}; --limit shows more)"
-    render.say(f"job {row.title}: {render.count(count, 'bad line')} passed over{shown}")
+    render.say(f"job {printable(row.title)}: {render.count(count, 'bad line')} passed over{shown}")
 
 
 def show(

@@ -10,6 +10,7 @@ import typer
 
 from perdure.cli.options import DEFAULT_STORE, JobOption, StoreOption, epilog
 from perdure.errors import ConfigurationError
+from perdure.printable import printable
 
 if TYPE_CHECKING:
     from perdure.connectors.jsonl import JsonlSink
@@ -65,7 +66,7 @@ def outputs(
     if sink.file is not None:
         check_written("--output", sink.file, store)
     name, count = asyncio.run(_copy(store, job, sink))
-    render.say(f"job {name}: {render.count(count, 'output')}", error=True)
+    render.say(f"job {printable(name)}: {render.count(count, 'output')}", error=True)
 
 
 async def _copy(store: str, name: str | None, sink: JsonlSink) -> tuple[str, int]:

@@ -196,7 +196,7 @@ class Lines:
 
     def __init__(self, job: str, total: Total) -> None:
         self.seconds = LINE_SECONDS
-        self._job = job
+        self._job = printable(job)
         self._total = total
         self._meter = Meter()
         self._shown: Counts | None = None
