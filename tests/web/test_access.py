@@ -291,3 +291,8 @@ async def test_what_means_nothing_is_refused(options: dict[str, Any], said: str)
             pass
     with pytest.raises(ConfigurationError, match="limit rate is 0"):
         Limits(rate=0)
+    for odd in (1.5, float("inf")):
+        with pytest.raises(ConfigurationError, match=f"limit body_bytes is {odd}: give a whole"):
+            Limits(body_bytes=odd)  # type: ignore[arg-type]
+    assert type(Limits(body_bytes=16e6).body_bytes) is int  # type: ignore[arg-type]
+    assert Limits(drain_seconds=0.5).drain_seconds == 0.5

@@ -58,6 +58,12 @@ class Limits:
             number = fitting(lambda number: number > 0, given)
             if number is None:
                 raise ConfigurationError(f"limit {field.name} is {shown(given)}: give more than 0")
+            if field.type == "int":
+                if not float(number).is_integer():
+                    raise ConfigurationError(
+                        f"limit {field.name} is {shown(given)}: give a whole number"
+                    )
+                number = int(number)
             object.__setattr__(self, field.name, number)  # past that of a frozen class
 
 
