@@ -262,6 +262,21 @@ async def test_what_is_no_request_is_refused(sent: bytes) -> None:
         assert (await served.ask("GET", "/healthz"))[0] == 200
 
 
+async def test_a_head_that_comes_at_once_has_no_more_room_than_others() -> None:
+    async with serving(header_bytes=4000) as served:
+        client = await served.client()
+        room = 4000 - len(request("GET", "/healthz", X="y"))
+        for _ in range(2):  # the second behind the first, on one connection
+            client.ask("GET", "/healthz", X="x" * (room + 1))
+            assert (await client.answer())[0] == 200
+        client.send(
+            request("POST", "/runs", {"key": "k" * 5000, "value": 1})
+        )  # of a body it is not
+        assert (await client.answer())[0] == 202
+        client.ask("GET", "/healthz", X="x" * (room + 2))
+        assert (await client.end()).startswith(b"HTTP/1.1 400 ")
+
+
 async def test_a_client_that_takes_nothing_is_let_go() -> None:
     async with serving(send_seconds=SOON, receive_seconds=PATIENCE) as served:
         large = {"key": "k", "value": {"echo": "x" * 12_000_000}, "id": "large", "wait": True}

@@ -37,6 +37,27 @@ class Connections:
         self.count = 0
 
 
+class _BoundedConnection(h11.Connection):
+    """The requests of a connection; h11 itself bounds a head only while it is incomplete.
+
+    Args:
+        most: bytes of a request's line and headers.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(h11.SERVER, most)
+        self._most = most
+
+    def next_event(self) -> Any:
+        if self.their_state is not h11.IDLE:
+            return super().next_event()
+        before = len(self.trailing_data[0])
+        event = super().next_event()
+        if type(event) is h11.Request and before - len(self.trailing_data[0]) > self._most:
+            raise h11.RemoteProtocolError("the head is too large")
+        return event
+
+
 class BoundedProtocol(H11Protocol):
     """A connection; where there are too many, the one that is idle longest makes room.
 
@@ -51,6 +72,7 @@ class BoundedProtocol(H11Protocol):
         super().__init__(**options)
         self._bounds = bounds
         self._limits = bounds.limits
+        self.conn = _BoundedConnection(bounds.limits.header_bytes)
         self._deadline: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None  # until the client takes what is sent
         self._is_refused = False

@@ -213,7 +213,6 @@ def _config(application: ASGIApp, limits: Limits) -> uvicorn.Config:
         date_header=True,
         proxy_headers=False,
         backlog=backlog,
-        h11_max_incomplete_event_size=limits.header_bytes,
         timeout_keep_alive=int(limits.idle_seconds) + 60,  # ours comes first
         timeout_graceful_shutdown=int(limits.drain_seconds) + 3,  # ours comes first
     )
