@@ -275,8 +275,8 @@ class RunnerContext(Protocol):
                 is not bounded by it.
             retry: when a failed attempt is followed by another.
             limit: name of a limit of the job's configuration (`limits`); each attempt waits until
-                it allows one more. Of several names, one after the other: name them in the same
-                order everywhere.
+                it allows one more. Of several names, one after the other, those with a rate last:
+                name them in the same order everywhere.
             reconciler: asked for the outcome, instead of executing again, when a crash leaves it
                 open whether the call executed; takes the call's arguments, plain or coroutine.
             durable_id: name of the callable in the journal, where its own may change.

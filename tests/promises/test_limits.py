@@ -191,6 +191,75 @@ def test_g20_no_more_attempts_begin_than_a_rate_allows(
     assert begun[-1] - begun[0] > 0.55
 
 
+NEVER_AGAIN = {"rate": 1, "per": 1_000.0}
+
+
+def test_g20_what_waits_for_a_thread_keeps_its_place_in_a_rate(store: str) -> None:
+    """However many windows go by: all of them could begin in one moment."""
+    blocking, release = threading.Event(), threading.Event()
+
+    def blocks() -> None:
+        blocking.set()
+        release.wait(SECONDS)
+
+    async def waits(event: Any, ctx: Any) -> None:
+        blocked = ctx.durable_execute_async(blocks)
+        api = ctx.with_options(limit="api")
+        await asyncio.gather(blocked, *(api.durable_execute_async(str, n) for n in range(6)))
+
+    async def go() -> None:
+        config = limited(rate=2, per=0.01, **{"num-async-threads": 1})
+        async with LocalEngine(store, config=config).open(agent_of(waits)) as job:
+            one = await job.submit({}, key="a")
+            await asyncio.to_thread(blocking.wait, SECONDS)
+            await asyncio.sleep(0.1)
+            usage = services_of(job).limits.usage["api"]
+            release.set()
+            await asyncio.wait_for(one.wait(), SECONDS)
+            assert tuple(usage) == (2, 4)
+
+    asyncio.run(go())
+
+
+def test_g20_a_call_that_was_cancelled_before_it_began_leaves_a_rate_to_the_next(
+    store: str,
+) -> None:
+    release = threading.Event()
+
+    async def cancels(event: Any, ctx: Any) -> None:
+        blocked = ctx.durable_execute_async(release.wait, SECONDS, durable_id="blocks")
+        api = ctx.with_options(limit="api")
+        never = api.durable_execute_async(counted_plain, 1)
+        await ctx.sleep(0.01)
+        never.cancel()
+        out(ctx, await api.durable_execute_async(echo, "next"))
+        release.set()
+        await blocked
+
+    config = limited(**NEVER_AGAIN, **{"num-async-threads": 1, "run-timeout": SECONDS})
+    assert run(agent_of(cancels), ONE, store=store, config=config) == ["next"]
+    assert Inside.most == 0
+
+
+@pytest.mark.parametrize("callee", [echo, counted_plain, "inline"])
+@pytest.mark.parametrize("limit", ["api", ("room", "api")])
+def test_g20_whatever_has_begun_counts_in_a_rate(callee: Any, limit: Any, store: str) -> None:
+    async def twice(event: Any, ctx: Any) -> None:
+        api = ctx.with_options(limit=limit)
+        if callee == "inline":
+            api.durable_execute(counted_plain, 1)
+        else:
+            await api.durable_execute_async(callee, 1)
+        again = api.durable_execute_async(echo, 2)
+        await ctx.sleep(0.05)
+        out(ctx, again.done())
+        again.cancel()
+
+    config = limited(**NEVER_AGAIN)
+    config["limits"]["room"] = Limit(concurrency=5)
+    assert run(agent_of(twice), ONE, store=store, config=config) == [False]
+
+
 # Fairness
 
 

@@ -27,7 +27,7 @@ class World:
     """One limit `x` under a clock that the test moves.
 
     Attributes:
-        started: what has begun, in order.
+        started: what was started, in order; it begins in the same moment.
         starts: when, ns.
         running: of that, what has not ended.
         timers: deadlines and callbacks armed and not fired.
@@ -59,10 +59,13 @@ class World:
         def start() -> None:
             self.started.append(item)
             self.starts.append(self.now)
+            if item in self.permits:
+                self.permits[item].began()
             if then is not None:
                 then()
 
-        self.permits[item] = self.limits.acquire("x", key, start)
+        self.permits[item] = permit = self.limits.acquire("x", key, start)
+        permit.began()  # does nothing while it waits
 
     def release(self, *items: Any) -> None:
         for item in items:
@@ -276,13 +279,63 @@ def test_a_timer_that_is_late_hurts_nobody() -> None:
     assert world.started == [0, 1, 2, 3]
 
 
+def test_what_begins_late_counts_from_then() -> None:
+    world = World(rate=2, per=1.0)
+    late = [world.limits.acquire("x", None, lambda: None) for _ in range(2)]
+    world.acquire("after")
+    world.advance(5 * SECOND)
+    assert world.started == []  # two may begin at any moment
+    assert world.timers == []
+    late[0].began()
+    world.advance(SECOND - 1)
+    late[1].began()
+    late[1].began()
+    assert world.started == []
+    world.advance(1)
+    assert world.started == ["after"]
+    world.acquire("last")
+    world.advance(SECOND - 2)
+    assert world.started == ["after"]
+    world.advance(1)
+    assert world.started == ["after", "last"]
+
+
+def test_what_never_begins_counts_for_nothing() -> None:
+    world = World(rate=1, per=1.0)
+    never = world.limits.acquire("x", None, lambda: None)
+    world.acquire("next")
+    never.release()
+    never.began()
+    assert world.started == ["next"]
+    world.acquire("later")
+    assert world.started == ["next"]
+
+
+def test_a_rate_without_a_practical_bound_keeps_what_is_in_its_window_alone() -> None:
+    world = World(rate=2**63, per=1.0)
+    for item in range(100):
+        world.acquire(item)
+        world.release(item)
+        world.advance(SECOND // 4)
+    assert len(world.started) == 100
+    assert len(world.limits._gates["x"]._begun) <= 4
+
+
 @on_host
 async def test_the_timers_of_the_runtime_serve_a_rate() -> None:
     timers = TimerService()
     limits = Limits({"x": Limit(rate=2, per=0.02)}, time.time_ns, timers.arm)
     starts: list[int] = []
+    permits: list[Permit] = []
+
+    def start() -> None:
+        starts.append(time.time_ns())
+        for each in permits:
+            each.began()
+
     for _ in range(6):
-        limits.acquire("x", None, lambda: starts.append(time.time_ns()))
+        permits.append(limits.acquire("x", None, start))
+        permits[-1].began()
     assert len(starts) == 2
     async with asyncio.timeout(PATIENCE):
         while len(starts) < 6:
@@ -338,6 +391,8 @@ class Model(World):
             self.judge_bounds()
             if how == "fail":
                 self.live.discard(item)
+                if item not in self.permits:  # it failed before it could begin
+                    self.starts.pop()
                 raise ZeroDivisionError
             if how == "end" and item in self.permits:
                 self.end(item)

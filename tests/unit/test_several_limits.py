@@ -179,6 +179,20 @@ def test_whatever_order_several_limits_are_released_in_nothing_is_left_behind(
     assert len(set(chains.started)) == len(chains.started)
 
 
+def test_those_with_a_rate_come_last() -> None:
+    """What waits for another limit does not use its rate up, and cannot begin too late for it."""
+    given = {"rate": Limit(rate=1), "room": Limit(concurrency=1)}
+    limits = Limits(given, time.time_ns, lambda *_: None)
+    started: list[str] = []
+    first = limits.acquire_all(("rate", "room"), None, lambda: started.append("first"))
+    limits.acquire_all(("rate", "room"), None, lambda: started.append("second"))
+    assert limits.usage == {"rate": (1, 0), "room": (1, 1)}
+    first.release()  # it never began
+    assert started == ["first", "second"]
+    assert not limits.has_rate("room")
+    assert limits.has_rate(("room", "rate"))
+
+
 def test_a_limit_that_is_named_twice_counts_once() -> None:
     chains = Chains()
     chains.acquire(1, "a", "b", "a")

@@ -32,21 +32,30 @@ class Permit:
     Owns: the attempt's `start` until that is called. Lifecycle: from `Limits.acquire` to `release`.
     """
 
-    __slots__ = ("_gate", "_key", "_released", "_start")
+    __slots__ = ("_begun", "_gate", "_key", "_released", "_start")
 
     def __init__(self, gate: _Gate, key: Hashable, start: Callable[[], None]) -> None:
         self._gate = gate
         self._key = key
         self._start: Callable[[], None] | None = start  # None from when it is called
-        self._released = False
+        self._begun = self._released = False
 
     @property
     def waiting(self) -> bool:
         """True while `start` has still to be called."""
         return self._start is not None
 
+    def began(self) -> None:
+        """The attempt has begun to execute: its time in a rate's window runs from here."""
+        if not (self._begun or self._released or self.waiting):
+            self._begun = True
+            self._gate.began()
+
     def release(self) -> None:
-        """The attempt has ended, or shall not begin: the next one may; again it does nothing."""
+        """The attempt has ended, or shall not begin: the next one may; again it does nothing.
+
+        One that has not begun by then leaves nothing in a rate's window.
+        """
         if not self._released:
             self._released = True
             self._gate.leave(self)
@@ -54,6 +63,8 @@ class Permit:
 
 class PermitChain:
     """One attempt's places under several limits; each is waited for when it has the one before.
+
+    Those with a rate come last: what is allowed to begin should do so soon.
 
     Owns: the permits taken so far. Lifecycle: from `Limits.acquire_all` to `release`.
     """
@@ -64,7 +75,8 @@ class PermitChain:
         self, limits: Limits, names: tuple[str, ...], key: Hashable, start: Callable[[], None]
     ) -> None:
         self._limits = limits
-        self._rest = list(dict.fromkeys(names))  # one named again would wait for itself
+        # One named again would wait for itself.
+        self._rest = sorted(dict.fromkeys(names), key=limits.has_rate)
         self._key = key
         self._start = start
         self._permits: list[Permit] = []
@@ -75,6 +87,11 @@ class PermitChain:
     def waiting(self) -> bool:
         """True while it waits for one of them."""
         return self._permits[-1].waiting
+
+    def began(self) -> None:
+        """The attempt has begun to execute."""
+        for permit in self._permits:
+            permit.began()
 
     def _go_on(self) -> None:
         if not self._rest:
@@ -129,6 +146,11 @@ class Limits:
         for gate in self._gates.values():
             gate.let_go()
 
+    def has_rate(self, names: str | tuple[str, ...]) -> bool:
+        """Say whether an attempt under these limits has to say when it has begun."""
+        some = (names,) if isinstance(names, str) else names
+        return any(self._gates[name].has_rate for name in some)
+
     def check(self, name: str) -> None:
         """Make sure that there is a limit of this name.
 
@@ -148,8 +170,8 @@ class Limits:
     ) -> PermitChain:
         """Call `start` as soon as every one of several limits allows one more, taken in order.
 
-        As `acquire`; whoever takes several must take them in one order everywhere. One that is
-        named again counts once.
+        As `acquire`, those with a rate after the others; whoever takes several must take them in
+        one order everywhere. One that is named again counts once.
         """
         for name in names:
             self.check(name)
@@ -164,11 +186,14 @@ class Limits:
         Args:
             name: name of a configured limit.
             key: whom the attempt is for; keys take turns.
-            start: begins the attempt. If it raises, the attempt is over: this call raises what it
-                raised, and where this call has returned it is logged.
+            start: begins the attempt, or has it wait for what else it needs. If it raises, the
+                attempt is over: this call raises what it raised, and where this call has returned
+                it is logged.
 
         Returns:
-            What to release when the attempt has ended or need not begin any more.
+            What to release when the attempt has ended or need not begin any more. Under a rate it
+            counts all the time until it is told that the attempt has begun, and for the length of
+            the window from then on: no more begin in one, however late they do.
 
         Raises:
             ConfigurationError: there is no limit of this name.
@@ -182,7 +207,7 @@ class Limits:
 class _Gate:
     """One limit.
 
-    Owns: the queue of permits that wait, the times of the last starts, at most one armed timer.
+    Owns: the queue of permits that wait, the beginnings in the window, at most one armed timer.
     Lifecycle: that of `Limits`. A timer that nobody needs any more calls back once, in vain.
     """
 
@@ -192,13 +217,19 @@ class _Gate:
         self._name = name
         self._concurrency = limit.concurrency
         self._per = max(1, round(limit.per * 1e9))
-        # The last `rate` starts: the next may begin when the oldest has left the window.
-        self._starts: deque[int] | None = deque(maxlen=limit.rate) if limit.rate else None
+        self._rate = limit.rate
+        self._begun: deque[int] = deque()  # when, of those within the window; the oldest first
+        self._beginning = 0  # of what runs, what has not begun yet
         self._now = now
         self._arm = arm
         self._armed = False
         self._draining = False
         self.held = False  # nothing starts, whatever its room
+
+    @property
+    def has_rate(self) -> bool:
+        """True where beginnings are counted."""
+        return self._rate is not None
 
     def let_go(self) -> None:
         """Start what may start."""
@@ -210,6 +241,16 @@ class _Gate:
         self.waiting.push(permit._key, permit)
         self._drain(permit)
 
+    def began(self) -> None:
+        """One of what runs has begun."""
+        self._beginning -= 1
+        if self._rate is not None:
+            now = self._now()
+            self._forget(now)
+            self._begun.append(now)
+            if self.waiting:
+                self._drain()  # or nobody would wake it when this one has left the window
+
     def leave(self, permit: Permit) -> None:
         """Take the permit out of the queue, or start the next in its place."""
         if permit._start is not None:
@@ -217,6 +258,8 @@ class _Gate:
             self.waiting.remove(permit._key, permit)
             return
         self.running -= 1
+        if not permit._begun:
+            self._beginning -= 1
         self._drain()
 
     def _drain(self, entering: Permit | None = None) -> None:
@@ -249,8 +292,7 @@ class _Gate:
         start, permit._start = permit._start, None
         assert start is not None
         self.running += 1
-        if self._starts is not None:
-            self._starts.append(self._now())
+        self._beginning += 1
         try:
             start()
         except BaseException:
@@ -262,14 +304,22 @@ class _Gate:
             return False
         if self._concurrency is not None and self.running >= self._concurrency:
             return False
-        starts = self._starts
-        if starts is None or len(starts) < (starts.maxlen or 0):
+        if self._has_place():
             return True
-        allowed_at = starts[0] + self._per
-        if allowed_at <= self._now():
+        self._forget(self._now())
+        if self._has_place():
             return True
-        self._wake_at(allowed_at)
+        if self._begun:
+            self._wake_at(self._begun[0] + self._per)
         return False
+
+    def _has_place(self) -> bool:
+        return self._rate is None or len(self._begun) + self._beginning < self._rate
+
+    def _forget(self, now: int) -> None:
+        """Drop the beginnings that have left the window."""
+        while self._begun and self._begun[0] + self._per <= now:
+            self._begun.popleft()
 
     def _wake_at(self, at: int) -> None:
         if not self._armed:

@@ -258,8 +258,9 @@ class CallAttempts:
             permit = limits.acquire_all(limit, self._key, self._record)
         if self._ended == ended:
             self._permit = permit
-        else:
-            permit.release()  # an inline attempt began and ended meanwhile
+        else:  # an inline attempt began and ended meanwhile
+            permit.began()
+            permit.release()
 
     def _record(self) -> None:
         """Write what has to be durable before the attempt starts."""
@@ -301,17 +302,22 @@ class CallAttempts:
         invocation = Invocation(given.func, given.args, given.kwargs, self._over, context)
         invocation.key = self._key
         self._invocation = invocation
+        limit = self._options.limit
         if callee.inline:
+            if self._permit is not None:
+                self._permit.began()
             self._services.executor.run_inline(invocation)
             return
-        if self._options.timeout is not None:
+        if self._options.timeout is not None or (
+            limit is not None and self._services.limits.has_rate(limit)
+        ):
             invocation.on_start = self._began
         if not callee.is_coroutine:
             self._since = self._services.now()
             invocation.on_wait = self._starves
         # Under a limit another's end starts it, which may be that of the whole run: not in there.
         self._services.executor.start(
-            invocation, is_coroutine=callee.is_coroutine, at_once=self._options.limit is None
+            invocation, is_coroutine=callee.is_coroutine, at_once=limit is None
         )
 
     def _starves(self, why: str) -> None:
@@ -333,13 +339,20 @@ class CallAttempts:
             self._say(None)
 
     def _began(self, invocation: Invocation) -> None:
-        """The attempt has begun to execute: its timeout runs from here."""
+        """The attempt has begun to execute: its timeout runs from here, and its time in a rate."""
         if invocation.started_at:
             self._fed()
+            if invocation is self._invocation:
+                self._count(invocation)
         if invocation is self._invocation and self._options.timeout and self._bound is None:
             # On the clock that nobody sets: a healthy attempt does not fail by a change of time.
             expires_at = self._services.world.monotonic() + nanoseconds(self._options.timeout)
             self._bound = self._services.spans.arm(expires_at, self._expired)
+
+    def _count(self, invocation: Invocation) -> None:
+        """Count the attempt under way in the rates of its limits, if it has begun."""
+        if self._permit is not None and invocation.started_at:
+            self._permit.began()
 
     def _expired(self) -> None:
         self._bound = None
@@ -358,6 +371,7 @@ class CallAttempts:
         invocation = self._invocation
         assert invocation is not None
         self._services.executor.drop(invocation)
+        self._count(invocation)  # a thread may have taken it since anybody was told
         self._invocation = None
         self._note_thread(invocation)
         return invocation
@@ -391,6 +405,7 @@ class CallAttempts:
 
     def _over(self, invocation: Invocation, value: Any, error: BaseException | None) -> None:
         if self._invocation is not None:
+            self._count(invocation)
             self._invocation = None
             self._note_thread(invocation)
         self._ended += 1
