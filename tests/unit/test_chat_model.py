@@ -170,6 +170,40 @@ def test_two_tools_of_one_name_are_refused_when_the_job_opens() -> None:
     refused(model(tools=[look, "look"]), "two of its tools are called 'look'", look=named)
 
 
+class Server(Resource):
+    """Offers tools, others later."""
+
+    RESOURCE_TYPE = ResourceType.MCP_SERVER
+
+    def __init__(self, name: str, *tools: str) -> None:
+        self.name = name
+        self.tools = tools
+
+    def provided(self) -> list[Resource]:
+        return [Tool(look, name=each) for each in self.tools]
+
+
+def test_a_server_that_lists_others_later_takes_no_tools_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = Server("first", "a", "b"), Server("second", "c")
+    setup = opened(model(tools=[first, look, second]))
+    own = setup.tool_list()[2]
+    first.tools, second.tools = ("c", "look", "a", "new", "final_result"), ("c", "new", "b")
+    for _ in range(3):
+        listed = setup.tool_list()
+        assert [each.name for each in listed] == ["a", "new", "look", "c"]
+        assert listed[2] is own
+    told = [each.getMessage() for each in caplog.records]
+    assert len(told) == 5  # each once
+    assert told[1] == (
+        "chat model 'm': first lists a tool 'look' now, a name that another of its tools has: it"
+        " is left out; give the server a prefix=, or take some of its tools (tool_filter=)"
+    )
+    first.tools = ("b",)
+    assert [each.name for each in setup.tool_list()] == ["b", "look", "c"]
+
+
 def test_the_name_of_the_final_answer_is_no_tools() -> None:
     refused(
         model(tools=[Tool(look, name="final_result")]), "how a model gives its structured output"

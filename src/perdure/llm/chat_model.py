@@ -6,26 +6,25 @@ import asyncio
 import functools
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Final, Literal, Protocol, Self, get_args
 
 from perdure.call import RetryPolicy, checked_retry
 from perdure.callables import is_coroutine_function
 from perdure.checks import checked_bound, checked_choice, checked_timeout
-from perdure.errors import AgentDefinitionError, ConfigurationError
+from perdure.errors import ConfigurationError
 from perdure.llm.message import ChatDelta, ChatMessage, MessageRole
 from perdure.llm.output_schema import OutputMode, OutputSchema
 from perdure.llm.prompt import Prompt
 from perdure.llm.providers import provider
 from perdure.llm.response import checked_response
 from perdure.llm.skills.told import told
-from perdure.llm.tool import AnyTool, Tool, as_tool, checked_tool_name
+from perdure.llm.tool import AnyTool, Tool, as_tool
+from perdure.llm.tool_names import FINAL_RESULT, ToolNames
 from perdure.resource import Resource, ResourceDescriptor, ResourceType
 
 __all__ = ["FINAL_RESULT", "BaseChatModelConnection", "BaseChatModelSetup", "ChatModel"]
-
-FINAL_RESULT: Final = "final_result"  # the tool by which a model answers in output mode "tool"
 
 
 class BaseChatModelConnection(Resource):
@@ -150,6 +149,7 @@ class BaseChatModelSetup(Resource):
     RESOURCE_TYPE: ClassVar = ResourceType.CHAT_MODEL
 
     _skill_tools: Any = None  # SkillTools, from `open` on, where it has skills
+    _tool_names: ToolNames | None = None  # from `open` on
 
     def __init__(
         self,
@@ -208,7 +208,7 @@ class BaseChatModelSetup(Resource):
             **options: As for the class; what is none of its attributes is a setting of the model.
         """
         other = object.__new__(type(self))
-        vars(other).update(vars(self))
+        vars(other).update(vars(self), _tool_names=None)
         other.tools = (*self.tools, *_tools(tools))
         settings = dict(self.settings)
         for name, value in options.items():
@@ -232,7 +232,7 @@ class BaseChatModelSetup(Resource):
         """Find the connection; make sure that everything it names is there."""
         self._connection = self._resolved_connection()
         self._skill_tools = self._opened_skills()
-        self._check_tools()
+        self._tool_names = ToolNames(f"chat model {self.name!r}", self._offered())
         self.fallback_list()
         if self.output_schema is not None:
             self.output_schema.check()
@@ -293,35 +293,21 @@ class BaseChatModelSetup(Resource):
         Raises:
             ConfigurationError: One is not declared.
         """
-        found: list[Resource] = []
+        offered = self._offered()
+        if self._tool_names is None:
+            return [each for _, each in offered]
+        return self._tool_names.kept(offered)
+
+    def _offered(self) -> Iterator[tuple[Resource, Resource]]:
+        """Yield each tool behind the server that offers it, or this chat model."""
         for each in self.tools:
             resource = each if isinstance(each, Resource) else self._named_tool(each)
             if resource.RESOURCE_TYPE is ResourceType.MCP_SERVER:
-                found += [each for each in resource.provided() if isinstance(each, Tool)]
+                yield from ((resource, it) for it in resource.provided() if isinstance(it, Tool))
             else:
-                found.append(resource)
+                yield self, resource
         if self._skill_tools is not None:
-            found += self._skill_tools.tools
-        return found
-
-    def _check_tools(self) -> None:
-        seen: set[str] = set()
-        for each in self.tool_list():
-            where = f"chat model {self.name!r}"
-            try:
-                checked_tool_name(each.name)
-            except AgentDefinitionError as error:
-                raise ConfigurationError(f"{where}: {error}") from None
-            if each.name == FINAL_RESULT:
-                raise ConfigurationError(
-                    f"{where}: {FINAL_RESULT!r} is how a model gives its structured output: give"
-                    " the tool another name="
-                )
-            if each.name in seen:
-                raise ConfigurationError(
-                    f"{where}: two of its tools are called {each.name!r}: give one another name="
-                )
-            seen.add(each.name)
+            yield from ((self, it) for it in self._skill_tools.tools)
 
     def _named_tool(self, name: str) -> Resource:
         kinds = (ResourceType.TOOL, ResourceType.MCP_SERVER, ResourceType.AGENT)
