@@ -153,7 +153,7 @@ class Foreign(BaseException):
     pass
 
 
-@pytest.mark.parametrize("raised", [Untold(), Foreign("no"), SystemExit(3)])
+@pytest.mark.parametrize("raised", [Untold(), Foreign("no"), SystemExit(3), GeneratorExit("no")])
 def test_whatever_a_sink_raises_is_a_sink_error(raised: BaseException) -> None:
     def deliver(output: Output) -> None:
         raise raised
@@ -174,6 +174,23 @@ def test_what_ends_the_process_or_the_delivery_leaves_a_sink_as_it_is() -> None:
 
     for raised in (KeyboardInterrupt(), asyncio.CancelledError()):
         asyncio.run(main(raised))
+
+
+def test_a_delivery_that_is_done_away_with_is_no_fault_of_the_sink() -> None:
+    async def deliver(output: Output) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        delivery = CallableSink(deliver).write(outputs(1))
+
+        async def begin() -> None:
+            delivery.send(None)
+
+        await asyncio.create_task(begin())
+        with pytest.raises(GeneratorExit):
+            delivery.throw(GeneratorExit())
+
+    asyncio.run(main())
 
 
 def yields(output: Output) -> Iterator[None]:

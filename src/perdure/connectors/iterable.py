@@ -118,16 +118,18 @@ class CallableSink(Sink):
             SinkError: The function raised, and its exception is the cause; or it returned a
                 generator. What ends the process is raised as it is.
         """
-        process = forks.process
+        process, task = forks.process, asyncio.current_task()
         for output in outputs:
             try:
                 result = self._deliver(output)
                 if inspect.isawaitable(result):
                     result = await result
-            except (asyncio.CancelledError, GeneratorExit):
+            except asyncio.CancelledError:
                 raise  # by which the job ends the delivery
             except BaseException as error:
-                if ends_process(error):
+                if ends_process(error) or (
+                    isinstance(error, GeneratorExit) and _is_done_away_with(task)
+                ):
                     raise
                 why = f"{class_name(type(error))}: {text_of(error)}"
                 raise self._failed(output, why) from error
@@ -217,6 +219,14 @@ def as_sink(sink: Any) -> Sink:
             " call of it runs nothing: give a function without yield"
         )
     return CallableSink(sink)
+
+
+def _is_done_away_with(task: asyncio.Task[Any] | None) -> bool:
+    """Say whether a coroutine of a task that waits is closed from outside, as its loop is over."""
+    try:
+        return asyncio.current_task() is not task
+    except RuntimeError:  # there is no loop any more
+        return True
 
 
 def _makes_generators(func: Any) -> bool:
