@@ -147,6 +147,7 @@ def test_a_wrong_target_is_explained(tmp_path: Path, target: str, expected: str)
         ("x = 1\ny = (", "shop_agent.py:2 does not load: SyntaxError"),
         ("import no_such_module_here", "shop_agent.py:1 does not load: ModuleNotFoundError"),
         ("import sys\nsys.exit(3)", "it ends the program when imported"),
+        ("class Stop(BaseException): ...\nraise Stop('no')", "shop_agent.py:2 does not load: Stop"),
         ("from .x import y", "name it as a module"),
         (
             "from perdure import Agent, action\nclass A(Agent):\n  @action()\n  def f(e, c): ...",
@@ -158,6 +159,15 @@ def test_code_that_does_not_load_is_placed(tmp_path: Path, code: str, expected: 
     write(tmp_path / "shop_agent.py", code)
     assert expected in refusal("shop_agent.py:agent")
     assert "shop_agent" not in sys.modules
+    with pytest.raises(ConfigurationError):
+        load_agent("shop_agent:agent")
+
+
+def test_ctrl_c_while_code_loads_is_none_of_its_errors(tmp_path: Path) -> None:
+    write(tmp_path / "shop_agent.py", "raise KeyboardInterrupt")
+    for target in ("shop_agent.py:agent", "shop_agent:agent"):
+        with pytest.raises(KeyboardInterrupt):
+            load_agent(target)
 
 
 def test_a_broken_import_inside_a_module_is_not_taken_for_a_missing_module(tmp_path: Path) -> None:

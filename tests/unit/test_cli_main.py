@@ -114,6 +114,19 @@ def test_debug_adds_the_traceback_wherever_it_stands(capsys: pytest.CaptureFixtu
         assert err.splitlines()[-1].startswith("perdure: store 'x' is not known")
 
 
+def test_whatever_the_users_code_raises_is_told_in_one_line_in_which_nothing_acts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code = "class Stop(BaseException): ...\ndef make():\n    raise Stop('\x1b[31mno')\n"
+    Path("stopping.py").write_text(code)
+    Path("in.jsonl").write_text('{"k": 1}\n')
+    assert main(["run", "stopping.py:make", "--input", "in.jsonl", "--key", "k"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == r"perdure: Stop: \x1b[31mno (--debug shows where)"
+
+
 def test_the_input_and_the_options_are_checked_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,8 +64,10 @@ def load_file(place: str) -> types.ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise _does_not_load(place, error, str(spec.origin)) from error
     return module
 
@@ -133,7 +135,9 @@ def load_module(name: str, folder: str | None = None) -> types.ModuleType:
         is_file = (root / f"{name}.py").is_file()
         hint = f": did you mean {name}.py?" if is_file else _near_module(name, root)
         raise ConfigurationError(f"there is no module {name!r}{hint}") from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         spec = importlib.util.find_spec(name) if "." not in name else None
         raise _does_not_load(name, error, spec.origin if spec else None) from error
 

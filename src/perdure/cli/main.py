@@ -98,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # of the user's code, whatever its class is
         if _is_closed_pipe(error):
             return _leave_pipe(error)
         return _report(error, debug)
@@ -117,7 +119,7 @@ def _is_closed_pipe(error: BaseException) -> bool:
     return isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError)
 
 
-def _leave_pipe(error: Exception) -> int:
+def _leave_pipe(error: BaseException) -> int:
     """Whoever read our output has seen enough, as `head` has; return the exit code."""
     sys.stdout = None  # else the exit would flush it and complain
     if isinstance(error, PerdureError):
@@ -125,7 +127,7 @@ def _leave_pipe(error: Exception) -> int:
     return 1
 
 
-def _report(error: Exception, debug: bool) -> int:
+def _report(error: BaseException, debug: bool) -> int:
     """Tell the user of an error in one line; return the exit code."""
     if debug:
         sys.stderr.write(printable("".join(traceback.format_exception(error)), lines=True))
@@ -141,7 +143,7 @@ def _report(error: Exception, debug: bool) -> int:
     return USAGE if isinstance(error, _USAGE_ERRORS) else 1
 
 
-def _one_line(error: Exception, debug: bool) -> str:
+def _one_line(error: BaseException, debug: bool) -> str:
     if isinstance(error, PerdureError):
         return str(error) or type(error).__name__
     if isinstance(error, OSError):
