@@ -296,6 +296,7 @@ def test_a_summary_that_is_the_stores_is_refused(folder: Folder, summary: str) -
     assert f"--summary-json {summary} is the same file as" in done.last
     assert (folder / "perdure.db").read_bytes() == store
     assert (folder / "hard.json").samefile(folder / "perdure.db-echo.agent.lock")
+    (folder / "hard.json").unlink()
     assert folder.run("--output", "out.jsonl").code == 0
 
 

@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from perdure.store.base import CommandRow
 from perdure.store.ownership import JobLock, is_owned, lock_path
 from perdure.store.sqlite import file
 from perdure.store.sqlite.file import APPLICATION_ID, connect, connect_reader
+from perdure.store.sqlite.mark import mark_path
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.statements import load_script
 from perdure.store.url import job_names, open_store, open_view
@@ -352,6 +353,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from typing import Any
+from perdure.store.sqlite.mark import mark_path
 from perdure.store.sqlite.store import SqliteStore
 
 async def hold():
@@ -500,6 +502,49 @@ def test_names_of_jobs_do_not_meet_in_one_lock_file(path: Path) -> None:
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot open the lock file .*nowhere"):
         JobLock(tmp_path / "nowhere" / "journal.db", "job")
+
+
+def _link(path: Path, other: Path) -> None:
+    path.symlink_to(other)
+
+
+def _hard_link(path: Path, other: Path) -> None:
+    path.hardlink_to(other)
+
+
+def _dangling_link(path: Path, other: Path) -> None:
+    path.symlink_to(other.with_name("nowhere"))
+
+
+def _pipe(path: Path, other: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+@pytest.mark.parametrize("make", [_link, _hard_link, _dangling_link, _pipe])
+def test_a_lock_or_a_mark_that_leads_elsewhere_is_not_written_through(
+    path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    other = path.with_name("other")
+    other.write_text("precious")
+    lock = lock_path(path, "job")
+    make(lock, other)
+    with pytest.raises(StoreError, match=r"lock file .*is a link to another file, or no regular"):
+        JobLock(path, "job")
+    assert not is_owned(path, "job")
+    lock.unlink()
+    make(mark_path(lock), other)
+
+    @on_host
+    async def commit() -> None:
+        store = SqliteStore(path)
+        sample = SampleRows(await store.open("job"))
+        await store.commit([sample.key(1)])
+        await store.close()
+
+    commit()
+    assert other.read_text() == "precious"
+    assert not other.with_name("nowhere").exists()
 
 
 def test_a_store_that_is_a_folder_is_named_and_nothing_is_left_beside_it(tmp_path: Path) -> None:

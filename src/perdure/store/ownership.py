@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import socket
+import stat
 import sys
 import threading
 import time
@@ -24,6 +25,8 @@ from perdure.printable import printable
 from perdure.same_file import is_still
 
 PRIVATE = 0o600  # the mode of new files
+# A pipe is not waited for.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _STOP = "stop that one first, or give this one another --job or --store"
 
 # While a lock file is open and nobody can tell, no process is forked: its child would keep it.
@@ -118,7 +121,7 @@ class JobLock:
                 descriptor = os.open(self._path, flags | os.O_EXCL, mode)
             except FileExistsError:
                 self._is_new = False
-                return os.open(self._path, flags, mode)
+                return open_alone(self._path, flags, mode)
             self._is_new = True
             if sys.platform != "win32":
                 os.fchmod(descriptor, mode)  # as asked for, whatever the umask
@@ -190,6 +193,30 @@ class JobLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def open_alone(path: Path, flags: int, mode: int = PRIVATE) -> int:
+    """Open a file that is written over, unless that would write over another one.
+
+    Raises:
+        OSError: it cannot be opened; or it is a link of either kind, a pipe or the like.
+    """
+    try:
+        descriptor = os.open(path, flags | _NO_LINK, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise _not_alone(path) from error
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink < 2:
+        return descriptor
+    os.close(descriptor)
+    raise _not_alone(path)
+
+
+def _not_alone(path: Path) -> OSError:
+    why = "it is a link to another file, or no regular file: remove it"
+    return OSError(errno.EMLINK, why, str(path))
 
 
 def _is_right(error: OSError) -> bool:
@@ -362,7 +389,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    _TO_LOOK = os.O_RDONLY  # a store that cannot be written can be looked at
+    _TO_LOOK = os.O_RDONLY | os.O_NONBLOCK  # a store that cannot be written can be looked at
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from perdure.errors import StoreError, StoreFormatError
 from perdure.same_file import is_still
-from perdure.store.ownership import PRIVATE, real_path
+from perdure.store.ownership import PRIVATE, open_alone, real_path
 from perdure.store.sqlite.disk import make_file
 
 __all__ = [
@@ -171,7 +171,7 @@ class LogMark:
         self._mark = _Mark(life, 0, boot)
         with contextlib.suppress(OSError, StoreError):
             make_file(self._path, self._mode)
-            self._file = os.open(self._path, os.O_RDWR)
+            self._file = open_alone(self._path, os.O_RDWR)
         self.note(db, 0.0)
         self.take()()
 
