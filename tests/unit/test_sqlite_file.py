@@ -23,7 +23,7 @@ from perdure.store.base import CommandRow
 from perdure.store.ownership import JobLock, is_owned, lock_path
 from perdure.store.sqlite import file
 from perdure.store.sqlite.file import APPLICATION_ID, connect, connect_reader
-from perdure.store.sqlite.mark import mark_path
+from perdure.store.sqlite.mark import log_path, mark_path
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.statements import load_script
 from perdure.store.url import job_names, open_store, open_view
@@ -353,7 +353,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from typing import Any
-from perdure.store.sqlite.mark import mark_path
+from perdure.store.sqlite.mark import log_path, mark_path
 from perdure.store.sqlite.store import SqliteStore
 
 async def hold():
@@ -545,6 +545,15 @@ def test_a_lock_or_a_mark_that_leads_elsewhere_is_not_written_through(
     commit()
     assert other.read_text() == "precious"
     assert not other.with_name("nowhere").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such links")
+def test_a_log_that_is_a_link_is_named(made: Path) -> None:
+    log = log_path(made)
+    log.symlink_to(made.with_name("elsewhere"))
+    for opener in (connect, connect_reader):
+        with pytest.raises(StoreError, match=rf"{log.name} is a symbolic link, which SQLite does"):
+            opener(made)
 
 
 def test_a_store_that_is_a_folder_is_named_and_nothing_is_left_beside_it(tmp_path: Path) -> None:

@@ -174,15 +174,15 @@ def disk_fault(error: sqlite3.Error, path: Path) -> str | None:
             " at the system's log"
         )
     if code == sqlite3.SQLITE_READONLY:
-        return f"{path} cannot be written: {_who_may_not(path)}"
+        return f"{path} cannot be written: {_what_stands_in_the_way(path)}"
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return f"{path} cannot be opened: {_who_may_not(path)}"
+        return f"{path} cannot be opened: {_what_stands_in_the_way(path)}"
     return None
 
 
 def no_right(path: Path) -> StoreError:
     """Return the error of a store that this user may not open, or not even look for."""
-    return StoreError(f"{path} cannot be opened: {_who_may_not(path)}")
+    return StoreError(f"{path} cannot be opened: {_what_stands_in_the_way(path)}")
 
 
 def may(path: str | Path, what: int) -> bool:
@@ -190,12 +190,16 @@ def may(path: str | Path, what: int) -> bool:
     return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _who_may_not(path: Path) -> str:
-    """Return which right is missing, as far as it can be told."""
+def _what_stands_in_the_way(path: Path) -> str:
+    """Return which right is missing, or what else is wrong, as far as it can be told."""
     for folder in reversed(Path(os.path.realpath(path)).parents):
         if os.path.isdir(folder) and not may(folder, os.X_OK):
             return f"this user may not search the folder {folder}; give it that right"
-    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+    beside = [Path(f"{real_path(path)}{end}") for end in ("-wal", "-shm")]
+    for each in beside:
+        if os.path.islink(each):
+            return f"{each} is a symbolic link, which SQLite does not follow; put the file there"
+    for each in (path, *beside):
         if os.path.exists(each) and not may(each, os.R_OK | os.W_OK):
             return f"this user may not read and write {each}; give it that right"
     if not may(path.parent, os.W_OK | os.X_OK):
