@@ -246,6 +246,14 @@ def test_an_option_that_nothing_can_set_is_refused() -> None:
         Configuration().get(ConfigOption("min-score", float, 0.5))
 
 
+@pytest.mark.parametrize("key", ["{}", "limit.{}", "limits.{}.rat", "limits.{}", "limits.{}!.rate"])
+def test_a_key_of_any_length_is_named_briefly(key: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Configuration({key.format("k" * 10_000): "v" * 10_000})
+    assert "kkk" in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
 def test_configurations_do_not_change() -> None:
     given = {"max-retries": 1}
     config = Configuration(given)

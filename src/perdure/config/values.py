@@ -97,7 +97,7 @@ class ConfigOption(Generic[T]):
         parsed = _PARSERS[self.type](self, value)
         if parsed is None:
             raise ConfigurationError(
-                f"{source}: {self.name} must be {self._expectation()}, not {value!r}"
+                f"{source}: {self.name} must be {self._expectation()}, not {value!r:.100}"
             )
         return cast("T", parsed)
 
@@ -195,7 +195,9 @@ def _leaves(mapping: Mapping[Any, Any], source: str, prefix: str) -> Iterator[tu
     for name, value in mapping.items():
         key = name.name if isinstance(name, ConfigOption) and not prefix else name
         if not isinstance(key, str):
-            raise ConfigurationError(f"{source}: key {prefix}{key!r} must be a string: quote it")
+            raise ConfigurationError(
+                f"{source}: key {prefix}{key!r:.100} must be a string: quote it"
+            )
         path = f"{prefix}{key}"
         if isinstance(value, Limit) and is_limit(path):
             value = _fields_of(value)
@@ -214,7 +216,7 @@ def retry_value(value: Any, source: str) -> RetryPolicy:
     """
     if not isinstance(value, RetryPolicy):
         raise ConfigurationError(
-            f"{source}: {RETRY} must be a RetryPolicy or a mapping, not {value!r}: "
+            f"{source}: {RETRY} must be a RetryPolicy or a mapping, not {value!r:.100}: "
             f"set {_RETRY_KEYS}max-attempts and the other keys below it"
         )
     return value
@@ -274,22 +276,23 @@ def limit_value(key: str, value: Any, source: str) -> int | Rate:
     """
     if key == LIMITS:
         raise ConfigurationError(
-            f"{source}: {LIMITS} must be a mapping of names to limits, not {value!r}: "
+            f"{source}: {LIMITS} must be a mapping of names to limits, not {value!r:.100}: "
             f"set {LIMITS}.NAME.concurrency or {LIMITS}.NAME.rate"
         )
     name, separator, field = key.removeprefix(_LIMIT_KEYS).rpartition(".")
     if not separator:
         if isinstance(value, Mapping):
-            raise ConfigurationError(f"{source}: {key} needs concurrency, rate or both")
+            raise ConfigurationError(f"{source}: {key:.100} needs concurrency, rate or both")
         raise ConfigurationError(
-            f"{source}: {key} must be a Limit or a mapping, not {value!r}: "
-            f"set {key}.concurrency or {key}.rate"
+            f"{source}: {key:.100} must be a Limit or a mapping, not {value!r:.100}: "
+            f"set {key:.100}.concurrency or {key:.100}.rate"
         )
     if field not in _LIMIT_FIELDS:
         raise _unknown_limit_field(key, field, source)
     if not _LIMIT_NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{source}: {key}: a limit's name has letters, digits, '-' and '_' only, not {name!r}"
+            f"{source}: {key:.100}: a limit's name has letters, digits, '-' and '_' only, not"
+            f" {name!r:.100}"
         )
     if field == "concurrency":
         return ConfigOption(key, int, 1, minimum=1).parse(value, source)
@@ -307,7 +310,7 @@ def _rate(key: str, value: Any, source: str) -> Rate:
             return rate
     raise ConfigurationError(
         f"{source}: {key} must be a whole number of at least 1 per time, such as 500/min or "
-        f"20/30s (units: {', '.join(_SECONDS)}), not {value!r}"
+        f"20/30s (units: {', '.join(_SECONDS)}), not {value!r:.100}"
     )
 
 
@@ -372,20 +375,21 @@ def _unknown_limit_field(key: str, field: str, source: str) -> ConfigurationErro
         field,
         [each for each in _LIMIT_FIELDS if each != field],
         f"write {' or '.join(map(env_name, forms) if in_environment else forms)}",
-        lambda near: key[: -len(field)] + (near.upper() if in_environment else near),
+        lambda near: f"{key[: -len(field)]:.100}" + (near.upper() if in_environment else near),
         cutoff=0.5,
     )
-    return ConfigurationError(f"{source}: unknown key {key!r}: {hint}")
+    return ConfigurationError(f"{source}: unknown key {key!r:.100}: {hint}")
 
 
 def unknown(key: str, known: Iterable[str], source: str) -> ConfigurationError:
     """Return the error for a key that is none, with the nearest one that is."""
     if is_retry(key) and retry_field(key) in ("retry_on", "non_retryable"):
         hint = "exceptions are set in Python: pass RetryPolicy(...) as retry"
-        return ConfigurationError(f"{source}: unknown key {key!r}: {hint}")
+        return ConfigurationError(f"{source}: unknown key {key!r:.100}: {hint}")
     candidates = [*known]
     for wrong, right in (("limit.", _LIMIT_KEYS), ("PERDURE_LIMIT_", env_name(_LIMIT_KEYS))):
         if key.startswith(wrong):
             candidates.append(right + key.removeprefix(wrong))
-    hint = did_you_mean(key, candidates, "an agent's own keys begin with 'agent.'", cutoff=0.5)
-    return ConfigurationError(f"{source}: unknown key {key!r}: {hint}")
+    own = "an agent's own keys begin with 'agent.'"
+    hint = did_you_mean(key, candidates, own, lambda near: f"{near:.100}", cutoff=0.5)
+    return ConfigurationError(f"{source}: unknown key {key!r:.100}: {hint}")

@@ -176,7 +176,7 @@ class YamlNodes:
             if (first := places.get(key.value)) is not None:
                 raise self.refused(
                     key.start_mark,
-                    f"the key {key.value!r} stands here twice, first in line {first.line + 1}:"
+                    f"the key {key.value[:60]!r} stands here twice, first in line {first.line + 1}:"
                     " remove one",
                 )
             places[key.value] = key.start_mark
