@@ -29,7 +29,7 @@ from perdure.llm.message import ToolCall, ToolResponse
 from perdure.llm.tool import Tool, checked_tool_name
 from perdure.resource import Resource, ResourceType
 
-__all__ = ["call_tools", "tool_call_action"]
+__all__ = ["call_tools", "keeps_refused", "refuse", "tool_call_action"]
 
 _OF_A_CHAT: Final = (ChatLimitError, OutputSchemaError)  # what a sub-agent's own chat may raise
 _ONCE: Final = CallOptions(retry=RetryPolicy(max_attempts=1))
@@ -85,14 +85,14 @@ async def call_tools(
     form = ToolResultForm(ctx, len(calls))
     places = asyncio.Semaphore(ctx.config.get(AgentExecutionOptions.TOOL_CALL_PARALLELISM))
 
-    keeps_refused = attribute(ctx, "keeps_refused_calls", False) is True
+    keeps = keeps_refused(ctx)
 
     async def answered(call: ToolCall) -> ToolResponse:
         tool, arguments = tools.get(call.name), call.arguments
         if tool is None:
             known = ", ".join(tools) or "none"
             why = f"there is no tool {call.name!r}; there are: {known}"
-            if not keeps_refused:
+            if not keeps:
                 return _failed(call, why)
             tool = _NoTool(call.name, why)
         if isinstance(arguments, str):
@@ -101,7 +101,7 @@ async def call_tools(
             try:
                 tool.checked(dict(arguments))  # nobody is asked about what cannot be called
             except ToolArgumentsError as error:
-                if not keeps_refused:
+                if not keeps:
                     return _failed(call, str(error))
             else:
                 verdict = await approval(ctx, call)
@@ -109,7 +109,7 @@ async def call_tools(
                     return _failed(call, verdict.denied)
                 arguments = verdict.arguments
         async with places:
-            return await _called(ctx, tool, call, arguments, form, keeps_refused)
+            return await _called(ctx, tool, call, arguments, form)
 
     tasks = [asyncio.create_task(answered(call)) for call in calls]
     try:
@@ -146,11 +146,10 @@ async def _called(
     call: ToolCall,
     arguments: dict[str, Any],
     form: ToolResultForm,
-    keeps_refused: bool,
 ) -> ToolResponse:
     try:
         if isinstance(tool, Tool):
-            result = await _call(ctx, tool, arguments, form, keeps_refused)
+            result = await _call(ctx, tool, arguments, form)
         else:
             agent: Any = tool
             result = await agent.run(ctx, arguments)
@@ -166,21 +165,17 @@ async def _called(
 
 
 async def _call(
-    ctx: RunnerContext,
-    tool: Tool,
-    arguments: dict[str, Any],
-    form: ToolResultForm,
-    keeps_refused: bool,
+    ctx: RunnerContext, tool: Tool, arguments: dict[str, Any], form: ToolResultForm
 ) -> Any:
     refusal: str | None = None
     try:
         checked = tool.checked(arguments)
     except ToolArgumentsError as error:
-        if not keeps_refused:
+        if not keeps_refused(ctx):
             raise
         refusal = str(error)
     if refusal is not None:
-        return await _refuse(ctx, tool, arguments, refusal)
+        return await refuse(ctx, tool.name, arguments, refusal)
     checked.update(tool.injected(lambda kind, name: _injected(ctx, kind, name)))
     calling = bounded(
         ctx,
@@ -193,16 +188,30 @@ async def _call(
     call: Any = functools.partial(tool.func)
     call.__perdure_options__ = attribute(tool.func, "__perdure_options__", NO_OPTIONS)
     call.journal_form = form
-    call.recorded_with = (arguments,)  # by `_refuse`, when the tool did not take them
+    call.recorded_with = (arguments,)  # by `refuse`, when the tool did not take them
     return await calling.durable_execute_async(call, **checked)
 
 
-async def _refuse(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any], why: str) -> Any:
+def keeps_refused(ctx: RunnerContext) -> bool:
+    """Say whether an action makes a durable call of what no tool takes: those of before do not."""
+    return attribute(ctx, "keeps_refused_calls", False) is True
+
+
+async def refuse(ctx: RunnerContext, name: str, arguments: dict[str, Any], why: str) -> Any:
     """Make the durable call of a tool that does not take the arguments now: it fails.
 
     Tools of servers, and code, change between the lives of a run. So each call that a model asked
     for has its number in the journal whether a tool takes it or not, and what came of one that was
     carried out is its outcome still.
+
+    Args:
+        ctx: The context of the action.
+        name: The tool's name.
+        arguments: As the model gave them.
+        why: What the model is told.
+
+    Raises:
+        ToolArgumentsError: Nothing else is recorded.
     """
 
     async def refused(arguments: dict[str, Any]) -> None:
@@ -211,7 +220,7 @@ async def _refuse(ctx: RunnerContext, tool: Tool, arguments: dict[str, Any], why
     call: Any = refused
     call.__perdure_options__ = _ONCE
     call.recorded_with = None  # in the form that the tool took them in, and with what it was given
-    calling = bounded(ctx, f"tool:{tool.name}", AgentExecutionOptions.TOOL_CALL_ASYNC)
+    calling = bounded(ctx, f"tool:{name}", AgentExecutionOptions.TOOL_CALL_ASYNC)
     return await calling.durable_execute_async(call, arguments)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.actions.bounds import bounded, is_of_the_callee
+from perdure.actions.tool_call import keeps_refused, refuse
 from perdure.config.configuration import AgentExecutionOptions as CoreOptions
+from perdure.errors import ToolArgumentsError
 from perdure.flink_agents.api.core_options import AgentExecutionOptions
 from perdure.flink_agents.api.events.event import Event
 from perdure.flink_agents.api.events.tool_event import ToolRequestEvent, ToolResponseEvent
@@ -25,6 +27,7 @@ from perdure.flink_agents.api.tools.tool_response import ToolResponse
 from perdure.flink_agents.border.context import BorderContext
 from perdure.flink_agents.border.delegations import Delegations, is_delegation
 from perdure.flink_agents.border.skills import SkillTool
+from perdure.llm.sendable import sendable
 
 __all__ = ["call_tools"]
 
@@ -97,20 +100,30 @@ def _parallelism(ctx: BorderContext) -> int:
 
 async def _call(call: dict[str, Any], ctx: BorderContext, answer: _Answer) -> None:
     name, call_id = _name(call), call["id"]
-    try:
+    missing = f"Tool `{name}` does not exist."
+    tool: Tool | None = None
+    with contextlib.suppress(KeyError):
         tool = _tool(name, answer.model, ctx)
-    except KeyError:
-        told = f"Tool `{name}` does not exist."
-        answer.failed(call, told, told)
+    if tool is None and not keeps_refused(ctx.core):
+        answer.failed(call, missing, missing)
         return
     try:
         arguments = dict(call["function"]["arguments"] or {})
-        if isinstance(tool, FunctionTool):
-            # What is injected wins: no model can say for whom a tool works.
-            for parameter, each in tool.injected_args.items():
-                arguments[parameter] = _injected(each, ctx)
-        calling = bounded(ctx.core, f"tool:{name}", CoreOptions.TOOL_CALL_ASYNC)
-        result = await calling.durable_execute_async(_durable(tool), **arguments)
+        if tool is None:
+            # It may have been there in an earlier life of the run, and its result be recorded.
+            result = await refuse(ctx.core, sendable(name), arguments, missing)
+        else:
+            if isinstance(tool, FunctionTool):
+                # What is injected wins: no model can say for whom a tool works.
+                for parameter, each in tool.injected_args.items():
+                    arguments[parameter] = _injected(each, ctx)
+            calling = bounded(ctx.core, f"tool:{name}", CoreOptions.TOOL_CALL_ASYNC)
+            result = await calling.durable_execute_async(_durable(tool), **arguments)
+    except ToolArgumentsError:
+        if tool is not None:
+            raise
+        answer.failed(call, missing, missing)
+        return
     except Exception as error:
         if not is_of_the_callee(error):
             raise
