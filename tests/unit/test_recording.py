@@ -206,6 +206,28 @@ def test_a_stream_is_recorded_and_comes_in_one_piece(cassette: Path) -> None:
     assert streamed(RecordedChatModel(Unreachable(), cassette)) == ["one two"]
 
 
+def test_half_of_a_character_is_recorded_as_it_came(cassette: Path) -> None:
+    half = ChatMessage.assistant("half \ud83d of an emoji, and a whole \N{SNOWMAN}")
+    question = ChatMessage.user("\udc80?")
+    recorded = asked(RecordedChatModel(ScriptedChatModel([half]), cassette), question)
+    assert recorded.content == half.content
+    assert "half \\ud83d of an emoji, and a whole \N{SNOWMAN}" in cassette.read_text("utf-8")
+    assert asked(RecordedChatModel(Unreachable(), cassette, mode="replay"), question) == recorded
+
+
+def test_what_cannot_be_written_is_in_nobodys_way(
+    cassette: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = RecordedChatModel(ScriptedChatModel([RICH]), cassette)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "replace", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asked(recorded, ChatMessage.user("lost"))
+    asked(recorded, ASKED)
+    assert "lost" not in cassette.read_text("utf-8")
+    assert [path.name for path in cassette.parent.iterdir()] == [cassette.name]
+
+
 def test_a_mode_that_is_none_is_refused(cassette: Path) -> None:
     with pytest.raises(ConfigurationError, match="none of auto, record, replay"):
         RecordedChatModel(Unreachable(), cassette, mode="play")  # type: ignore[arg-type]

@@ -71,30 +71,40 @@ class Cassette:
             return list(self._entries.get(digest, {}).get("outcomes", ()))
 
     def record(self, digest: str, request: dict[str, Any], outcome: dict[str, Any]) -> None:
-        """Add what came of a request; it is in the file when this returns.
+        """Add what came of a request; it is in the file when this returns, else nowhere.
 
         Raises:
             ConfigurationError: the file cannot be written.
         """
         with self._lock:
             new = {"digest": digest, "request": request, "outcomes": []}
-            self._entries.setdefault(digest, new)["outcomes"].append(outcome)
+            outcomes = self._entries.setdefault(digest, new)["outcomes"]
+            outcomes.append(outcome)
             try:
                 self._write()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"cannot write the cassette {self._path}: {error.strerror}: give a path that"
-                    " can be written"
-                ) from error
+            except BaseException as error:
+                outcomes.pop()  # or what cannot be written would be in the way of all that can
+                if not outcomes:
+                    del self._entries[digest]
+                if isinstance(error, OSError):
+                    raise ConfigurationError(
+                        f"cannot write the cassette {self._path}: {error.strerror}: give a path"
+                        " that can be written"
+                    ) from error
+                raise
             self._known = self._seen()
 
     def _write(self) -> None:
         cassette = {"format": _FORMAT, "requests": list(self._entries.values())}
+        text = json.dumps(cassette, indent=1, ensure_ascii=False) + "\n"
+        # Providers cut characters in half, and UTF-8 has no form for these: what stands for one
+        # is an escape of JSON.
+        data = text.encode("utf-8", "backslashreplace")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Whoever reads it meanwhile finds the old one or the new one.
         draft = self._path.with_name(f".{self._path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            draft.write_text(json.dumps(cassette, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            draft.write_bytes(data)
             draft.replace(self._path)
         finally:
             draft.unlink(missing_ok=True)
