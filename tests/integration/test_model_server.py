@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.patience import PATIENCE
 
+from perdure.errors import ConfigurationError
 from perdure.llm.message import ToolCall
 from perdure.testing.model_server import (
     Answer,
@@ -47,6 +48,12 @@ def answered(url: str, *args: Any, **kwargs: Any) -> Any:
     status, _, body = posted(url, *args, **kwargs)
     assert status == 200
     return json.loads(body)
+
+
+def test_a_script_that_is_no_function_is_refused() -> None:
+    for given in (5, ["answer"]):
+        with pytest.raises(ConfigurationError, match="is no script: give a function of a request"):
+            ScriptedModelServer(given)  # type: ignore[arg-type]
 
 
 def test_without_a_script_it_says_the_last_message_again() -> None:

@@ -84,6 +84,7 @@ def test_keys_are_found_as_an_engine_finds_them() -> None:
     [
         ({"callables": {"double": add}}, "callables: 'double' is not callable"),
         ({"callables": {double: 5}}, "callables: 5 is not callable"),
+        ({"callables": [double]}, "callables is a list: give a dict"),
         ({"signals": [(9, 1.0, "nod", True)]}, "no input at position 9: the inputs are 3"),
         ({"signals": [(-1, 1.0, "nod", True)]}, "no input at position -1"),
         ({"signals": [(0, math.inf, "nod", True)]}, "signals: seconds"),
@@ -98,6 +99,21 @@ def test_keys_are_found_as_an_engine_finds_them() -> None:
 def test_wrong_arguments_are_refused(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         simulate(GoodAgent, INPUTS, **{"key": "id", "seeds": 1, **options})
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, "1"])
+def test_a_call_cannot_take_what_is_no_time(seconds: Any) -> None:
+    told: set[str] = set()
+
+    async def lasts(n: int) -> int:
+        try:
+            takes(seconds)
+        except ConfigurationError as error:
+            told.add(str(error))
+        return 2 * n
+
+    simulate(GoodAgent, INPUTS, key="id", seeds=1, callables={double: lasts})
+    assert told == {f"takes: seconds={seconds!r} is no number from 0 on: give one"}
 
 
 def test_in_a_running_loop_it_says_what_to_do() -> None:

@@ -228,6 +228,12 @@ def test_what_cannot_be_written_is_in_nobodys_way(
     assert [path.name for path in cassette.parent.iterdir()] == [cassette.name]
 
 
+def test_what_is_no_connection_is_refused(cassette: Path) -> None:
+    for given, kind in ((None, "NoneType"), ("openai:gpt-5", "str")):
+        with pytest.raises(ConfigurationError, match=f"its connection is a {kind}: give a chat"):
+            RecordedChatModel(given, cassette, mode="replay")  # type: ignore[arg-type]
+
+
 def test_a_mode_that_is_none_is_refused(cassette: Path) -> None:
     with pytest.raises(ConfigurationError, match="none of auto, record, replay"):
         RecordedChatModel(Unreachable(), cassette, mode="play")  # type: ignore[arg-type]

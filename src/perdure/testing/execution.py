@@ -6,6 +6,8 @@ import contextvars
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from perdure.checks import checked_bound
+
 __all__ = ["Attempt", "CallKey", "Execution", "current", "takes", "this_attempt"]
 
 CallKey = tuple[int, int, str, int]  # run, event, action, number of the call
@@ -59,10 +61,13 @@ def takes(seconds: float) -> None:
     Args:
         seconds: its duration, rounded up to the grid of the simulation; `math.inf` for a call that
             hangs.
+
+    Raises:
+        ConfigurationError: in a simulation: it is no duration.
     """
     execution = current.get()
     if execution is not None:
-        execution.seconds = seconds
+        execution.seconds = checked_bound("takes: seconds", seconds)
 
 
 def this_attempt() -> Attempt | None:

@@ -72,7 +72,14 @@ class ScriptedModelServer:
             script: What it answers.
             port: Where it listens on loopback; 0 for any free port.
             log: A JSONL file, appended to; None keeps the log in memory.
+
+        Raises:
+            ConfigurationError: The script is no function.
         """
+        if script is not None and not callable(script):
+            raise ConfigurationError(
+                f"ScriptedModelServer: {script!r:.60} is no script: give a function of a request"
+            )
         self._script = script or echo
         self._port = port
         self.log = RequestLog(log)

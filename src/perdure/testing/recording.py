@@ -60,13 +60,20 @@ class RecordedChatModel(BaseChatModelConnection):
             mode: "replay": only what is recorded; "record": all anew, the cassette is replaced, but
                 for what models of this mode that are not closed yet have recorded;
                 "auto": what is recorded is replayed, the rest is recorded.
+
+        Raises:
+            ConfigurationError: It is no connection, or no mode.
         """
         made = (
             connection.make("the connection of a RecordedChatModel")
             if isinstance(connection, ResourceDescriptor)
             else connection
         )
-        assert isinstance(made, BaseChatModelConnection)
+        if not isinstance(made, BaseChatModelConnection):
+            raise ConfigurationError(
+                f"RecordedChatModel: its connection is a {type(made).__name__}: give a chat model"
+                " connection, such as ChatConnection(...)"
+            )
         self._connection = made
         self._path = Path(path)
         self._mode = checked_choice("mode", mode, get_args(Mode))

@@ -21,12 +21,17 @@ class Fakes:
         given: what is executed, by the callable in whose place.
 
     Raises:
-        ConfigurationError: something there is no callable.
+        ConfigurationError: it is no mapping, or something there is no callable.
     """
 
     def __init__(
         self, given: Mapping[Callable[..., Any], Callable[..., Any]] | None = None
     ) -> None:
+        if given is not None and not isinstance(given, Mapping):
+            raise ConfigurationError(
+                f"callables is a {type(given).__name__}: give a dict of functions by the functions"
+                " that they stand in for"
+            )
         self._given = dict(given or {})
         self._left = dict(self._given)
         self._others: dict[str, None] = {}
