@@ -372,6 +372,25 @@ def test_g25_a_flush_that_fails_is_the_last(
     asyncio.run(main())
 
 
+def test_g25_a_store_that_is_gone_after_a_failed_flush_is_closed(
+    store: WatchedStore, disk: Disk
+) -> None:
+    path = Path(store.url.removeprefix("sqlite:///"))
+    log = Path(f"{path}-wal")
+
+    async def main() -> None:
+        await begun(store, disk)
+        disk.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        with pytest.raises(StoreError, match="the disk failed to keep what was written"):
+            await commit(store, 1)
+        path.unlink()
+        before = log.read_bytes()
+        await store.close()
+        assert log.read_bytes() == before
+
+    asyncio.run(main())
+
+
 def test_g25_what_a_failed_flush_has_lost_is_not_written_back(
     store: WatchedStore, disk: Disk, tmp_path: Path
 ) -> None:

@@ -296,10 +296,12 @@ def close_as_it_is(db: sqlite3.Connection, path: Path) -> None:
     checksums; whoever opens it next looks. While somebody reads nobody is the last, and who may
     not write is not when it closes.
     """
-    with contextlib.closing(
-        sqlite3.connect(f"{real_path(path).as_uri()}?mode=ro", uri=True, isolation_level=None)
-    ) as reader:
-        with contextlib.suppress(sqlite3.Error):  # it has its lock, whatever it finds
+    where = f"{real_path(path).as_uri()}?mode=ro"
+    with contextlib.ExitStack() as open_until_then:
+        # It has its lock, whatever it finds. Where the file is gone nothing is written back either.
+        with contextlib.suppress(sqlite3.Error):
+            reader = sqlite3.connect(where, uri=True, isolation_level=None)
+            open_until_then.callback(reader.close)
             reader.execute("BEGIN")
             reader.execute("PRAGMA schema_version").fetchone()
         db.close()
