@@ -21,11 +21,11 @@ from tests.zygote import Forked
 COMMAND = str(Path(sys.executable).with_name("perdure"))
 LIMIT_SECONDS = PATIENCE
 
-# `perdure`, but the runs in flight have so many seconds after the first signal.
+# `perdure`, but the runs in flight have so many seconds after the first signal, and so has its end.
 WITH_GRACE = """
 import sys
-from perdure.cli import drive, main
-drive.GRACE_SECONDS = float(sys.argv.pop(1))
+from perdure.cli import drive, main, stop_signals
+drive.GRACE_SECONDS = stop_signals.LONGEST_END = float(sys.argv.pop(1))
 sys.exit(main.main())
 """
 

@@ -69,11 +69,11 @@ def served() -> Iterator[str]:
             app = guarded(service, tokens, hosts=["127.0.0.1"], origins=(), prefix="")
             bound = server.bound_socket("127.0.0.1", 0)
             server.listen(bound)
-            with server.Stopping(print) as stopping:
-                found["url"] = server.url_of(bound, "").rstrip("/")
-                found["loop"], found["asked"] = asyncio.get_running_loop(), stopping.asked
-                ready.set()
-                await server.serve(app, service, bound, stopping)
+            stopping = server.Stopping(print)
+            found["url"] = server.url_of(bound, "").rstrip("/")
+            found["loop"], found["asked"] = asyncio.get_running_loop(), stopping.asked
+            ready.set()
+            await server.serve(app, service, bound, stopping)
         finally:
             ready.set()
             await job.close()

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 from perdure.cli import render
@@ -16,6 +14,7 @@ from perdure.cli.files import write_whole
 from perdure.cli.load import AnyAgent
 from perdure.cli.options import selection
 from perdure.cli.progress_view import Total, View, keep_showing, make_view, show_warnings
+from perdure.cli.stop_signals import StopSignals
 from perdure.config.configuration import Configuration
 from perdure.connectors.jsonl import JsonlSink, JsonlSource
 from perdure.connectors.output_stream import is_stdout
@@ -89,7 +88,20 @@ class Summary:
     seconds: float
 
 
-async def drive(plan: Plan) -> int:
+def signals_of(plan: Plan) -> StopSignals:
+    """Return what hears the signals of a `perdure run`, around the loop that it is run on."""
+
+    def last_words(why: str) -> str:
+        return f"{why}; {_interrupted(plan)}"
+
+    return StopSignals(grace=GRACE_SECONDS, last_words=last_words)
+
+
+def _interrupted(plan: Plan) -> str:
+    return f"nothing is lost. To go on, run the same again:\n  {plan.command}"
+
+
+async def drive(plan: Plan, signals: StopSignals) -> int:
     """Run the job to the end of its input, or until a signal; return the exit code."""
     engine = LocalEngine(store=plan.store, job=plan.job, config=plan.config)
     total = Total(plan.source.files().values())
@@ -101,6 +113,7 @@ async def drive(plan: Plan) -> int:
     refused: PerdureError | None = None
     unwatch = show_warnings()
     try:
+        signals.tell(stopping.heard)
         with stopping:
             result = await _run(engine, plan, view, stopping)
     except (InputError, EncodeError, SinkError, StoreError, TooManyFailuresError) as error:
@@ -128,7 +141,7 @@ async def drive(plan: Plan) -> int:
         view.note(f"to go on once that is mended, run the same again:\n  {plan.command}")
         raise refused
     if stopping.received is not None:
-        view.note(f"interrupted; nothing is lost. To go on, run the same again:\n  {plan.command}")
+        view.note(f"interrupted; {_interrupted(plan)}")
         return 128 + stopping.received
     assert result is not None
     return 1 if result.failed else 0
@@ -159,8 +172,6 @@ async def _run(engine: LocalEngine, plan: Plan, view: View, stopping: Stopping) 
 class Stopping:
     """What signals do: the first one lets the runs in flight end, the second one stops at once.
 
-    Owns: the handlers of SIGINT and SIGTERM while it is entered.
-
     Attributes:
         received: number of the first signal, None before.
         is_forced: the job was told not to wait for the runs in flight.
@@ -178,28 +189,24 @@ class Stopping:
         self._view = view
         self._deadline: asyncio.TimerHandle | None = None
         self._main: asyncio.Task[Any] | None = None
-        self._restore: list[Callable[[], Any]] = []
+        self._over = False
 
     def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self._on_signal, number)
-                self._restore.append(lambda number=number: loop.remove_signal_handler(number))  # type: ignore[misc]
-            except (NotImplementedError, RuntimeError, ValueError):
-                pass  # on Windows, or not on the main thread: Ctrl-C raises KeyboardInterrupt
 
     def __exit__(self, *_error: object) -> None:
+        self._over = True
         if self._deadline is not None:
             self._deadline.cancel()
-        self._release()
 
     def opened(self, job: Job) -> None:
         """Take the job that signals are to stop."""
         self.job = job
 
-    def _on_signal(self, number: int) -> None:
+    def heard(self, number: int) -> None:
+        """Take a signal; on the loop."""
+        if self._over:
+            return
         if self.received is not None:
             self._force()
             return
@@ -219,16 +226,10 @@ class Stopping:
 
     def _force(self) -> None:
         self.is_forced = True
-        self._release()  # a third signal ends the process, whatever it is doing
         if self.job is not None:
             self.job.stop_now()
         elif self._main is not None:
             self._main.cancel()
-
-    def _release(self) -> None:
-        restore, self._restore = self._restore, []
-        for undo in restore:
-            undo()
 
 
 def _summary(stopping: Stopping, job: Job, result: DriveResult | None, seconds: float) -> Summary:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["LogFormat", "LogFormatOption", "log_written", "told_in_log"]
+__all__ = ["LogFormat", "LogFormatOption", "line_of_log", "log_written", "told_in_log"]
 
 
 class LogFormat(enum.StrEnum):
@@ -73,3 +73,11 @@ def told_in_log(text: str) -> None:
     from perdure.printable import printable_logger
 
     printable_logger("perdure").info("%s", text)
+
+
+def line_of_log(text: str) -> str:
+    """Return the line that a warning of perdure's is in the JSON log, for whoever writes it."""
+    from perdure.log_lines import JsonLogFormatter
+
+    record = logging.LogRecord("perdure", logging.WARNING, __file__, 0, text, (), None)
+    return JsonLogFormatter().format(record)

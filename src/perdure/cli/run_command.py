@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -171,7 +172,7 @@ def run(
     their journal. Ctrl-C stops cleanly. Ends with 0 only when every run succeeded.
     """
     # Here, so that `perdure --help` waits for none of it.
-    from perdure.cli.drive import Plan, drive
+    from perdure.cli.drive import Plan, drive, signals_of
     from perdure.cli.files import check_files
     from perdure.cli.load import load_flink_agent, load_with_configuration
     from perdure.connectors.jsonl import JsonlSink, JsonlSource
@@ -199,8 +200,8 @@ def run(
         fresh=fresh,
         abandon=abandon,
     )
-    with log_written(log_format), runner_of(plan.config) as runner:
-        if code := runner.run(drive(plan)):
+    with log_written(log_format):
+        if code := signals_of(plan).run(runner_of(plan.config), functools.partial(drive, plan)):
             raise typer.Exit(code)
 
 

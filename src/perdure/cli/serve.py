@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.cli.log_format import LogFormat, LogFormatOption, log_written, told_in_log
+from perdure.cli.log_format import (
+    LogFormat,
+    LogFormatOption,
+    line_of_log,
+    log_written,
+    told_in_log,
+)
 from perdure.cli.options import DEFAULT_STORE, StoreOption, epilog
 from perdure.cli.run_command import (
     AbandonOption,
@@ -20,7 +26,10 @@ from perdure.cli.run_command import (
 from perdure.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from perdure.cli.load import AnyAgent
+    from perdure.cli.stop_signals import StopSignals
     from perdure.config.configuration import Configuration
     from perdure.web.access import Token
 
@@ -128,8 +137,8 @@ def serve(
         abandon=abandon,
         log_format=log_format,
     )
-    with log_written(log_format), runner_of(served.config) as runner:
-        code = runner.run(served.run())
+    with log_written(log_format):
+        code = signals_of_server(served.last_words).run(runner_of(served.config), served.run)
     if code:
         raise typer.Exit(code)
 
@@ -145,6 +154,15 @@ def given_tokens(token: str | None, path: str | None, *, no_token: bool) -> list
     tokens = [Token(token)] if token else []
     tokens += read_token_file(path) if path else []
     return tokens or None
+
+
+def signals_of_server(last_words: Callable[[str], str]) -> StopSignals:
+    """Return what hears the signals of a command that serves, around the loop that it is run on."""
+    from perdure.cli.stop_signals import StopSignals
+    from perdure.web.limits import Limits
+
+    # Runs and those who wait for them have that long, then requests that are being answered.
+    return StopSignals(grace=2 * Limits().drain_seconds, last_words=last_words)
 
 
 def tokens_and_url(tokens: list[Token] | None, url: str) -> tuple[list[Token], str]:
@@ -189,9 +207,15 @@ class _Served:
         self._prefix = prefix
         self._fresh = fresh
         self._abandon = abandon
+        self._log_format = log_format
         self._say = told_in_log if log_format is LogFormat.JSON else say
 
-    async def run(self) -> int:
+    def last_words(self, why: str) -> str:
+        """Return what is said where the process ends itself."""
+        text = f"{why}; nothing is lost: the same command goes on"
+        return line_of_log(text) if self._log_format is LogFormat.JSON else text
+
+    async def run(self, signals: StopSignals) -> int:
         """Serve until a signal comes; return the exit code."""
         from perdure.engine.local import LocalEngine
         from perdure.web import server
@@ -212,9 +236,10 @@ class _Served:
                     prefix=self._prefix,
                 )  # fmt: skip
                 server.listen(bound)
-                with server.Stopping(self._say) as stopping:
-                    self._announce(url, bound.getsockname()[1])
-                    await server.serve(application, service, bound, stopping)
+                stopping = server.Stopping(self._say)
+                signals.tell(stopping.heard)
+                self._announce(url, bound.getsockname()[1])
+                await server.serve(application, service, bound, stopping)
             finally:
                 await job.close()
         finally:

@@ -16,10 +16,12 @@ from perdure.cli.serve import (
     TokenOption,
     given_tokens,
     say,
+    signals_of_server,
     tokens_and_url,
 )
 
 if TYPE_CHECKING:
+    from perdure.cli.stop_signals import StopSignals
     from perdure.web.access import Token
 
 UiPortOption = Annotated[
@@ -70,10 +72,12 @@ def ui(
     tokens = given_tokens(token, token_file, no_token=no_token)
     with History.open(store) as history:  # what is wrong with it is said before anything listens
         row = history.choose_job(job)
-    shown = asyncio.run(
-        _show(
-            store, row.name, tokens, host=host, port=port, hosts=allow_host or [], prefix=prefix
-        )
+    shown = signals_of_server(lambda why: f"{why}; it only looked").run(
+        asyncio.Runner(),
+        lambda signals: _show(
+            store, row.name, tokens, signals,
+            host=host, port=port, hosts=allow_host or [], prefix=prefix,
+        ),
     )  # fmt: skip
     if not shown:
         raise typer.Exit(1)
@@ -83,6 +87,7 @@ async def _show(
     store: str,
     job: str,
     tokens: list[Token] | None,
+    signals: StopSignals,
     *,
     host: str,
     port: int,
@@ -104,16 +109,17 @@ async def _show(
             service, good, hosts=[*LOCAL_HOSTS, host, *hosts], origins=(), prefix=prefix
         )
         server.listen(bound)
-        with server.Stopping(say) as stopping:
-            if not good:
-                at = f"{host}:{bound.getsockname()[1]}"
-                say(
-                    f"no token is asked (--no-token): whoever reaches {at} may read all that job"
-                    f" {job!r} has"
-                )
-            say(f"job {job!r}, store {store}, read-only; Ctrl-C stops")
-            print(url, flush=True)
-            await server.serve(application, service, bound, stopping)
+        stopping = server.Stopping(say)
+        signals.tell(stopping.heard)
+        if not good:
+            at = f"{host}:{bound.getsockname()[1]}"
+            say(
+                f"no token is asked (--no-token): whoever reaches {at} may read all that job"
+                f" {job!r} has"
+            )
+        say(f"job {job!r}, store {store}, read-only; Ctrl-C stops")
+        print(url, flush=True)
+        await server.serve(application, service, bound, stopping)
         await service.close()
     finally:
         bound.close()

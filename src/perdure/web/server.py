@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import signal
 import socket
 from collections.abc import Callable, Iterator
 
@@ -106,9 +105,6 @@ class _Server(uvicorn.Server):
 class Stopping:
     """What signals do to a server: the first has it end in good order, the second at once.
 
-    Owns: the handlers of SIGINT and SIGTERM while it is entered. On the main thread; elsewhere, and
-    on Windows, it hears of none.
-
     Attributes:
         asked: done when it is to end.
         forced: done when it is to end at once.
@@ -122,20 +118,8 @@ class Stopping:
         self.received: int | None = None
         self._say = say
 
-    def __enter__(self) -> Stopping:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._on_signal, number)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.remove_signal_handler(number)
-
-    def _on_signal(self, number: int) -> None:
+    def heard(self, number: int) -> None:
+        """Take a signal; on the loop."""
         if self.received is None:
             self.received = number
             self._say("stopping: requests under way may end; once more stops at once")
