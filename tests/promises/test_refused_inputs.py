@@ -445,3 +445,67 @@ def test_g28_who_is_cancelled_as_it_reads_is_cancelled() -> None:
         assert running.cancelled()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("seconds", [0, 0.005])
+def test_g28_a_source_that_gives_no_other_keeps_no_refused_input_back(
+    store: str, seconds: float
+) -> None:
+    async def give() -> AsyncIterator[Any]:
+        for n, name in enumerate(("x", "y", "x", "z")):  # x is another input the second time
+            yield {"k": str(n), "n": n, "id": name}
+            await asyncio.sleep(seconds)
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        engine = LocalEngine(store)
+        with pytest.raises(InputError, match="id 'x' was submitted before"):
+            await engine.run_async(agent_of(counts), give(), key="k", id="id")
+        assert ran(engine) == [0, 1]
+
+    go(test)
+
+
+def test_g28_a_source_that_gives_no_other_keeps_no_input_from_being_counted(store: str) -> None:
+    async def give() -> AsyncIterator[Any]:
+        for row in rows(3):
+            yield row
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        async with LocalEngine(store).open(agent_of(counts)) as job:
+            driving = asyncio.ensure_future(job.drive(as_source(give()), key="k"))
+            await until(lambda: job.progress.inputs == job.progress.completed == 3)
+            assert not driving.done()
+            job.drain_soon()
+            assert (await driving).inputs == 3
+
+    go(test)
+
+
+def test_g20_inputs_that_are_counted_early_have_no_more_room(store: str) -> None:
+    given: list[int] = []
+
+    async def test() -> None:
+        may_end = asyncio.Event()
+
+        async def waits(event: Any, ctx: Any) -> None:
+            await ctx.durable_execute_async(may_end.wait)
+            out(ctx, event.input["n"])
+
+        async def give() -> AsyncIterator[Any]:
+            for n in range(6):
+                given.append(n)
+                yield {"k": n, "n": n}
+                await until(lambda: job.progress.inputs == len(given))
+
+        engine = LocalEngine(store, config={"max-runs-in-flight": 2})
+        async with engine.open(agent_of(waits)) as job:
+            driving = asyncio.ensure_future(job.drive(as_source(give()), key="k"))
+            await until(lambda: job.progress.inputs == 2)
+            await asyncio.sleep(0.05)
+            assert given == [0, 1]
+            may_end.set()
+            assert (await driving).inputs == 6
+
+    go(test)

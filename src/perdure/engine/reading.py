@@ -46,7 +46,8 @@ class InputReader:
 
     Behind an input that is refused nothing is admitted (G28), and behind one that the store lost
     nothing before it is admitted again (G1), however long the source takes over the next: the
-    inputs are a `Series`, and the next chunk is read only when this one is durable. Bad lines that
+    inputs are a `Series`, and the next chunk is read only when this one is durable. Nor does what
+    is known of an input wait for the next: a refused one ends the reading at once. Bad lines that
     the source passes over are durable with their chunk.
 
     Inputs of a key that is full are read past (G20), up to `HELD_UP` of them: they stay with those
@@ -89,7 +90,8 @@ class InputReader:
         self._sink_room = sink_room
         self._count = count
         self._stopped = False
-        self._interrupted = False  # by `stop`, and has not noticed yet
+        self._interrupted = False  # by us, and has not noticed yet
+        self._asked = False  # the source, for its next item
         self._reading: asyncio.Task[None] | None = None
         first = runtime.job_number << NUMBER_BITS
         self.runs = RunSet(first)
@@ -99,6 +101,7 @@ class InputReader:
         self._share = KeyShare()
         self._waiting: dict[Admission, Taken] = {}  # since the last chunk was durable
         self._undecided: set[Admission] = set()  # of these
+        self._counted = 0  # of the current chunk that wait no more
         self._held_up: dict[Admission, Taken] = {}  # since their keys are full
         self._changed = asyncio.Event()  # never stays set
         self._told = False  # that it reads no further
@@ -110,11 +113,15 @@ class InputReader:
     def stop(self) -> None:
         """Read no more; `read` returns when what was read is durable."""
         self._stopped = True
-        if self._reading is not None and not self._interrupted:
-            self._interrupted = True
-            self._reading.cancel()  # it may be waiting for a slow source
+        self._interrupt()
         if self._pausing is not None:
             self._pausing.cancel()
+
+    def _interrupt(self) -> None:
+        """Have the reading go on to its end, though it may be waiting for a slow source."""
+        if self._reading is not None and not self._interrupted:
+            self._interrupted = True
+            self._reading.cancel()
 
     async def read(self) -> None:
         """Read to the end; what was read before an error is admitted all the same.
@@ -139,13 +146,12 @@ class InputReader:
     async def _read(self) -> None:
         items = self._source.open()
         bad: Exception | None = None
-        is_asked = False  # the source, for its next item
         process = forks.process
         try:
             room = await self._next_chunk()
-            is_asked = True
+            self._asked = True
             async for given in items:
-                is_asked = False
+                self._asked = False
                 if process is not forks.process:  # the next input is the parent's to ask for
                     forks.end_child()
                 if self._settling is not None:
@@ -158,15 +164,16 @@ class InputReader:
                     room = await self._next_chunk()
                 if self._stopped:
                     break
-                is_asked = True
+                self._asked = True
         except (asyncio.CancelledError, GeneratorExit) as error:
-            if is_asked and self._is_the_sources():
+            if self._asked and self._is_the_sources():
                 bad = self._odd_end(error)
             elif isinstance(error, GeneratorExit) or not self._was_interrupted():
                 raise
         except _REFUSED as error:
             bad = error
         finally:
+            self._asked = False
             await _close(items, bad)
         try:
             await self._settle_all()
@@ -196,18 +203,19 @@ class InputReader:
         return odd
 
     def _was_interrupted(self) -> bool:
-        """Say whether `stop` has cancelled the reading, and nobody else."""
+        """Say whether we have cancelled the reading, and nobody else."""
         interrupted, self._interrupted = self._interrupted, False
         return interrupted
 
     async def _next_chunk(self) -> int:
         """Return how many inputs it may have."""
+        self._counted = 0
         return min(CHUNK, await self._runtime.wait_for_room())
 
     @property
     def _chunk(self) -> int:
         """Number of inputs read of the current chunk; those held up hold up nothing else."""
-        return len(self._waiting) + len(self._bad_lines)
+        return self._counted + len(self._waiting) + len(self._bad_lines)
 
     @property
     def _passes_over(self) -> bool:
@@ -246,7 +254,10 @@ class InputReader:
             self._tell()
 
     def _heed(self, admitted: Admission) -> None:
-        """See to an input that the store lost at once: the source may give no other for long."""
+        """See at once to an input that was lost or refused: the source may give no other for long.
+
+        For the same reason those that were admitted are counted when there is none to wait for.
+        """
         self._undecided.discard(admitted)
         error = None if admitted.cancelled() else admitted.exception()
         if (taken := self._held_up.pop(admitted, None)) is not None:
@@ -255,8 +266,12 @@ class InputReader:
             else:
                 self._waiting[admitted] = taken
         self._tell()
-        if isinstance(error, StoreError) and not isinstance(error, StoreDataError):
-            self._settle_aside()
+        if error is not None:
+            if not isinstance(error, NotAdmittedError):
+                self._settle_aside()
+        elif self._asked and not (self._undecided or self._settling or admitted.cancelled()):
+            self._counted += len(self._waiting)
+            self._look_at_done()  # none of them is lost or refused, or there were a settling
 
     def _tell(self) -> None:
         self._changed.set()
@@ -284,7 +299,13 @@ class InputReader:
     def _settle_aside(self) -> asyncio.Task[None]:
         if self._settling is None:
             self._settling = asyncio.get_running_loop().create_task(self._settle_waiting())
+            self._settling.add_done_callback(self._settled)
         return self._settling
+
+    def _settled(self, settling: asyncio.Task[None]) -> None:
+        """End the reading for an input that was refused, where it waits for another."""
+        if self._asked and not settling.cancelled() and settling.exception() is not None:
+            self._interrupt()
 
     async def _settle(self) -> None:
         """Wait until what was read so far is durable; admit again what the store lost.
