@@ -242,6 +242,19 @@ def test_a_second_signal_stops_at_once(folder: Folder) -> None:
     assert len(folder.outputs()) == 20
 
 
+def test_who_reads_no_messages_changes_nothing(folder: Folder) -> None:
+    folder.inputs(3)
+    process = folder.start(*RUN)
+    process.stderr.close()
+    process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == 0
+    assert len(folder.outputs()) == 3
+    process = folder.start("run", "nowhere.py:agent", "--input", "in.jsonl", "--key", "id")
+    process.stderr.close()
+    process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == 2
+
+
 def test_a_live_process_takes_commands(folder: Folder) -> None:
     folder.inputs(1)
     process = folder.start(*RUN, seconds=50)

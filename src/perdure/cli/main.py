@@ -154,7 +154,8 @@ def _one_line(error: BaseException, debug: bool) -> str:
 
 
 def _say(text: str) -> None:
-    print("perdure: " + printable(" ".join(text.split())), file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it, which changes nothing that was done
+        print("perdure: " + printable(" ".join(text.split())), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 import sys
@@ -54,8 +55,12 @@ def _shown(what: Any, *, lines: bool = False) -> Any:
 
 
 def say(text: str, *, error: bool = False) -> None:
-    """Print lines of text, of which nothing acts in a terminal."""
-    print(printable(text, lines=True), file=sys.stderr if error else sys.stdout, flush=error)
+    """Print lines of text, of which nothing acts in a terminal.
+
+    Where nobody reads the standard error any more, the command goes on all the same.
+    """
+    with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+        print(printable(text, lines=True), file=sys.stderr if error else sys.stdout, flush=error)
 
 
 def say_wrapped(text: str) -> None:
