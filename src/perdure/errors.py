@@ -32,10 +32,13 @@ Each message is one line: what happened, where, and what to do next.
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, SupportsFloat
+
+RAISE_FILES = "raise how many files this process may have open (ulimit -n)"
 
 __all__ = [
     "ActionLoopError",
@@ -427,3 +430,18 @@ def did_you_mean(
     """
     meant = nearest(name, known, cutoff)
     return otherwise if meant is None else f"did you mean {shown(meant)}?"
+
+
+def has_no_file_left(error: BaseException) -> bool:
+    """Say whether something failed since as many files are open as may be."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def what_to_do(error: BaseException, otherwise: str) -> str:
+    """Return what to do about an error of the system.
+
+    Args:
+        error: What it raised.
+        otherwise: What is said unless the fault lies with the process, wherever it shows.
+    """
+    return RAISE_FILES if has_no_file_left(error) else otherwise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from tests.unit.action_driver import on_host
 
-from perdure.errors import StoreError
-from perdure.store.sqlite.disk import code_of, disk_fault
-from perdure.store.sqlite.file import connect
+from perdure import JsonlSink
+from perdure.cli.main import _one_line
+from perdure.errors import SinkError, StoreError
+from perdure.store.sqlite.disk import code_of, disk_fault, make_file
+from perdure.store.sqlite.file import connect, translate
 from perdure.store.sqlite.memory_store import MemoryStore
 from perdure.store.sqlite.store import SqliteStore
 from perdure.testing.sample_rows import SampleRows
@@ -46,6 +49,26 @@ def test_a_fault_of_the_disk_says_what_to_do(name: str, said: str) -> None:
     assert found is not None
     with pytest.raises(StoreError, match=said):
         raise StoreError(found)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_files_that_no_more_may_be_opened_are_no_fault_of_the_path(
+    number: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(number, os.strerror(number), str(path))
+
+    def refuses(*_arguments: object) -> int:
+        raise error
+
+    output = JsonlSink(path.with_suffix(".jsonl"))
+    monkeypatch.setattr(os, "open", refuses)
+    with pytest.raises(SinkError, match="raise how many files"):
+        asyncio.run(output.open(None))
+    with pytest.raises(StoreError, match="raise how many files"):
+        make_file(path)
+    assert "raise how many files" in (disk_fault(fault("SQLITE_CANTOPEN"), path) or "")
+    assert "raise how many files" in str(translate(error, path))
+    assert "raise how many files" in _one_line(error, debug=False)
 
 
 def test_what_is_no_fault_of_the_disk_is_not_explained() -> None:

@@ -19,6 +19,7 @@ from perdure.errors import (
     ConfigurationError,
     PerdureError,
     UnreadableAnswerError,
+    what_to_do,
 )
 from perdure.printable import printable
 
@@ -148,7 +149,8 @@ def _one_line(error: BaseException, debug: bool) -> str:
         return str(error) or type(error).__name__
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror or error}: check the path and its permissions"
+        do = what_to_do(error, "check the path and its permissions")
+        return f"{where}{error.strerror or error}: {do}"
     hint = "" if debug else " (--debug shows where)"
     return f"{type(error).__name__}: {error}{hint}"
 

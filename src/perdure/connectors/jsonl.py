@@ -27,7 +27,7 @@ from perdure.connectors.json_text import to_json
 from perdure.connectors.jsonl_lines import LineReader
 from perdure.connectors.output_file import BehindPolicy, OutputFile
 from perdure.connectors.output_stream import OutputStream, is_stdout, is_stream
-from perdure.errors import ConfigurationError, InputError, SinkError
+from perdure.errors import ConfigurationError, InputError, SinkError, what_to_do
 from perdure.printable import json_text, quoted_key
 from perdure.run import Output
 
@@ -173,7 +173,8 @@ def _open_for_reading(path: str, place: str) -> int:
             return os.dup(0)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror}: check the path") from error
+        do = what_to_do(error, "check the path")
+        raise InputError(f"cannot read {place}: {error.strerror}: {do}") from error
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise InputError(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from perdure.connectors.base import SinkState
-from perdure.errors import SinkError
+from perdure.errors import SinkError, what_to_do
 from perdure.printable import printable_logger
 from perdure.same_file import is_still
 
@@ -78,9 +78,8 @@ class OutputFile:
                 _sync_folder(os.path.dirname(self._path) or ".")
             state = self._adopt(file, status.st_size, state, undelivered)
         except OSError as error:
-            raise SinkError(
-                f"cannot write {self._path}: {error.strerror}: check the folder and its permissions"
-            ) from error
+            do = what_to_do(error, "check the folder and its permissions")
+            raise SinkError(f"cannot write {self._path}: {error.strerror}: {do}") from error
         self._offset = state.offset
         place = os.path.realpath(self._path)  # the working directory may change
         self._place = place if is_still(place, status) else None

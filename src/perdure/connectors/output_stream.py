@@ -7,7 +7,7 @@ import stat
 import sys
 import threading
 
-from perdure.errors import SinkError
+from perdure.errors import SinkError, what_to_do
 
 __all__ = ["STDOUT", "OutputStream", "is_stdout", "is_stream"]
 
@@ -57,7 +57,8 @@ class OutputStream:
                 self._file = self._opened()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise SinkError(f"cannot write to {self._path}: {reason}: check the path") from error
+            do = what_to_do(error, "check the path")
+            raise SinkError(f"cannot write to {self._path}: {reason}: {do}") from error
 
     def _opened(self) -> int:
         for prefix in _DESCRIPTORS:

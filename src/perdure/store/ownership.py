@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from perdure.errors import StoreError, StoreLockedError
+from perdure.errors import RAISE_FILES, StoreError, StoreLockedError, has_no_file_left
 from perdure.printable import printable
 from perdure.same_file import is_still
 
@@ -127,7 +127,8 @@ class JobLock:
                 os.fchmod(descriptor, mode)  # as asked for, whatever the umask
             return descriptor
         except OSError as error:
-            do = ": give this user the right to write there" if _is_right(error) else ""
+            right = ": give this user the right to write there" if _is_right(error) else ""
+            do = f": {RAISE_FILES}" if has_no_file_left(error) else right
             raise StoreError(
                 f"cannot open the lock file {self._path}, which is kept beside the store"
                 f" ({error.strerror}){do}"

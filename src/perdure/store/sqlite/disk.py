@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from perdure.errors import StoreError
+from perdure.errors import RAISE_FILES, StoreError, has_no_file_left, what_to_do
 from perdure.store.ownership import PRIVATE, real_path
 
 NEVER_WRITTEN = frozenset(
@@ -32,6 +32,7 @@ PROBE_ROW_BYTES = 1 << 20
 PROBE_MORE_BYTES = 128 << 10  # what stays in the cache, and pages that a commit touches besides
 
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
+_FILES = 3  # that SQLite opens for a store
 
 # Closing a descriptor of a file drops all locks that this process has on it, SQLite's as well.
 _making = threading.Lock()
@@ -48,7 +49,8 @@ def make_file(path: Path, mode: int = PRIVATE) -> None:
         except FileExistsError:
             return
         except OSError as error:
-            raise StoreError(f"cannot make the store {path}: {error.strerror}") from error
+            do = what_to_do(error, "give another path, or this user the right to write there")
+            raise StoreError(f"cannot make the store {path}: {error.strerror}: {do}") from error
         try:
             if sys.platform != "win32":
                 os.fchmod(descriptor, mode)  # as asked for, whatever the umask
@@ -176,6 +178,8 @@ def disk_fault(error: sqlite3.Error, path: Path) -> str | None:
     if code == sqlite3.SQLITE_READONLY:
         return f"{path} cannot be written: {_what_stands_in_the_way(path)}"
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        if _no_file_left():
+            return f"{path} cannot be opened: too many open files: {RAISE_FILES}"
         return f"{path} cannot be opened: {_what_stands_in_the_way(path)}"
     return None
 
@@ -205,6 +209,20 @@ def _what_stands_in_the_way(path: Path) -> str:
     if not may(path.parent, os.W_OK | os.X_OK):
         return f"this user may not write in the folder {path.parent}; give it that right"
     return f"is {path.parent} on a disk that is there, and mounted to be written?"
+
+
+def _no_file_left() -> bool:
+    """Say whether this process cannot open as many files as a store is."""
+    made = []
+    try:
+        for _ in range(_FILES):
+            made.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return has_no_file_left(error)
+    finally:
+        for each in made:
+            os.close(each)
+    return False
 
 
 def _file_size_limit() -> int | None:

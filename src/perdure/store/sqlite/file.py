@@ -12,7 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import StoreDataError, StoreError, StoreFormatError
+from perdure.errors import (
+    RAISE_FILES,
+    StoreDataError,
+    StoreError,
+    StoreFormatError,
+    has_no_file_left,
+)
 from perdure.store.damage import damaged
 from perdure.store.generations import parted
 from perdure.store.ownership import PRIVATE, real_path
@@ -344,6 +350,8 @@ def translate(error: Exception, path: object) -> StoreError:
         )
     if isinstance(error, PermissionError) and isinstance(path, Path):
         return no_right(path)
+    if isinstance(error, OSError) and has_no_file_left(error):
+        return StoreError(f"{where}: {error.strerror}: {RAISE_FILES}")
     return StoreError(f"{where}: {type(error).__name__}: {error}")
 
 
