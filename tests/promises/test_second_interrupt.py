@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.promises.support import COROUTINE, PLAIN, State, agent_of, config_of, out, pick, run
 
 from perdure import LocalEngine
 from perdure.engine import interrupts
+from perdure.executor import running
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "pthread_kill"), reason="no signals of a thread"
@@ -126,3 +128,55 @@ def test_g9_calls_that_end_with_the_loop_have_no_outcome(
         asyncio.run(LocalEngine(sqlite).run_async(agent_of(steps), INPUTS, key="k", id="k"))
     found = run(agent_of(steps), INPUTS, store=copy_of(sqlite, tmp_path), id="k")
     assert sorted(found) == sorted(each["k"] for each in INPUTS)
+
+
+@pytest.mark.parametrize("turn", [1, 30, 90])
+def test_g9_an_interrupt_as_a_turn_gives_the_loop_back_fails_no_run(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """The host goes on for a while, and would do so in the loop of that turn's action."""
+    leave = running.leave
+
+    def interrupted(before: running.Place) -> None:
+        State.calls.append("left")
+        if len(State.calls) == turn:
+            raise KeyboardInterrupt
+        leave(before)
+
+    async def steps(event: Any, ctx: Any) -> None:
+        for n in range(3):
+            await ctx.durable_execute_async(echo, n)
+        out(ctx, event.input["k"])
+
+    monkeypatch.setattr(running, "leave", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(LocalEngine(sqlite).run_async(agent_of(steps), INPUTS, key="k", id="k"))
+    assert len(State.calls) > turn
+    assert LocalEngine(sqlite).runs(status="failed") == []
+    found = run(agent_of(steps), INPUTS, store=sqlite, id="k")
+    assert sorted(found) == sorted(each["k"] for each in INPUTS)
+
+
+def test_an_interrupt_in_a_plain_call_stops_the_job_where_its_loop_goes_on(sqlite: str) -> None:
+    """As in IPython, which runs the loop again for the next line."""
+
+    def compute() -> str:
+        if not State.calls:
+            State.calls.append("once")
+            raise KeyboardInterrupt
+        return "done"
+
+    async def steps(event: Any, ctx: Any) -> None:
+        out(ctx, ctx.durable_execute(compute))
+
+    def main(loop: asyncio.AbstractEventLoop) -> None:
+        job = loop.create_task(
+            LocalEngine(sqlite).run_async(agent_of(steps), [{"k": "a"}], key="k", id="k")
+        )
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait_for(job, PATIENCE))
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        main(loop)
+    assert run(agent_of(steps), [{"k": "a"}], store=sqlite, id="k") == ["done"]

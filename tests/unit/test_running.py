@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 from typing import Any
 
@@ -141,3 +142,47 @@ def test_this_python_is_known_to_keep_the_task_where_it_is_looked_for() -> None:
             running.leave(before)
 
     assert (asyncio.run(main()) is None) == (sys.version_info >= (3, 14))
+
+
+def a_turn() -> None:
+    running.within(ActionLoop(1, "act"), lambda: None)  # type: ignore[abstract]
+
+
+def a_task_at_once() -> None:
+    work = asyncio.sleep(0)
+    try:
+        running.task_at_once(
+            asyncio.get_running_loop(), work, contextvars.copy_context(),
+            sys.get_asyncgen_hooks(), name="early",
+        ).cancel()  # fmt: skip
+    finally:
+        work.close()
+
+
+def in_a_loop() -> None:
+    running.as_loop(ActionLoop(1, "act"))(lambda: None)  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["go_to", "leave"])
+@pytest.mark.parametrize("work", [a_turn, a_task_at_once, in_a_loop])
+@on_host
+async def test_an_interrupt_on_the_way_leaves_the_host_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, work: Any, step: str, when: str
+) -> None:
+    if work is a_task_at_once and sys.version_info < (3, 12):
+        pytest.skip("tasks begin later there")
+    host, hooks, real, come = place(), sys.get_asyncgen_hooks(), getattr(running, step), []
+
+    def interrupted(*given: Any) -> None:
+        is_first = not come
+        come.append("here")
+        if when == "after" or not is_first:
+            real(*given)
+        if is_first:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert (place(), sys.get_asyncgen_hooks()) == (host, hooks)

@@ -181,18 +181,20 @@ class ContinuationActionExecutor:
         if self._held is not None:
             self._held.append(functools.partial(self.run_inline, invocation))
             return
-        caller = running.enter(None)
+        caller = running.here()
         invocation.started_at = self._now()
         value: Any = None
         error: BaseException | None = None
         try:
+            running.go_to(None)
             value = invocation.context.run(invocation.func, *invocation.args, **invocation.kwargs)
+            running.leave(caller)
         except BaseException as raised:
+            running.leave(caller)
             if ends_process(raised):
+                self._on_shutdown(what_ends(raised))
                 raise what_ends(raised)  # noqa: B904 - it was raised in there
             error = raised
-        finally:
-            running.leave(caller)
         self._returned(invocation, value, error)
 
     async def close(self) -> None:

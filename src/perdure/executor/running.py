@@ -55,25 +55,15 @@ if sys.version_info >= (3, 14):
         if task is not None:
             asyncio.tasks._swap_current_task(task.get_loop(), task)
 
-    def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
-        """Make `loop` the thread's running loop, with no current task; return what `leave` needs.
+    def here() -> Place:
+        """Return where the thread is, which `leave` takes it back to."""
+        loop = asyncio._get_running_loop()
+        return loop, None if loop is None else asyncio.current_task(loop), forks.process
 
-        None is what a callable sees that runs outside every loop.
-        """
-        before = asyncio._get_running_loop(), put_task_aside(), forks.process
+    def go_to(loop: asyncio.AbstractEventLoop | None) -> None:
+        """Make `loop` the thread's running loop, with no current task; None: outside every loop."""
+        put_task_aside()
         asyncio._set_running_loop(loop)
-        return before
-
-    def leave(before: Place) -> None:
-        """Put back the running loop and the current task as they were at `enter`.
-
-        A child that was forked in between ends here.
-        """
-        loop, task, process = before
-        if process is not forks.process:
-            forks.end_child()
-        asyncio._set_running_loop(loop)
-        take_task_up(task)
 
 else:
 
@@ -84,35 +74,57 @@ else:
     def take_task_up(task: asyncio.Task[Any] | None) -> None:
         """Make `task` of the running loop the current one again."""
 
-    def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
-        """Make `loop` the thread's running loop; return what `leave` takes back.
+    def here() -> Place:
+        """Return where the thread is, which `leave` takes it back to."""
+        return asyncio._get_running_loop(), None, forks.process
 
-        None is what a callable sees that runs outside every loop.
-        """
-        before = asyncio._get_running_loop(), None, forks.process
-        asyncio._set_running_loop(loop)
-        return before
+    # Makes a loop the thread's running loop; None: outside every loop.
+    go_to = asyncio._set_running_loop
 
-    def leave(before: Place) -> None:
-        """Put back the running loop as it was at `enter`.
 
-        A child that was forked in between ends here.
-        """
-        if before[2] is not forks.process:
-            forks.end_child()
-        asyncio._set_running_loop(before[0])
+def enter(loop: asyncio.AbstractEventLoop | None) -> Place:
+    """Make `loop` the thread's running loop, with no current task; return what `leave` needs.
+
+    None is what a callable sees that runs outside every loop. Where Ctrl-C may come in between,
+    `here` and `go_to` do it in two.
+    """
+    before = here()
+    go_to(loop)
+    return before
+
+
+def leave(before: Place) -> None:
+    """Put back the running loop and the current task as they were; doing so twice is the same.
+
+    A child that was forked in between ends here.
+    """
+    loop, task, process = before
+    if process is not forks.process:
+        forks.end_child()
+    asyncio._set_running_loop(loop)
+    if task is not None:
+        take_task_up(task)
+
+
+# Ctrl-C raises KeyboardInterrupt between any two steps of what is below. A thread that stayed in an
+# action's loop by that would have all that the host does next fail, for good. So what puts the
+# thread back does it again, in full, where anything was raised meanwhile.
 
 
 def within(loop: TurnLoop | None, work: Callable[..., object], *given: Any) -> None:
     """Run `work` between `enter` and `leave`, with the hooks of async generators on `loop`."""
-    before, hooks = enter(loop), sys.get_asyncgen_hooks()
-    if loop is not None:
-        sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
+    before, hooks = here(), sys.get_asyncgen_hooks()
     try:
+        go_to(loop)
+        if loop is not None:
+            sys.set_asyncgen_hooks(loop.first_iteration, loop.finalize_generator)
         work(*given)
-    finally:
         sys.set_asyncgen_hooks(*hooks)
         leave(before)
+    except BaseException:
+        sys.set_asyncgen_hooks(*hooks)
+        leave(before)
+        raise
 
 
 if sys.version_info >= (3, 12):
@@ -137,13 +149,18 @@ if sys.version_info >= (3, 12):
             hooks: those of async generators on `loop`.
             name: the task's name.
         """
-        place, before = enter(loop), sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(*hooks)
+        place, before = here(), sys.get_asyncgen_hooks()
         try:
-            return asyncio.Task(work, loop=loop, name=name, context=context, eager_start=True)
-        finally:
+            go_to(loop)
+            sys.set_asyncgen_hooks(*hooks)
+            task = asyncio.Task(work, loop=loop, name=name, context=context, eager_start=True)
             sys.set_asyncgen_hooks(*before)
             leave(place)
+        except BaseException:
+            sys.set_asyncgen_hooks(*before)
+            leave(place)
+            raise
+        return task
 
 else:  # `asyncio.timeout` wants a task, and one that has begun cannot be made before 3.12
 
@@ -215,10 +232,13 @@ def as_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], N
         if running_loop() is loop:
             work()
             return
-        before = enter(loop)
+        before = here()
         try:
+            go_to(loop)
             work()
-        finally:
             leave(before)
+        except BaseException:
+            leave(before)
+            raise
 
     return run
