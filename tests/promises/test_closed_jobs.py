@@ -1,4 +1,4 @@
-"""A job that was closed leaves nothing in memory."""
+"""A job that was closed leaves nothing in memory, and nothing locked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.inside import runtime_of
 from tests.patience import PATIENCE
-from tests.promises.support import config_of, out, pick
+from tests.promises.support import agent_of, config_of, out, pick
 
 from perdure import LocalEngine, PerdureError
 
@@ -52,3 +52,22 @@ def test_closed_jobs_are_let_go_of_whatever_their_actions_did(kind: str, store: 
         time.sleep(0.01)
         gc.collect()
     assert [reference() for reference in left] == [None, None, None]
+
+
+def test_who_is_cancelled_twice_while_a_job_opens_leaves_nothing_locked(sqlite: str) -> None:
+    async def steps(event: Any, ctx: Any) -> None:
+        out(ctx, event.input["k"])
+
+    async def main(turns: int) -> None:
+        opening = asyncio.ensure_future(LocalEngine(sqlite).start(agent_of(steps)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for _ in range(2):
+            opening.cancel()
+            await asyncio.sleep(0)
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await opening).close()
+        await (await LocalEngine(sqlite).start(agent_of(steps))).close()
+
+    for turns in range(8):
+        asyncio.run(main(turns))

@@ -11,12 +11,12 @@ from perdure.checks import checked_seconds, nanoseconds
 from perdure.codec.copies import own_value
 from perdure.connectors.base import Source
 from perdure.engine.inputs import Field, check_fields
-from perdure.engine.job_loop import to_its_end
 from perdure.engine.open_job import OpenJob
 from perdure.engine.own_runs import check_own
 from perdure.engine.progress import DriveResult, Progress
 from perdure.engine.schedule import Schedule
 from perdure.errors import ConfigurationError, PerdureError
+from perdure.executor import closing
 from perdure.printable import quoted_key
 from perdure.run import Output, RunStatus, run_id
 from perdure.run.approval import Approval
@@ -192,7 +192,7 @@ class Job:
 
     def __init__(self, job: OpenJob) -> None:
         self._job = job
-        self._closing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
         self.name = job.runtime.job
 
     def __repr__(self) -> str:
@@ -353,8 +353,11 @@ class Job:
         """
         if self._closing is None:
             self._job.loop.check("job.close()")
-            self._closing = asyncio.ensure_future(self._job.close())
-            await to_its_end(self._closing)
+            self._closing = asyncio.get_running_loop().create_future()
+            try:
+                await closing.to_its_end(self._job.close)
+            finally:
+                self._closing.set_result(None)
         elif not self._closing.done():
             await asyncio.shield(self._closing)
 

@@ -100,16 +100,3 @@ class JobLoop:
             f"{what} was called on another thread or event loop than the one that opened job"
             f" {self._job!r}, so nothing was done"
         )
-
-
-async def to_its_end(task: asyncio.Task[None]) -> None:
-    """Close to the end, also for one who is cancelled meanwhile: the job would stay locked."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None and not task.cancelled() and task.exception() is None:
-        raise cancelled
-    task.result()

@@ -29,6 +29,7 @@ from perdure.errors import (
     StoreDataError,
     TooManyFailuresError,
 )
+from perdure.executor import closing
 from perdure.log_lines import place_fields
 from perdure.operate.selection import selection_of
 from perdure.printable import printable_logger, quoted_key
@@ -134,7 +135,7 @@ class OpenJob:
         try:
             await self.runtime.open()
         except BaseException:
-            await self._close_sink()
+            await closing.to_its_end(self._close_sink)
             raise
         self.runtime.stopped.add_done_callback(self._stop_waiting)
 

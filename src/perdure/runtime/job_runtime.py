@@ -18,7 +18,7 @@ from perdure.codec.codec import Codec
 from perdure.codec.digests import stored_ids_of_text
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import RunNotFoundError
-from perdure.executor import running
+from perdure.executor import closing, running
 from perdure.run import STATUS_BY_NUMBER, Output, RunStatus, names_two, run_id, which_run
 from perdure.run.approval import check_readable
 from perdure.runtime.action.children import ORIGIN as CHILD_SOURCE
@@ -173,7 +173,7 @@ class JobRuntime:
                 await self._shards.take(0, ShardInfo(info.last_run, info.last_key))
             await self._commands.empty_inbox()  # what was left for a job that was not open
         except BaseException:
-            await self.close()
+            await closing.to_its_end(self.close)
             raise
         if self._world.watches_inbox:
             self._runs.spawn(self._commands.watch())

@@ -123,7 +123,13 @@ class ActionStateStore(abc.ABC):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Finish what was begun, give the job back and close."""
+        """Finish what was begun, give the job back and close; closing again does nothing."""
+
+    def close_now(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do so, as far as is possible, for a job that was open on a loop which runs no more.
+
+        Blocks, for a bounded time. Where nothing was left open there it does nothing.
+        """
 
     @abc.abstractmethod
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:

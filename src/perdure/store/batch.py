@@ -163,3 +163,16 @@ def settle(future: asyncio.Future[Any], value: Any, error: BaseException | None)
 def interrupted(error: BaseException) -> StoreError:
     """Return what is told of a commit that `error`, such as Ctrl-C, has left: nobody knows."""
     return StoreError(f"a commit was interrupted: {type(error).__name__}")
+
+
+async def until_done(future: asyncio.Future[None]) -> None:
+    """Wait for what goes on whoever waits, also for one who is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    future.result()
+    if cancelled is not None:
+        raise cancelled

@@ -36,7 +36,7 @@ from perdure.store.base import (
     StoreView,
     WaitRow,
 )
-from perdure.store.batch import are_written, begin
+from perdure.store.batch import are_written, begin, until_done
 from perdure.store.documents import DocumentReader
 from perdure.store.files import FileRow
 from perdure.store.ownership import PRIVATE, JobLock, Place, lock_path, real_path
@@ -131,13 +131,18 @@ class SqliteStore(ActionStateStore):
         return StoreThread(self._known)  # a store in simulated time has another
 
     async def close(self) -> None:
-        if self._thread is None:
+        if (thread := self._thread) is None:
             return
         try:
-            await self._call(self._close)
+            await until_done(self._call(self._close))
         finally:
-            self._thread.end()
+            thread.end()
             self._thread = self._commits = None
+
+    def close_now(self, loop: asyncio.AbstractEventLoop) -> None:
+        if (thread := self._thread) is not None and thread.host is loop:
+            self._thread = self._commits = None
+            thread.end_with(self._close)
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
         return self._commits.commit(rows) if self._commits is not None else self._refused()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -16,11 +17,16 @@ __all__ = ["StoreThread"]
 
 T = TypeVar("T")
 
+END_SECONDS = 5.0  # that whoever ends the thread waits for it: it may wait for a disk
+
 
 class StoreThread:
     """Does what the host loop asks of it, in order.
 
     Owns: the thread. Lifecycle: begins when it is made, on the host loop, and goes on until `end`.
+
+    Attributes:
+        host: the loop that asks.
 
     Args:
         known: gives the error of perdure's own that an error is told as.
@@ -28,7 +34,7 @@ class StoreThread:
 
     def __init__(self, known: Callable[[Exception], PerdureError]) -> None:
         self._known = known
-        self._host = asyncio.get_running_loop()
+        self.host = asyncio.get_running_loop()
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(
             target=_serve, args=[self._work], name="perdure-store", daemon=True
@@ -40,11 +46,24 @@ class StoreThread:
         self._work.put(None)
         switching.slow_down()
 
+    def end_with(self, work: Callable[[], None]) -> None:
+        """End with some work, whose end no loop is told of; blocks, but not for ever."""
+        done = threading.Event()
+
+        def last() -> None:
+            with contextlib.suppress(Exception):  # whoever opens the store next is told
+                work()
+            done.set()
+
+        self._work.put(last)
+        self.end()
+        done.wait(END_SECONDS)
+
     def ask(
         self, work: Callable[[], T], over: Callable[[], None] = lambda: None
     ) -> asyncio.Future[T]:
         """Have work done, behind all that was asked before; then call `over` on the host loop."""
-        host = self._host
+        host = self.host
         future: asyncio.Future[T] = host.create_future()
 
         def perform() -> None:
