@@ -91,6 +91,7 @@ def test_g6_a_first_interrupt_stops_in_good_order(sqlite: str) -> None:
 def test_a_step_that_comes_to_no_end_is_interrupted_all_the_same(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(interrupts, "ONE_MOMENT", 0.0)
     monkeypatch.setattr(interrupts, "LONGEST_STEP", 0.05)
     main = threading.get_ident()
 
@@ -180,3 +181,104 @@ def test_an_interrupt_in_a_plain_call_stops_the_job_where_its_loop_goes_on(sqlit
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         main(loop)
     assert run(agent_of(steps), [{"k": "a"}], store=sqlite, id="k") == ["done"]
+
+
+def signal_soon() -> None:
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+
+
+def test_the_job_is_given_back_to_the_process_after_a_second_interrupt(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "ONE_MOMENT", 0.0)
+
+    async def tidies_up() -> str:
+        if State.calls:
+            return "done"
+        State.calls.append("once")
+        signal_soon()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            signal_soon()
+            await asyncio.sleep(3600)
+        return "never"
+
+    async def steps(event: Any, ctx: Any) -> None:
+        out(ctx, await ctx.durable_execute_async(tidies_up))
+
+    engine = LocalEngine(store)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(agent_of(steps), [{"k": "a"}], key="k", id="k")
+    found = engine.run(agent_of(steps), [{"k": "a"}], key="k", id="k")
+    assert [each.value for each in found] == ["done"]
+
+
+def test_a_third_interrupt_gives_up_what_closes_and_gives_the_job_back(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "ONE_MOMENT", 0.0)
+
+    async def hears_of_nothing() -> str:
+        if State.calls:
+            return "done"
+        State.calls.append("once")
+        while True:
+            signal_soon()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+    async def steps(event: Any, ctx: Any) -> None:
+        out(ctx, await ctx.durable_execute_async(hears_of_nothing))
+
+    engine = LocalEngine(store)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(agent_of(steps), [{"k": "a"}], key="k", id="k")
+    found = engine.run(agent_of(steps), [{"k": "a"}], key="k", id="k")
+    assert [each.value for each in found] == ["done"]
+
+
+@pytest.mark.parametrize("where", ["source", "key"])
+def test_an_interrupt_as_inputs_are_read_closes_the_job(
+    store: str, where: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends one task after the other otherwise, each time with the loop."""
+    monkeypatch.setattr(interrupts, "ONE_MOMENT", 0.0)
+
+    def raised() -> str:
+        if not State.calls:
+            State.calls.append("once")
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+        return "b"
+
+    def source() -> Any:
+        yield {"k": "a"}
+        yield {"k": raised() if where == "source" else "b"}
+
+    def key(value: Any) -> Any:
+        return value["k"] if where == "source" or value["k"] == "a" else raised()
+
+    async def steps(event: Any, ctx: Any) -> None:
+        out(ctx, event.input["k"])
+
+    engine = LocalEngine(store)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(agent_of(steps), source(), key=key)
+    assert [each.name for each in caplog.records] == ["perdure"]  # how to go on
+    found = engine.run(agent_of(steps), source(), key=key)
+    assert sorted(each.value for each in found) == ["a", "b"]
+
+
+def test_signals_of_one_moment_are_one(sqlite: str) -> None:
+    heard = interrupts.Interrupts()
+
+    async def main() -> None:
+        heard.stop_this_task()
+        for _ in range(10):
+            signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)
+
+    with heard, pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert heard.count == 1

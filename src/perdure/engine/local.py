@@ -15,7 +15,7 @@ from perdure.engine.event_loop import runner_of
 from perdure.engine.files import check_output
 from perdure.engine.generations import end_generation
 from perdure.engine.inputs import Field, check_fields
-from perdure.engine.interrupts import Interrupts
+from perdure.engine.interrupts import Interrupts, closed_at_its_end
 from perdure.engine.job import Job
 from perdure.engine.open_job import OpenJob
 from perdure.engine.plan_of import AnyAgent, plan_of
@@ -149,16 +149,16 @@ class LocalEngine:
             kept.append(await drive())
 
         # What is raised below is raised outside of any `except`: a traceback begins with it.
-        with (
-            contextlib.suppress(KeyboardInterrupt), interrupts, runner_of(self.config) as runner
-        ):  # fmt: skip
-            try:
-                runner.run(driving())
-            except asyncio.CancelledError:
-                if not interrupts.count:
-                    raise
-            else:
-                return kept.pop()
+        with contextlib.suppress(KeyboardInterrupt), interrupts:
+            runner = runner_of(self.config)
+            with closed_at_its_end(runner, interrupts, self._store.close_now):
+                try:
+                    runner.run(driving())
+                except asyncio.CancelledError:
+                    if not interrupts.count:
+                        raise
+                else:
+                    return kept.pop()
         return None
 
     async def run_async(

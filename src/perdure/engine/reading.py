@@ -20,6 +20,7 @@ from perdure.errors import (
     StoreFormatError,
 )
 from perdure.executor import forks
+from perdure.executor.shutdown import ends_process, what_ends
 from perdure.printable import printable_logger
 from perdure.runtime.job_runtime import (
     BACKOFF_SECONDS,
@@ -172,6 +173,13 @@ class InputReader:
                 raise
         except _REFUSED as error:
             bad = error
+        except BaseException as error:
+            if not ends_process(error):
+                raise
+            # As the end of this task it would be raised anew by each that waits for it, and out of
+            # the loop each time, before they have closed the job.
+            self._runtime.stop(what_ends(error))
+            return
         finally:
             self._asked = False
             await _close(items, bad)
