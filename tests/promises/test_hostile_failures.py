@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -196,6 +198,71 @@ def test_g9_a_run_fails_by_what_ends_a_greenlet(kind: str, store: str, after_a_c
     assert error_text(failed) == "greenlet.GreenletExit: said"
 
 
+class HoldsItselfError(ExceptionGroup[Exception]):
+    """It says that it is a member of its own."""
+
+    @property
+    def exceptions(self) -> Any:
+        return (self,)
+
+
+class EndlessError(ExceptionGroup[Exception]):
+    """It says that its members never end."""
+
+    @property
+    def exceptions(self) -> Any:
+        return itertools.repeat(ValueError(1))
+
+
+def deep() -> Exception:
+    error: Exception = ValueError("at the bottom")
+    for _ in range(2 * sys.getrecursionlimit()):
+        error = ExceptionGroup("deep", [error])
+    return error
+
+
+GROUPS: dict[str, Callable[[], Exception]] = {
+    "deep": deep,
+    "itself": lambda: HoldsItselfError("itself", [ValueError("real")]),
+    "endless": lambda: EndlessError("endless", [ValueError("real")]),
+    "within": lambda: LookupError("within"),
+}
+
+
+def raises_group(name: str) -> None:
+    if name == "within":  # it is asked for by whoever formats what it came from
+        raise GROUPS[name]() from HoldsItselfError("cause", [ValueError("real")])
+    raise GROUPS[name]()
+
+
+async def raises_group_in_a_coroutine(name: str) -> None:
+    raises_group(name)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_g9_a_group_without_an_end_is_a_failure_like_any_other(
+    kind: str, store: str, name: str
+) -> None:
+    async def fails(event: Any, ctx: Any) -> None:
+        for func in (raises_group, raises_group_in_a_coroutine):
+            with pytest.raises(Exception, match=name):
+                await ctx.durable_execute_async(func, name)
+        with pytest.raises(Exception, match=name):
+            ctx.durable_execute(raises_group, name)
+        raises_group(name)
+
+    def fails_plain(event: Any, ctx: Any) -> None:
+        for func in (raises_group, raises_group_in_a_coroutine):
+            with pytest.raises(Exception, match=name):
+                ctx.durable_execute_async(func, name).result()
+        with pytest.raises(Exception, match=name):
+            ctx.durable_execute(raises_group, name)
+        raises_group(name)
+
+    failed = failures(pick(kind, fails, fails_plain), ONE, store=store, config=config_of(kind))
+    assert f": {name}" in error_text(failed)
+
+
 async def alone() -> None:
     raise KeyboardInterrupt
 
@@ -213,7 +280,14 @@ def inline() -> None:
     raise BaseExceptionGroup("g", [ValueError("v"), KeyboardInterrupt()])
 
 
-@pytest.mark.parametrize("func", [alone, with_others, in_depth, inline])
+async def far_down() -> None:
+    error: BaseException = KeyboardInterrupt()
+    for _ in range(2 * sys.getrecursionlimit()):
+        error = BaseExceptionGroup("g", [ValueError("v"), error])
+    raise error
+
+
+@pytest.mark.parametrize("func", [alone, with_others, in_depth, far_down, inline])
 def test_g9_an_interrupt_in_a_group_ends_the_process_as_one_alone_does(
     func: Callable[[], Any],
 ) -> None:

@@ -218,7 +218,7 @@ def test_groups_are_bounded() -> None:
         (deep,) = deep.exceptions
     assert type(deep) is DurableCallError
     shared: Exception = ValueError("leaf")
-    for _ in range(12):
+    for _ in range(40):
         shared = ExceptionGroup("g", [shared, shared])
     assert len(encode_failure(CODEC, shared)) < 2_000_000
 

@@ -27,7 +27,7 @@ MAX_TEXT = 8 * 1024
 
 _MAX_FRAMES = 50
 _MAX_NOTES = 20
-_MAX_MEMBERS = 1000  # of groups, all in all, that are shown in a traceback
+_MAX_MEMBERS = 250  # of groups, all in all, that are shown in a traceback
 _name_of = vars(type)["__name__"].__get__
 _get_traceback = vars(BaseException)["__traceback__"].__get__
 _get_cause = vars(BaseException)["__cause__"].__get__
@@ -115,9 +115,10 @@ def _is_bounded(exc: BaseException) -> bool:
 
 
 def _has_its_own_members(cls: type[BaseExceptionGroup[Any]]) -> bool:
-    return (
-        next(base for base in cls.__mro__ if "exceptions" in vars(base)) is not BaseExceptionGroup
-    )
+    if cls is ExceptionGroup or cls is BaseExceptionGroup:
+        return False
+    owner = next(base for base in cls.__mro__ if "exceptions" in vars(base))
+    return owner is not BaseExceptionGroup
 
 
 def _earlier(exc: BaseException) -> str:
