@@ -19,7 +19,7 @@ from tests.patience import PATIENCE
 
 from perdure import Agent, InputEvent, LocalEngine, OutputEvent, action
 from perdure.cli.main import main
-from perdure.errors import StoreFormatError
+from perdure.errors import StoreError, StoreFormatError
 from perdure.operate.history import History
 from perdure.store.sqlite import file, mark
 from perdure.store.sqlite.file import connect, job_names
@@ -112,12 +112,12 @@ def outputs(path: Path, count: int = 30) -> list[Any]:
     return asyncio.run(run())
 
 
-def refused(path: Path) -> str:
+def refused(path: Path, kind: type[StoreError] = StoreFormatError) -> str:
     """Say how a store is refused, run or looked at; it is left as it was."""
     before = contents(path)
-    with pytest.raises(StoreFormatError) as run:
+    with pytest.raises(kind) as run:
         outputs(path)
-    with pytest.raises(StoreFormatError) as looked, History.open(f"sqlite:///{path}"):
+    with pytest.raises(kind) as looked, History.open(f"sqlite:///{path}"):
         pass
     assert main(["runs", "--store", f"sqlite:///{path}"]) == 1
     assert str(run.value) == str(looked.value)
@@ -191,7 +191,7 @@ def test_g23_a_store_that_was_emptied_beside_its_log_is_noticed(
         if left not in (end, "both"):
             beside(store, end).unlink()
     assert job_names(store) == frozenset()
-    said = refused(store)
+    said = refused(store, StoreFormatError if store.exists() else StoreError)
     assert f"{store} is {'empty' if store.exists() else 'missing'}" in said
     assert "\n" not in said
     removed = said.partition("begin anew, remove ")[2].removesuffix(" first").split(" and ")

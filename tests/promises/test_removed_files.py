@@ -17,7 +17,7 @@ from tests.promises.support import agent_of, out
 
 from perdure import JsonlSink, LocalEngine
 from perdure.cli.main import main
-from perdure.errors import SinkError, StoreError, StoreFormatError, StoreLockedError
+from perdure.errors import SinkError, StoreError, StoreLockedError
 from perdure.store.ownership import lock_path
 from perdure.store.sqlite import in_place
 
@@ -132,7 +132,7 @@ def test_g25_a_job_whose_store_is_gone_raises_and_is_closed(
     assert not isinstance(stopped.value, StoreLockedError)
     assert calls == []
     if not store.exists():  # what was committed is still beside it
-        with pytest.raises(StoreFormatError, match=r"store\.db-wal beside it says that it had"):
+        with pytest.raises(StoreError, match=r"store\.db-wal beside it says that it had"):
             engine.run(agent_of(_echo), [1], key=str)
         store.with_name("store.db-wal").unlink()
     assert engine.run(agent_of(_echo), [1], key=str)[-1].value == 1, "the engine can be used again"

@@ -331,7 +331,8 @@ def check_not_emptied(path: Path) -> None:
     Before SQLite opens it, even to read: it removes a log that it finds beside an empty database.
 
     Raises:
-        StoreFormatError: says what is left of it, and what to do.
+        StoreFormatError: the file is empty; says what is left, and what to do.
+        StoreError: it is gone; likewise.
     """
     if _size(path):
         return
@@ -341,8 +342,9 @@ def check_not_emptied(path: Path) -> None:
     if not left or _size(path):  # a process that makes it now has filled the file before these
         return
     beside = " and ".join(map(str, left))
-    raise StoreFormatError(
-        f"{path} is {'empty' if path.exists() else 'missing'}, though {beside} beside it"
+    kind, what = (StoreFormatError, "empty") if path.exists() else (StoreError, "missing")
+    raise kind(
+        f"{path} is {what}, though {beside} beside it"
         f" {'says' if len(left) == 1 else 'say'} that it had commits: put the file back; to restore"
         f" a backup in its place, or to begin anew, remove {beside} first"
     )
