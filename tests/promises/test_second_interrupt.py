@@ -43,8 +43,9 @@ async def echo(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", [COROUTINE, PLAIN])
 def test_g6_a_second_interrupt_waits_for_the_end_of_a_turn(
-    sqlite: str, kind: str, tmp_path: Path
+    sqlite: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(interrupts, "ONE_MOMENT", 0.0)
     went_on: list[str] = []
 
     def twice() -> None:
@@ -154,6 +155,25 @@ def test_g9_an_interrupt_as_a_turn_gives_the_loop_back_fails_no_run(
         asyncio.run(LocalEngine(sqlite).run_async(agent_of(steps), INPUTS, key="k", id="k"))
     assert len(State.calls) > turn
     assert LocalEngine(sqlite).runs(status="failed") == []
+    found = run(agent_of(steps), INPUTS, store=sqlite, id="k")
+    assert sorted(found) == sorted(each["k"] for each in INPUTS)
+
+
+def test_no_call_is_made_any_more_once_one_was_interrupted(sqlite: str) -> None:
+    """Others that are ready may block for as long, each for itself."""
+
+    def compute(value: Any) -> Any:
+        State.calls.append(value)
+        if len(State.calls) == 1:
+            raise KeyboardInterrupt
+        return value
+
+    async def steps(event: Any, ctx: Any) -> None:
+        out(ctx, ctx.durable_execute(compute, event.input["k"]))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(agent_of(steps), INPUTS, store=sqlite, id="k")
+    assert len(State.calls) == 1
     found = run(agent_of(steps), INPUTS, store=sqlite, id="k")
     assert sorted(found) == sorted(each["k"] for each in INPUTS)
 

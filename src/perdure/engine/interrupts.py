@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from perdure.executor import closing
+
 __all__ = ["Interrupts", "closed_at_its_end"]
 
 ONE_MOMENT = 0.1  # seconds within which several signals are one
@@ -142,6 +144,7 @@ def closed_at_its_end(
 def _end_tasks(loop: asyncio.AbstractEventLoop, interrupts: Interrupts) -> bool:
     """Cancel all tasks, and wait for them until another signal comes; say whether all are over."""
     count = interrupts.count
+    closing.loop_ends(loop)
     while tasks := asyncio.all_tasks(loop):
         if interrupts.count > count:
             return False

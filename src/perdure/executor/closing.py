@@ -1,12 +1,42 @@
-"""Closing that comes to its end: what is left half closed stays locked in this process."""
+"""What ends, jobs and event loops: closing that comes to its end, and starters that hear of it."""
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["to_its_end"]
+__all__ = ["begin", "end", "loop_ends", "to_its_end"]
+
+
+class Starter(Protocol):
+    """Who starts calls on an event loop."""
+
+    def loop_ends(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Told between two steps: where `loop` is its own, start nothing, take no outcome."""
+
+
+_starters: weakref.WeakSet[Starter] = weakref.WeakSet()
+
+
+def begin(starter: Starter) -> None:
+    """Have `starter` told of loops that end from now on, until `end`."""
+    _starters.add(starter)
+
+
+def end(starter: Starter) -> None:
+    """The starter starts nothing any more."""
+    _starters.discard(starter)
+
+
+def loop_ends(loop: asyncio.AbstractEventLoop) -> None:
+    """Tell all starters that a loop is about to end, which cancels what is under way there.
+
+    On the loop's thread, before that: the calls that are cancelled have no outcome.
+    """
+    for starter in list(_starters):
+        starter.loop_ends(loop)
 
 
 async def to_its_end(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
