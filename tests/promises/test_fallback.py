@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.inside import executions_of
 from tests.patience import PATIENCE
+from tests.promises.clock import HOUR, Clock
 from tests.promises.legs import Legs, until
 from tests.promises.support import (
     OFF,
@@ -24,9 +26,10 @@ from tests.promises.support import (
     echo,
     hold,
     out,
+    values,
 )
 
-from perdure import LocalEngine, NonDeterminismError, RunCancelledError
+from perdure import LocalEngine, NonDeterminismError, RunCancelledError, RunStatus
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.record import RecordKind
 
@@ -240,3 +243,43 @@ def test_g12_code_that_begins_at_once_on_its_thread_has_the_time(
     engine = LocalEngine(store, config={"continuations": "off"})
     (output,) = engine.run(agent_of(at_once), ["a"], key=str)
     assert output.value > 2000
+
+
+@pytest.mark.parametrize("limits", [{}, {"run_timeout": 10 * HOUR}])
+def test_g19_time_that_an_action_waits_for_others_is_not_its_own(
+    sqlite: str, clock: Clock, limits: dict[str, float]
+) -> None:
+    seen = list[Any]()
+
+    def act(event: Any, ctx: Any) -> None:
+        if event.input == "busy":
+            ctx.durable_execute_async(hold).result()
+            return
+        began = ctx.now()
+        said = ctx.wait_for_signal("go", timeout=HOUR / 2).result()
+        seen.append((said, began))
+        ctx.durable_execute_async(stuck_until, 2).result()
+        out(ctx, said)
+
+    async def main() -> None:
+        agent, legs = agent_of(act), Legs(sqlite, OFF, **limits)
+        async with legs.crashing(agent) as job:
+            await job.submit("busy", key="a")
+            await asyncio.wait_for(State.gate.reached.wait(), SECONDS)
+            run = await job.submit("queued", key="b", id="one")
+            for execution in executions_of(job):
+                execution.tell()  # as it does in a moment, which is not the action's beginning
+            clock.forward(HOUR)
+            later = clock.now()
+            State.gate.release()
+            await until(lambda: run.status is RunStatus.WAITING)
+            await run.signal("go", "in time")
+            await until(lambda: State.calls == [2])
+        async with legs.opened(agent) as job:
+            run = await job.submit("queued", key="b", id="one")
+            assert values(await asyncio.wait_for(run.outputs(), SECONDS)) == ["in time"]
+        live, replayed = seen
+        assert replayed == live
+        assert live[1].timestamp() >= later // 1000 / 1e6
+
+    asyncio.run(main())

@@ -105,10 +105,11 @@ def _is_bounded(exc: BaseException) -> bool:
             if origin is not None and id(origin) not in seen:
                 seen.add(id(origin))
                 left.append(origin)
-        if issubclass(type(each), BaseExceptionGroup):
-            held = members_of(each)
+        kind = type(each)
+        if issubclass(kind, BaseExceptionGroup):
+            held = _get_members(each)
             members += len(held)
-            if members > _MAX_MEMBERS or _has_its_own_members(type(each)):
+            if members > _MAX_MEMBERS or _has_its_own_members(kind):
                 return False
             left.extend(held)
     return True

@@ -52,6 +52,9 @@ S = TypeVar("S", bound=Settlement)
 class Follower(Protocol):
     """Who is told, on the host loop, what an action does outside its turns, on its own thread."""
 
+    def code_begins(self) -> None:
+        """The action's function, which has waited for other actions, is about to begin."""
+
     def call_made(self, call: DurableCall[Any]) -> None:
         """The action has made a call and waits for it."""
 
@@ -86,11 +89,13 @@ class ContinuationContext:
         parker: what `call.result()` waits with; None where it does not wait.
         is_sequential: each call of the action is over before the next begins, and no other such
             action runs meanwhile (G19).
+        is_queued: its function has not begun, since others run.
         follower: told what the action does outside its turns.
     """
 
     parker: Parker | None = None
     is_sequential = False
+    is_queued = False
     follower: Follower | None = None
 
     def __init__(self, name: str, seed: int, hub: TurnHub | DirectHub) -> None:
@@ -338,7 +343,8 @@ class PlainContinuation(ContinuationContext):
         done = self.loop.create_future()
 
         def body() -> None:
-            value, error = None, None
+            value: Any = None
+            error: BaseException | None = None
             try:
                 value = main()
             except greenlet.GreenletExit as raised:

@@ -40,9 +40,21 @@ class SequentialLane:
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._starter = ThreadStarter(host, self._start)
         self._started = False
+        self._submitted = self._done = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """True unless what is submitted now is begun at once."""
+        return self._submitted != self._done
+
+    @property
+    def is_refused(self) -> bool:
+        """True while what is submitted waits for the thread itself."""
+        return self._starter.refused
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run `work` on the lane after what was submitted before."""
+        self._submitted += 1
         self._queue.put(work)
         self._start()
 
@@ -64,6 +76,7 @@ class SequentialLane:
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:
             work()
+            self._done += 1  # here alone
             del work  # a thread at rest holds on to nothing of what it has done
 
 
@@ -92,12 +105,25 @@ class ThreadedContinuation(ContinuationContext):
 
     def _begin(self, main: ActionMain) -> ActionFuture[Any]:
         done = self.loop.create_future()
+        self.is_queued = self._lane.is_busy
         self._lane.submit(lambda: self._run(main, done))
+        if self._lane.is_refused:
+            self.is_queued = True
         return done
+
+    def _take_turn(self) -> None:
+        self.is_queued = False
+        if self.follower is not None and not self._closed:
+            self.follower.code_begins()
 
     def _run(self, main: ActionMain, done: ActionFuture[Any]) -> None:
         if self._closed:
             return
+        if self.is_queued:
+            try:
+                self.on_host(self._take_turn)
+            except ActionDropped:
+                return
         value, error = None, None
         # The thread's running loop is the action's, so that its context works here and only here.
         before = running.enter(self.loop)

@@ -95,7 +95,7 @@ class ActionMemories:
                 encode=services.codec.encode,
                 decode=services.codec.decode,
                 check=functools.partial(self._runner.check_turn, "memory"),
-                now=self._started.at,
+                now=self._runner.began_at,
                 ttl_ns=0 if is_sensory else services.short_term_ttl,
                 keeps_read=services.keeps_read_memory,
                 replaces=self._started.rules is None,

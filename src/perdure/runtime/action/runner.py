@@ -39,6 +39,7 @@ class ActionRunner:
     Attributes:
         is_live: everything recorded has been replayed.
         fetching: how many large outcomes it is reading from the store.
+        began_at: when its code began, as its START record says, ns since the epoch.
         took_event: its code got its event; else it fails by why not.
         last_at: its time, which never goes back (G12): that of its newest settlement, written or
             on its way.
@@ -79,7 +80,7 @@ class ActionRunner:
         self._settled_rows: list[Row] = []  # what is written of these
         self._writing = 0  # batches of rows that are not durable yet
         self._undelivered: Collection[Record] = ()  # that are
-        self.last_at = 0
+        self.began_at = self.last_at = 0
         self.calls = ActionCalls(self, self._journal)
         self._waits: ActionWaits | None = None  # made when it first waits: many actions never do
         self._log: ActionLog | None = None  # likewise, when it first logs
@@ -167,7 +168,7 @@ class ActionRunner:
         """
         if self._history.start is None:
             self.start_row = started
-        self.last_at = started.at
+        self.began_at = self.last_at = started.at
         self.continuation.loop.on_violation = self._violated
         try:
             self.continuation.start(started.at, main)
@@ -402,7 +403,8 @@ class ActionRunner:
                 self._waits.ask()
             idles = (self._waits is not None or bool(continuation.loop.timers)) and self._arm()
             is_unsaid = self.start_row is not None or (self._log is not None and self.has_lines)
-            if is_unsaid and (idles or (self.start_row is not None and self._services.run_timeout)):
+            counts = self._services.run_timeout and not continuation.is_queued
+            if is_unsaid and (idles or (counts and self.start_row is not None)):
                 # A deadline counts from the start, which must survive a crash as well; and what
                 # it has logged does not wait as long as it does.
                 self.write([], self.tell_if_idle)

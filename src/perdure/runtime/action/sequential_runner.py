@@ -37,6 +37,18 @@ class SequentialRunner(ActionRunner):
         self.continuation.follower = self
         super().start(main, started)
 
+    def code_begins(self) -> None:
+        """Take the time at which the action begins: what it has waited for others is not its own.
+
+        Where its START is recorded or written, that stands.
+        """
+        if self._history is NEW and self.start_row is not None:
+            at = self.began_at = self.last_at = max(self._services.now(), self.last_at)
+            self.start_row = self.start_row._replace(at=at)
+            self.continuation.loop.advance(at)
+            self.run.tell_soon()
+            self._after_turn()
+
     def call_made(self, call: DurableCall[Any]) -> None:
         """Go on, outside this turn, now that the action's thread waits for a call."""
         self._awaited_call = call.number

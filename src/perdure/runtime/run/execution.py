@@ -344,7 +344,8 @@ class RunExecution:
     def tell(self) -> None:
         """Write that the run is running, which a START of an action says, and emit what is held."""
         began = self._state.began or self._completions > self._state.completions
-        runners = list(self.active.values())
+        # The START of one that waits for other actions is not known yet; it has it told anew.
+        runners = [each for each in self.active.values() if not each.continuation.is_queued]
         is_seen = began or any(runner.start_row is None for runner in runners)
         for runner in runners:
             if not runner.ended and (not is_seen or runner.has_lines):

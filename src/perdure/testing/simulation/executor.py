@@ -138,6 +138,10 @@ class SimulatedLane(SequentialLane):
         self._greenlet: greenlet.greenlet | None = None
         self._running: asyncio.AbstractEventLoop | None = None  # as code on the lane sees it
 
+    @property
+    def is_busy(self) -> bool:
+        return self._greenlet is not None or bool(self._work_left)
+
     def submit(self, work: Callable[[], None]) -> None:
         self._work_left.append(work)
         if len(self._work_left) == 1 and self._greenlet is None:
