@@ -161,8 +161,8 @@ def signals_of_server(last_words: Callable[[str], str]) -> StopSignals:
     from perdure.cli.stop_signals import StopSignals
     from perdure.web.limits import Limits
 
-    # Runs and those who wait for them have that long, then requests that are being answered.
-    return StopSignals(grace=2 * Limits().drain_seconds, last_words=last_words)
+    # Runs and requests have that long together, and answers a second more.
+    return StopSignals(grace=Limits().drain_seconds + 1.0, last_words=last_words)
 
 
 def tokens_and_url(tokens: list[Token] | None, url: str) -> tuple[list[Token], str]:

@@ -67,13 +67,11 @@ class ActionRunner:
         self.error: BaseException | None = None
         self.ended = False
         self.start_row: Record | None = None
-        self.run = run
-        self._services = run.services
+        self.run, self._services = run, run.services
         self._history = history
         self._journal = Journal(history, self)
         self.continuation = continuation
-        self.is_live = False
-        self.fetching = 0
+        self.is_live, self.fetching = False, 0
         self._note = False  # it said something while it was replayed
         self._held = False  # it has ended, but a run that it started is not durable yet
         self._settled: list[Record] = []  # newest settlements, which one commit makes durable
