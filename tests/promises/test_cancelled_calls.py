@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import sys
 import weakref
@@ -239,3 +240,40 @@ def test_an_action_that_polls_keeps_nothing_of_calls_that_are_over(store: str) -
 
     (kept,) = run(agent_of(go), ONE, store=store)
     assert kept <= 2  # of each name the newest wait
+
+
+@dataclasses.dataclass
+class Heavy:
+    """An argument that takes memory as long as it is kept."""
+
+    n: int
+
+
+def kept() -> int:
+    gc.collect()
+    return sum(type(each) is Heavy for each in gc.get_objects())
+
+
+def test_a_replay_keeps_nothing_of_calls_that_were_cancelled(kind: str, store: str) -> None:
+    seen: list[int] = []
+
+    async def act(event: Any, ctx: Any) -> None:
+        for n in range(10):
+            ctx.durable_execute_async(echo, Heavy(n)).cancel()
+            await ctx.durable_execute_async(echo, n)
+        seen.append(kept())
+        await ctx.durable_execute_async(hold)
+        out(ctx, "done")
+
+    def act_plain(event: Any, ctx: Any) -> None:
+        for n in range(10):
+            ctx.durable_execute_async(echo, Heavy(n)).cancel()
+            ctx.durable_execute_async(echo, n).result()
+        seen.append(kept())
+        ctx.durable_execute_async(hold).result()
+        out(ctx, "done")
+
+    agent = pick(kind, act, act_plain)
+    assert crash_and_resume(agent, ONE, store=store, config=config_of(kind)) == ["done"]
+    live, replayed = seen
+    assert replayed <= live

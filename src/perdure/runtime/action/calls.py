@@ -303,6 +303,8 @@ class ActionCalls:
         number = call.number
         self._calls.pop(number, None)
         self._converters.pop(number, None)
+        if self._put_off and number not in self._submissions:
+            self._put_off.pop(number, None)  # with its arguments
         if self._measured_as is not None:
             self._measured_as.pop(number, None)
         attempts = self._running.pop(number, None)
