@@ -300,6 +300,20 @@ def test_g16_ttl_is_judged_at_the_start_and_renewed_by_writes() -> None:
     assert forever.is_exist("old")
 
 
+def test_of_values_set_one_after_another_at_a_path_the_last_is_kept() -> None:
+    root, memory = _open()
+    for n in range(5):
+        root.set("a.b", n)
+    assert [write.data for write in memory._writes] == [b"4"]
+    root.set("c", 5)
+    root.update("c", lambda c: c + 1)
+    root.set("c", 7)
+    assert len(memory._writes) == 4  # what the update is given, it is given again
+    state, delta = memory.apply(_state(a=0, a__b__c=1), 300)
+    assert _values(state) == {"a.b": 4, "c": 7}
+    assert delta == [("a", None), ("a.b", b"4"), ("a.b.c", None), ("c", b"7")]
+
+
 def test_what_was_made_and_deleted_at_once_leaves_no_tombstone() -> None:
     root, memory = _open()
     root.set("a", 1)

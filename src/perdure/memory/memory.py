@@ -254,6 +254,9 @@ class ActionMemory:
 
     def _record(self, write: _Write) -> None:
         self._perform(write, self._view, self._now)
+        newest = self._writes[-1] if self._writes else None
+        if newest is not None and newest.path == write.path and write.data and newest.data:
+            self._writes.pop()  # a value that the next one replaces: all that it did is done again
         self._writes.append(write)
 
     def _perform(self, write: _Write, draft: Draft, now: int) -> None:
