@@ -46,6 +46,7 @@ class SequentialRunner(ActionRunner):
             at = self.began_at = self.last_at = max(self._services.now(), self.last_at)
             self.start_row = self.start_row._replace(at=at)
             self.continuation.loop.advance(at)
+            self.run.code_begins(at)
             self.run.tell_soon()
             self._after_turn()
 

@@ -71,6 +71,9 @@ class RunOfAction(Protocol):
     def note(self) -> None:
         """Publish what the run is doing."""
 
+    def code_begins(self, at: int) -> None:
+        """Told by an action that has waited for others, when its code begins (ns)."""
+
     def tell_soon(self) -> None:
         """Have what actions have logged written and emitted in a moment, if nothing else does."""
 

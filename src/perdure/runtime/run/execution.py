@@ -99,9 +99,16 @@ class RunExecution:
         self._trigger(pending)
         if not self._state.began:
             self.tell_soon()
+            if all(each.continuation.is_queued for each in self.active.values()):
+                self.rest.count_from(None)
         if resumed and not (self.rest.resting or self.dropped or self._committing):
             self.services.supervisor.goes_on(self.ticket)
         self._end_if_done()
+
+    def code_begins(self, at: int) -> None:
+        """Told by an action that has waited for others: where it is the first, so did the run."""
+        if self.rest.deadline is None:
+            self.rest.count_from(at)
 
     def _trigger(self, pending: list[tuple[int, ActionSpec]]) -> None:
         self._due += pending

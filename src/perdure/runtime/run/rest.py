@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,13 +19,16 @@ class RunRest:
     `close`, with the run's execution.
     """
 
-    __slots__ = ("_services", "_signals", "_state", "_ticket", "_timer", "deadline", "resting")
+    __slots__ = (
+        "_services", "_signals", "_state", "_ticket", "_time_out", "_timer", "deadline", "resting",
+    )  # fmt: skip
 
     def __init__(self, ticket: RunTicket, services: JobServices, state: RunState) -> None:
         self._ticket = ticket
         self._services = services
         self._state = state
         self._timer: Timer | None = None
+        self._time_out: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.deadline: int | None = None  # when it has taken too long, ns; None for never
         self._signals: SignalBox | None = None
         self.resting = False
@@ -47,14 +49,19 @@ class RunRest:
         """
         for signal in self._ticket.signals or ():
             self.signals.add(signal)
-        if self._services.run_timeout and time_out is not None:
-            began = self._state.began or self._services.now()
+        self._time_out = time_out
+        self.count_from(self._state.began or self._services.now())
+
+    def count_from(self, began: int | None) -> None:
+        """Watch the run's time from when it began, ns since the epoch; None: it has not yet."""
+        if self._timer is not None:
+            self._services.timers.cancel(self._timer)
+            self._timer = self.deadline = None
+        if self._services.run_timeout and self._time_out is not None and began is not None:
             # Kept when it has passed: a run that begins to rest then must not leave memory before
             # it is stopped.
             self.deadline = began + self._services.run_timeout
-            self._timer = self._services.timers.arm(
-                self.deadline, functools.partial(self._too_late, time_out)
-            )
+            self._timer = self._services.timers.arm(self.deadline, self._too_late)
 
     def begin(self) -> None:
         """The run rests: only time or a signal can continue it."""
@@ -77,6 +84,7 @@ class RunRest:
             self._services.timers.cancel(self._timer)
             self._timer = None
 
-    def _too_late(self, time_out: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _too_late(self) -> None:
         self._timer = None
-        self._services.supervisor.spawn(time_out())
+        if self._time_out is not None:
+            self._services.supervisor.spawn(self._time_out())
