@@ -9,7 +9,6 @@ import time
 
 from perdure.store.ownership import JobLock, this_host
 from perdure.store.sqlite import rows as kinds
-from perdure.store.sqlite.write import transaction
 from perdure.store.statements import load_statements
 
 __all__ = ["Life", "refuse_second_owner"]
@@ -22,10 +21,9 @@ class Life:
     """This process, as one that has a job of an SQLite store.
 
     It is written with what it commits first, so that a store that is refused stays as it was, and
-    seen again with later commits: it costs none of its own but one at the end, and one at the
-    beginning where runs go on. Lifecycle: `begin` when the store is open, `write` in a transaction
-    while `is_due`, `wrote` after it, `end` before the store is closed. On whatever thread uses the
-    connection.
+    seen again with later commits: it costs none of its own but one at the end. Lifecycle: `write`
+    in a transaction while `is_due`, `wrote` after it, `end` before the store is closed. On
+    whatever thread uses the connection.
 
     Args:
         job: the job's number.
@@ -39,19 +37,6 @@ class Life:
         self._life: int | None = None  # the number of its row
         self._writes: int | None = None  # the number that it has if the transaction succeeds
         self._due = 0.0
-
-    def begin(self, db: sqlite3.Connection) -> None:
-        """Write it at once where runs go on: their calls are under way before a first commit.
-
-        Whoever gets the lock of this process meanwhile, as its file was removed, is told by it. It
-        need not be durable: what the disk has not when the machine fails, ends with it.
-        """
-        if db.execute(_SQL["goes_on"], (self._job,)).fetchone() is None:
-            return
-        with contextlib.suppress(sqlite3.OperationalError):  # a full disk: with the first commit
-            with transaction(db):
-                self.write(db)
-            self.wrote()
 
     @property
     def is_due(self) -> bool:

@@ -332,7 +332,6 @@ class SqliteStore(ActionStateStore):
             if self._lock is not None:
                 self._in_place = InPlace(real, self._lock)
             self._flush_apart(db, real, self._mark, has_log=has_log)
-            self._life.begin(db)
         return info
 
     def _flush_apart(

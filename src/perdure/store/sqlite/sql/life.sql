@@ -7,5 +7,3 @@ SELECT life, job, host, pid, begun_at, seen_at, ended_at, code FROM life WHERE j
 UPDATE life SET seen_at = ? WHERE life = ?;
 -- name: end
 UPDATE life SET seen_at = ?, ended_at = ? WHERE life = ?;
--- name: goes_on
-SELECT 1 FROM run INDEXED BY run_unfinished WHERE job = ? AND status < 4 LIMIT 1;
