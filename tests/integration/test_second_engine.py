@@ -20,6 +20,7 @@ from perdure.engine.plan_of import plan_of
 from perdure.errors import InputError, PerdureError, StoreLockedError
 from perdure.run import Output
 from perdure.runtime.job_runtime import JobRuntime, NewInput, RunTicket
+from perdure.runtime.shared import collector
 from perdure.store.base import ActionStateStore
 from perdure.store.url import open_store
 
@@ -309,7 +310,11 @@ def test_what_stops_a_job_reaches_its_engine() -> None:
         raise stopped.result(SECONDS) or AssertionError("it ended")
 
 
-def test_two_jobs_on_two_threads_share_the_settings_of_the_process_alone() -> None:
+def test_two_jobs_on_two_threads_share_the_settings_of_the_process_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("open_jobs", 0), ("runs", 0), ("before", None)):  # others are left open
+        monkeypatch.setattr(collector._Process, name, value)
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     try:

@@ -312,11 +312,11 @@ def _check_other(value: Value, key: str, form: Form) -> None:
     if not form.others:
         what = {"single": "agent"}.get(form.name, form.name.replace("_", " "))
         raise value.key_error(
-            key, f"unknown key {key!r} of the {what}: {near(key, names, 'its keys are')}"
+            key, f"unknown key {key!r:.100} of the {what}: {near(key, names, 'its keys are')}"
         )
     close = nearest(key, names, cutoff=0.85)
     if close and key not in _SETTINGS and close not in value.data:
-        raise value.key_error(key, f"unknown key {key!r}: did you mean {close!r}?")
+        raise value.key_error(key, f"unknown key {key!r:.100}: did you mean {close!r}?")
 
 
 def check_value(key: str, value: Value, known: Key) -> None:
