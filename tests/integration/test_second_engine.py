@@ -20,7 +20,6 @@ from perdure.engine.plan_of import plan_of
 from perdure.errors import InputError, PerdureError, StoreLockedError
 from perdure.run import Output
 from perdure.runtime.job_runtime import JobRuntime, NewInput, RunTicket
-from perdure.runtime.shared import collector
 from perdure.store.base import ActionStateStore
 from perdure.store.url import open_store
 
@@ -314,7 +313,7 @@ def test_two_jobs_on_two_threads_share_the_settings_of_the_process_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in (("open_jobs", 0), ("runs", 0), ("before", None)):  # others are left open
-        monkeypatch.setattr(collector._Process, name, value)
+        monkeypatch.setattr(f"perdure.runtime.shared.collector._Process.{name}", value)
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     try:
