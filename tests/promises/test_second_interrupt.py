@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import logging
 import signal
 import sqlite3
 import threading
@@ -251,9 +253,11 @@ def test_a_third_interrupt_gives_up_what_closes_and_gives_the_job_back(
     async def steps(event: Any, ctx: Any) -> None:
         out(ctx, await ctx.durable_execute_async(hears_of_nothing))
 
+    of_the_process = gc.get_threshold(), logging.getLogRecordFactory()
     engine = LocalEngine(store)
     with pytest.raises(KeyboardInterrupt):
         engine.run(agent_of(steps), [{"k": "a"}], key="k", id="k")
+    assert (gc.get_threshold(), logging.getLogRecordFactory()) == of_the_process
     found = engine.run(agent_of(steps), [{"k": "a"}], key="k", id="k")
     assert [each.value for each in found] == ["done"]
 
@@ -282,6 +286,8 @@ def test_an_interrupt_as_inputs_are_read_closes_the_job(
     async def steps(event: Any, ctx: Any) -> None:
         out(ctx, event.input["k"])
 
+    gc.collect()  # what other tests have left says so now, or in the midst of this one
+    caplog.clear()
     engine = LocalEngine(store)
     with pytest.raises(KeyboardInterrupt):
         engine.run(agent_of(steps), source(), key=key)

@@ -238,7 +238,8 @@ async def test_failed_and_retried_calls_their_waits_and_limits() -> None:
 
     async def act(event: Any, ctx: Any) -> None:
         retrying = ctx.with_options(
-            retry=perdure.RetryPolicy(max_attempts=5, initial_interval=0.01), limit="api"
+            retry=perdure.RetryPolicy(max_attempts=5, initial_interval=0.01, jitter=0.0),
+            limit="api",
         )
         await retrying.durable_execute_async(flaky, 1, durable_id="flaky")
         try:

@@ -139,6 +139,7 @@ def closed_at_its_end(
                 runner.close()
         finally:
             close_now(loop)
+            closing.loop_left(loop)
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop, interrupts: Interrupts) -> bool:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-__all__ = ["begin", "end", "loop_ends", "to_its_end"]
+__all__ = ["begin", "end", "hold", "let_go", "loop_ends", "loop_left", "to_its_end"]
 
 
 class Starter(Protocol):
@@ -17,7 +17,15 @@ class Starter(Protocol):
         """Told between two steps: where `loop` is its own, start nothing, take no outcome."""
 
 
+class Holder(Protocol):
+    """Who has changed what is the whole process's, for as long as it is open."""
+
+    def loop_left(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Told that nothing runs on a loop any more: where it is its own, put all of that back."""
+
+
 _starters: weakref.WeakSet[Starter] = weakref.WeakSet()
+_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
 
 
 def begin(starter: Starter) -> None:
@@ -37,6 +45,22 @@ def loop_ends(loop: asyncio.AbstractEventLoop) -> None:
     """
     for starter in list(_starters):
         starter.loop_ends(loop)
+
+
+def hold(holder: Holder) -> None:
+    """Have `holder` told of loops that were left, until `let_go`."""
+    _holders.add(holder)
+
+
+def let_go(holder: Holder) -> None:
+    """The holder has put all back."""
+    _holders.discard(holder)
+
+
+def loop_left(loop: asyncio.AbstractEventLoop) -> None:
+    """Tell all holders that a loop is closed, perhaps with a job half open on it."""
+    for holder in list(_holders):
+        holder.loop_left(loop)
 
 
 async def to_its_end(close: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -208,6 +208,7 @@ class JobRuntime:
             world=self._world,
             resources=self._resources,
             reach=Reach(self._store.url, takes_commands=takes_commands, numbers=numbers),
+            collector=self._collector,
         )
         self._runs = LiveRuns(
             self._store,
@@ -264,7 +265,6 @@ class JobRuntime:
             await self._resources.close()
         finally:
             await self._store.close()
-            self._collector.restore()
 
     # Shards
 

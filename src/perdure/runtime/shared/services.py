@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -22,10 +23,12 @@ from perdure.codec.identity import (
 from perdure.codec.names import NAMES
 from perdure.config.configuration import AgentExecutionOptions, Configuration
 from perdure.errors import EncodeError, StoreError
+from perdure.executor import closing
 from perdure.executor.executor import ContinuationActionExecutor
 from perdure.executor.limits import Limits
 from perdure.log_lines import PLACES
 from perdure.metrics import MetricGroup
+from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.failure_log import FailureLog
 from perdure.runtime.shared.later import Later
 from perdure.runtime.shared.measures import JobMeasures
@@ -134,6 +137,7 @@ class JobServices:
         resources: the agent's resources.
         reach: what lies outside a run.
         supervisor: what runs ask of the job and tell it.
+        collector: has set Python's collector of garbage for the job, until it is closed.
     """
 
     def __init__(
@@ -151,6 +155,7 @@ class JobServices:
         resources: JobResources,
         reach: Reach,
         supervisor: RunSupervisor,
+        collector: Collector,
     ) -> None:
         self.job = job
         self.generation = generation
@@ -191,8 +196,10 @@ class JobServices:
         defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self.defaults = NO_OPTIONS if defaults == NO_OPTIONS else defaults  # nothing to be merged
         self._functions: dict[CodeType | BuiltinFunctionType | None, FunctionInfo] = {}
+        self._collector = collector
         self._is_closed = False
         PLACES.begin()
+        closing.hold(self)
 
     def stop(self) -> None:
         """Let nothing become due from here on; what was to be told in a moment is told now."""
@@ -207,6 +214,13 @@ class JobServices:
             self._is_closed = True
             self.failures.close()
             PLACES.end()
+            self._collector.restore()
+            closing.let_go(self)
+
+    def loop_left(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let go of what is the process's, if the job was never closed on its loop."""
+        if self.commits.host is loop:
+            self.close()
 
     def hold_calls(self, error: StoreError) -> None:
         """Start no call: the store does not write, so what came of one would be lost (G25)."""
