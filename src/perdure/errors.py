@@ -38,8 +38,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, SupportsFloat
 
-RAISE_FILES = "raise how many files this process may have open (ulimit -n)"
-
 __all__ = [
     "ActionLoopError",
     "AgentDefinitionError",
@@ -72,6 +70,8 @@ __all__ = [
     "missing_extra",
     "nearest",
 ]
+
+RAISE_FILES = "raise how many files this process may have open (ulimit -n)"
 
 
 class PerdureError(Exception):

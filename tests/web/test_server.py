@@ -432,7 +432,7 @@ async def test_at_the_end_who_never_ends_a_refused_body_holds_up_nothing() -> No
 async def test_at_the_end_who_takes_no_answer_is_cut_off_without_a_traceback(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_TO_ANSWER", SOON)
+    monkeypatch.setattr(server, "TO_ANSWER", SOON)
     async with serving() as served:
         client = await served.client()
         value = {"echo": "x" * 12_000_000}  # more than the buffers of both sides take

@@ -159,10 +159,10 @@ def given_tokens(token: str | None, path: str | None, *, no_token: bool) -> list
 def signals_of_server(last_words: Callable[[str], str]) -> StopSignals:
     """Return what hears the signals of a command that serves, around the loop that it is run on."""
     from perdure.cli.stop_signals import StopSignals
-    from perdure.web.limits import Limits
+    from perdure.web.limits import TO_ANSWER, Limits
 
-    # Runs and requests have that long together, and answers a second more.
-    return StopSignals(grace=Limits().drain_seconds + 1.0, last_words=last_words)
+    # Runs and requests have the first together, and answers the second behind it.
+    return StopSignals(grace=Limits().drain_seconds + TO_ANSWER, last_words=last_words)
 
 
 def tokens_and_url(tokens: list[Token] | None, url: str) -> tuple[list[Token], str]:

@@ -1,4 +1,4 @@
-"""What ends, jobs and event loops: closing that comes to its end, and starters that hear of it."""
+"""What ends, jobs and event loops: closing that comes to its end, and jobs that hear of it."""
 
 from __future__ import annotations
 
@@ -7,60 +7,45 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-__all__ = ["begin", "end", "hold", "let_go", "loop_ends", "loop_left", "to_its_end"]
+__all__ = ["begin", "end", "loop_ends", "loop_left", "to_its_end"]
 
 
-class Starter(Protocol):
-    """Who starts calls on an event loop."""
+class OnLoop(Protocol):
+    """What is open on an event loop."""
 
     def loop_ends(self, loop: asyncio.AbstractEventLoop) -> None:
         """Told between two steps: where `loop` is its own, start nothing, take no outcome."""
 
-
-class Holder(Protocol):
-    """Who has changed what is the whole process's, for as long as it is open."""
-
     def loop_left(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Told that nothing runs on a loop any more: where it is its own, put all of that back."""
+        """Told that nothing runs on it any more: put back what is the whole process's."""
 
 
-_starters: weakref.WeakSet[Starter] = weakref.WeakSet()
-_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_open: weakref.WeakSet[OnLoop] = weakref.WeakSet()
 
 
-def begin(starter: Starter) -> None:
-    """Have `starter` told of loops that end from now on, until `end`."""
-    _starters.add(starter)
+def begin(opened: OnLoop) -> None:
+    """Have `opened` told of loops that end from now on, until `end`."""
+    _open.add(opened)
 
 
-def end(starter: Starter) -> None:
-    """The starter starts nothing any more."""
-    _starters.discard(starter)
+def end(opened: OnLoop) -> None:
+    """It is closed."""
+    _open.discard(opened)
 
 
 def loop_ends(loop: asyncio.AbstractEventLoop) -> None:
-    """Tell all starters that a loop is about to end, which cancels what is under way there.
+    """Tell all of them that a loop is about to end, which cancels what is under way there.
 
     On the loop's thread, before that: the calls that are cancelled have no outcome.
     """
-    for starter in list(_starters):
-        starter.loop_ends(loop)
-
-
-def hold(holder: Holder) -> None:
-    """Have `holder` told of loops that were left, until `let_go`."""
-    _holders.add(holder)
-
-
-def let_go(holder: Holder) -> None:
-    """The holder has put all back."""
-    _holders.discard(holder)
+    for opened in list(_open):
+        opened.loop_ends(loop)
 
 
 def loop_left(loop: asyncio.AbstractEventLoop) -> None:
-    """Tell all holders that a loop is closed, perhaps with a job half open on it."""
-    for holder in list(_holders):
-        holder.loop_left(loop)
+    """Tell all of them that a loop is closed, perhaps with a job half open on it."""
+    for opened in list(_open):
+        opened.loop_left(loop)
 
 
 async def to_its_end(close: Callable[[], Coroutine[Any, Any, None]]) -> None:

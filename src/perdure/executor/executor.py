@@ -16,7 +16,7 @@ from time import perf_counter
 from types import CoroutineType
 from typing import Any
 
-from perdure.executor import closing, forks, running
+from perdure.executor import forks, running
 from perdure.executor.continuation import (
     ContinuationContext,
     PlainContinuation,
@@ -76,7 +76,6 @@ class ContinuationActionExecutor:
         self._forked = False  # this is a child of the process that made it
         self.late_results = 0
         forks.begin(self)
-        closing.begin(self)
 
     @property
     def in_flight(self) -> int:
@@ -200,33 +199,28 @@ class ContinuationActionExecutor:
 
     async def close(self) -> None:
         """Cancel coroutine callables and wait for them; leave threads to end by themselves."""
-        self._start_nothing()
+        self.start_nothing()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    def loop_ends(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start nothing more where it is the host's, and take what is cancelled for no outcome."""
-        if loop is self._host:
-            self._start_nothing()
-
-    def _start_nothing(self) -> None:
+    def start_nothing(self) -> None:
+        """Start no more calls, and take what is cancelled from here on for no outcome."""
         self._closed = True
         self._pool.close()
         self._lane.close()
 
     def _process_ends(self, error: BaseException) -> None:
         # At once: what is ready comes before whoever hears of it, and may block for long.
-        self._start_nothing()
+        self.start_nothing()
         self._on_shutdown(error)
 
     def release(self) -> None:
         """Let go of what turns ran in; after `close`, when no action is left to be dropped."""
         self._hub.close()
         forks.end(self)
-        closing.end(self)
 
     def forked(self) -> None:
         """In a forked child: start nothing, and end what comes back from where it was forked."""

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from perdure.checks import fitting, shown
 from perdure.errors import ConfigurationError
 
-__all__ = ["LONGEST_WAIT", "Limits", "Rates"]
+__all__ = ["LONGEST_WAIT", "TO_ANSWER", "Limits", "Rates"]
 
 LONGEST_WAIT = 60.0  # seconds that an answer may be waited for
+TO_ANSWER = 1.0  # seconds that answers have at the least, once those who wait get theirs
 _CLIENTS = 10_000  # whose rates are known; the one that was silent longest is forgotten first
 
 

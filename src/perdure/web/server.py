@@ -14,14 +14,13 @@ from starlette.types import ASGIApp
 
 from perdure.errors import ConfigurationError
 from perdure.web.connections import BoundedProtocol, Connections
-from perdure.web.limits import Limits
+from perdure.web.limits import TO_ANSWER, Limits
 from perdure.web.service import Service
 
 __all__ = ["Stopping", "bound_socket", "listen", "serve", "url_of"]
 
 _BACKLOG = 1024
 _SPARE_FILES = 200  # what a process needs besides its connections
-_TO_ANSWER = 1.0  # seconds that answers have at the least, once those who wait get theirs
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -178,7 +177,7 @@ async def _end(
     service.answer_waiting()
     server.should_exit = True
     left = 0.0 if stopping.forced.done() else ends_at - loop.time()
-    await asyncio.wait((serving,), timeout=max(_TO_ANSWER, left))
+    await asyncio.wait((serving,), timeout=max(TO_ANSWER, left))
     server.cut_off()
 
 

@@ -199,7 +199,7 @@ class JobServices:
         self._collector = collector
         self._is_closed = False
         PLACES.begin()
-        closing.hold(self)
+        closing.begin(self)
 
     def stop(self) -> None:
         """Let nothing become due from here on; what was to be told in a moment is told now."""
@@ -215,7 +215,12 @@ class JobServices:
             self.failures.close()
             PLACES.end()
             self._collector.restore()
-            closing.let_go(self)
+            closing.end(self)
+
+    def loop_ends(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start no call any more, and take none that is cancelled for over."""
+        if self.commits.host is loop:
+            self.executor.start_nothing()
 
     def loop_left(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let go of what is the process's, if the job was never closed on its loop."""
