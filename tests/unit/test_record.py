@@ -63,6 +63,8 @@ MADE = [
 def test_g23_a_record_is_stored_as_ever(made: Record, row: tuple[object, ...]) -> None:
     assert type(made) is Record
     assert tuple(made) == (*row, None, None)  # without rules of its own, and nothing waited
+    # As sqlite3 binds it without a search for what it might be.
+    assert {type(value) for value in made} <= {int, str, bytes, type(None)}
 
 
 def test_every_kind_has_a_constructor() -> None:

@@ -247,7 +247,7 @@ class OpenJob:
         self._progress.outputs += 1
         if self._pump is None and self._collected is None:
             return
-        numbered = (ticket.row.run, number, output)
+        numbered = (ticket.number, number, output)
         if self._pump is not None:
             self._pump.add(numbered)
         if self._collected is not None:
@@ -256,11 +256,11 @@ class OpenJob:
     def on_finished(self, ticket: RunTicket) -> None:
         """Take note that a run has ended."""
         if ticket.status is not RunStatus.COMPLETED:
-            self._ends[ticket.row.run] = ticket.status
+            self._ends[ticket.number] = ticket.status
             if ticket.status is RunStatus.FAILED and self._max_failures:
                 self._count_failure(ticket)
         elif ticket.row.attempt:
-            self._ends[ticket.row.run] = ticket.status
+            self._ends[ticket.number] = ticket.status
         if self._first_new is None or ticket.number < self._first_new:
             self._old_ended.add(ticket.number)
 

@@ -29,6 +29,16 @@ class RecordKind(enum.IntEnum):
     LOGGED = 14  # lines that an action logged in a turn are emitted
 
 
+# A record by position, on the way of every call: `_replace` and the constructor take three times
+# and twice as long.
+_new = tuple.__new__
+# What a record holds: sqlite3 binds at once what is exactly an int, and no member of an enum; and a
+# global takes a tenth of the time of an attribute of an enum's class.
+(
+    _START, _RESULT, _ERROR, _TIMER, _CANCEL, _PENDING, _COMPLETED, _CUT, _RETRY, _ATTEMPT, _SIGNAL,
+    _TAKEN, _NOTE, _LOGGED,
+) = map(int, RecordKind)  # fmt: skip
+
 SETTLEMENTS = frozenset(
     (
         RecordKind.RESULT, RecordKind.ERROR, RecordKind.TIMER, RecordKind.CANCEL, RecordKind.TAKEN,
@@ -163,7 +173,8 @@ class Record(NamedTuple):
         cls, run: int, event: int, action: str, *, version: int, at: int, rules: int | None = None
     ) -> Record:
         """Return the START of an action that reads this version of the run's memory."""
-        return cls(run, event, action, version, RecordKind.START, at=at, rules=rules)
+        values = (run, event, action, version, _START, *_NO_CALL, None, 0, at, rules, *_NO_MORE)
+        return _new(cls, values)
 
     @classmethod
     def completed(
@@ -177,14 +188,15 @@ class Record(NamedTuple):
         cls, run: int, event: int, action: str, version: int, payload: bytes, at: int
     ) -> Record:
         """Do what `completed` does, with what the action did in its encoded form."""
-        return cls(run, event, action, version, RecordKind.COMPLETED, payload=payload, at=at)
+        values = (run, event, action, version, _COMPLETED, *_NO_CALL, payload, 0, at, None)
+        return _new(cls, (*values, *_NO_MORE))
 
     @classmethod
     def cut(
         cls, run: int, event: int, action: str, *, void_from: int, call: int, at: int
     ) -> Record:
         """Return what makes settlements void: call `call` and all after it are made again."""
-        return cls(run, event, action, void_from, RecordKind.CUT, call, at=at)
+        return cls(run, event, action, void_from, _CUT, call, at=at)
 
     @classmethod
     def timed_out(
@@ -215,17 +227,17 @@ class Record(NamedTuple):
             digest: digest of the arguments, 16 bytes; a sketch of them may follow it.
             detail: short text of them.
         """
-        return cls(run, event, action, 0, RecordKind.RESULT, call, function, digest, detail)
+        values = (run, event, action, 0, _RESULT, call, function, digest, detail)
+        return _new(cls, (*values, *_NO_OUTCOME))
 
     def returned(self, outcome: bytes, started_at: int) -> Record:
         """Return that this call returned, without number and time."""
-        # By position, past `_replace`: that takes three times as long, on the way of every call.
-        return tuple.__new__(Record, (*self[:9], outcome, started_at, *self[11:]))
+        return _new(Record, (*self[:9], outcome, started_at, *self[11:]))
 
     def raised(self, failure: bytes, started_at: int) -> Record:
         """Return that this call raised, without number and time."""
-        values = (*self[:4], RecordKind.ERROR, *self[5:9], failure, started_at, *self[11:])
-        return tuple.__new__(Record, values)
+        values = (*self[:4], _ERROR, *self[5:9], failure, started_at, *self[11:])
+        return _new(Record, values)
 
     def pending(
         self, attempts: int, *, at: int, failure: bytes | None = None, started_at: int = 0
@@ -238,8 +250,9 @@ class Record(NamedTuple):
             failure: of the last attempt to ask the reconciler, encoded.
             started_at: when that began.
         """
-        kind = RecordKind.PENDING
-        return self._replace(n=attempts, kind=kind, payload=failure, started_at=started_at, at=at)
+        return self._replace(
+            n=attempts, kind=_PENDING, payload=failure, started_at=started_at, at=at
+        )
 
     def attempt(
         self, number: int, *, at: int, failure: bytes | None = None, started_at: int = 0
@@ -252,32 +265,31 @@ class Record(NamedTuple):
             failure: why it failed, encoded.
             started_at: when it began.
         """
-        kind = RecordKind.ATTEMPT
-        return self._replace(n=number, kind=kind, payload=failure, started_at=started_at, at=at)
+        return self._replace(n=number, kind=_ATTEMPT, payload=failure, started_at=started_at, at=at)
 
     # What else reaches an action
 
     @classmethod
     def timer(cls, run: int, event: int, action: str) -> Record:
         """Return that a timer of an action came due, without number and time."""
-        return cls(run, event, action, 0, RecordKind.TIMER)
+        return cls(run, event, action, 0, _TIMER)
 
     @classmethod
     def cancel(cls, run: int, event: int, action: str, reason: str) -> Record:
         """Return that an action is asked to stop, without number and time."""
-        return cls(run, event, action, 0, RecordKind.CANCEL, detail=reason)
+        return cls(run, event, action, 0, _CANCEL, detail=reason)
 
     @classmethod
     def taken(cls, run: int, event: int, action: str, signal: Record) -> Record:
         """Return that an action takes a signal of its run, without number and time."""
         return cls(
-            run, event, action, 0, RecordKind.TAKEN, detail=signal.detail, payload=signal.payload,
+            run, event, action, 0, _TAKEN, detail=signal.detail, payload=signal.payload,
             started_at=signal.at,
         )  # fmt: skip
 
     def settled(self, n: int, at: int) -> Record:
         """Return this settlement with its number in the action and its durable time."""
-        return tuple.__new__(Record, (*self[:3], n, *self[4:11], at, *self[12:]))
+        return _new(Record, (*self[:3], n, *self[4:11], at, *self[12:]))
 
     def begun_later(self, by: int) -> Record:
         """Return this settlement, where it is a call's with a later begin: by so many ns.
@@ -290,25 +302,25 @@ class Record(NamedTuple):
     @classmethod
     def logged(cls, run: int, event: int, action: str, turn: int, lines: int, *, at: int) -> Record:
         """Return that the first `lines` lines of the turn after settlement `turn` are emitted."""
-        return cls(run, event, action, turn, RecordKind.LOGGED, started_at=lines, at=at)
+        return cls(run, event, action, turn, _LOGGED, started_at=lines, at=at)
 
     # The run
 
     @classmethod
     def retry(cls, run: int, *, attempt: int, at: int) -> Record:
         """Return that a run was put back, for its attempt `attempt`."""
-        return cls(run, 0, "", attempt, RecordKind.RETRY, at=at)
+        return cls(run, 0, "", attempt, _RETRY, at=at)
 
     @classmethod
     def signal(cls, run: int, name: str, value: bytes, at: int) -> Record:
         """Return that a signal came for a run; `at` identifies it there."""
-        return cls(run, 0, "", 0, RecordKind.SIGNAL, detail=name, payload=value, at=at)
+        return cls(run, 0, "", 0, _SIGNAL, detail=name, payload=value, at=at)
 
     @classmethod
     def note(cls, run: int, said: bytes, *, has_lists: bool, at: int) -> Record:
         """Return what a run says that it is doing: `said`, a mapping with lists or not."""
         n = WITH_LISTS if has_lists else 0
-        return cls(run, 0, "", n, RecordKind.NOTE, payload=said, at=at)
+        return cls(run, 0, "", n, _NOTE, payload=said, at=at)
 
     # What the fields say in the records of each kind
 
@@ -367,7 +379,7 @@ class Record(NamedTuple):
     @property
     def is_beginning(self) -> bool:
         """True of an ATTEMPT that began: where nothing follows, it ended with its process."""
-        return self.kind == RecordKind.ATTEMPT and self.payload is None
+        return self.kind == _ATTEMPT and self.payload is None
 
     @property
     def reason(self) -> str:
@@ -377,7 +389,7 @@ class Record(NamedTuple):
     @property
     def signal_id(self) -> int:
         """Of SIGNAL and TAKEN: what identifies the signal in its run."""
-        return self.started_at if self.kind == RecordKind.TAKEN else self.at
+        return self.started_at if self.kind == _TAKEN else self.at
 
     @property
     def signal_name(self) -> str:
@@ -404,6 +416,9 @@ class Record(NamedTuple):
         """Of NOTE: the encoded value of what the run says that it is doing."""
         return self.payload or b""
 
+
+_DEFAULTS = tuple(Record._field_defaults.values())  # from `call` on
+_NO_CALL, _NO_OUTCOME, _NO_MORE = _DEFAULTS[:4], _DEFAULTS[4:], _DEFAULTS[8:]
 
 _signal_decoder = msgspec.msgpack.Decoder(tuple[str, bytes])
 

@@ -126,7 +126,7 @@ class Backlog:
         key, place = ticket.key, ticket.row.place
         if key.shelf is None:
             key.shelf = Shelf(place)
-            self._keys[key.row.key] = key
+            self._keys[key.number] = key
         key.shelf.put(place)
         self.on_shelves += 1
         ticket.has_history, ticket.records, ticket.signals = True, None, None
@@ -144,8 +144,8 @@ class Backlog:
         """Say whether no more runs of a key may be admitted for now; the log names the key once."""
         if self.room > 0 or not self._will_take(key):
             return False
-        if key.row.digest not in self._told:
-            self._told.add(key.row.digest)
+        if key.digest not in self._told:
+            self._told.add(key.digest)
             logger.warning(
                 "key %s waits, and %s runs are queued behind runs that wait (max-runs-queued):"
                 " further inputs of this key wait until some of them begin; other keys go on",
@@ -167,8 +167,8 @@ class Backlog:
 
     def leaves(self, ticket: RunTicket) -> None:
         """A run that is in memory begins, or has ended before."""
-        if ticket.row.run in self._queued:
-            self._queued.discard(ticket.row.run)
+        if ticket.number in self._queued:
+            self._queued.discard(ticket.number)
             self._admission.goes_on(ticket)
             self._admission.look_again()
             if not len(self):
@@ -186,7 +186,7 @@ class Backlog:
         assert shelf is not None
         async with self.reading:
             last = shelf.last
-            rows = await self._store.queued(key.row.key, shelf.first, last, PAGE)
+            rows = await self._store.queued(key.number, shelf.first, last, PAGE)
             await self._load(key, [r for r in rows if r.run not in self._admission.tickets])
             self._taken_down(key, rows, is_end=len(rows) < PAGE and shelf.last == last)
         shelf.is_loading = False
@@ -205,7 +205,7 @@ class Backlog:
         if is_end:
             shelf.size = 0
             key.shelf = None
-            self._keys.pop(key.row.key)
+            self._keys.pop(key.number)
         self.on_shelves -= before - shelf.size
         self._admission.look_again()
 
@@ -221,7 +221,7 @@ class Backlog:
         """Forget the shelves of a shard."""
         for key in self.shelves_of(shard):
             self.on_shelves -= 0 if key.shelf is None else key.shelf.size
-            del self._keys[key.row.key]
+            del self._keys[key.number]
         self._admission.look_again()
 
     # Runs that are on a shelf

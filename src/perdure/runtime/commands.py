@@ -111,7 +111,7 @@ class RunCommands:
 
         `memory` is that of its key, where what the run has written there is among `rows`.
         """
-        run, told = ticket.row.run, run_cancelled(ticket.id, why)
+        run, told = ticket.number, run_cancelled(ticket.id, why)
         error = encode_failure(self._services.codec, told) if why else None
         at = self._services.now()
         end = status_row(ticket.row, RunStatus.CANCELLED, error=error, finished_at=at)
@@ -140,7 +140,7 @@ class RunCommands:
         is_shelved = self._backlog.shelf_of(ticket.row) is not None
         if is_shelved:
             self._backlog.ended(ticket)
-        if is_shelved or ticket.row.run in self._admission.tickets:
+        if is_shelved or ticket.number in self._admission.tickets:
             ticket.status = RunStatus.CANCELLED
             ticket.error = told
             self._runs.finish(ticket, memory)
@@ -417,7 +417,7 @@ class RunCommands:
                 state = recover(ticket.records, key.memory, plan, ticket.id, CANCELLED)
             except Exception:
                 return False  # it is damaged: said as it begins
-            rows = memory_rows(key.row.key, state.short_term, state.touched)
+            rows = memory_rows(key.number, state.short_term, state.touched)
             memory = state.short_term if state.touched else None
             await self._cancel_queued(ticket, [*rows, done], memory=memory)
             return True

@@ -273,7 +273,7 @@ class LiveRuns:
 
     def go_on(self, ticket: RunTicket) -> None:
         """Begin a run that was held, if it is its turn and nothing else begins it."""
-        number = ticket.row.run
+        number = ticket.number
         if self.mailbox.is_first(ticket) and number not in self._reloading | self.executions.keys():
             self._begin(ticket)
 
@@ -291,17 +291,17 @@ class LiveRuns:
 
     def damaged(self, ticket: RunTicket, error: Exception) -> None:
         """What the store has of a run is damaged: the job stops. The run has dropped everything."""
-        self.executions.pop(ticket.row.run, None)
+        self.executions.pop(ticket.number, None)
         self.spawn(self._name_damage(ticket, error))
 
     async def _name_damage(self, ticket: RunTicket, error: Exception) -> None:
-        number = ticket.row.run
+        number = ticket.number
         records = (await self._store.records([number])).get(number, [])
         raise damaged_run(self._store.url, self._codec, ticket, records, error)
 
     def _execute(self, ticket: RunTicket, execution: RunExecution) -> None:
         ticket.has_history = True
-        self.executions[ticket.row.run] = execution
+        self.executions[ticket.number] = execution
         execution.start()
 
     # What runs tell
@@ -316,7 +316,7 @@ class LiveRuns:
 
     def finish(self, ticket: RunTicket, memory: Cells | None) -> None:
         """Take out a run that has ended; the next of its key begins."""
-        self.executions.pop(ticket.row.run, None)
+        self.executions.pop(ticket.number, None)
         counters = self.services.counters
         if ticket.status is RunStatus.COMPLETED:
             counters.completed += 1
@@ -337,7 +337,7 @@ class LiveRuns:
 
     def rests(self, ticket: RunTicket) -> None:
         """Let a run rest; it may leave memory."""
-        execution = self.executions[ticket.row.run]
+        execution = self.executions[ticket.number]
         self.resting.begin(ticket, execution.wake_up, must_leave=execution.holds_lane)
         self.backlog.first_waits(ticket.key)
 
@@ -354,7 +354,7 @@ class LiveRuns:
     def _take_out(self, ticket: RunTicket) -> None:
         """Drop a run that rests; its journal brings it back."""
         ticket.records = None
-        self.executions.pop(ticket.row.run).drop()
+        self.executions.pop(ticket.number).drop()
 
     def _shelf_is_empty(self, key: Key) -> None:
         """All runs of a key are in memory, and may even have ended."""
@@ -363,7 +363,7 @@ class LiveRuns:
 
     def retry_later(self, ticket: RunTicket) -> None:
         """Begin a run again that was put back."""
-        self.executions.pop(ticket.row.run, None)
+        self.executions.pop(ticket.number, None)
         self._tell_if_drained()
         interval = self.services.config.get(AgentExecutionOptions.RETRY_WAIT_INTERVAL)
         self._reload(ticket, interval)
@@ -376,7 +376,7 @@ class LiveRuns:
 
     async def signals_until_now(self, ticket: RunTicket) -> None:
         """Return when a run has got all signals that are durable now."""
-        await self.catch_up(ticket.row.run)
+        await self.catch_up(ticket.number)
 
     async def outputs(self, run: str) -> list[Output]:
         """Return a run's outputs when it has come to its end, by its id, to a run in flight."""
@@ -437,19 +437,19 @@ class LiveRuns:
 
     def restart(self, ticket: RunTicket, error: StoreError) -> None:
         """A run's record could not be written: go on from the journal once the store answers."""
-        self.executions.pop(ticket.row.run, None)
+        self.executions.pop(ticket.number, None)
         if error.is_final or isinstance(error, StoreFormatError):
             self.stop(error)  # it would be so again
         elif not self._closing:
             fields = place_fields(self.services.job, ticket.id, ticket.key.value)
             said = "run %s: %s; it goes on when the store answers"
             logger.error(said, ticket.id, error, extra=fields)
-            self._restarting.add(ticket.row.run)
+            self._restarting.add(ticket.number)
             self._reload(ticket, BACKOFF_SECONDS[0])
 
     def _reload(self, ticket: RunTicket, delay: float) -> asyncio.Task[None]:
         """Read a run back from the journal and resume it; try until the store answers."""
-        self._reloading.add(ticket.row.run)
+        self._reloading.add(ticket.number)
         return self.spawn(self._reloaded(ticket, delay))
 
     async def _reloaded(self, ticket: RunTicket, delay: float) -> None:
@@ -457,12 +457,12 @@ class LiveRuns:
             await asyncio.sleep(delay)
             await self._read_back(ticket)
         finally:
-            self._reloading.discard(ticket.row.run)
-            self._restarting.discard(ticket.row.run)
+            self._reloading.discard(ticket.number)
+            self._restarting.discard(ticket.number)
             self._tell_if_drained()
 
     async def _read_back(self, ticket: RunTicket) -> None:
-        number = ticket.row.run
+        number = ticket.number
         if self.admission.tickets.get(number) is not ticket:
             return  # it is not in this process any more
 

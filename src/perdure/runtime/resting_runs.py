@@ -97,12 +97,12 @@ class RestingRuns:
             must_leave: it is in the way of others in memory.
         """
         ticket.status = RunStatus.WAITING
-        self._here.add(ticket.row.run)
+        self._here.add(ticket.number)
         self._admission.rests(ticket)
         if wake_up is None or wake_up > self._now() + LONG_NS:
             self._later.add(ticket, lambda: self._mark(ticket, RunStatus.WAITING))
             crowded = must_leave or len(self._here) > self._limit
-            if crowded and ticket.row.run not in self._staying:
+            if crowded and ticket.number not in self._staying:
                 self._put_out(ticket, wake_up)
         self._told(ticket)
 
@@ -113,7 +113,7 @@ class RestingRuns:
             ticket: the run.
             dropped: it does not go on from here: it leaves memory, or is read back.
         """
-        run = ticket.row.run
+        run = ticket.number
         if run in self._here:
             self._here.discard(run)
             self._admission.goes_on(ticket)
@@ -130,16 +130,16 @@ class RestingRuns:
     def _mark(self, ticket: RunTicket, status: RunStatus) -> None:
         """Tell the store, for those who look from outside; nothing depends on it."""
         if status is RunStatus.WAITING:
-            self._marked.add(ticket.row.run)
+            self._marked.add(ticket.number)
         else:
-            self._marked.discard(ticket.row.run)
+            self._marked.discard(ticket.number)
         number = STATUS_NUMBERS[status]
         if ticket.row.status != number:  # an earlier process may have left it so
             ticket.row = ticket.row._replace(status=number)
             self._commits.add([status_row(ticket.row, status)], lambda _error: None)
 
     def _put_out(self, ticket: RunTicket, wake_up: int | None) -> None:
-        run = ticket.row.run
+        run = ticket.number
         self._later.write()  # what it waits for is known while it is here
         self._here.discard(run)
         timer = None
@@ -155,7 +155,7 @@ class RestingRuns:
             ticket: the run.
             stay: it does not leave memory again before it has gone on.
         """
-        run = ticket.row.run
+        run = ticket.number
         if run in self._out:
             timer = self._out.pop(run)
             if timer is not None:
@@ -170,7 +170,7 @@ class RestingRuns:
 
     def drop(self, ticket: RunTicket) -> None:
         """Forget a run that is not in this process any more; one that executed has ended here."""
-        run = ticket.row.run
+        run = ticket.number
         self.forget(ticket)
         self._later.drop(ticket)
         timer = self._out.pop(run, None)
@@ -191,27 +191,27 @@ class RestingRuns:
         ticket.status = RunStatus.WAITING
         ticket.key.reserved += 1
         self._admission.rests(ticket)
-        self._delayed[ticket.row.run] = self._timers.arm(
+        self._delayed[ticket.number] = self._timers.arm(
             ticket.row.due, lambda: self._becomes_due(ticket)
         )
         if ticket.row.due <= self._now():
-            self._becoming.add(ticket.row.run)
+            self._becoming.add(ticket.number)
         self._told(ticket)
 
     def forget(self, ticket: RunTicket) -> bool:
         """Forget a run that was not due yet; False when it was."""
-        self._doubted.discard(ticket.row.run)
-        timer = self._delayed.pop(ticket.row.run, None)
+        self._doubted.discard(ticket.number)
+        timer = self._delayed.pop(ticket.number, None)
         if timer is None:
             return False
         self._timers.cancel(timer)
-        self._becoming.discard(ticket.row.run)
+        self._becoming.discard(ticket.number)
         ticket.key.reserved -= 1
         return True
 
     def _becomes_due(self, ticket: RunTicket) -> None:
         """Give a run its place in the queue of its key, behind those that came before."""
-        run = ticket.row.run
+        run = ticket.number
         if run not in self._delayed:
             return  # it is being cancelled
         self._becoming.add(run)
@@ -245,14 +245,14 @@ class RestingRuns:
         await self._commits.writes()
 
         def written(error: StoreError | None) -> None:
-            if ticket.row.run not in self._doubted:
+            if ticket.number not in self._doubted:
                 return  # it is being cancelled
             if error is not None:
                 self._cannot_be_queued(ticket, error)
                 return
-            self._doubted.discard(ticket.row.run)
+            self._doubted.discard(ticket.number)
             ticket.is_held = False
             self._go_on(ticket)
 
-        if ticket.row.run in self._doubted:
+        if ticket.number in self._doubted:
             self._commits.add([status_row(ticket.row, RunStatus.QUEUED)], written)

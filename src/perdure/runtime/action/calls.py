@@ -40,6 +40,8 @@ from perdure.runtime.shared.measures import OTHER
 from perdure.runtime.shared.services import FunctionInfo
 
 NO_NUMBERS: frozenset[int] = frozenset()
+# Globals: an attribute of an enum's class takes ten times as long, in Python 3.11.
+_RUN, _REPLAY, _RESULT = Decision.RUN, Decision.REPLAY, int(RecordKind.RESULT)
 
 
 class ActionCalls:
@@ -109,11 +111,11 @@ class ActionCalls:
             names=aliases if function is None else (function, *aliases),
             reconciled=options.reconciler is not None,
         )  # fmt: skip
-        if step.decision is Decision.REPLAY:
+        if step.decision is _REPLAY:
             return call
         if function is not None and self._services.measures is not None:
             self._measure_as(step.number, function, func, info)
-        is_lone = is_lone and step.decision is Decision.RUN and step.failed is None
+        is_lone = is_lone and step.decision is _RUN and step.failed is None
         # As they are now, whenever it starts: after a replay, or in its turn under a limit.
         own = None if info.shares_arguments else own_arguments(func, args, kwargs)
         given = own or (func, args, kwargs)
@@ -192,7 +194,7 @@ class ActionCalls:
             raise action.error
         number = self._journal.new_call()
         if number:
-            step = CallStep(number, Decision.RUN)
+            step = CallStep(number, _RUN)
         else:
             try:
                 step = self._journal.call(
@@ -379,7 +381,7 @@ class ActionCalls:
         call = self._calls.pop(record.call, None)
         if call is None or call.done():
             return  # cancelled in the meantime; the same happens on replay
-        if record.kind == RecordKind.RESULT:
+        if record.kind == _RESULT:
             value = self._services.codec.decode(record.outcome)
             convert = self._converters.pop(record.call, None) if self._converters else None
             call.set_result(value if convert is None else convert(value))

@@ -63,7 +63,7 @@ def _named(
     store: str, codec: Codec, ticket: RunTicket, records: Sequence[Record]
 ) -> StoreFormatError | None:
     values = {f"table run, run {ticket.id}, value": ticket.row.value}
-    key = ticket.key.row.key
+    key = ticket.key.number
     for path, cell in ticket.key.memory.items():
         values[f"table memory, path {path!r} of key {key}"] = cell.data
     for place, data in values.items():

@@ -139,7 +139,7 @@ class RunEnding:
         ticket = self._ticket
         ended = [*rows, status_row(ticket.row, status, error=failure, finished_at=at)]
         if memory.touched:
-            ended += memory_rows(ticket.key.row.key, memory.short_term, memory.touched)
+            ended += memory_rows(ticket.key.number, memory.short_term, memory.touched)
         return End(ended, functools.partial(self._finish, status, failure, memory))
 
     def _finish(self, status: RunStatus, failure: bytes | None, memory: RunMemory) -> None:

@@ -113,12 +113,8 @@ class RunEvents:
                 value = services.codec.decode(item.data)
                 key = services.codec.read_back(ticket.key.value, ticket.key.row.value)
                 outputs.append((number, Output(value, key, ticket.id, item.id)))
-                rows.append(
-                    OutputRow(
-                        run=ticket.row.run, number=number, id=item.id, value=item.data,
-                        delivered=services.undelivered,
-                    )
-                )  # fmt: skip
+                values = (ticket.number, number, item.id, item.data, services.undelivered)
+                rows.append(tuple.__new__(OutputRow, values))  # as in `journal.record`
             else:
                 events.append(
                     EventRecord(

@@ -46,10 +46,10 @@ class RunExecution:
     def __init__(self, ticket: RunTicket, services: JobServices, state: RunState) -> None:
         self.ticket = ticket
         self.services = services
-        self.number = ticket.row.run
+        self.number = ticket.number
         self.dropped = False
         self._state = state
-        key, sequence = ticket.key.row.digest, ticket.row.sequence
+        key, sequence = ticket.key.digest, ticket.row.sequence
         self._identity = RunIdentity(services.job, key, sequence, ticket.input, services.generation)
         self._events = RunEvents(ticket, services, self._identity, state)
         self._memory = RunMemory(state.sensory, state.short_term, state.touched)
@@ -61,8 +61,8 @@ class RunExecution:
         if ticket.activity is None and self._noted is not None:
             ticket.activity = services.codec.decode(self._noted)
         self.rest = RunRest(ticket, services, state)
-        self.key_digest = ticket.key.row.digest
-        self.key_number = ticket.key.row.key
+        self.key_digest = ticket.key.digest
+        self.key_number = ticket.key.number
         self.active: dict[tuple[int, str], ActionRunner] = {}  # by event number and name
         self._ended = EndedActions(self.active, resumed=state.unfinished is not None)
         self._due: list[tuple[int, ActionSpec]] = []  # to begin; an empty deque takes 600 bytes

@@ -42,12 +42,20 @@ class Key:
     """A key with runs in flight: its memory and the queue of its runs, whose end is its shelf.
 
     `memory` is replaced, never changed, when a run ends.
+
+    Attributes:
+        row: the key with the sequence of its newest run.
+        number: that of the key in the store.
+        digest: that of the key: the same in every process and on every machine.
     """
 
-    __slots__ = ("memory", "queue", "reserved", "row", "shard", "shelf", "value")
+    __slots__ = (
+        "digest", "memory", "number", "queue", "reserved", "row", "shard", "shelf", "value",
+    )  # fmt: skip
 
     def __init__(self, row: KeyRow, value: Any, state: KeyState | None) -> None:
         self.row = row
+        self.number, self.digest = row.key, row.digest
         self.value = value
         self.shard = 0
         self.reserved = 0  # admissions under way: the key must not be forgotten meanwhile
@@ -68,6 +76,7 @@ class RunTicket:
 
     Attributes:
         row: the run as admitted; `place` and `attempt` as of now.
+        number: that of the run in the store.
         records: its journal where it is known to have one and is loaded.
         has_history: the store may hold records of it.
         emitted: number of outputs told to the listeners.
@@ -85,12 +94,13 @@ class RunTicket:
 
     __slots__ = (
         "__weakref__", "_waiters", "activity", "are_waits_stored", "emitted", "error",
-        "has_history", "id", "input", "is_awaited", "is_held", "kept", "key", "records", "row",
-        "signals", "status", "waits",
+        "has_history", "id", "input", "is_awaited", "is_held", "kept", "key", "number", "records",
+        "row", "signals", "status", "waits",
     )  # fmt: skip
 
     def __init__(self, row: RunRow, key: Key, *, has_history: bool = False) -> None:
         self.row = row
+        self.number = row.run
         self.key = key
         self.id = run_id(row.run)
         self.has_history = has_history
@@ -109,14 +119,9 @@ class RunTicket:
         self._waiters: set[asyncio.Future[None]] | None = None  # for its end
 
     @property
-    def number(self) -> int:
-        """The run's number in the store."""
-        return self.row.run
-
-    @property
     def key_digest(self) -> bytes:
         """The digest of the run's key: the same in every process and on every machine."""
-        return self.key.row.digest
+        return self.key.digest
 
     @property
     def shard(self) -> int:
@@ -126,7 +131,7 @@ class RunTicket:
     @property
     def is_delayed(self) -> bool:
         """True as long as the run has not got its place in the queue, since it is due later."""
-        return bool(self.row.due) and self.row.place == self.row.run
+        return bool(self.row.due) and self.row.place == self.number
 
     def keep_outputs(self, keeper: OutputKeeper) -> KeptOutputs:
         """Keep the outputs that the run sends from now on, while the caller holds the result."""
@@ -233,8 +238,8 @@ class KeyedMailbox:
 
     def add(self, key: Key) -> Key:
         """Take in a key that is not here."""
-        key.shard = self._shard_of(key.row.digest)
-        self.keys[key.row.digest] = key
+        key.shard = self._shard_of(key.digest)
+        self.keys[key.digest] = key
         return key
 
     def enqueue(self, ticket: RunTicket) -> None:
@@ -296,4 +301,4 @@ class KeyedMailbox:
     def forget_if_idle(self, key: Key) -> None:
         """Drop a key that nothing refers to; it is read again when it comes up."""
         if not (key.queue or key.reserved or key.shelf):
-            self.keys.pop(key.row.digest, None)
+            self.keys.pop(key.digest, None)

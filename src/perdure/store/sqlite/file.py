@@ -22,6 +22,7 @@ from perdure.errors import (
 from perdure.store.damage import damaged
 from perdure.store.generations import parted
 from perdure.store.ownership import PRIVATE, real_path
+from perdure.store.sqlite.binding import bind_at_once
 from perdure.store.sqlite.disk import (
     NEVER_WRITTEN,
     check_kind,
@@ -79,6 +80,7 @@ def connect(path: Path | None, *, relaxed: bool = False, mode: int = PRIVATE) ->
         _check_untouched(path)
         make_file(real_path(path), mode)
     has_log = path is not None and log_path(path).exists()  # opening makes one
+    bind_at_once()
     try:
         connection = sqlite3.connect(
             ":memory:" if path is None else path.absolute(),  # else file:NAME would be a URI

@@ -168,6 +168,9 @@ def _compress(kind: type, group: list[Any], most: float, written: Written) -> in
     """
     done = 0
     for index in _PAYLOADS[_RANK[kind]]:
+        sizes = map(len, filter(None, map(operator.itemgetter(index), group)))
+        if max(sizes, default=0) <= LARGE:
+            continue
         for at, payload in enumerate(map(operator.itemgetter(index), group)):
             if type(payload) is bytes and len(payload) > LARGE:
                 done += len(payload)

@@ -110,7 +110,7 @@ class _Listener:
 
     def on_output(self, ticket: RunTicket, number: int, output: Output) -> None:
         """Take an output."""
-        self.told.append((ticket.row.run, number, output.id))
+        self.told.append((ticket.number, number, output.id))
 
     def on_resting(self, ticket: RunTicket) -> None:
         """Nothing to note: a run that rests still comes to an end."""
