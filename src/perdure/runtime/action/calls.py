@@ -40,8 +40,8 @@ from perdure.runtime.shared.measures import OTHER
 from perdure.runtime.shared.services import FunctionInfo
 
 NO_NUMBERS: frozenset[int] = frozenset()
-# Globals: an attribute of an enum's class takes ten times as long, in Python 3.11.
-_RUN, _REPLAY, _RESULT = Decision.RUN, Decision.REPLAY, int(RecordKind.RESULT)
+NEW_CALL = CallStep(0, Decision.RUN)  # of each that the journal knows nothing of, as of most
+_RESULT = int(RecordKind.RESULT)  # a global is read in a tenth of the time
 
 
 class ActionCalls:
@@ -111,11 +111,12 @@ class ActionCalls:
             names=aliases if function is None else (function, *aliases),
             reconciled=options.reconciler is not None,
         )  # fmt: skip
-        if step.decision is _REPLAY:
-            return call
+        if step is not NEW_CALL:
+            if step.decision is Decision.REPLAY:
+                return call
+            is_lone = is_lone and step.decision is Decision.RUN and step.failed is None
         if function is not None and self._services.measures is not None:
-            self._measure_as(step.number, function, func, info)
-        is_lone = is_lone and step.decision is _RUN and step.failed is None
+            self._measure_as(call.number, function, func, info)
         # As they are now, whenever it starts: after a replay, or in its turn under a limit.
         own = None if info.shares_arguments else own_arguments(func, args, kwargs)
         given = own or (func, args, kwargs)
@@ -126,7 +127,8 @@ class ActionCalls:
             return call
         is_mutable = own is not None and not info.keeps_arguments
         callee = Callee(*given, info.is_coroutine, inline, is_mutable=is_mutable, form=info.form)
-        self._start_or_put_off(step, self._beginning(step, template, callee, options))
+        begin = self._beginning(step, template, callee, options)
+        self._start_or_put_off(call.number, begin)
         return call
 
     def _check(self, options: CallOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -141,18 +143,19 @@ class ActionCalls:
         value, key = own_value((value, key))  # as they are now, whenever it begins
         due = self._action.continuation.loop.now + nanoseconds(delay) if delay > 0 else 0
         step, call, template = self._number(SUBMIT, (value, key, delay), {}, names=(SUBMIT,))
-        self._converters[step.number] = lambda id_: ChildHandle(
-            read_id(id_, step.number), self._outputs_of(key)
+        number = call.number
+        self._converters[number] = lambda id_: ChildHandle(
+            read_id(id_, number), self._outputs_of(key)
         )
         if step.decision is Decision.ANSWER:
-            self._start_or_put_off(step, self._answering(step, template))
+            self._start_or_put_off(number, self._answering(step, template))
         elif step.decision is not Decision.REPLAY:
             new = NewChild(value, key, due, (value, key, delay))
             if self._children is None:
                 self._children = ChildRuns(self._action)
             begin = functools.partial(self._children.begin, template, new, self.call_over)
-            self._submissions |= {step.number}
-            self._start_or_put_off(step, begin)
+            self._submissions |= {number}
+            self._start_or_put_off(number, begin)
         return call
 
     def _outputs_of(self, key: Any) -> Callable[[str], DurableCall[Any]]:
@@ -192,10 +195,8 @@ class ActionCalls:
                 f" {self._services.max_calls}): raise the option if so many are meant"
             )
             raise action.error
-        number = self._journal.new_call()
-        if number:
-            step = CallStep(number, _RUN)
-        else:
+        step, number = NEW_CALL, self._journal.new_call()
+        if not number:
             try:
                 step = self._journal.call(
                     function,
@@ -223,12 +224,12 @@ class ActionCalls:
 
     # Starting them
 
-    def _start_or_put_off(self, step: CallStep, begin: Callable[[], None]) -> None:
+    def _start_or_put_off(self, number: int, begin: Callable[[], None]) -> None:
         """Start a call, or put that off until replay is over."""
         if self._action.is_live:
             begin()
         else:
-            self._put_off[step.number] = begin
+            self._put_off[number] = begin
 
     def go_live(self) -> None:
         """Start what replay has put off, as far as it is still wanted."""
@@ -265,7 +266,7 @@ class ActionCalls:
         attempts = CallAttempts(
             self._action, callee, template, options, over=over, before=step.failed
         )
-        return functools.partial(self._begin, step.number, attempts)
+        return functools.partial(self._begin, template.call, attempts)
 
     def _start_lone(self, attempt: LoneAttempt) -> None:
         number = attempt.template.call

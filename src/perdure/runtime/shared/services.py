@@ -78,6 +78,7 @@ class FunctionInfo:
     """What the runtime needs to know of a callable, found out once.
 
     Attributes:
+        code: what it is known by, which is kept so that its id stays its own; None for nothing.
         name: its own in the journal; "" where it has none that lasts, see `named`.
         form: how its result is journaled (its `journal_form`); None for as it is.
         parts: what digests among its arguments were made of (its `digested_parts`); None if of
@@ -87,12 +88,13 @@ class FunctionInfo:
     """
 
     __slots__ = (
-        "_unnamed", "declared", "form", "is_coroutine", "is_lone", "keeps_arguments", "name",
-        "options", "parts", "shares_arguments", "version",
+        "_unnamed", "code", "declared", "form", "is_coroutine", "is_lone", "keeps_arguments",
+        "name", "options", "parts", "shares_arguments", "version",
     )  # fmt: skip
 
     def __init__(self, func: Callable[..., Any], defaults: CallOptions) -> None:
         self.version = NAMES.version  # of what its name was derived from
+        self.code: CodeType | BuiltinFunctionType | None = None
         self._unnamed: EncodeError | None = None
         self.name = ""
         try:
@@ -195,7 +197,7 @@ class JobServices:
         timeout = config.get(AgentExecutionOptions.TIMEOUT)
         defaults = CallOptions(timeout=timeout or None, retry=config.retry_policy())
         self.defaults = NO_OPTIONS if defaults == NO_OPTIONS else defaults  # nothing to be merged
-        self._functions: dict[CodeType | BuiltinFunctionType | None, FunctionInfo] = {}
+        self._functions: dict[int, FunctionInfo] = {}  # by the id of their `code`
         self._collector = collector
         self._is_closed = False
         PLACES.begin()
@@ -270,11 +272,13 @@ class JobServices:
                 code = plain.__code__
         elif type(func) is BuiltinFunctionType and type(func.__self__) is ModuleType:
             code = func
-        known = self._functions.get(code)
+        # By its id, since the hash of a code takes the longer, the longer the function is.
+        known = self._functions.get(id(code))
         if known is None or known.declared is not declared or known.version != NAMES.version:
             known = self._found_out(func)
             if code is not None:
-                self._functions[code] = known
+                known.code = code
+                self._functions[id(code)] = known
         return known
 
     def _found_out(self, func: Callable[..., Any]) -> FunctionInfo:
