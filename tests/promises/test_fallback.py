@@ -32,6 +32,8 @@ from tests.promises.support import (
 from perdure import LocalEngine, NonDeterminismError, RunCancelledError, RunStatus
 from perdure.executor.fallback import ThreadedContinuation
 from perdure.journal.record import RecordKind
+from perdure.runtime.action import runner
+from perdure.runtime.action.waits import ActionWaits
 
 
 def nap_first(ctx: Any) -> list[Any]:
@@ -283,3 +285,39 @@ def test_g19_time_that_an_action_waits_for_others_is_not_its_own(
         assert live[1].timestamp() >= later // 1000 / 1e6
 
     asyncio.run(main())
+
+
+def test_g19_what_an_action_waits_for_is_made_on_the_thread_of_the_loop(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On the action's own it was made beside the loop's now and then, twice: a wait was in the one,
+    # and signals and deadlines went to the other, so that the action hung.
+    made: list[int] = []
+
+    class Counted(ActionWaits):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            made.append(threading.get_ident())
+            super().__init__(*given, **more)
+
+    monkeypatch.setattr(runner, "ActionWaits", Counted)
+
+    def sleeps(event: Any, ctx: Any) -> None:
+        ctx.sleep(0.001).result()
+        out(ctx, "slept")
+
+    def waits(event: Any, ctx: Any) -> None:
+        out(ctx, ctx.wait_for_signal("ok").result())
+
+    def asks(event: Any, ctx: Any) -> None:
+        out(ctx, bool(ctx.wait_for_approval("ok").result()))
+
+    async def test() -> None:
+        legs = Legs(sqlite, OFF)
+        for n, action in enumerate((sleeps, waits, asks)):
+            async with legs.opened(agent_of(action)) as job:
+                run_ = await job.submit({}, key="a", id=n)
+                await run_.signal("ok", True)
+                assert len(await asyncio.wait_for(run_.outputs(), SECONDS)) == 1
+
+    asyncio.run(test())
+    assert made == [threading.get_ident()] * 3

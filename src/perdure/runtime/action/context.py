@@ -273,7 +273,7 @@ class ActionContext:
         runner = self._runner
         runner.check_turn("sleep")
         seconds = checked_seconds(seconds)
-        return runner.continuation.make_call(runner.waits.sleep, seconds)
+        return runner.continuation.make_call(lambda: runner.waits.sleep(seconds))
 
     def wait_for_signal(self, name: str, *, timeout: float | None = None) -> DurableCall[Any]:
         runner = self._runner
@@ -281,7 +281,7 @@ class ActionContext:
         timeout = checked_timeout(timeout)
         checked_name(name)
         self._run.services.reach.check_wait(runner.where, f"the signal {name!r}")
-        return runner.continuation.make_call(runner.waits.wait_for_signal, name, timeout)
+        return runner.continuation.make_call(lambda: runner.waits.wait_for_signal(name, timeout))
 
     def wait_for_approval(
         self, name: str, question: str | None = None, timeout: float | None = None

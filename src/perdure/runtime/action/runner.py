@@ -91,7 +91,7 @@ class ActionRunner:
 
     @property
     def waits(self) -> ActionWaits:
-        """What it waits for besides its calls."""
+        """What it waits for besides its calls; made on the host loop's thread alone."""
         if self._waits is None:
             settled, resumed = self._history.settlements, self._history is not NEW
             self._waits = ActionWaits(self, settled, resumed=resumed)
