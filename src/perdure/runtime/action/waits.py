@@ -169,8 +169,9 @@ class ActionWaits:
 
     def is_due(self, until: int) -> bool:
         """Say whether a signal is on its way to the action, or a timer before `until` (ns)."""
-        armed = self._armed
-        return self._signals.is_coming or (armed is not None and armed.deadline < until)
+        # Its thread may have made a wait whose timer is armed in a moment.
+        deadline = self._armed.deadline if self._armed is not None else self._deadline
+        return self._signals.is_coming or (deadline is not None and deadline < until)
 
     @property
     def wake_up(self) -> int | None:
