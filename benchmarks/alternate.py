@@ -37,18 +37,10 @@ async def batches(name: str, folder: str) -> None:
     """Run a batch for each line that is read, and print its CPU seconds."""
     agent = Agent().add_action("go", InputEvent, compare.ACTIONS[name][0])
     count, begun = INPUTS[name], 0
-
-    async def from_submit_to_result(n: int) -> None:
-        run = await job.submit({"k": n}, key=n)
-        assert len(await run.outputs()) == 1
-
     async with compare.opened(folder).open(agent) as job:
         while sys.stdin.readline():
-            before = compare.cpu_seconds()
-            numbers = range(begun, begun + count)
-            await asyncio.gather(*(from_submit_to_result(n) for n in numbers))
+            print(await compare.cpu_of_inputs(job, range(begun, begun + count)), flush=True)
             begun += count
-            print(compare.cpu_seconds() - before, flush=True)
 
 
 class Side:
@@ -90,13 +82,8 @@ def alternate(old: Path, name: str) -> str:
         for side in sides:
             side.end()
     ratios = [new / before for new, before in zip(*(side.took for side in sides), strict=True)]
-    drawn = sorted(statistics.median(random.choices(ratios, k=BATCHES)) for _ in range(2000))
     new, before = (1e6 * statistics.median(side.took) / INPUTS[name] for side in sides)
-    return (
-        f"{name:<10} new/old {statistics.median(ratios):.3f}"
-        f"  95 % from {drawn[50]:.3f} to {drawn[-51]:.3f}"
-        f"  an input takes {new:,.0f} µs, {before:,.0f} µs"
-    )
+    return f"{compare.told(name, ratios)}  an input takes {new:,.0f} µs, {before:,.0f} µs"
 
 
 if __name__ == "__main__":

@@ -99,23 +99,25 @@ def opened(folder: str) -> LocalEngine:
     return LocalEngine(f"sqlite:///{folder}/compare.db", job="compare")
 
 
-async def cpu_of_runs(engine: LocalEngine, agent: Agent, count: int) -> float:
+async def cpu_of_inputs(job: Any, numbers: range) -> float:
     """Return the CPU seconds of inputs of as many keys, all at once, each from submit to result."""
 
     async def from_submit_to_result(n: int) -> list[Any]:
         run = await job.submit({"k": n}, key=n)
         return await run.outputs()
 
-    async def submit_all(count: int) -> list[list[Any]]:
-        return await asyncio.gather(*(from_submit_to_result(n) for n in range(count)))
-
-    async with engine.open(agent) as job:
-        await submit_all(count // 100)  # what is done once, such as imports
-        before = cpu_seconds()
-        found = await submit_all(count)
-        used = cpu_seconds() - before
-    assert sum(map(len, found)) == count
+    before = cpu_seconds()
+    found = await asyncio.gather(*(from_submit_to_result(n) for n in numbers))
+    used = cpu_seconds() - before
+    assert sum(map(len, found)) == len(numbers)
     return used
+
+
+async def cpu_of_runs(engine: LocalEngine, agent: Agent, count: int) -> float:
+    """Return the CPU seconds of as many inputs, behind some that do what is done once."""
+    async with engine.open(agent) as job:
+        await cpu_of_inputs(job, range(count // 100))
+        return await cpu_of_inputs(job, range(count))
 
 
 def cpu_of_action(name: str, folder: str) -> float:
@@ -238,7 +240,12 @@ def compare(old: Path, name: str) -> str:
         first, second = (old, new) if turn % 2 else (new, old)
         found = {first: cpu_of(first, name), second: cpu_of(second, name)}
         ratios.append(found[new] / found[old])
-    medians = (statistics.median(random.choices(ratios, k=PAIRS)) for _ in range(2000))
+    return told(name, ratios)
+
+
+def told(name: str, ratios: list[float]) -> str:
+    """Return one line about the ratios of a workload: their median, and its interval."""
+    medians = (statistics.median(random.choices(ratios, k=len(ratios))) for _ in range(2000))
     drawn = sorted(medians)
     return (
         f"{name:<12} new/old {statistics.median(ratios):.3f}"

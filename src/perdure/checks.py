@@ -189,6 +189,8 @@ def checked_seconds(seconds: float, what: str = "") -> float:
     Raises:
         ConfigurationError: it is not.
     """
+    if type(seconds) is float and 0.0 <= seconds <= LONGEST_SECONDS:
+        return seconds  # as most are, with each input among them
     number = fitting(lambda number: -math.inf < number < math.inf, seconds)
     if number is not None and number <= LONGEST_SECONDS:
         return number

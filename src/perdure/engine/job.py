@@ -222,10 +222,8 @@ class Job:
         """
         self._job.loop.check("job.submit(...)")
         runtime = self._job.runtime
-        due = 0
-        if delay or type(delay) is not float:
-            delay = checked_seconds(delay, "delay=")
-            due = runtime.now() + nanoseconds(delay) if delay > 0 else 0
+        delay = checked_seconds(delay, "delay=")
+        due = runtime.now() + nanoseconds(delay) if delay > 0 else 0
         admitted = await self._job.until_stopped(runtime.admit(NewInput(value, key, id, due=due)))
         self._job.count(admitted)
         status = RunStatus.QUEUED

@@ -109,8 +109,7 @@ class Batch(Sequence[Row]):
         pending, items = self._pending, self.items
         while pending and (most is None or most > 0):
             item = pending.popleft()
-            owner = item.owner  # `is_dropped` takes three times as long
-            if owner is None or not owner.dropped:
+            if not item.is_dropped:
                 items.append(item)
             if most is not None:
                 most -= 1

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from perdure.errors import StoreDataError, StoreError
+from perdure.journal.record import by_position
 from perdure.printable import printable_logger
 from perdure.store.base import ActionStateStore, Row
 from perdure.store.batch import Answer, Batch, Done, Item, Owner, begin, interrupted, settle
@@ -38,7 +39,6 @@ SLICE_SECONDS = 0.005
 # quick disk would write each alone else, which costs more than what is called.
 GATHERED = 32
 FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0  # seconds until a store that failed is tried again
-_new = tuple.__new__  # past a constructor that takes twice as long: all that a job does comes by
 ROW_BYTES = 500  # what a row takes besides its texts: numbers, indexes
 
 
@@ -146,7 +146,7 @@ class GroupCommit:
                 has been tried once more.
             settles: they say what calls came to, which would be made again without them.
         """
-        self._pending.append(_new(Item, (rows, done, owner, waits)))
+        self._pending.append(by_position(Item, (rows, done, owner, waits)))
         self._outcomes += settles
         if not self._busy:
             self._busy = True

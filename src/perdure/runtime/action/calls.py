@@ -186,7 +186,10 @@ class ActionCalls:
         names: tuple[str, ...] = (),
         reconciled: bool = False,
     ) -> tuple[CallStep, DurableCall[Any], Record]:
-        """Number a call and check it against the journal; return it with its record to be."""
+        """Number a call and check it against the journal; return it with its record to be.
+
+        The step is NEW_CALL, without a number of its own, where the journal knows nothing of it.
+        """
         action, loop = self._action, self._action.continuation.loop
         digest, detail = sign_call(args, kwargs, parts)
         if not self._run.count_call():

@@ -12,7 +12,7 @@ from perdure.agent.memory_events import BEGIN_ACTION, MEMORY_EVENTS
 from perdure.agent.plan import ActionSpec
 from perdure.errors import DecodeError
 from perdure.event import Event, InputEvent
-from perdure.journal.record import EventRecord
+from perdure.journal.record import EventRecord, by_position
 from perdure.run import Output
 from perdure.runtime.action.context import ActionContext, Sent
 from perdure.runtime.action.runner import ActionRunner
@@ -114,7 +114,7 @@ class RunEvents:
                 key = services.codec.read_back(ticket.key.value, ticket.key.row.value)
                 outputs.append((number, Output(value, key, ticket.id, item.id)))
                 values = (ticket.number, number, item.id, item.data, services.undelivered)
-                rows.append(tuple.__new__(OutputRow, values))  # as in `journal.record`
+                rows.append(by_position(OutputRow, values))
             else:
                 events.append(
                     EventRecord(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perdure.journal.record import Record
+from perdure.journal.record import Record, by_position
 from perdure.run import STATUS_NUMBERS, RunStatus
 from perdure.runtime.run.state import Cells
 from perdure.store.base import MemoryRow, Row, RunRow, StatusRow
@@ -15,7 +15,7 @@ def status_row(
 ) -> StatusRow:
     """Return what gives a run another status; place and attempt are those of `row`."""
     values = (STATUS_NUMBERS[status], row.place, row.attempt, error, finished_at, row.run)
-    return tuple.__new__(StatusRow, values)  # as in `journal.record`
+    return by_position(StatusRow, values)
 
 
 def memory_rows(key: int, short_term: Cells, touched: Iterable[str]) -> list[Row]:

@@ -17,6 +17,7 @@ from perdure.errors import (
     StoreError,
 )
 from perdure.executor.running import later_task
+from perdure.journal.record import by_position
 from perdure.run import STATUS_BY_NUMBER, STATUS_NUMBERS, RunStatus
 from perdure.runtime.shared.collector import Collector
 from perdure.runtime.shared.held_up import HeldUp, QueuedRuns
@@ -41,7 +42,6 @@ from perdure.store.group_commit import GroupCommit, StallWatcher
 
 QUEUED = STATUS_NUMBERS[RunStatus.QUEUED]
 WAITING = STATUS_NUMBERS[RunStatus.WAITING]
-_new = tuple.__new__  # makes rows by position: constructors take twice as long, by name four times
 LOOK = 64  # inputs that were held up looked at together
 
 
@@ -411,14 +411,14 @@ class Admission:
         key.reserved += 1
         old = key.row
         sequence = old.sequence + 1
-        key.row = _new(KeyRow, (*old[:4], sequence))
+        key.row = by_position(KeyRow, (*old[:4], sequence))
         number, now = self._numbers.next_run(key.shard), self._now()
         due = item.item.due if item.item.due > now else 0
         values = (
             number, self._job, key.number, sequence, item.label, item.value,
             WAITING if due else QUEUED, number, 0, None, now, 0, due,
         )  # fmt: skip
-        row = _new(RunRow, values)
+        row = by_position(RunRow, values)
         rows: list[Row] = [key.row, row]
         if item.identities:
             rows.append(InputRow(self._job, item.source, item.identities[0], number, item.digest))
@@ -462,7 +462,7 @@ class Admission:
     def _new_key(self, item: PreparedInput) -> Key:
         digest = item.key_digests[0]
         number = self._numbers.next_key(self._numbers.shard_of(digest))
-        row = _new(KeyRow, (number, self._job, digest, item.key_value, 0))
+        row = by_position(KeyRow, (number, self._job, digest, item.key_value, 0))
         value = self._codec.read_back(item.item.key, item.key_value)
         return self._mailbox.add(Key(row, value, None))
 
